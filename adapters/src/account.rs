@@ -1,0 +1,5 @@
+//! The person.
+
+mod users;
+
+pub use users::User;

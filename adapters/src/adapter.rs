@@ -1,0 +1,103 @@
+//! What the author of a table writes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{FieldError, Row};
+
+/// One synced table. Implement it for a struct whose public fields are the table's columns.
+///
+/// The base columns are not part of the struct: `id`, `created_at`, `updated_at` are on every
+/// table, and `user_id` on every table whose [`ScopeRule`] says so. What a field's attributes mean:
+///
+/// | attribute | meaning |
+/// |---|---|
+/// | `Option<T>` | may be `null`, and may be absent from an insert |
+/// | `#[serde(default)]` | may be absent from an insert: the default is stored |
+/// | `#[schemars(range(min = …, max = …))]`, `length(…)` | checked on every write |
+/// | `extend("x-merge" = Merge::…)` | how the `merge` strategy settles the field, else the latest write |
+/// | `extend("x-references" = "table")` | a foreign key: the row must exist and be visible to the writer |
+pub trait TableAdapter: JsonSchema + 'static {
+    /// The table's name in the database and on the wire.
+    const NAME: &'static str;
+    /// The part of the app that the table belongs to.
+    const DOMAIN: Domain;
+    /// Who owns a row.
+    const SCOPE: ScopeRule;
+    /// What settles a conflict when the request names no strategy.
+    const STRATEGY: Strategy = Strategy::ServerWins;
+
+    /// Rules that span fields, checked on the whole row as it would be stored.
+    /// An empty list means that the row is fine.
+    fn check(_row: &Row) -> Vec<FieldError> {
+        Vec::new()
+    }
+}
+
+/// The part of the app that a table belongs to; groups tables in `/tables`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Domain {
+    /// The person.
+    Account,
+    /// Foods, recipes and the diary.
+    Nutrition,
+    /// Strength training.
+    Workout,
+    /// Intervals.
+    Hiit,
+    /// Runs, rides and their tracks.
+    Cardio,
+}
+
+/// How the scope of a row is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScopeRule {
+    /// The row is the person: its `id` is the user's.
+    Person,
+    /// `user_id` names the owner and is never null.
+    Owner,
+    /// `user_id` names the owner; null means the catalogue that everyone reads.
+    OwnerOrGlobal,
+    /// The owner is the one of the row in `parent` that `column` points to.
+    Via {
+        /// The column that holds the parent's id.
+        column: &'static str,
+        /// The parent's table.
+        parent: &'static str,
+    },
+}
+
+impl ScopeRule {
+    /// Whether the table has a `user_id` column.
+    #[must_use]
+    pub fn has_user_id(self) -> bool {
+        matches!(self, Self::Owner | Self::OwnerOrGlobal)
+    }
+
+    /// The rule in a word, as `/tables` shows it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Owner => "user",
+            Self::OwnerOrGlobal => "user_or_global",
+            Self::Via { .. } => "via",
+        }
+    }
+}
+
+/// What settles the fields that two sides changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// The server's value stays.
+    #[default]
+    ServerWins,
+    /// The client's value is taken.
+    ClientWins,
+    /// Each column's [`Merge`](crate::Merge) rule decides.
+    Merge,
+    /// The server's value stays for now; a person decides later.
+    Manual,
+}

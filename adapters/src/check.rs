@@ -1,0 +1,107 @@
+//! What is wrong with a row, field by field, in words a person can act on.
+
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind as Fault;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Row;
+
+/// One field that is at fault. It names the rule, never the value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FieldError {
+    /// The field, or empty for the row as a whole.
+    pub field: String,
+    /// The rule that was broken: one of [`code`].
+    pub code: String,
+    /// What to do about it.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error of `field`.
+    #[must_use]
+    pub fn new(field: impl Into<String>, code: &str, message: impl Into<String>) -> Self {
+        Self { field: field.into(), code: code.to_owned(), message: message.into() }
+    }
+}
+
+/// The codes that a [`FieldError`] carries; `docs/protocol.md` lists them for clients.
+pub mod code {
+    /// The table has no such column.
+    pub const UNKNOWN_FIELD: &str = "unknown_field";
+    /// The field must be there.
+    pub const REQUIRED: &str = "required";
+    /// The value has another type.
+    pub const WRONG_TYPE: &str = "wrong_type";
+    /// The number is too small or too large.
+    pub const OUT_OF_RANGE: &str = "out_of_range";
+    /// The text or list is too long or too short.
+    pub const LENGTH: &str = "length";
+    /// The text is not a UUID or a time.
+    pub const INVALID_FORMAT: &str = "invalid_format";
+    /// The value is none of the allowed ones.
+    pub const NOT_ALLOWED: &str = "not_allowed";
+    /// The time lies too far in the future.
+    pub const IN_FUTURE: &str = "in_future";
+    /// Two fields contradict each other.
+    pub const INCONSISTENT: &str = "inconsistent";
+    /// Any other rule of the table's schema.
+    pub const INVALID: &str = "invalid";
+    /// The row or the owner is somebody else's.
+    pub const FORBIDDEN: &str = "forbidden";
+    /// The row never was.
+    pub const NOT_FOUND: &str = "not_found";
+    /// The row that a reference points to does not exist.
+    pub const INVALID_REFERENCE: &str = "invalid_reference";
+    /// The server no longer knows enough to judge the change.
+    pub const STALE: &str = "stale";
+}
+
+/// Requires `row[later] >= row[earlier]` where both are there: times as text, numbers as numbers.
+#[must_use]
+pub fn ordered(row: &Row, earlier: &str, later: &str) -> Option<FieldError> {
+    let in_order = match (row.get(earlier)?, row.get(later)?) {
+        (Value::String(a), Value::String(b)) => a <= b,
+        (Value::Number(a), Value::Number(b)) => a.as_f64() <= b.as_f64(),
+        _ => true,
+    };
+    (!in_order).then(|| FieldError::new(later, code::INCONSISTENT, format!("must not be less than {earlier}")))
+}
+
+/// One fault of the schema as errors of fields.
+pub(crate) fn errors_of(error: &ValidationError<'_>) -> Vec<FieldError> {
+    let field = error.instance_path().as_str().split('/').nth(1).unwrap_or_default().to_owned();
+    let one = |code: &str, message: String| vec![FieldError::new(field.clone(), code, message)];
+    match error.kind() {
+        Fault::AdditionalProperties { unexpected } | Fault::UnevaluatedProperties { unexpected } => unexpected
+            .iter()
+            .map(|name| FieldError::new(shortened(name), code::UNKNOWN_FIELD, "the table has no such column"))
+            .collect(),
+        Fault::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            vec![FieldError::new(name, code::REQUIRED, "must be given")]
+        }
+        Fault::Type { .. } => one(code::WRONG_TYPE, "has the wrong type; see the table's schema".into()),
+        Fault::Minimum { limit } => one(code::OUT_OF_RANGE, format!("must be at least {limit}")),
+        Fault::ExclusiveMinimum { limit } => one(code::OUT_OF_RANGE, format!("must be greater than {limit}")),
+        Fault::Maximum { limit } => one(code::OUT_OF_RANGE, format!("must be at most {limit}")),
+        Fault::ExclusiveMaximum { limit } => one(code::OUT_OF_RANGE, format!("must be less than {limit}")),
+        Fault::MaxLength { limit } | Fault::MaxItems { limit } => {
+            one(code::LENGTH, format!("must have at most {limit}"))
+        }
+        Fault::MinLength { limit } | Fault::MinItems { limit } => {
+            one(code::LENGTH, format!("must have at least {limit}"))
+        }
+        Fault::Format { format } => one(code::INVALID_FORMAT, format!("must be a valid {format}")),
+        Fault::Enum { options } => one(code::NOT_ALLOWED, format!("must be one of {options}")),
+        _ => one(code::INVALID, "breaks a rule of the table's schema".into()),
+    }
+}
+
+/// A name that came from outside, short enough to send back.
+fn shortened(name: &str) -> String {
+    const LONGEST: usize = 64;
+    name.chars().take(LONGEST).collect()
+}

@@ -1,0 +1,33 @@
+//! The synced tables: what a row is, who owns it, how it is checked and how two edits of it are merged.
+//!
+//! **Start here to add a table.** A table is one file: a documented struct that implements
+//! [`TableAdapter`], plus one line in the registry. From the struct's JSON Schema the
+//! rest follows: validation, the SQL of push and pull, the triggers, the topics. There is no I/O in this crate.
+//!
+//! * [`TableAdapter`] is what a table's author writes,
+//! * [`Table`] is what the daemon works with: an adapter compiled at start,
+//! * [`Registry`] is the ordered list of all of them.
+
+pub mod account;
+pub mod cardio;
+pub mod hiit;
+pub mod nutrition;
+pub mod workout;
+
+mod adapter;
+mod check;
+mod column;
+mod merge;
+mod registry;
+mod schema;
+mod table;
+
+pub use adapter::{Domain, ScopeRule, Strategy, TableAdapter};
+pub use check::{FieldError, code, ordered};
+pub use column::{Column, Kind, format_time};
+pub use merge::Merge;
+pub use registry::Registry;
+pub use table::{Purpose, Table};
+
+/// A row, or the changed part of one, as it travels: column name to JSON value.
+pub type Row = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,86 @@
+//! The list of all tables. A new table is one line in [`Registry::standard`].
+
+use std::collections::HashMap;
+
+use crate::{ScopeRule, Table, TableAdapter};
+use crate::{account::*, cardio::*, hiit::*, nutrition::*, workout::*};
+
+/// All synced tables, parents before children.
+#[derive(Debug)]
+pub struct Registry {
+    tables: Vec<Table>,
+    by_name: HashMap<&'static str, usize>,
+}
+
+impl Registry {
+    /// The tables of the fitness app.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::of(vec![
+            table::<User>(),
+            table::<Food>(),
+            table::<Recipe>(),
+            table::<FoodEntry>(),
+            table::<Exercise>(),
+            table::<WorkoutSession>(),
+            table::<WorkoutExercise>(),
+            table::<ExerciseSet>(),
+            table::<WorkoutTemplate>(),
+            table::<WorkoutTemplateExercise>(),
+            table::<HiitWorkout>(),
+            table::<HiitSession>(),
+            table::<CardioActivity>(),
+            table::<CardioSession>(),
+            table::<LocationPoint>(),
+        ])
+    }
+
+    /// A registry of these tables, in this order.
+    ///
+    /// # Panics
+    /// When a table references one that does not stand before it, or two share a name.
+    #[must_use]
+    pub fn of(tables: Vec<Table>) -> Self {
+        let mut by_name = HashMap::new();
+        for (rank, table) in tables.iter().enumerate() {
+            for (column, parent) in table.references() {
+                assert!(
+                    by_name.contains_key(parent) || parent == table.name,
+                    "{}.{column} references {parent}, which must stand before it in the registry",
+                    table.name
+                );
+            }
+            assert!(by_name.insert(table.name, rank).is_none(), "two tables are named {}", table.name);
+        }
+        Self { tables, by_name }
+    }
+
+    /// The table of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Table> {
+        self.rank(name).map(|rank| &self.tables[rank])
+    }
+
+    /// The table's place in the order "parents before children".
+    #[must_use]
+    pub fn rank(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All tables, parents before children.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Table> + Clone {
+        self.tables.iter()
+    }
+
+    /// The tables whose rows take their owner from a row of `parent`.
+    pub fn children_of<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = (&'a Table, &'static str)> {
+        self.tables.iter().filter_map(move |table| match table.scope {
+            ScopeRule::Via { column, parent: via } if via == parent => Some((table, column)),
+            _ => None,
+        })
+    }
+}
+
+fn table<T: TableAdapter>() -> Table {
+    Table::of::<T>()
+}

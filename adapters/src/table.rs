@@ -1,0 +1,187 @@
+//! A table as the daemon works with it: an adapter compiled once, at start.
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::column::{Column, Kind, format_time, is_nullable};
+use crate::{Domain, FieldError, Merge, Row, ScopeRule, Strategy, TableAdapter, check, code, schema};
+
+/// How far ahead of the server's clock a row's times may lie.
+const FUTURE: TimeDelta = TimeDelta::hours(24);
+
+/// A compiled adapter.
+pub struct Table {
+    /// The table's name in the database and on the wire.
+    pub name: &'static str,
+    /// The part of the app that it belongs to.
+    pub domain: Domain,
+    /// How a row's scope is found.
+    pub scope: ScopeRule,
+    /// What settles conflicts when the request names no strategy.
+    pub strategy: Strategy,
+    /// Every column, the base columns first.
+    pub columns: Vec<Column>,
+    /// The JSON Schema of one row.
+    pub schema: Value,
+    whole: Validator,
+    patch: Validator,
+    check: fn(&Row) -> Vec<FieldError>,
+}
+
+/// What a row is brought for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A whole row: required fields must be there.
+    Whole,
+    /// Some fields of a row that exists.
+    Patch,
+}
+
+impl Table {
+    /// Compiles an adapter.
+    ///
+    /// # Panics
+    /// When the struct's JSON Schema is not one, which the first test run shows.
+    #[must_use]
+    pub fn of<T: TableAdapter>() -> Self {
+        let own = schema::of_struct::<T>();
+        let row = schema::of_row(T::NAME, T::SCOPE, &own);
+        Self {
+            name: T::NAME,
+            domain: T::DOMAIN,
+            scope: T::SCOPE,
+            strategy: T::STRATEGY,
+            columns: columns_of(&row, T::SCOPE),
+            whole: compile(&row),
+            patch: compile(&schema::of_patch(&row)),
+            schema: row,
+            check: T::check,
+        }
+    }
+
+    /// The column of this name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Columns that point to other tables, with the table they point to.
+    pub fn references(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.columns.iter().filter_map(|c| c.references.as_deref().map(|parent| (c.name.as_str(), parent)))
+    }
+
+    /// Checks a row that came from outside and brings every value into its one form.
+    ///
+    /// `_version` and `updated_at` are dropped: clients send back what they got, and both are the server's.
+    ///
+    /// # Errors
+    /// Every field that is at fault.
+    pub fn accept(&self, mut row: Row, purpose: Purpose, now: DateTime<Utc>) -> Result<Row, Vec<FieldError>> {
+        row.remove("_version");
+        row.remove("updated_at");
+        let row = Value::Object(row);
+        let validator = if purpose == Purpose::Whole { &self.whole } else { &self.patch };
+        let errors: Vec<_> = validator.iter_errors(&row).flat_map(|error| check::errors_of(&error)).collect();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let Value::Object(row) = row else { return Ok(Row::new()) };
+        self.canonical(row, now)
+    }
+
+    /// Checks the rules that span fields, on the row as it would be stored.
+    ///
+    /// # Errors
+    /// What contradicts.
+    pub fn check(&self, row: &Row) -> Result<(), Vec<FieldError>> {
+        let errors = (self.check)(row);
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Fills what an insert left out: the column's default, else null.
+    pub fn complete(&self, row: &mut Row, now: DateTime<Utc>) {
+        for column in &self.columns {
+            if !row.contains_key(&column.name) {
+                let value = match column.name.as_str() {
+                    "created_at" | "updated_at" => Value::from(format_time(now)),
+                    _ => column.default.clone().unwrap_or(Value::Null),
+                };
+                row.insert(column.name.clone(), value);
+            }
+        }
+    }
+
+    fn canonical(&self, row: Row, now: DateTime<Utc>) -> Result<Row, Vec<FieldError>> {
+        let latest = format_time(now + FUTURE);
+        let mut errors = Vec::new();
+        let mut canonical = Row::new();
+        for (name, value) in row {
+            let kind = self.column(&name).map_or(Kind::Json, |column| column.kind);
+            match kind.canonical(value) {
+                Some(Value::String(time)) if kind == Kind::Time && time > latest => {
+                    errors.push(FieldError::new(name, code::IN_FUTURE, "must not be more than 24 h ahead"));
+                }
+                Some(value) => {
+                    canonical.insert(name, value);
+                }
+                None => errors.push(FieldError::new(name, code::OUT_OF_RANGE, "can't be stored in this column")),
+            }
+        }
+        if errors.is_empty() { Ok(canonical) } else { Err(errors) }
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn compile(schema: &Value) -> Validator {
+    jsonschema::options()
+        .should_validate_formats(true)
+        .build(schema)
+        .unwrap_or_else(|error| panic!("the adapter's JSON Schema is not one: {error}"))
+}
+
+fn columns_of(row: &Value, scope: ScopeRule) -> Vec<Column> {
+    let required: Vec<&str> = row["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut columns: Vec<Column> = row["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| *name != "_version")
+        .map(|(name, property)| Column {
+            name: name.clone(),
+            kind: Kind::of_property(property),
+            required: required.contains(&name.as_str()),
+            nullable: is_nullable(property),
+            default: property.get("default").filter(|value| !value.is_null()).cloned(),
+            references: property.get("x-references").and_then(Value::as_str).map(str::to_owned),
+            merge: property.get("x-merge").map_or(Merge::default(), merge_of),
+        })
+        .collect();
+    if let ScopeRule::Via { column, .. } = scope {
+        debug_assert!(columns.iter().any(|c| c.name == column), "no column {column} to find the owner by");
+    }
+    columns.sort_by_key(|column| base_rank(&column.name));
+    columns
+}
+
+fn merge_of(value: &Value) -> Merge {
+    serde_json::from_value(value.clone()).unwrap_or_else(|_| panic!("x-merge is a Merge, not {value}"))
+}
+
+/// The base columns stand around the table's own, as in the migrations.
+fn base_rank(name: &str) -> u8 {
+    match name {
+        "id" => 0,
+        "user_id" => 1,
+        "created_at" => 3,
+        "updated_at" => 4,
+        _ => 2,
+    }
+}

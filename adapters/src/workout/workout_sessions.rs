@@ -1,0 +1,35 @@
+//! `workout_sessions`: one visit to the gym.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Domain, FieldError, Merge, Row, ScopeRule, TableAdapter, ordered};
+
+/// A training session.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct WorkoutSession {
+    /// What the person calls it.
+    #[schemars(length(min = 1, max = 500))]
+    pub name: String,
+    /// When it began. The first device that saw it begin is right.
+    #[schemars(extend("x-merge" = Merge::Min))]
+    pub start_time: DateTime<Utc>,
+    /// When it ended. The last device that saw it going on is right.
+    #[schemars(extend("x-merge" = Merge::Max))]
+    pub end_time: Option<DateTime<Utc>>,
+    /// Finished on any device is finished.
+    #[serde(default)]
+    #[schemars(extend("x-merge" = Merge::Or))]
+    pub is_completed: bool,
+}
+
+impl TableAdapter for WorkoutSession {
+    const NAME: &'static str = "workout_sessions";
+    const DOMAIN: Domain = Domain::Workout;
+    const SCOPE: ScopeRule = ScopeRule::Owner;
+
+    fn check(row: &Row) -> Vec<FieldError> {
+        ordered(row, "start_time", "end_time").into_iter().collect()
+    }
+}

@@ -1,0 +1,13 @@
+//! `ryzed`: a self-hosted daemon that keeps a person's data in step on all their devices in real time.
+//!
+//! The map is in `ARCHITECTURE.md`. Who may know whom: `main` → [`http`], [`actors`] → [`service`] → [`sync`],
+//! [`store`] → `ryzed_adapters`. Only [`store`] knows diesel; only [`http`] knows warp.
+
+pub mod actors;
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod service;
+pub mod store;
+pub mod sync;

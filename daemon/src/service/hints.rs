@@ -1,0 +1,20 @@
+//! What the service tells the living part of the daemon: hints, never truth.
+
+use crate::sync::{ChangeRecord, Scope, Version};
+
+/// A scope has moved. Losing one costs latency, never data: the receiver compares versions and reads what it lacks.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// The scope.
+    pub scope: Scope,
+    /// Where the scope stands now, at least.
+    pub version: Version,
+    /// The changes that led there, in version order, when they were at hand and small.
+    pub records: Vec<ChangeRecord>,
+}
+
+/// Who hears of commits.
+pub trait Hints: Send + Sync + 'static {
+    /// Called after the commit, from any task; must not block.
+    fn committed(&self, commit: Committed);
+}

@@ -1,0 +1,58 @@
+//! What can go wrong in a use case, in the words of the domain. `http::problem` turns it into status codes.
+
+use std::time::Duration;
+
+use ryzed_adapters::FieldError;
+
+use crate::store::StoreError;
+
+/// Why a use case did not happen. Nothing of it was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Fields of the request are at fault.
+    #[error("the request has invalid fields")]
+    Invalid(Vec<FieldError>),
+    /// There is no such thing, or it is somebody else's.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The caller may not do this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The device was revoked and may not come back under its id.
+    #[error("this device was revoked")]
+    Revoked,
+    /// A named limit is exceeded.
+    #[error("{detail} (limits.{limit})")]
+    Limit {
+        /// The limit's name in the configuration, below `limits`.
+        limit: &'static str,
+        /// What was too much.
+        detail: String,
+    },
+    /// The database can't be reached or is too busy; trying again later is safe.
+    #[error("the database is not available")]
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The daemon's own fault.
+    #[error("the database refused: {0}")]
+    Store(#[source] StoreError),
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable { retry_after: Duration::from_secs(2) },
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl ServiceError {
+    /// One field of the request is at fault.
+    #[must_use]
+    pub fn field(field: &str, code: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(field, code, message)])
+    }
+}

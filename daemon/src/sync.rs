@@ -1,0 +1,13 @@
+//! The pure core: cursors, changes, conflicts, merging, page planning.
+//!
+//! No I/O, no clock, no tokio: every decision that the daemon makes about data is a function in here,
+//! and every test of it runs without a database.
+
+pub mod cursor;
+pub mod ids;
+pub mod record;
+pub mod wire;
+
+pub use cursor::Cursor;
+pub use ids::{DeviceId, RowId, Scope, UserId, Version};
+pub use record::{ChangeRecord, Operation};

@@ -1,0 +1,211 @@
+//! What travels in `POST /sync` and its relatives, field by field as the protocol names it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use ryzed_adapters::{FieldError, Row, Strategy};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::cursor::{Cursor, null_as_default};
+use super::ids::{DeviceId, RowId, Version};
+
+/// The body of `POST /sync`. Only `device_id` is required; `null` is the same as absent.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SyncRequest {
+    /// The device that syncs.
+    pub device_id: DeviceId,
+    /// `mobile`, `web`, `desktop`, `watch`.
+    #[serde(default)]
+    pub device_type: Option<String>,
+    /// The app's release.
+    #[serde(default)]
+    pub app_version: Option<String>,
+    /// What the person calls the device.
+    #[serde(default)]
+    pub device_name: Option<String>,
+    /// How many changes the device has queued.
+    #[serde(default)]
+    pub pending_uploads: Option<u32>,
+    /// What to download, when there is no cursor: every row changed at or after this time.
+    #[serde(default)]
+    pub last_sync_timestamp: Option<DateTime<Utc>>,
+    /// Where the device stands.
+    #[serde(default)]
+    pub cursor: Option<Cursor>,
+    /// The tables to download; none named means all.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub tables: Vec<String>,
+    /// Download everything, whatever the cursor says.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub force_full_sync: bool,
+    /// The most rows to download.
+    #[serde(default)]
+    pub limit: Option<i64>,
+    /// What settles conflicts, for changes that name no strategy of their own.
+    #[serde(default)]
+    pub conflict_strategy: Option<Strategy>,
+    /// All changes or none.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub atomic: bool,
+    /// Whether to answer with a digest.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub digest: bool,
+    /// The uploads. Each is read on its own, so that a malformed one does not stop the others.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub changes: Vec<Value>,
+}
+
+/// What a client asks to be done to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Intent {
+    /// A new row.
+    Insert,
+    /// Some fields of a row that exists.
+    Update,
+    /// A new row, or some fields of it when it exists.
+    Upsert,
+    /// No row.
+    Delete,
+}
+
+/// One upload.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Mutation {
+    /// Names the change, so that a retry is recognised.
+    #[serde(default)]
+    pub mutation_id: Option<Uuid>,
+    /// The table.
+    pub table: String,
+    /// What to do.
+    pub operation: Intent,
+    /// The row, or the part of it that changed, with its `id`.
+    pub data: Row,
+    /// The version of the row that the client edited.
+    #[serde(default)]
+    pub base_version: Option<Version>,
+    /// What settles its conflicts.
+    #[serde(default)]
+    pub conflict_strategy: Option<Strategy>,
+}
+
+/// What became of one upload.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChangeResult {
+    /// The change.
+    pub mutation_id: Option<Uuid>,
+    /// What became of it.
+    pub status: Status,
+    /// Its table.
+    pub table: String,
+    /// Its row, when it named one.
+    pub id: Option<RowId>,
+    /// The row's version afterwards; none when nothing is known of the row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// Why it was rejected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// What became of one upload, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Done as asked.
+    Applied,
+    /// Done, together with somebody else's edit of other fields.
+    Merged,
+    /// Two sides changed the same; the strategy settled it.
+    Conflict,
+    /// Not done.
+    Rejected,
+}
+
+/// Two sides changed the same, and how it was settled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Names an open conflict, to be settled with `/conflicts/{id}/resolve`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict_id: Option<Uuid>,
+    /// The upload that met it.
+    pub mutation_id: Option<Uuid>,
+    /// The table.
+    pub table: String,
+    /// The row.
+    pub id: RowId,
+    /// What settled it.
+    pub strategy: Strategy,
+    /// The fields, one by one.
+    pub fields: Vec<ConflictField>,
+    /// The row as it is now; null when it is deleted.
+    pub row: Option<Row>,
+}
+
+/// One field that two sides changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConflictField {
+    /// Its name.
+    pub field: String,
+    /// What the client started from; null when that is no longer known.
+    pub base: Value,
+    /// What the server held.
+    pub server: Value,
+    /// What the client sent.
+    pub client: Value,
+    /// What it is now.
+    pub resolved: Value,
+}
+
+/// The answer to `POST /sync`, and to `GET /changes` without the upload's part.
+#[derive(Debug, Serialize)]
+pub struct SyncResponse {
+    /// What to send as `last_sync_timestamp` next, for a client without a cursor.
+    pub sync_timestamp: String,
+    /// Rows by table, `{"food_entries":[…]}`, in version order.
+    pub changes: Box<RawValue>,
+    /// Deleted rows by table, in version order.
+    pub deletions: BTreeMap<&'static str, Vec<Deletion>>,
+    /// Conflicts that the uploads met.
+    pub conflicts: Vec<Conflict>,
+    /// What became of the uploads, in their order.
+    pub results: Vec<ChangeResult>,
+    /// When to sync again, for a client without a socket.
+    pub next_sync_recommended: String,
+    /// Rows and deletions in this answer.
+    pub total_changes: usize,
+    /// Where the client stands once it has this answer.
+    pub cursor: Cursor,
+    /// Whether to call again at once.
+    pub has_more: bool,
+    /// Whether the client must drop its copy and start at zero.
+    pub reset: bool,
+    /// The live rows at the cursor, when they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+/// A deleted row.
+#[derive(Debug, Clone, Serialize)]
+pub struct Deletion {
+    /// The row.
+    pub id: RowId,
+    /// The version that deleted it.
+    #[serde(rename = "_version")]
+    pub version: Version,
+}
+
+/// Count and sum of versions of the live rows, by table: equal digests mean equal copies.
+pub type Digest = BTreeMap<String, TableDigest>;
+
+/// One table's part of a [`Digest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TableDigest {
+    /// How many live rows.
+    pub rows: i64,
+    /// The sum of their versions.
+    pub version_sum: i64,
+}
