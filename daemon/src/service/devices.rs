@@ -13,6 +13,22 @@ const LONGEST_NAME: usize = 200;
 const DEVICE_TYPES: [&str; 4] = ["mobile", "web", "desktop", "watch"];
 
 impl Service {
+    /// Makes the caller's `users` row unless it is there, without a device.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn welcome(&self, caller: &Caller) -> Result<(), ServiceError> {
+        let (caller, now) = (caller.clone(), format_time(self.clock.now()));
+        self.store
+            .write(move |tx| {
+                let (caller, now) = (caller.clone(), now.clone());
+                Box::pin(async move {
+                    Ok::<_, ServiceError>(tx.ensure_user(caller.user, caller.email.as_deref(), &now).await?)
+                })
+            })
+            .await
+    }
+
     /// Registers a device that calls, and makes the caller's `users` row on first contact.
     ///
     /// # Errors

@@ -219,7 +219,7 @@ impl Case<'_> {
             .filter(|(field, _)| is_own(field))
             .map(|(field, client)| ConflictField {
                 field: field.clone(),
-                base: former.get(field).cloned().unwrap_or(Value::Null),
+                base: self.base_value(field).unwrap_or(Value::Null),
                 server: Value::Null,
                 client: client.clone(),
                 resolved: if comes_back { client.clone() } else { Value::Null },

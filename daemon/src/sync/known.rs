@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// When `field` got the value that it has.
+    /// When `field` got the value that it has, or had when the row was deleted.
     #[must_use]
     pub fn field_version(&self, field: &str) -> Version {
         let version = |key: &str| self.field_versions.get(key).and_then(Value::as_i64);
@@ -34,10 +34,11 @@ impl Known {
     /// The value that `field` had at version `base`, when that is still known.
     #[must_use]
     pub fn value_at(&self, field: &str, base: Version) -> Option<&Value> {
-        let row = self.row.as_ref()?;
+        let current = self.row.as_ref().or_else(|| self.former_row())?;
         if self.field_version(field) <= base {
-            return row.get(field);
+            return current.get(field);
         }
+        self.row.as_ref()?;
         let former = self.previous.get(field)?.as_array()?;
         former.iter().rev().find_map(|pair| {
             let since = pair.get(0)?.as_i64()?;

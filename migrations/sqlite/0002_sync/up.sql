@@ -32,7 +32,7 @@ CREATE TABLE sync_changes (
     operation TEXT NOT NULL CHECK (operation IN ('INSERT', 'UPDATE', 'DELETE')),
     changed_at TEXT NOT NULL,
     source_device TEXT,
-    -- {"*": version of the insert, "column": version of its last change, …}
+    -- {"*": version of the insert, "column": version of its last change, …}; of a tombstone as it was before.
     field_versions TEXT NOT NULL DEFAULT '{}',
     -- {"column": [[since version, former value], …], …}, oldest first; of a tombstone the whole former row.
     previous TEXT NOT NULL DEFAULT '{}',
@@ -66,7 +66,7 @@ BEGIN
         source_device = excluded.source_device,
         field_versions = CASE excluded.operation WHEN 'UPDATE' THEN json_patch(field_versions,
             (SELECT json_group_object(key, excluded.version) FROM json_each(NEW.former)))
-            ELSE excluded.field_versions END,
+            WHEN 'DELETE' THEN field_versions ELSE excluded.field_versions END,
         previous = CASE excluded.operation WHEN 'UPDATE' THEN json_patch(previous, (
             SELECT json_group_object(c.key, json(CASE
                 WHEN NEW.deep IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(NEW.deep) d WHERE d.value = c.key)
