@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Registry, Row, ScopeRule, Strategy, Table, code, format_time};
+use ryzed_adapters::{FieldError, Purpose, Registry, Row, ScopeRule, Strategy, Table, code, format_time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -74,7 +74,8 @@ impl Push {
         let before = tx.scopes(&self.scopes()).await?;
         let fresh: Vec<(usize, &Ready)> = self.fresh(&seen);
         let ready: Vec<&Ready> = fresh.iter().map(|(_, ready)| *ready).collect();
-        let batch = Batch::load(tx, &self.registry, &ready, &self.scopes()).await?;
+        let mut batch = Batch::load(tx, &self.registry, &ready, &self.scopes()).await?;
+        self.recall(&seen, &mut batch);
         let floors = before.iter().map(|state| (state.scope, state.floor)).collect();
         let mut work = Work { push: self, batch, floors, outcomes: HashMap::new() };
         let steps: Vec<Step<'_>> = ready.iter().map(|change| step(change)).collect();
@@ -100,6 +101,20 @@ impl Push {
         }
         let receipts = tx.receipts(self.caller.user, &ids).await?;
         Ok(receipts.into_iter().filter_map(|(id, json)| Some((id, serde_json::from_str(&json).ok()?))).collect())
+    }
+
+    /// A change that is repeated is not done again, but those behind it build on it.
+    fn recall(&self, seen: &HashMap<Uuid, Receipt>, batch: &mut Batch) {
+        for change in &self.changes {
+            let Change::Ready(ready) = change else { continue };
+            let receipt = ready.mutation.mutation_id.and_then(|id| seen.get(&id));
+            let done = receipt.filter(|receipt| receipt.result.status != Status::Rejected);
+            let (Some(receipt), Some(table)) = (done, self.registry.get(ready.table)) else { continue };
+            let Ok(data) = table.accept(ready.mutation.data.clone(), Purpose::Patch, self.now) else { continue };
+            let made = ready.mutation.base_version.is_none() && receipt.result.status == Status::Applied;
+            let puts = matches!(ready.mutation.operation, Intent::Insert | Intent::Upsert);
+            batch.recall(&(ready.rank, ready.id.clone()), data, receipt.result.version.filter(|_| made && puts));
+        }
     }
 
     /// The changes to decide: readable, not seen before, each mutation once.
@@ -130,9 +145,9 @@ impl Push {
         for (index, change) in self.changes.iter().enumerate() {
             let receipt = match change {
                 Change::Unreadable(result) => Some(Receipt { result: result.clone(), conflict: None }),
-                Change::Ready(ready) => by_index
-                    .remove(&index)
-                    .or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned())),
+                Change::Ready(ready) => {
+                    by_index.remove(&index).or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned()))
+                }
             };
             let Some(receipt) = receipt else { continue };
             pushed.results.push(receipt.result);
@@ -157,10 +172,13 @@ impl Push {
         for (change, result) in self.changes.iter().zip(&pushed.results) {
             let Change::Ready(ready) = change else { continue };
             let open = pushed.conflicts.iter().find(|conflict| {
-                conflict.conflict_id.is_some() && conflict.mutation_id == result.mutation_id && Some(&conflict.id) == result.id.as_ref()
+                conflict.conflict_id.is_some()
+                    && conflict.mutation_id == result.mutation_id
+                    && Some(&conflict.id) == result.id.as_ref()
             });
             let retried = result.mutation_id.is_some_and(|id| pushed.retried.contains(&id));
-            let Some((conflict, id)) = open.and_then(|open| Some((open, open.conflict_id?))).filter(|_| !retried) else {
+            let Some((conflict, id)) = open.and_then(|open| Some((open, open.conflict_id?))).filter(|_| !retried)
+            else {
                 continue;
             };
             let open = OpenConflict { id, conflict: to_json(conflict)?, mutation: to_json(&ready.mutation)? };
@@ -170,7 +188,12 @@ impl Push {
     }
 
     /// What the living part of the daemon is told once this is committed.
-    async fn commits(&self, tx: &mut dyn Transaction, mut pushed: Pushed, before: &[(Scope, Version)]) -> Result<Pushed, Stop> {
+    async fn commits(
+        &self,
+        tx: &mut dyn Transaction,
+        mut pushed: Pushed,
+        before: &[(Scope, Version)],
+    ) -> Result<Pushed, Stop> {
         for state in tx.scopes(&self.scopes()).await? {
             let was = before.iter().find(|(scope, _)| *scope == state.scope).map_or(0, |(_, version)| *version);
             pushed.scopes.insert(state.scope, state.version);
@@ -235,13 +258,14 @@ impl Work<'_> {
             Effect::Remove => None,
             Effect::Put(row, brought) => {
                 let made = working.row.is_none();
-                if made && table.scope.has_user_id() && !row_has_owner(row, table, brought.contains("user_id")) {
+                if made && table.scope.has_user_id() && !row_has_owner(row, table, brought.contains_key("user_id")) {
                     row.insert("user_id".into(), self.push.caller.user.to_string().into());
                 }
-                let checks_owner = made || brought.contains("user_id") || via(table).is_some_and(|c| brought.contains(c));
+                let checks_owner =
+                    made || brought.contains_key("user_id") || via(table).is_some_and(|c| brought.contains_key(c));
                 let scope = if checks_owner { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
                 self.may_write(scope, owner_column(table))?;
-                self.check_references(table, row, scope, |column| made || brought.contains(column))?;
+                self.check_references(table, row, scope, |column| made || brought.contains_key(column))?;
                 scope
             }
         };
