@@ -102,15 +102,14 @@ impl World {
         for device in &mut devices {
             device.sync(service, &caller).await;
         }
-        let world = Self {
+        Self {
             service: Arc::clone(service),
             clock: Arc::clone(clock),
             caller,
             devices,
             backups: BTreeMap::new(),
             increments: 0,
-        };
-        world
+        }
     }
 
     async fn happen(&mut self, action: Action) {

@@ -82,7 +82,7 @@ impl Device {
         let (table, mut data) = self.template(row);
         let (name, value) = match (row < 3, field) {
             (true, 0 | 1) => ("name", json!(format!("name {value}"))),
-            (true, _) => ("is_completed", json!(value % 2 == 0)),
+            (true, _) => ("is_completed", json!(value.is_multiple_of(2))),
             (false, _) => ("order_index", json!(value)),
         };
         data[name] = value;
