@@ -120,7 +120,8 @@ fn problem_of(path: &str, error: &serde_json::Error) -> Problem {
         _ if message.starts_with("missing field") => code::REQUIRED,
         _ if message.starts_with("unknown field") => code::UNKNOWN_FIELD,
         _ if message.starts_with("unknown variant") => code::NOT_ALLOWED,
-        _ if message.starts_with("invalid type") => code::WRONG_TYPE,
+        // A list is read as the fields in their order, and has the wrong number of them.
+        _ if message.starts_with("invalid type") || message.starts_with("invalid length") => code::WRONG_TYPE,
         _ => code::INVALID_FORMAT,
     };
     // A field that is not there has no place of its own: the message names it.

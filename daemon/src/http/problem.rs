@@ -98,7 +98,8 @@ pub struct Problem {
     kind: Kind,
     detail: String,
     errors: Vec<FieldError>,
-    header: Option<(HeaderName, HeaderValue)>,
+    // Boxed, because errors travel by value through every handler.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
@@ -143,14 +144,14 @@ impl Problem {
             allowed.push("HEAD");
         }
         let allowed = allowed.join(", ");
-        let header = HeaderValue::try_from(&allowed).ok().map(|value| (ALLOW, value));
+        let header = HeaderValue::try_from(&allowed).ok().map(|value| Box::new((ALLOW, value)));
         Self { header, ..Self::new(Kind::MethodNotAllowed, format!("this address takes {allowed}")) }
     }
 
     /// Come back later.
     pub(super) fn unavailable(detail: impl Into<String>, after: Duration) -> Self {
         let seconds = HeaderValue::from(after.as_secs().max(1));
-        Self { header: Some((RETRY_AFTER, seconds)), ..Self::new(Kind::Unavailable, detail) }
+        Self { header: Some(Box::new((RETRY_AFTER, seconds))), ..Self::new(Kind::Unavailable, detail) }
     }
 
     /// The body.
@@ -173,7 +174,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = self.header.map(|header| *header) {
             headers.insert(name, value);
         }
         response
@@ -193,7 +194,7 @@ impl From<AuthError> for Problem {
         };
         let value = HeaderValue::try_from(challenge).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         let help = if error == AuthError::Missing { "; send it as `Authorization: Bearer <token>`" } else { "" };
-        let header = Some((WWW_AUTHENTICATE, value));
+        let header = Some(Box::new((WWW_AUTHENTICATE, value)));
         Self { header, ..Self::new(Kind::Unauthenticated, format!("{detail}{help}")) }
     }
 }
