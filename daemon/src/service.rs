@@ -1,15 +1,22 @@
 //! The use cases. Transactions are opened here and nowhere else; nothing here knows HTTP or actors.
 
+mod batch;
+mod conflicts;
+mod devices;
+mod export;
 mod hints;
+mod housekeeping;
+mod live;
 mod outcome;
+mod pull;
+mod push;
+mod request;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use futures_util::stream::BoxStream;
-use ryzed_adapters::Registry;
+use chrono::{DateTime, TimeDelta, Utc};
+use ryzed_adapters::{FieldError, Registry, Strategy, code, format_time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -17,8 +24,12 @@ use uuid::Uuid;
 use crate::auth::Caller;
 use crate::clock::Clock;
 use crate::config::Limits;
-use crate::sync::wire::{ChangeResult, Conflict, Digest, Mutation, SyncRequest, SyncResponse};
+use crate::store::{Store, StoreError};
+use crate::sync::wire::{ChangeResult, Conflict, Digest, SyncRequest, SyncResponse};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Scope, Version};
+use pull::{PAGE_ROWS, Pull};
+use push::{Push, Stop};
+use request::Change;
 
 pub use hints::{Committed, Hints};
 pub use outcome::ServiceError;
@@ -31,6 +42,9 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// The bounds.
     pub limits: Limits,
+    /// How long tombstones and receipts are kept.
+    pub keep: TimeDelta,
+    store: Arc<dyn Store>,
     hints: OnceLock<Arc<dyn Hints>>,
 }
 
@@ -140,101 +154,306 @@ pub struct Pushed {
     pub conflicts: Vec<Conflict>,
     /// Where each scope stood after the commit.
     pub scopes: BTreeMap<Scope, Version>,
+    /// Mutations that had been seen before.
+    retried: Vec<Uuid>,
+    /// What to tell the living part of the daemon.
+    commits: Vec<Committed>,
 }
 
+/// A scope's time is brought up to now when it is older than this, so that timestamp pulls stay short. It
+/// bounds how far `sync_timestamp` lies back, and how often syncing writes to the scope.
+const FRESH: TimeDelta = TimeDelta::seconds(60);
+
 impl Service {
+    /// All use cases on `store`.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        registry: Arc<Registry>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        keep: TimeDelta,
+    ) -> Self {
+        Self { registry, clock, limits, keep, store, hints: OnceLock::new() }
+    }
+
     /// Tells who hears of commits. Once; later calls change nothing.
     pub fn set_hints(&self, hints: Arc<dyn Hints>) {
         let _ = self.hints.set(hints);
     }
-    /// `POST /sync`: registers the device (`seen`), uploads, downloads.
-    pub async fn sync(&self, _caller: &Caller, _request: SyncRequest) -> Result<SyncResponse, ServiceError> {
-        unimplemented!()
+
+    /// The life of the database: the first part of every cursor.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        self.store.epoch()
     }
-    /// The download alone: `GET /changes`.
-    pub async fn pull(&self, _caller: &Caller, _request: PullRequest) -> Result<SyncResponse, ServiceError> {
-        unimplemented!()
+
+    /// The database's kind: `sqlite` or `postgres`.
+    #[must_use]
+    pub fn database(&self) -> &'static str {
+        self.store.kind()
     }
-    /// Uploads from a socket. `changes` as they came; each is read on its own.
-    pub async fn push(
+
+    /// `POST /sync`: registers the device, uploads, downloads.
+    ///
+    /// # Errors
+    /// When the request as a whole is at fault; a change that is at fault is `rejected` on its own.
+    pub async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {
+        let cursor = if request.force_full_sync { Some(Cursor::zero(self.epoch())) } else { request.cursor.clone() };
+        let pull = self.plan(caller, cursor, request.last_sync_timestamp, &request.tables, request.limit, request.digest)?;
+        self.check_changes(request.changes.len())?;
+        let seen = DeviceSeen {
+            device: request.device_id,
+            device_type: request.device_type,
+            app_version: request.app_version,
+            name: request.device_name,
+            pending_uploads: request.pending_uploads,
+            cursor: request.cursor.clone(),
+        };
+        devices::check_seen(&seen)?;
+        let epoch = request.cursor.as_ref().map_or("", |cursor| cursor.epoch.as_str());
+        let push = Push {
+            registry: Arc::clone(&self.registry),
+            caller: caller.clone(),
+            device: Some(seen.device.clone()),
+            changes: request.changes.into_iter().map(|change| Change::read(change, &self.registry)).collect(),
+            strategy: request.conflict_strategy,
+            atomic: request.atomic,
+            same_life: epoch.is_empty() || epoch == self.epoch(),
+            now: self.clock.now(),
+        };
+        let pushed = self.upload(push, seen).await?;
+        self.tell(&pushed);
+        let pull = Arc::new(pull);
+        let mut answer = self
+            .store
+            .read(move |tx| {
+                let pull = Arc::clone(&pull);
+                Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
+            })
+            .await?;
+        answer.results = pushed.results;
+        answer.conflicts = pushed.conflicts;
+        Ok(answer)
+    }
+
+    /// One transaction: the device has called, its changes are done.
+    async fn upload(&self, push: Push, seen: DeviceSeen) -> Result<Pushed, ServiceError> {
+        let push = Arc::new(push);
+        let most = self.limits.devices_per_user;
+        let outcome = self
+            .store
+            .write(move |tx| {
+                let (push, seen) = (Arc::clone(&push), seen.clone());
+                Box::pin(async move {
+                    let now = format_time(push.now);
+                    tx.ensure_user(push.caller.user, push.caller.email.as_deref(), &now).await?;
+                    devices::register(tx, &push.caller, &seen, &now, most, true).await?;
+                    freshen(tx, &push).await?;
+                    if push.changes.is_empty() {
+                        return Ok(Pushed::default());
+                    }
+                    push.run(tx).await.map_err(PushError::from)
+                })
+            })
+            .await;
+        outcome.or_else(PushError::settled)
+    }
+
+    /// Uploads from a socket. The changes come as they were sent; each is read on its own.
+    ///
+    /// # Errors
+    /// Those of the database; a change that is at fault is `rejected`.
+    pub async fn push(&self, caller: &Caller, device: &DeviceId, changes: Vec<Value>) -> Result<Pushed, ServiceError> {
+        self.check_changes(changes.len())?;
+        let pushed = self.run_push(caller, Some(device), changes, None).await?;
+        self.tell(&pushed);
+        Ok(pushed)
+    }
+
+    async fn run_push(
         &self,
-        _caller: &Caller,
-        _device: &DeviceId,
-        _changes: Vec<Value>,
+        caller: &Caller,
+        device: Option<&DeviceId>,
+        changes: Vec<Value>,
+        strategy: Option<Strategy>,
     ) -> Result<Pushed, ServiceError> {
-        unimplemented!()
+        let push = Arc::new(Push {
+            registry: Arc::clone(&self.registry),
+            caller: caller.clone(),
+            device: device.cloned(),
+            changes: changes.into_iter().map(|change| Change::read(change, &self.registry)).collect(),
+            strategy,
+            atomic: false,
+            same_life: true,
+            now: self.clock.now(),
+        });
+        let outcome = self
+            .store
+            .write(move |tx| {
+                let push = Arc::clone(&push);
+                Box::pin(async move { push.run(tx).await.map_err(PushError::from) })
+            })
+            .await;
+        outcome.or_else(PushError::settled)
     }
+
+    /// The download alone: `GET /changes`.
+    ///
+    /// # Errors
+    /// When the request is at fault.
+    pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<SyncResponse, ServiceError> {
+        let pull =
+            Arc::new(self.plan(caller, request.cursor, request.since, &request.tables, request.limit, request.digest)?);
+        self.store
+            .read(move |tx| {
+                let pull = Arc::clone(&pull);
+                Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
+            })
+            .await
+    }
+
     /// `GET /digest`: where the caller's newest state is, and its digest.
-    pub async fn digest(&self, _caller: &Caller, _tables: &[String]) -> Result<(Cursor, Digest), ServiceError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// When a table is unknown.
+    pub async fn digest(&self, caller: &Caller, tables: &[String]) -> Result<(Cursor, Digest), ServiceError> {
+        let tables = self.tables(tables)?;
+        let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), caller.user);
+        self.store
+            .read(move |tx| {
+                let (registry, epoch, tables) = (Arc::clone(&registry), epoch.clone(), tables.clone());
+                Box::pin(async move {
+                    let scopes = [Scope::Global, Scope::User(user)];
+                    let mut cursor = Cursor::zero(&epoch);
+                    for state in tx.scopes(&scopes).await? {
+                        cursor.set(state.scope, state.version);
+                    }
+                    Ok::<_, ServiceError>((cursor, pull::digest(tx, &registry, &tables, &scopes).await?))
+                })
+            })
+            .await
     }
-    /// Where the newest state of the caller's scopes is.
-    pub async fn newest(&self, _caller: &Caller) -> Result<Cursor, ServiceError> {
-        unimplemented!()
-    }
-    /// Whether `cursor` can still be served: `false` means reset.
-    pub async fn can_serve(&self, _caller: &Caller, _cursor: &Cursor) -> Result<bool, ServiceError> {
-        unimplemented!()
-    }
-    /// A page of a scope's changes after `after`, for live delivery.
-    pub async fn scope_page(&self, _scope: Scope, _after: Version) -> Result<ScopePage, ServiceError> {
-        unimplemented!()
-    }
-    /// The newest versions of these scopes, in one query; scopes that have none are 0.
-    pub async fn heads(&self, _scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError> {
-        unimplemented!()
-    }
-    /// Registers a device, makes the caller's `users` row on first contact. `Revoked` or `Limit` when it may not call.
-    pub async fn seen(&self, _caller: &Caller, _seen: DeviceSeen) -> Result<(), ServiceError> {
-        unimplemented!()
-    }
-    /// The caller's devices.
-    pub async fn devices(&self, _caller: &Caller) -> Result<Vec<DeviceInfo>, ServiceError> {
-        unimplemented!()
-    }
-    /// Renames and/or allows again.
-    pub async fn patch_device(
-        &self,
-        _caller: &Caller,
-        _device: &DeviceId,
-        _name: Option<Option<String>>,
-        _allow: bool,
-    ) -> Result<DeviceInfo, ServiceError> {
-        unimplemented!()
-    }
-    /// Revokes. The caller closes its socket.
-    pub async fn revoke_device(&self, _caller: &Caller, _device: &DeviceId) -> Result<(), ServiceError> {
-        unimplemented!()
-    }
-    /// What the database knows for `/sync-status`.
-    pub async fn sync_status(&self, _caller: &Caller, _device: &DeviceId) -> Result<SyncStatus, ServiceError> {
-        unimplemented!()
-    }
-    /// How many devices are registered, all told.
-    pub async fn total_devices(&self) -> Result<i64, ServiceError> {
-        unimplemented!()
-    }
-    /// The caller's open conflicts.
-    pub async fn conflicts(&self, _caller: &Caller) -> Result<Vec<Conflict>, ServiceError> {
-        unimplemented!()
-    }
-    /// Settles one.
-    pub async fn settle(
-        &self,
-        _caller: &Caller,
-        _conflict: Uuid,
-        _settlement: Settlement,
-    ) -> Result<ChangeResult, ServiceError> {
-        unimplemented!()
-    }
-    /// Everything the caller owns: NDJSON lines `{"table":…,"row":{…}}`, a chunk at a time.
-    pub fn export(self: &Arc<Self>, _caller: &Caller) -> BoxStream<'static, Result<Bytes, ServiceError>> {
-        unimplemented!()
-    }
+
     /// A round trip to the database.
+    ///
+    /// # Errors
+    /// When it does not answer.
     pub async fn ready(&self) -> Result<(), ServiceError> {
-        unimplemented!()
+        self.store.read(|tx| Box::pin(async move { Ok::<_, ServiceError>(tx.ping().await?) })).await
     }
-    #[allow(unused)]
-    fn m(_: Mutation) {}
+
+    /// Finishes what is being written, and closes the database.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    fn tell(&self, pushed: &Pushed) {
+        if let Some(hints) = self.hints.get() {
+            for commit in &pushed.commits {
+                hints.committed(commit.clone());
+            }
+        }
+    }
+
+    fn plan(
+        &self,
+        caller: &Caller,
+        cursor: Option<Cursor>,
+        since: Option<DateTime<Utc>>,
+        tables: &[String],
+        limit: Option<i64>,
+        digest: bool,
+    ) -> Result<Pull, ServiceError> {
+        let cursor = cursor.map(|cursor| {
+            let negative = || ServiceError::field("cursor", code::OUT_OF_RANGE, "versions must not be negative");
+            cursor.checked().ok_or_else(negative)
+        });
+        Ok(Pull {
+            registry: Arc::clone(&self.registry),
+            user: caller.user,
+            epoch: self.epoch().to_owned(),
+            cursor: cursor.transpose()?,
+            since,
+            tables: self.tables(tables)?,
+            limit: match limit {
+                None => PAGE_ROWS,
+                Some(1..) => limit.unwrap_or(PAGE_ROWS).min(PAGE_ROWS),
+                Some(_) => return Err(ServiceError::field("limit", code::OUT_OF_RANGE, "must be at least 1")),
+            },
+            digest,
+            now: self.clock.now(),
+        })
+    }
+
+    /// The names of these tables; an unknown one is an error that names it.
+    fn tables(&self, names: &[String]) -> Result<Vec<&'static str>, ServiceError> {
+        let known = |name: &String| {
+            self.registry.get(name).map(|table| table.name).ok_or_else(|| {
+                let shown: String = name.chars().take(64).collect();
+                FieldError::new("tables", "unknown_table", format!("there is no table {shown:?}"))
+            })
+        };
+        let (mut found, mut errors) = (Vec::new(), Vec::new());
+        for name in names {
+            match known(name) {
+                Ok(name) => found.push(name),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(found) } else { Err(ServiceError::Invalid(errors)) }
+    }
+
+    fn check_changes(&self, count: usize) -> Result<(), ServiceError> {
+        let most = self.limits.changes_per_request;
+        if count <= most {
+            return Ok(());
+        }
+        let detail = format!("a request may bring {most} changes, this one brings {count}; send them in several");
+        Err(ServiceError::Limit { limit: "changes_per_request", detail })
+    }
+}
+
+/// Brings the scopes' time up to now where it lies far back.
+async fn freshen(tx: &mut dyn crate::store::Transaction, push: &Push) -> Result<(), StoreError> {
+    let scopes = [Scope::Global, Scope::User(push.caller.user)];
+    let oldest = format_time(push.now - FRESH);
+    let states = tx.scopes(&scopes).await?;
+    let stale: Vec<Scope> = states.iter().filter(|state| state.changed_at < oldest).map(|state| state.scope).collect();
+    if stale.is_empty() { Ok(()) } else { tx.touch(&stale, &format_time(push.now)).await }
+}
+
+/// Why an upload's transaction was rolled back.
+enum PushError {
+    Stop(Stop),
+    Service(ServiceError),
+}
+
+impl From<StoreError> for PushError {
+    fn from(error: StoreError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+impl From<ServiceError> for PushError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<Stop> for PushError {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl PushError {
+    /// An atomic request that was stopped has an answer; the rest are errors.
+    fn settled(self) -> Result<Pushed, ServiceError> {
+        match self {
+            Self::Stop(Stop::Atomic(pushed)) => Ok(*pushed),
+            Self::Stop(Stop::Store(error)) => Err(error.into()),
+            Self::Service(error) => Err(error),
+        }
+    }
 }
