@@ -6,6 +6,7 @@ mod check_config;
 mod completions;
 mod migrate;
 mod serve;
+mod store;
 mod tables;
 mod token;
 

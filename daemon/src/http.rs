@@ -89,3 +89,6 @@ pub struct ActiveUser {
     /// With how many devices.
     pub devices: usize,
 }
+
+#[cfg(test)]
+mod tests;

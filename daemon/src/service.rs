@@ -200,7 +200,8 @@ impl Service {
     /// When the request as a whole is at fault; a change that is at fault is `rejected` on its own.
     pub async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {
         let cursor = if request.force_full_sync { Some(Cursor::zero(self.epoch())) } else { request.cursor.clone() };
-        let pull = self.plan(caller, cursor, request.last_sync_timestamp, &request.tables, request.limit, request.digest)?;
+        let pull =
+            self.plan(caller, cursor, request.last_sync_timestamp, &request.tables, request.limit, request.digest)?;
         self.check_changes(request.changes.len())?;
         let seen = DeviceSeen {
             device: request.device_id,
@@ -303,8 +304,14 @@ impl Service {
     /// # Errors
     /// When the request is at fault.
     pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<SyncResponse, ServiceError> {
-        let pull =
-            Arc::new(self.plan(caller, request.cursor, request.since, &request.tables, request.limit, request.digest)?);
+        let pull = Arc::new(self.plan(
+            caller,
+            request.cursor,
+            request.since,
+            &request.tables,
+            request.limit,
+            request.digest,
+        )?);
         self.store
             .read(move |tx| {
                 let pull = Arc::clone(&pull);

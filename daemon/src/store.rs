@@ -116,15 +116,32 @@ pub trait Transaction: Send {
     /// Deletes rows on behalf of `device`.
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError>;
     /// The latest version of these rows in any of `scopes`, live or deleted.
-    async fn versions(&mut self, table: &str, ids: &[RowId], scopes: &[Scope]) -> Result<Vec<(RowId, Version)>, StoreError>;
+    async fn versions(
+        &mut self,
+        table: &str,
+        ids: &[RowId],
+        scopes: &[Scope],
+    ) -> Result<Vec<(RowId, Version)>, StoreError>;
     /// Makes the person's row unless it is there.
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError>;
 
     // The change index.
     /// Entries of `scope` after `after`, in version order, at most `limit`; `tables` empty means all.
-    async fn entries(&mut self, scope: Scope, after: Version, tables: &[&'static str], limit: i64) -> Result<Vec<Entry>, StoreError>;
+    async fn entries(
+        &mut self,
+        scope: Scope,
+        after: Version,
+        tables: &[&'static str],
+        limit: i64,
+    ) -> Result<Vec<Entry>, StoreError>;
     /// Live rows of one table with `after < version <= upto`, as JSON with `_version`, in version order.
-    async fn rows(&mut self, table: &Table, scope: Scope, after: Version, upto: Version) -> Result<Vec<(Version, String)>, StoreError>;
+    async fn rows(
+        &mut self,
+        table: &Table,
+        scope: Scope,
+        after: Version,
+        upto: Version,
+    ) -> Result<Vec<(Version, String)>, StoreError>;
     /// Changes with `after < version`, whole, in version order, at most `limit`.
     async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Vec<ChangeRecord>, StoreError>;
     /// The last version of `scope` whose time is before `time`, or 0.

@@ -1,11 +1,16 @@
 //! `ryzed migrate`: the schema, brought up to date or only looked at.
 
-use std::path::Path;
+use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Args;
+use ryzed_adapters::Registry;
 
+use super::store::{self, Stay};
 use super::{Outcome, print};
 use crate::config::Config;
+use crate::store::Store;
+use crate::store::sqlite::{MigrationState, migration_states};
 
 /// Bring the database's schema up to date; serve does so as well.
 #[derive(Debug, Args)]
@@ -23,19 +28,13 @@ pub(super) struct Options {
     dry_run: bool,
 }
 
-/// One migration and whether the database has it.
-struct State {
-    name: String,
-    applied: bool,
-}
-
 pub(super) fn run(config: &Config, options: &Options) -> Outcome {
     let path = config.database_path();
-    let before = states(&path)?;
+    let before = migration_states(&path).with_context(|| format!("can't look at the database {}", path.display()))?;
     if options.status {
         return print(&listed(&before));
     }
-    let pending: Vec<&State> = before.iter().filter(|state| !state.applied).collect();
+    let pending: Vec<&MigrationState> = before.iter().filter(|state| !state.applied).collect();
     let text: String = pending.iter().map(|state| format!("{}\n", state.name)).collect();
     if options.dry_run {
         let summary = format!("{} to apply to {}; nothing was changed\n", pending.len(), path.display());
@@ -45,17 +44,16 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
     print(&format!("{text}{} applied; {} is up to date\n", pending.len(), path.display()))
 }
 
-fn listed(states: &[State]) -> String {
+fn listed(states: &[MigrationState]) -> String {
     let word = |applied| if applied { "applied" } else { "pending" };
     states.iter().map(|state| format!("{}  {}\n", word(state.applied), state.name)).collect()
 }
 
-/// Every migration, in order. Makes no file.
-fn states(path: &Path) -> anyhow::Result<Vec<State>> {
-    anyhow::bail!("can't look at {}: no store is joined yet", path.display())
-}
-
-/// Opens the store, which brings it up to date, and closes it.
+/// Opens the database, which brings it up to date, and closes it.
 fn apply(config: &Config) -> anyhow::Result<()> {
-    anyhow::bail!("can't open {}: no store is joined yet", config.database_path().display())
+    let registry = Arc::new(Registry::standard());
+    let opened = store::open(config, &registry, Stay::Visitor, Arc::new(|| ()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().context("can't start the runtime")?;
+    runtime.block_on(opened.close());
+    Ok(())
 }

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::TimeDelta;
+use ryzed_adapters::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::store::{self, Stay};
 use super::{Failure, Outcome, Settings};
 use crate::auth::{Secret, Verifier, Verify};
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::{self, App, Listening, LiveApi, SocketFilter};
 use crate::service::Service;
@@ -56,15 +60,21 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
         notify::stopping();
         tracing::info!("stopping");
     };
-    http::serve(listening, app, socket, stop).await;
+    http::serve(listening, Arc::clone(&app), socket, stop).await;
     watchdog.abort();
+    app.service.close().await;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Opens the store, starts what lives on it, and joins them.
 async fn assemble(config: &Arc<Config>, _verifier: &Arc<dyn Verify>) -> anyhow::Result<Assembled> {
-    anyhow::bail!("can't open {}: no store is joined yet", config.database_path().display())
+    let registry = Arc::new(Registry::standard());
+    let store = store::open(config, &registry, Stay::Resident, Arc::new(|| ()))?;
+    let keep = TimeDelta::days(config.sync.tombstone_days.into());
+    let service = Service::new(Arc::new(store), registry, Arc::new(SystemClock), config.limits.clone(), keep);
+    let (_service, _socket) = (Arc::new(service), None::<SocketFilter>);
+    anyhow::bail!("nothing tells devices of changes: no actors are joined yet")
 }
 
 /// Ready at SIGTERM or Ctrl-C.

@@ -55,9 +55,9 @@ impl Body {
         if text.trim_ascii().is_empty() { Ok(T::default()) } else { parse(&text) }
     }
 
-    /// Reads what is still coming and forgets it, for a while.
+    /// Reads what is still coming and forgets it, for a while and up to twice of what is taken.
     pub(super) async fn discard(&mut self) {
-        let mut left = self.limit;
+        let mut left = self.limit.saturating_mul(2);
         let forget = async {
             while let Some(Ok(part)) = self.stream.next().await {
                 left = left.saturating_sub(part.len());

@@ -29,7 +29,7 @@ pub(super) async fn health(call: Call) -> Answer {
         "active_connections": counts.connections,
         "total_devices": total_devices,
         "timestamp": format_time(service.clock.now()),
-        "database": if is_there { "sqlite" } else { "unavailable" },
+        "database": if is_there { service.database() } else { "unavailable" },
         "bridge": "none",
         "features": {
             "websocket": true,

@@ -60,7 +60,8 @@ impl Batch {
         let known = known(state);
         let live = known.row.is_some() && known.operation != crate::sync::Operation::Delete;
         let entry = self.rows.entry(key).or_default();
-        if live || entry.working.known.as_ref().is_none_or(|other| other.row.is_none() && other.version < known.version) {
+        if live || entry.working.known.as_ref().is_none_or(|other| other.row.is_none() && other.version < known.version)
+        {
             entry.scope = known.row.is_some().then_some(known.scope).flatten();
             entry.working.row = known.row.clone();
             entry.working.known = Some(known);

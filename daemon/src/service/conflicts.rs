@@ -34,7 +34,12 @@ impl Service {
     /// # Errors
     /// When there is no such conflict, when `fields` comes without data, or when the values can't be stored: the conflict
     /// then stays open.
-    pub async fn settle(&self, caller: &Caller, id: Uuid, settlement: Settlement) -> Result<ChangeResult, ServiceError> {
+    pub async fn settle(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        settlement: Settlement,
+    ) -> Result<ChangeResult, ServiceError> {
         let given = settlement.data.as_ref().is_some_and(|data| !data.is_empty());
         if (settlement.resolution == Resolution::Fields) != given {
             let message = "must be given with the resolution \"fields\", and only with it";

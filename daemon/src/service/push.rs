@@ -130,9 +130,9 @@ impl Push {
         for (index, change) in self.changes.iter().enumerate() {
             let receipt = match change {
                 Change::Unreadable(result) => Some(Receipt { result: result.clone(), conflict: None }),
-                Change::Ready(ready) => by_index
-                    .remove(&index)
-                    .or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned())),
+                Change::Ready(ready) => {
+                    by_index.remove(&index).or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned()))
+                }
             };
             let Some(receipt) = receipt else { continue };
             pushed.results.push(receipt.result);
@@ -157,10 +157,13 @@ impl Push {
         for (change, result) in self.changes.iter().zip(&pushed.results) {
             let Change::Ready(ready) = change else { continue };
             let open = pushed.conflicts.iter().find(|conflict| {
-                conflict.conflict_id.is_some() && conflict.mutation_id == result.mutation_id && Some(&conflict.id) == result.id.as_ref()
+                conflict.conflict_id.is_some()
+                    && conflict.mutation_id == result.mutation_id
+                    && Some(&conflict.id) == result.id.as_ref()
             });
             let retried = result.mutation_id.is_some_and(|id| pushed.retried.contains(&id));
-            let Some((conflict, id)) = open.and_then(|open| Some((open, open.conflict_id?))).filter(|_| !retried) else {
+            let Some((conflict, id)) = open.and_then(|open| Some((open, open.conflict_id?))).filter(|_| !retried)
+            else {
                 continue;
             };
             let open = OpenConflict { id, conflict: to_json(conflict)?, mutation: to_json(&ready.mutation)? };
@@ -170,7 +173,12 @@ impl Push {
     }
 
     /// What the living part of the daemon is told once this is committed.
-    async fn commits(&self, tx: &mut dyn Transaction, mut pushed: Pushed, before: &[(Scope, Version)]) -> Result<Pushed, Stop> {
+    async fn commits(
+        &self,
+        tx: &mut dyn Transaction,
+        mut pushed: Pushed,
+        before: &[(Scope, Version)],
+    ) -> Result<Pushed, Stop> {
         for state in tx.scopes(&self.scopes()).await? {
             let was = before.iter().find(|(scope, _)| *scope == state.scope).map_or(0, |(_, version)| *version);
             pushed.scopes.insert(state.scope, state.version);
@@ -238,7 +246,8 @@ impl Work<'_> {
                 if made && table.scope.has_user_id() && !row_has_owner(row, table, brought.contains("user_id")) {
                     row.insert("user_id".into(), self.push.caller.user.to_string().into());
                 }
-                let checks_owner = made || brought.contains("user_id") || via(table).is_some_and(|c| brought.contains(c));
+                let checks_owner =
+                    made || brought.contains("user_id") || via(table).is_some_and(|c| brought.contains(c));
                 let scope = if checks_owner { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
                 self.may_write(scope, owner_column(table))?;
                 self.check_references(table, row, scope, |column| made || brought.contains(column))?;

@@ -246,7 +246,8 @@ impl Case<'_> {
         }
         let brought = data.keys().cloned().collect();
         self.table.complete(&mut data, self.around.now);
-        let required = |column: &&ryzed_adapters::Column| column.required && data.get(&column.name).is_none_or(Value::is_null);
+        let required =
+            |column: &&ryzed_adapters::Column| column.required && data.get(&column.name).is_none_or(Value::is_null);
         let missing: Vec<_> = self
             .table
             .columns

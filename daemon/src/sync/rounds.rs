@@ -72,7 +72,10 @@ mod tests {
     #[test]
     fn a_row_that_is_deleted_and_made_again_takes_two_rounds() {
         let steps = [put(0, "r"), delete(0, "r"), put(0, "r")];
-        assert_eq!(rounds(&steps), [Round { puts: vec![0], deletes: vec![1] }, Round { puts: vec![2], deletes: vec![] }]);
+        assert_eq!(
+            rounds(&steps),
+            [Round { puts: vec![0], deletes: vec![1] }, Round { puts: vec![2], deletes: vec![] }]
+        );
     }
 
     proptest! {

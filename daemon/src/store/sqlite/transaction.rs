@@ -65,7 +65,8 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn states(&mut self, table: &Table, ids: &[RowId], scopes: &[Scope]) -> Result<Vec<RowState>, StoreError> {
-        type Row = (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
+        type Row =
+            (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);
         let rows: Vec<Row> =
             statement::<(Text, Maybe, Maybe, Nullable<BigInt>, Maybe, Maybe, Maybe)>(&schema.of(table)?.states)
@@ -111,7 +112,12 @@ impl Transaction for SqliteTransaction<'_> {
         self.on_behalf_of(None)
     }
 
-    async fn versions(&mut self, table: &str, ids: &[RowId], scopes: &[Scope]) -> Result<Vec<(RowId, Version)>, StoreError> {
+    async fn versions(
+        &mut self,
+        table: &str,
+        ids: &[RowId],
+        scopes: &[Scope],
+    ) -> Result<Vec<(RowId, Version)>, StoreError> {
         let rows: Vec<(String, i64)> = statement::<(Text, BigInt)>(
             "SELECT row_id, max(version) FROM sync_changes WHERE table_name = ?1 \
              AND row_id IN (SELECT value FROM json_each(?2)) AND scope IN (SELECT value FROM json_each(?3)) GROUP BY row_id",
@@ -136,7 +142,13 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(())
     }
 
-    async fn entries(&mut self, scope: Scope, after: Version, tables: &[&'static str], limit: i64) -> Result<Vec<Entry>, StoreError> {
+    async fn entries(
+        &mut self,
+        scope: Scope,
+        after: Version,
+        tables: &[&'static str],
+        limit: i64,
+    ) -> Result<Vec<Entry>, StoreError> {
         let rows: Vec<(i64, String, String, String)> = statement::<(BigInt, Text, Text, Text)>(
             "SELECT version, table_name, row_id, operation FROM sync_changes WHERE scope = ?1 AND version > ?2 \
              AND (?3 = '[]' OR table_name IN (SELECT value FROM json_each(?3))) ORDER BY version LIMIT ?4",
@@ -155,7 +167,13 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(entries.collect())
     }
 
-    async fn rows(&mut self, table: &Table, scope: Scope, after: Version, upto: Version) -> Result<Vec<(Version, String)>, StoreError> {
+    async fn rows(
+        &mut self,
+        table: &Table,
+        scope: Scope,
+        after: Version,
+        upto: Version,
+    ) -> Result<Vec<(Version, String)>, StoreError> {
         let schema = Arc::clone(self.schema);
         let scope = scope.to_string();
         self.load(statement::<(BigInt, Text)>(&schema.of(table)?.rows).text(&scope).int(after).int(upto))
@@ -321,12 +339,14 @@ impl Transaction for SqliteTransaction<'_> {
     async fn keep_conflict(&mut self, user: UserId, conflict: &OpenConflict, now: &str) -> Result<(), StoreError> {
         let (user, id) = (user.to_string(), conflict.id.to_string());
         self.run(
-            statement("INSERT INTO sync_conflicts (id, user_id, created_at, conflict, mutation) VALUES (?1, ?2, ?3, ?4, ?5)")
-                .text(&id)
-                .text(&user)
-                .text(now)
-                .text(&conflict.conflict)
-                .text(&conflict.mutation),
+            statement(
+                "INSERT INTO sync_conflicts (id, user_id, created_at, conflict, mutation) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
+            .text(&id)
+            .text(&user)
+            .text(now)
+            .text(&conflict.conflict)
+            .text(&conflict.mutation),
         )?;
         Ok(())
     }
@@ -395,7 +415,13 @@ impl SqliteTransaction<'_> {
     }
 
     /// Reads the rows of all records at once, a statement a table.
-    async fn fill(&mut self, scope: Scope, after: Version, upto: Version, records: &mut [ChangeRecord]) -> Result<(), StoreError> {
+    async fn fill(
+        &mut self,
+        scope: Scope,
+        after: Version,
+        upto: Version,
+        records: &mut [ChangeRecord],
+    ) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         for table in schema.registry.iter() {
             if !records.iter().any(|record| record.table == table.name) {
@@ -426,7 +452,8 @@ type DeviceTuple = (
 );
 
 fn device_of(row: DeviceTuple) -> Option<DeviceRow> {
-    let (id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, cursor, revoked_at) = row;
+    let (id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, cursor, revoked_at) =
+        row;
     let id = id.parse().ok()?;
     Some(DeviceRow {
         id,

@@ -133,10 +133,7 @@ fn former(table: &Table) -> String {
         .iter()
         .map(|c| format!("('{0}', json_quote({1}), NEW.{0} IS NOT OLD.{0})", c.name, value_out(c, "OLD")))
         .collect();
-    format!(
-        "(SELECT json_group_object(column1, json(column2)) FROM (VALUES {}) WHERE column3)",
-        values.join(", ")
-    )
+    format!("(SELECT json_group_object(column1, json(column2)) FROM (VALUES {}) WHERE column3)", values.join(", "))
 }
 
 /// Columns whose conflicts need the value at any recent version, not just the last former one.
