@@ -1,5 +1,6 @@
 //! Tokens in, identity out.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -37,4 +38,16 @@ impl Role {
     pub fn is_admin(self) -> bool {
         self != Self::Authenticated
     }
+}
+
+/// Why a token was not accepted, in words for its holder. Never holds the token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Denied(pub String);
+
+/// Turns a token into who calls.
+#[async_trait]
+pub trait Verify: Send + Sync + 'static {
+    /// Who holds this token. A token counts until its leeway after `exp` is over.
+    async fn verify(&self, token: &str) -> Result<Caller, Denied>;
 }

@@ -1,1 +1,3 @@
-//! stub
+//! Everything that speaks HTTP.
+
+pub mod socket;
