@@ -10,12 +10,14 @@ mod demo;
 mod devices;
 mod export;
 mod health;
+mod live;
 mod observe;
 mod operator;
 mod problem;
 mod query;
 mod routes;
 mod server;
+pub mod socket;
 mod sync;
 mod tables;
 
