@@ -1,6 +1,6 @@
 //! The rows that one request is about, loaded with a few statements, and kept as its changes leave them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ryzed_adapters::{Registry, Row};
 use serde_json::{Map, Value};
@@ -9,7 +9,7 @@ use super::request::{Ready, references};
 use crate::store::{RowState, StoreError, Transaction};
 use crate::sync::decide::{Effect, Mine, Working};
 use crate::sync::known::Known;
-use crate::sync::{RowId, Scope};
+use crate::sync::{RowId, Scope, Version};
 
 /// A row of a table.
 pub(super) type Key = (usize, RowId);
@@ -94,6 +94,14 @@ impl Batch {
         Ok(())
     }
 
+    /// Takes note of what the device did to a row in an earlier request and repeats in this one: what follows builds on it.
+    pub(super) fn recall(&mut self, key: &Key, data: Row, made_at: Option<Version>) {
+        let Some(entry) = self.rows.get_mut(key) else { return };
+        let asked = data.into_iter().collect();
+        entry.working.mine = mine(std::mem::take(&mut entry.working.mine), false, asked);
+        entry.working.made_at = entry.working.made_at.or(made_at);
+    }
+
     pub(super) fn working(&self, key: &Key) -> Option<&Working> {
         self.rows.get(key).map(|entry| &entry.working)
     }
@@ -151,7 +159,7 @@ impl Batch {
     }
 }
 
-fn mine(before: Mine, made: bool, brought: HashSet<String>) -> Mine {
+fn mine(before: Mine, made: bool, brought: HashMap<String, Value>) -> Mine {
     match before {
         _ if made => Mine::Made,
         Mine::Made => Mine::Made,

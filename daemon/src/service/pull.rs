@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ryzed_adapters::{Registry, Table, format_time};
+use ryzed_adapters::{Registry, Table, code, format_time};
 use serde_json::value::RawValue;
 
+use super::{PullRequest, Service, ServiceError};
+use crate::auth::Caller;
 use crate::store::{ScopeState, StoreError, Transaction};
 use crate::sync::page::{Stand, advanced, can_serve, fitting};
 use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
 use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
 
 /// The most rows of one page, and how many it has unless asked otherwise.
-pub(super) const PAGE_ROWS: i64 = 1000;
+const PAGE_ROWS: i64 = 1000;
 /// The most bytes of rows in one page.
 const PAGE_BYTES: usize = 4 << 20;
 /// When a client without a socket should come again.
@@ -179,6 +181,82 @@ impl Item {
     fn size(&self) -> usize {
         const DELETION: usize = 70;
         self.json.as_ref().map_or(DELETION, String::len)
+    }
+}
+
+impl Service {
+    /// The download alone: `GET /changes`.
+    ///
+    /// # Errors
+    /// When the request is at fault.
+    pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<SyncResponse, ServiceError> {
+        let pull = Arc::new(self.plan(
+            caller,
+            request.cursor,
+            request.since,
+            &request.tables,
+            request.limit,
+            request.digest,
+        )?);
+        self.store
+            .read(move |tx| {
+                let pull = Arc::clone(&pull);
+                Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
+            })
+            .await
+    }
+
+    /// `GET /digest`: where the caller's newest state is, and its digest.
+    ///
+    /// # Errors
+    /// When a table is unknown.
+    pub async fn digest(&self, caller: &Caller, tables: &[String]) -> Result<(Cursor, Digest), ServiceError> {
+        let tables = self.tables(tables)?;
+        let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), caller.user);
+        self.store
+            .read(move |tx| {
+                let (registry, epoch, tables) = (Arc::clone(&registry), epoch.clone(), tables.clone());
+                Box::pin(async move {
+                    let scopes = [Scope::Global, Scope::User(user)];
+                    let mut cursor = Cursor::zero(&epoch);
+                    for state in tx.scopes(&scopes).await? {
+                        cursor.set(state.scope, state.version);
+                    }
+                    Ok::<_, ServiceError>((cursor, digest(tx, &registry, &tables, &scopes).await?))
+                })
+            })
+            .await
+    }
+
+    /// The pull that a request asks for.
+    pub(super) fn plan(
+        &self,
+        caller: &Caller,
+        cursor: Option<Cursor>,
+        since: Option<DateTime<Utc>>,
+        tables: &[String],
+        limit: Option<i64>,
+        digest: bool,
+    ) -> Result<Pull, ServiceError> {
+        let cursor = cursor.map(|cursor| {
+            let negative = || ServiceError::field("cursor", code::OUT_OF_RANGE, "versions must not be negative");
+            cursor.checked().ok_or_else(negative)
+        });
+        Ok(Pull {
+            registry: Arc::clone(&self.registry),
+            user: caller.user,
+            epoch: self.epoch().to_owned(),
+            cursor: cursor.transpose()?,
+            since,
+            tables: self.tables(tables)?,
+            limit: match limit {
+                None => PAGE_ROWS,
+                Some(1..) => limit.unwrap_or(PAGE_ROWS).min(PAGE_ROWS),
+                Some(_) => return Err(ServiceError::field("limit", code::OUT_OF_RANGE, "must be at least 1")),
+            },
+            digest,
+            now: self.clock.now(),
+        })
     }
 }
 

@@ -1,23 +1,25 @@
 //! The upload: decide each change, write them with a statement a table, keep the receipts, all in one transaction.
 
-use std::collections::{BTreeMap, HashMap};
+mod owner;
+mod work;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Registry, Row, ScopeRule, Strategy, Table, code, format_time};
+use ryzed_adapters::{FieldError, Purpose, Registry, Strategy, format_time};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::batch::{Batch, Key};
-use super::request::{Change, Ready, references};
+use super::batch::Batch;
+use super::request::{Change, Ready};
 use super::{Committed, Pushed};
 use crate::auth::Caller;
 use crate::store::{OpenConflict, StoreError, Transaction};
-use crate::sync::decide::{Circumstances, Decision, Effect, Met, decide};
 use crate::sync::rounds::{Step, rounds};
 use crate::sync::wire::{ChangeResult, Conflict, Intent, Status};
-use crate::sync::{ChangeRecord, DeviceId, RowId, Scope, Version};
+use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
+use work::Work;
 
 /// Changes that are attached to a hint; more are read by who needs them.
 const ATTACHED_RECORDS: i64 = 100;
@@ -25,8 +27,6 @@ const ATTACHED_RECORDS: i64 = 100;
 const ATTACHED_BYTES: usize = 32 << 10;
 /// The code of a change that another one of an atomic request has stopped.
 const ATOMIC: &str = "atomic";
-/// The code of a row that a rule of the database refused.
-const CONSTRAINT: &str = "constraint";
 
 /// One upload, ready to be run in a transaction, and run again if the database asks for it.
 pub(super) struct Push {
@@ -74,7 +74,8 @@ impl Push {
         let before = tx.scopes(&self.scopes()).await?;
         let fresh: Vec<(usize, &Ready)> = self.fresh(&seen);
         let ready: Vec<&Ready> = fresh.iter().map(|(_, ready)| *ready).collect();
-        let batch = Batch::load(tx, &self.registry, &ready, &self.scopes()).await?;
+        let mut batch = Batch::load(tx, &self.registry, &ready, &self.scopes()).await?;
+        self.recall(&seen, &mut batch);
         let floors = before.iter().map(|state| (state.scope, state.floor)).collect();
         let mut work = Work { push: self, batch, floors, outcomes: HashMap::new() };
         let steps: Vec<Step<'_>> = ready.iter().map(|change| step(change)).collect();
@@ -100,6 +101,20 @@ impl Push {
         }
         let receipts = tx.receipts(self.caller.user, &ids).await?;
         Ok(receipts.into_iter().filter_map(|(id, json)| Some((id, serde_json::from_str(&json).ok()?))).collect())
+    }
+
+    /// A change that is repeated is not done again, but those behind it build on it.
+    fn recall(&self, seen: &HashMap<Uuid, Receipt>, batch: &mut Batch) {
+        for change in &self.changes {
+            let Change::Ready(ready) = change else { continue };
+            let receipt = ready.mutation.mutation_id.and_then(|id| seen.get(&id));
+            let done = receipt.filter(|receipt| receipt.result.status != Status::Rejected);
+            let (Some(receipt), Some(table)) = (done, self.registry.get(ready.table)) else { continue };
+            let Ok(data) = table.accept(ready.mutation.data.clone(), Purpose::Patch, self.now) else { continue };
+            let made = ready.mutation.base_version.is_none() && receipt.result.status == Status::Applied;
+            let puts = matches!(ready.mutation.operation, Intent::Insert | Intent::Upsert);
+            batch.recall(&(ready.rank, ready.id.clone()), data, receipt.result.version.filter(|_| made && puts));
+        }
     }
 
     /// The changes to decide: readable, not seen before, each mutation once.
@@ -198,221 +213,6 @@ impl Push {
     }
 }
 
-/// The state of one run.
-struct Work<'p> {
-    push: &'p Push,
-    batch: Batch,
-    floors: Vec<(Scope, Version)>,
-    /// By the change's place among the fresh ones.
-    outcomes: HashMap<usize, Decision>,
-}
-
-impl Work<'_> {
-    fn decide_all(&mut self, indices: &[usize], ready: &[&Ready]) {
-        for index in indices {
-            let change = ready[*index];
-            let key: Key = (change.rank, change.id.clone());
-            let decision = match self.decide(change, &key) {
-                Ok((decision, scope)) => {
-                    self.batch.apply(&key, decision.effect.clone(), scope);
-                    decision
-                }
-                Err(error) => Decision::rejected(vec![error]),
-            };
-            self.outcomes.insert(*index, decision);
-        }
-    }
-
-    /// The decision, and whose the row is afterwards.
-    fn decide(&self, change: &Ready, key: &Key) -> Result<(Decision, Option<Scope>), FieldError> {
-        let registry = &self.push.registry;
-        let table = registry.get(change.table).ok_or_else(|| forbidden("table"))?;
-        let working = self.batch.working(key).cloned().unwrap_or_default();
-        if working.row.is_some() {
-            self.may_write(self.batch.scope(key), "id")?;
-        }
-        let around = Circumstances {
-            now: self.push.now,
-            floor: self.floor(working.known.as_ref().and_then(|known| known.scope)),
-            same_life: self.push.same_life,
-            strategy: self.push.strategy,
-        };
-        let mut decision = decide(table, &working, &change.mutation, &around);
-        let scope = match &mut decision.effect {
-            Effect::Leave => self.batch.scope(key),
-            Effect::Remove => None,
-            Effect::Put(row, brought) => {
-                let made = working.row.is_none();
-                if made && table.scope.has_user_id() && !row_has_owner(row, table, brought.contains("user_id")) {
-                    row.insert("user_id".into(), self.push.caller.user.to_string().into());
-                }
-                let checks_owner =
-                    made || brought.contains("user_id") || via(table).is_some_and(|c| brought.contains(c));
-                let scope = if checks_owner { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
-                self.may_write(scope, owner_column(table))?;
-                self.check_references(table, row, scope, |column| made || brought.contains(column))?;
-                scope
-            }
-        };
-        Ok((decision, scope))
-    }
-
-    /// The floor of the row's scope; of the caller's own when the row is not known.
-    fn floor(&self, scope: Option<Scope>) -> Version {
-        let scope = scope.unwrap_or(Scope::User(self.push.caller.user));
-        self.floors.iter().find(|(other, _)| *other == scope).map_or(0, |(_, floor)| *floor)
-    }
-
-    fn may_write(&self, scope: Option<Scope>, field: &str) -> Result<(), FieldError> {
-        let allowed = match scope {
-            Some(Scope::User(user)) => user == self.push.caller.user,
-            Some(Scope::Global) => self.push.caller.role.is_admin(),
-            None => false,
-        };
-        if allowed { Ok(()) } else { Err(forbidden(field)) }
-    }
-
-    fn owner_of(&self, table: &Table, row: &Row) -> Result<Scope, FieldError> {
-        let user = |column: &str| match row.get(column) {
-            None | Some(Value::Null) => Ok(Scope::Global),
-            Some(Value::String(id)) => format!("user:{id}").parse().map_err(|_| forbidden(column)),
-            Some(_) => Err(forbidden(column)),
-        };
-        match table.scope {
-            ScopeRule::Person => user("id"),
-            ScopeRule::Owner | ScopeRule::OwnerOrGlobal => user("user_id"),
-            ScopeRule::Via { column, parent } => {
-                let id = row.get(column).and_then(Value::as_str).unwrap_or_default();
-                self.batch.owner(&self.push.registry, parent, id).ok_or_else(|| unknown_reference(column))
-            }
-        }
-    }
-
-    /// What a row refers to must be its owner's or the catalogue's.
-    fn check_references(
-        &self,
-        table: &Table,
-        row: &Row,
-        scope: Option<Scope>,
-        is_new: impl Fn(&str) -> bool,
-    ) -> Result<(), FieldError> {
-        for (column, parent, id) in references(table, row).filter(|(column, _, _)| is_new(column)) {
-            let owner = self.batch.owner(&self.push.registry, parent, &id).ok_or_else(|| unknown_reference(column))?;
-            if owner != Scope::Global && Some(owner) != scope {
-                return Err(forbidden(column));
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what was decided since the last time.
-    async fn write(&mut self, tx: &mut dyn Transaction, ready: &[&Ready]) -> Result<(), StoreError> {
-        let dirty = self.batch.take_dirty();
-        let registry = Arc::clone(&self.push.registry);
-        let device = self.push.device.as_ref();
-        let mut gone: Vec<(&Table, Vec<RowId>)> = Vec::new();
-        for (rank, table) in registry.iter().enumerate() {
-            let Some(ids) = dirty.get(&rank) else { continue };
-            let (puts, deletes): (Vec<RowId>, Vec<RowId>) =
-                ids.iter().cloned().partition(|id| self.row(rank, id).is_some());
-            self.put(tx, table, rank, &puts, ready).await?;
-            if !deletes.is_empty() {
-                gone.push((table, deletes));
-            }
-        }
-        for (table, ids) in gone.into_iter().rev() {
-            tx.delete(table, &ids, device).await?;
-        }
-        Ok(())
-    }
-
-    /// One statement; where a rule of the database refuses a row, one a row, to find out which.
-    async fn put(
-        &mut self,
-        tx: &mut dyn Transaction,
-        table: &Table,
-        rank: usize,
-        ids: &[RowId],
-        ready: &[&Ready],
-    ) -> Result<(), StoreError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let device = self.push.device.as_ref();
-        let rows: Vec<&Row> = ids.iter().filter_map(|id| self.row(rank, id)).collect();
-        match tx.upsert(table, &to_json(&rows)?, device).await {
-            Err(StoreError::Constraint(_)) => {}
-            other => return other,
-        }
-        for id in ids {
-            let Some(row) = self.row(rank, id) else { continue };
-            let Err(StoreError::Constraint(rule)) = tx.upsert(table, &to_json(&[row])?, device).await else { continue };
-            tracing::info!(table = table.name, "a rule of the database refused a row");
-            let refused = Decision::rejected(vec![FieldError::new("", CONSTRAINT, rule)]);
-            for (index, _) in ready.iter().enumerate().filter(|(_, change)| change.rank == rank && change.id == *id) {
-                self.outcomes.insert(index, refused.clone());
-            }
-            self.batch.undo(&(rank, id.clone()));
-        }
-        Ok(())
-    }
-
-    fn row(&self, rank: usize, id: &RowId) -> Option<&Row> {
-        self.batch.working(&(rank, id.clone())).and_then(|working| working.row.as_ref())
-    }
-
-    /// What each fresh change came to, with the versions that the rows have now.
-    async fn receipts(&mut self, tx: &mut dyn Transaction, ready: &[&Ready]) -> Result<Vec<Receipt>, StoreError> {
-        let mut ids: BTreeMap<&str, Vec<RowId>> = BTreeMap::new();
-        for change in ready {
-            ids.entry(change.table).or_default().push(change.id.clone());
-        }
-        let mut versions: HashMap<(&str, RowId), Version> = HashMap::new();
-        for (table, ids) in ids {
-            for (id, version) in tx.versions(table, &ids, &self.push.scopes()).await? {
-                versions.insert((table, id), version);
-            }
-        }
-        let receipts = ready.iter().enumerate().map(|(index, change)| {
-            let decision = self.outcomes.remove(&index).unwrap_or_else(|| Decision::rejected(vec![forbidden("id")]));
-            let version = versions.get(&(change.table, change.id.clone())).copied();
-            self.receipt(change, decision, version)
-        });
-        Ok(receipts.collect::<Vec<_>>())
-    }
-
-    fn receipt(&self, change: &Ready, decision: Decision, version: Option<Version>) -> Receipt {
-        let conflict = decision.conflict.map(|met| self.conflict(change, met, version));
-        Receipt {
-            result: ChangeResult {
-                mutation_id: change.mutation.mutation_id,
-                status: decision.status,
-                table: change.table.to_owned(),
-                id: Some(change.id.clone()),
-                version: version.filter(|_| decision.status != Status::Rejected),
-                errors: decision.errors,
-            },
-            conflict,
-        }
-    }
-
-    fn conflict(&self, change: &Ready, met: Met, version: Option<Version>) -> Conflict {
-        let mut row = self.row(change.rank, &change.id).cloned();
-        if let (Some(row), Some(version)) = (&mut row, version) {
-            row.insert("_version".into(), version.into());
-        }
-        Conflict {
-            conflict_id: (met.strategy == Strategy::Manual).then(Uuid::now_v7),
-            mutation_id: change.mutation.mutation_id,
-            table: change.table.to_owned(),
-            id: change.id.clone(),
-            strategy: met.strategy,
-            fields: met.fields,
-            row,
-        }
-    }
-}
-
 fn step(change: &Ready) -> Step<'_> {
     Step { rank: change.rank, id: change.id.as_str(), delete: change.mutation.operation == Intent::Delete }
 }
@@ -428,38 +228,6 @@ fn stopped(mut pushed: Pushed) -> Pushed {
     }
     pushed.conflicts.clear();
     pushed
-}
-
-/// Whether a new row says whose it is. In the catalogue's tables only an explicit null means the catalogue.
-fn row_has_owner(row: &Row, table: &Table, brought: bool) -> bool {
-    match row.get("user_id") {
-        Some(Value::Null) | None => brought && table.scope == ScopeRule::OwnerOrGlobal,
-        Some(_) => true,
-    }
-}
-
-fn via(table: &Table) -> Option<&'static str> {
-    match table.scope {
-        ScopeRule::Via { column, .. } => Some(column),
-        _ => None,
-    }
-}
-
-/// The field to name when the owner is at fault.
-fn owner_column(table: &Table) -> &'static str {
-    match table.scope {
-        ScopeRule::Person => "id",
-        ScopeRule::Owner | ScopeRule::OwnerOrGlobal => "user_id",
-        ScopeRule::Via { column, .. } => column,
-    }
-}
-
-fn forbidden(field: &str) -> FieldError {
-    FieldError::new(field, code::FORBIDDEN, "not yours to write or to refer to")
-}
-
-fn unknown_reference(column: &str) -> FieldError {
-    FieldError::new(column, code::INVALID_REFERENCE, "refers to a row that does not exist")
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {

@@ -2,10 +2,10 @@
 //!
 //! Nothing in here looks anything up. Who owns a row and whether a reference is good is `push`'s business.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Purpose, Row, Strategy, Table, code, format_time};
+use ryzed_adapters::{FieldError, Merge, Purpose, Row, Strategy, Table, code, format_time};
 use serde_json::Value;
 
 use super::ids::Version;
@@ -21,6 +21,8 @@ pub struct Working {
     pub row: Option<Row>,
     /// What this request itself has done: such fields are no other device's edits.
     pub mine: Mine,
+    /// The version at which the device itself made the row, when the request repeats the change that did.
+    pub made_at: Option<Version>,
 }
 
 /// What a request itself has done to a row.
@@ -29,8 +31,8 @@ pub enum Mine {
     /// Nothing yet.
     #[default]
     Untouched,
-    /// Set these fields.
-    Fields(HashSet<String>),
+    /// Asked for these values, which later changes of the request build on.
+    Fields(HashMap<String, Value>),
     /// Made the row.
     Made,
     /// Deleted it.
@@ -68,8 +70,8 @@ pub struct Decision {
 pub enum Effect {
     /// Nothing.
     Leave,
-    /// Store this row; the set names the fields that the change brought.
-    Put(Row, HashSet<String>),
+    /// Store this row; with the values that the change brought.
+    Put(Row, HashMap<String, Value>),
     /// Delete it.
     Remove,
 }
@@ -110,7 +112,7 @@ pub fn decide(table: &Table, working: &Working, mutation: &Mutation, around: &Ci
     let case = Case {
         table,
         working,
-        base: mutation.base_version,
+        base: mutation.base_version.or(working.made_at),
         strategy: mutation.conflict_strategy.or(around.strategy).unwrap_or(table.strategy),
         around,
     };
@@ -176,14 +178,15 @@ impl Case<'_> {
     /// Edits a row that is there.
     fn edit(&self, row: &Row, data: Row) -> Decision {
         let mut next = row.clone();
-        let mut brought = HashSet::new();
+        let mut brought = HashMap::new();
         let mut fields = Vec::new();
         for (field, client) in data {
             let server = row.get(&field).cloned().unwrap_or(Value::Null);
-            if server == client {
+            if server == client && !self.adds_up(&field, &server) {
                 continue;
             }
-            let value = if self.may_set(&field) {
+            brought.insert(field.clone(), client.clone());
+            let value = if self.may_set(&field, &server) {
                 client
             } else {
                 let conflict = self.settle(field.clone(), server, client);
@@ -191,7 +194,6 @@ impl Case<'_> {
                 fields.push(conflict);
                 resolved
             };
-            brought.insert(field.clone());
             next.insert(field, value);
         }
         let effect = if next == *row { Effect::Leave } else { Effect::Put(next, brought) };
@@ -228,7 +230,7 @@ impl Case<'_> {
         if !comes_back {
             return Decision::settled(Effect::Leave, self.strategy, fields);
         }
-        let brought = data.keys().cloned().collect();
+        let brought = brought(&data);
         let mut row = former;
         row.extend(data);
         self.table.complete(&mut row, self.around.now);
@@ -244,7 +246,7 @@ impl Case<'_> {
         if intent == Intent::Update {
             return Decision::refused("id", code::NOT_FOUND, "there is no such row");
         }
-        let brought = data.keys().cloned().collect();
+        let brought = brought(&data);
         self.table.complete(&mut data, self.around.now);
         let required =
             |column: &&ryzed_adapters::Column| column.required && data.get(&column.name).is_none_or(Value::is_null);
@@ -274,18 +276,32 @@ impl Case<'_> {
     }
 
     /// Whether the client's value of `field` stands against no edit that it has not seen.
-    fn may_set(&self, field: &str) -> bool {
-        let mine = match &self.working.mine {
-            Mine::Made => true,
-            Mine::Fields(fields) => fields.contains(field),
-            Mine::Untouched | Mine::Deleted => false,
-        };
-        let seen = match (&self.working.known, self.base) {
+    fn may_set(&self, field: &str, server: &Value) -> bool {
+        if self.working.mine == Mine::Made {
+            return true;
+        }
+        // It builds on what this request asked for before; if it did not get that, the conflict goes on.
+        if let Some(asked) = self.asked_before(field) {
+            return asked == server;
+        }
+        match (&self.working.known, self.base) {
             (Some(known), Some(base)) => known.field_version(field) <= base,
             (Some(_), None) => false,
             (None, _) => true,
-        };
-        mine || seen
+        }
+    }
+
+    /// Two sides that each counted one up from 5 both say 6, and mean 7.
+    fn adds_up(&self, field: &str, server: &Value) -> bool {
+        let sums = self.table.column(field).is_some_and(|column| column.merge == Merge::Sum);
+        sums && self.strategy == Strategy::Merge && !self.may_set(field, server) && self.base_value(field).is_some()
+    }
+
+    fn asked_before(&self, field: &str) -> Option<&Value> {
+        match &self.working.mine {
+            Mine::Fields(fields) => fields.get(field),
+            Mine::Untouched | Mine::Made | Mine::Deleted => None,
+        }
     }
 
     fn settle(&self, field: String, server: Value, client: Value) -> ConflictField {
@@ -302,6 +318,9 @@ impl Case<'_> {
     }
 
     fn base_value(&self, field: &str) -> Option<Value> {
+        if let Some(asked) = self.asked_before(field) {
+            return Some(asked.clone());
+        }
         self.working.known.as_ref()?.value_at(field, self.base?).cloned()
     }
 
@@ -324,7 +343,15 @@ impl Case<'_> {
     }
 }
 
+/// The values that a change brings.
+fn brought(data: &Row) -> HashMap<String, Value> {
+    data.iter().map(|(field, value)| (field.clone(), value.clone())).collect()
+}
+
 /// Whether a field is the person's data, and not the row's name or the server's stamp.
 fn is_own(field: &str) -> bool {
     !matches!(field, "id" | "updated_at" | "created_at" | "user_id")
 }
+
+#[cfg(test)]
+mod tests;
