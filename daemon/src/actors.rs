@@ -35,7 +35,7 @@ mod session;
 mod sessions;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use backend::Backend;
 pub use close::CloseReason;

@@ -1,6 +1,6 @@
 //! The actors together, over a small backend in memory: order, holes, failures, ends.
 
-mod fake;
+pub(crate) mod fake;
 
 use std::sync::Arc;
 use std::time::Duration;

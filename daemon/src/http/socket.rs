@@ -106,3 +106,6 @@ impl Shell {
             .without_compression()
     }
 }
+
+#[cfg(test)]
+mod tests;

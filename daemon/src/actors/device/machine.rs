@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn ten_bad_messages_in_a_row_end_it_but_a_good_one_starts_again() {
         let mut bench = Bench::new(100_000);
-        let bad = |n: u32| if n % 2 == 0 { Event::Binary } else { Event::Text(Bytes::from_static(b"{")) };
+        let bad = |n: u32| if n.is_multiple_of(2) { Event::Binary } else { Event::Text(Bytes::from_static(b"{")) };
         for n in 0..9 {
             assert!(matches!(bench.at(f64::from(n), bad(n))[..], [Effect::Refuse(_)]));
         }

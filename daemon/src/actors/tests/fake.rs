@@ -148,7 +148,7 @@ impl Backend for Fake {
     }
 }
 
-/// Takes every token for user 1's.
+/// Takes a number for that user's token, and nothing else.
 pub(crate) struct Open;
 
 #[async_trait]
