@@ -102,7 +102,10 @@ impl Backend for Fake {
         if let Some(live) = self.live.get() {
             live.committed(commit);
         }
-        Ok(Pushed { results: vec![result], scopes, ..Pushed::default() })
+        let mut pushed = Pushed::default();
+        pushed.results.push(result);
+        pushed.scopes = scopes;
+        Ok(pushed)
     }
 
     async fn sync(&self, caller: &Caller, _: SyncRequest) -> Result<SyncResponse, ServiceError> {
