@@ -151,7 +151,6 @@ impl Answer {
     }
 
     /// The body of an error that has one of these statuses, after checking that it is a proper problem document.
-    #[must_use]
     pub fn problem(&self, statuses: &[u16]) -> Value {
         assert!(statuses.contains(&self.status), "{} instead of {statuses:?}: {}", self.status, self.text());
         let kind = self.header(CONTENT_TYPE.as_str());
