@@ -148,6 +148,11 @@ impl Daemon {
         signal("TERM", self.pid());
     }
 
+    /// Asks it to stop as a person at a terminal does.
+    pub fn interrupt(&self) {
+        signal("INT", self.pid());
+    }
+
     /// Waits until it has stopped, at most as long as a stop may take.
     pub async fn exit_code(&mut self) -> i32 {
         let asked = Instant::now();

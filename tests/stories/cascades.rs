@@ -25,7 +25,8 @@ async fn session_of(me: &Account) -> Session {
             insert("exercise_sets", &sets[1]),
         ])
         .await;
-    let versions = answer["results"].as_array().expect("results").iter().map(|result| result["version"].clone()).collect();
+    let versions =
+        answer["results"].as_array().expect("results").iter().map(|result| result["version"].clone()).collect();
     Session { session, exercise, sets, versions }
 }
 
@@ -76,7 +77,8 @@ async fn live_devices_hear_of_every_row_that_a_cascade_takes() {
 async fn a_track_goes_with_its_run() {
     let me = somebody();
     let run = row("cardio_sessions", json!({}));
-    let points: Vec<Value> = (0..200).map(|_| row("location_points", json!({"cardio_session_id": run["id"]}))).collect();
+    let points: Vec<Value> =
+        (0..200).map(|_| row("location_points", json!({"cardio_session_id": run["id"]}))).collect();
     let version = me.store("cardio_sessions", &run).await;
     me.push(points.iter().map(|point| insert("location_points", point))).await;
     let cursor = me.cursor().await;

@@ -70,7 +70,7 @@ async fn a_revoked_device_is_thrown_out_and_stays_out_until_it_is_allowed_again(
     assert_eq!(me.connect("lost").refused().await, 4403);
     me.api.post("/sync", &json!({"device_id": "lost"})).await.problem(&[403]);
 
-    me.api.patch("/devices/lost", &json!({"is_revoked": false})).await.done();
+    me.api.patch("/devices/lost", &json!({"is_active": true})).await.done();
     me.socket("lost").await;
     me.sync(json!({"device_id": "lost", "tables": ["users"]})).await;
 }

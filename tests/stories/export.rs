@@ -1,7 +1,7 @@
 //! Taking everything along.
 
-use ryzed_tests::rows::{exercise_set, food_entry, workout_exercise, workout_session};
 use ryzed_tests::insert;
+use ryzed_tests::rows::{exercise_set, food_entry, workout_exercise, workout_session};
 use serde_json::{Value, json};
 
 use crate::somebody;

@@ -4,7 +4,7 @@ use ryzed_tests::rows::{food, food_entry};
 use ryzed_tests::{Person, delete, insert, update};
 use serde_json::{Value, json};
 
-use crate::{shared, somebody};
+use crate::{keepers, somebody};
 
 #[tokio::test]
 async fn a_change_reaches_the_other_device_and_not_the_one_that_made_it() {
@@ -52,8 +52,8 @@ async fn nobody_elses_devices_hear_of_it() {
 
 #[tokio::test]
 async fn the_catalogue_is_everybodys() {
-    let keeper = shared().account_of(Person::admin());
-    let (mut mine, mut theirs) = (somebody().socket("mine").await, somebody().socket("theirs").await);
+    let keeper = keepers().account_of(Person::admin());
+    let (mut mine, mut theirs) = (keepers().account().socket("mine").await, keepers().account().socket("theirs").await);
     let new = food(json!({"user_id": null}));
     keeper.store("foods", &new).await;
     for socket in [&mut mine, &mut theirs] {
@@ -94,8 +94,9 @@ async fn versions_of_a_scope_arrive_in_order_whoever_writes() {
 #[tokio::test]
 async fn an_upload_is_announced_to_all_devices_and_a_plain_download_to_none() {
     let me = somebody();
+    let cursor = me.cursor().await;
     let (mut phone, mut tablet) = (me.socket("phone").await, me.socket("tablet").await);
-    me.sync(json!({"device_id": "phone", "tables": ["users"]})).await;
+    me.sync(json!({"device_id": "phone", "tables": ["users"], "cursor": cursor})).await;
     me.push([insert("food_entries", &food_entry(json!({})))]).await;
     let completed = phone.next("sync_completed").await;
     assert_eq!(completed["device_id"], "phone");

@@ -39,10 +39,16 @@ mod tokens;
 mod validation;
 
 static SHARED: LazyLock<Daemon> = LazyLock::new(Daemon::start);
+static KEEPERS: LazyLock<Daemon> = LazyLock::new(Daemon::start);
 
 /// The daemon that stories share.
 fn shared() -> &'static Daemon {
     &SHARED
+}
+
+/// The daemon of the stories that write the catalogue, which everybody's copies hold.
+fn keepers() -> &'static Daemon {
+    &KEEPERS
 }
 
 /// Somebody new at the shared daemon.

@@ -45,7 +45,10 @@ async fn an_open_conflict_is_listed_until_it_is_settled() {
     let open = Open::conflict().await;
     let list = open.list().await;
     assert_eq!(list.len(), 1);
-    assert_eq!((&list[0]["conflict_id"], &list[0]["table"], &list[0]["id"]), (&json!(open.id), &json!(TABLE), &open.row["id"]));
+    assert_eq!(
+        (&list[0]["conflict_id"], &list[0]["table"], &list[0]["id"]),
+        (&json!(open.id), &json!(TABLE), &open.row["id"])
+    );
     assert_eq!(list[0]["fields"][0]["client"], "Client");
     open.resolve(&json!({"resolution": "server"})).await.done();
     assert_eq!(open.list().await, Vec::<Value>::new());

@@ -6,7 +6,7 @@ use ryzed_tests::{Account, rows};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{shared, somebody};
+use crate::{keepers, shared, somebody};
 
 /// How soon a change is to reach connected devices.
 const SOON: Duration = Duration::from_secs(1);
@@ -53,7 +53,10 @@ async fn an_update_brings_the_former_values_of_what_changed() {
     sql(&format!("UPDATE food_entries SET quantity = 43, meal_type = 'dinner' WHERE id = '{id}'"));
     let message = tablet.next("database_change").await;
     assert_eq!(message["operation"], "UPDATE");
-    assert_eq!((&message["new_record"]["quantity"], &message["new_record"]["meal_type"]), (&json!(43), &json!("dinner")));
+    assert_eq!(
+        (&message["new_record"]["quantity"], &message["new_record"]["meal_type"]),
+        (&json!(43), &json!("dinner"))
+    );
     let old = message["old_record"].as_object().expect("an old record");
     assert_eq!((&old["id"], &old["quantity"], &old["meal_type"]), (&json!(id), &json!(42), &Value::Null));
     assert!(!old.contains_key("unit") && !old.contains_key("consumed_at"), "only what changed: {message}");
@@ -141,11 +144,11 @@ async fn many_rows_in_one_statement_all_arrive_in_order() {
 
 #[tokio::test]
 async fn a_catalogue_row_written_outside_reaches_everybody() {
-    let (mine, theirs) = (met().await, met().await);
+    let (mine, theirs) = (keepers().account(), keepers().account());
     let mut sockets = [mine.socket("mine").await, theirs.socket("theirs").await];
     let id = Uuid::new_v4();
     let now = rows::time(chrono::TimeDelta::zero());
-    sql(&format!(
+    keepers().database().run(&format!(
         "INSERT INTO cardio_activities (id, user_id, activity_type, name_en, name_fr, is_custom, created_at, updated_at) \
          VALUES ('{id}', NULL, 'skating', 'Skating', 'Patin', 0, '{now}', '{now}')"
     ));

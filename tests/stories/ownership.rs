@@ -4,7 +4,7 @@ use ryzed_tests::rows::{exercise_set, food, food_entry, workout_exercise, workou
 use ryzed_tests::{Person, delete, insert, update, upsert};
 use serde_json::{Value, json};
 
-use crate::{shared, somebody};
+use crate::{keepers, shared, somebody};
 
 #[tokio::test]
 async fn nobody_reads_anothers_rows() {
@@ -74,7 +74,8 @@ async fn another_persons_row_is_no_parent() {
     let own = workout_session(json!({}));
     let moved = workout_exercise(&own);
     me.push([insert("workout_sessions", &own), insert("workout_exercises", &moved)]).await;
-    let change = update("workout_exercises", &moved["id"], json!({"session_id": session["id"]})).strategy("client_wins");
+    let change =
+        update("workout_exercises", &moved["id"], json!({"session_id": session["id"]})).strategy("client_wins");
     assert_eq!(me.refusal(change).await, "forbidden");
     let answer = other.rows("workout_exercises").await;
     assert_eq!(answer.len(), 1, "{answer:?}");
@@ -107,10 +108,10 @@ async fn the_catalogue_may_be_referred_to_but_not_written() {
 
 #[tokio::test]
 async fn admins_and_services_write_the_catalogue_and_everybody_gets_it() {
-    let me = somebody();
+    let me = keepers().account();
     let before = me.cursor().await;
     for person in [Person::admin(), Person::service()] {
-        let keeper = shared().account_of(person);
+        let keeper = keepers().account_of(person);
         let new = food(json!({"user_id": null, "name_en": "Rowan berry"}));
         let version = keeper.store("foods", &new).await;
         keeper.apply(update("foods", &new["id"], json!({"calories": 60})).base(&version)).await;

@@ -93,7 +93,9 @@ async fn the_pages_end_in_one_consistent_state_though_somebody_writes_between_th
         }
         body["cursor"] = page["cursor"].clone();
         if at < 3 {
-            let edit = |n: usize| update("food_entries", &rows[n]["id"], json!({"quantity": 1000 + at})).strategy("client_wins");
+            let edit = |n: usize| {
+                update("food_entries", &rows[n]["id"], json!({"quantity": 1000 + at})).strategy("client_wins")
+            };
             me.push([edit(at), edit(29 - at), insert("food_entries", &food_entry(json!({})))]).await;
         }
     }

@@ -21,7 +21,10 @@ async fn an_answer_has_every_part_that_is_promised() {
     assert!(answer["sync_timestamp"].is_string() && answer["next_sync_recommended"].is_string(), "{answer}");
     assert!(answer["changes"].is_object() && answer["deletions"].is_object(), "{answer}");
     assert!(answer["conflicts"].is_array() && answer["results"].is_array(), "{answer}");
-    assert_eq!((&answer["total_changes"], &answer["has_more"], &answer["reset"]), (&json!(1), &json!(false), &json!(false)));
+    assert_eq!(
+        (&answer["total_changes"], &answer["has_more"], &answer["reset"]),
+        (&json!(1), &json!(false), &json!(false))
+    );
     assert!(answer["cursor"]["epoch"].is_string() && answer["cursor"]["user"].is_i64(), "{answer}");
 }
 
@@ -33,7 +36,10 @@ async fn an_uploaded_row_comes_back_in_the_same_answer() {
     let answer = me.sync(json!({"tables": ["food_entries"], "changes": [change.json()]})).await;
     let result = &answer["results"][0];
     assert_eq!(result["mutation_id"], change.id());
-    assert_eq!((&result["status"], &result["table"], &result["id"]), (&json!("applied"), &json!("food_entries"), &entry["id"]));
+    assert_eq!(
+        (&result["status"], &result["table"], &result["id"]),
+        (&json!("applied"), &json!("food_entries"), &entry["id"])
+    );
     let row = &answer["changes"]["food_entries"][0];
     assert_eq!((&row["quantity"], &row["_version"]), (&json!(180), &result["version"]));
     assert_eq!((&row["unit"], &row["user_id"]), (&json!("g"), &me.user()));
@@ -200,7 +206,8 @@ async fn the_same_mutation_twice_in_one_request_applies_once() {
     let me = somebody();
     let template = row("workout_templates", json!({"usage_count": 10}));
     let version = me.store("workout_templates", &template).await;
-    let used = update("workout_templates", &template["id"], json!({"usage_count": 11})).base(&version).strategy("merge");
+    let used =
+        update("workout_templates", &template["id"], json!({"usage_count": 11})).base(&version).strategy("merge");
     let answer = me.push([used.clone(), used]).await;
     assert_eq!(answer["results"][0], answer["results"][1], "{answer}");
     assert_eq!(me.row("workout_templates", &template["id"]).await.expect("a row")["usage_count"], 11);

@@ -67,8 +67,7 @@ async fn a_line_that_breaks_all_the_time_loses_nothing() {
     let mut connections = 0;
     while seen.len() < ROWS {
         connections += 1;
-        let mut tablet =
-            me.connect("tablet").from_cursor(&cursor).query("tables", "food_entries").established().await;
+        let mut tablet = me.connect("tablet").from_cursor(&cursor).query("tables", "food_entries").established().await;
         // Some messages, then the line breaks.
         for _ in 0..(connections % 13 + 1) {
             if seen.len() == ROWS {
@@ -113,6 +112,7 @@ async fn a_device_resumes_after_the_daemon_was_killed() {
     daemon.kill9();
     tablet.vanish();
     daemon.restart();
+    let me = daemon.account_of(me.person);
     let mut tablet = me.connect("tablet").from_cursor(&cursor).established().await;
     assert_eq!(tablet.next("data_updated").await["data"]["quantity"], 2);
     me.store("food_entries", &food_entry(json!({"quantity": 3}))).await;

@@ -42,6 +42,7 @@ impl Swept {
             assert!(started.elapsed() < SWEPT, "old tombstones are not swept away");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        let me = daemon.account_of(me.person);
         Self { me, before, gone, gone_version, kept, daemon }
     }
 }
@@ -109,7 +110,11 @@ async fn a_phone_lost_for_too_long_starts_over_and_brings_nothing_back() {
 
     let mut phone = me.device("phone");
     phone.cursor = swept.before.clone();
-    phone.rows.entry("food_entries".into()).or_default().insert(gone["id"].as_str().expect("an id").into(), gone.clone());
+    phone
+        .rows
+        .entry("food_entries".into())
+        .or_default()
+        .insert(gone["id"].as_str().expect("an id").into(), gone.clone());
     phone.sync().await;
     assert_eq!(phone.resets, 1);
     assert!(phone.row("food_entries", &gone["id"]).is_none());

@@ -34,7 +34,8 @@ async fn a_change_gets_its_result_and_the_row_is_stored() {
 #[tokio::test]
 async fn a_change_needs_no_mutation_id() {
     let mut socket = somebody().socket("tablet").await;
-    let message = json!({"type": "data_updated", "table": "food_entries", "operation": "INSERT", "data": food_entry(json!({}))});
+    let message =
+        json!({"type": "data_updated", "table": "food_entries", "operation": "INSERT", "data": food_entry(json!({}))});
     socket.send(message).await;
     assert_eq!(socket.next("change_result").await["status"], "applied");
 }
@@ -46,7 +47,8 @@ async fn a_conflict_comes_with_the_result() {
     let base = me.store("workout_sessions", &session).await;
     me.apply(update("workout_sessions", &session["id"], json!({"name": "Server"})).base(&base)).await;
     let mut socket = me.socket("tablet").await;
-    let change = update("workout_sessions", &session["id"], json!({"name": "Client"})).base(&base).strategy("server_wins");
+    let change =
+        update("workout_sessions", &session["id"], json!({"name": "Client"})).base(&base).strategy("server_wins");
     socket.send(change.message()).await;
     let result = socket.next("change_result").await;
     assert_eq!(result["status"], "conflict");

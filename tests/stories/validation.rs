@@ -70,26 +70,43 @@ async fn a_value_of_another_type_is_rejected() {
     rejected(
         "food_entries",
         "wrong_type",
-        &[("quantity", json!("much")), ("unit", json!(5)), ("consumed_at", json!(1_700_000_000)), ("calories", json!([]))],
+        &[
+            ("quantity", json!("much")),
+            ("unit", json!(5)),
+            ("consumed_at", json!(1_700_000_000)),
+            ("calories", json!([])),
+        ],
     )
     .await;
-    rejected("recipes", "wrong_type", &[("steps_en", json!("cut")), ("ingredients", json!({})), ("servings", json!(1.5))]).await;
+    rejected(
+        "recipes",
+        "wrong_type",
+        &[("steps_en", json!("cut")), ("ingredients", json!({})), ("servings", json!(1.5))],
+    )
+    .await;
     rejected("workout_sessions", "wrong_type", &[("is_completed", json!("yes")), ("name", json!({"a": 1}))]).await;
 }
 
 #[tokio::test]
 async fn a_number_out_of_its_range_is_rejected() {
-    rejected("food_entries", "out_of_range", &[("quantity", json!(0)), ("quantity", json!(-3)), ("fats", json!(-1))]).await;
+    rejected("food_entries", "out_of_range", &[("quantity", json!(0)), ("quantity", json!(-3)), ("fats", json!(-1))])
+        .await;
     rejected("foods", "out_of_range", &[("calories", json!(-1)), ("proteins", json!(101))]).await;
     rejected(
         "location_points",
         "out_of_range",
-        &[("latitude", json!(90.1)), ("latitude", json!(-90.1)), ("longitude", json!(180.5)), ("longitude", json!(-181))],
+        &[
+            ("latitude", json!(90.1)),
+            ("latitude", json!(-90.1)),
+            ("longitude", json!(180.5)),
+            ("longitude", json!(-181)),
+        ],
     )
     .await;
     rejected("workout_templates", "out_of_range", &[("average_rating", json!(5.1)), ("usage_count", json!(-1))]).await;
     rejected("hiit_sessions", "out_of_range", &[("current_round", json!(-1))]).await;
-    rejected("cardio_sessions", "out_of_range", &[("distance_km", json!(-0.1)), ("steps", json!(3_000_000_000_i64))]).await;
+    rejected("cardio_sessions", "out_of_range", &[("distance_km", json!(-0.1)), ("steps", json!(3_000_000_000_i64))])
+        .await;
 }
 
 #[tokio::test]
@@ -119,8 +136,12 @@ async fn a_text_too_long_or_empty_where_it_must_not_be_is_rejected() {
 #[tokio::test]
 async fn what_is_no_uuid_or_time_is_rejected() {
     rejected("food_entries", "invalid_format", &[("id", json!("1")), ("food_id", json!("apple"))]).await;
-    rejected("food_entries", "invalid_format", &[("consumed_at", json!("yesterday")), ("consumed_at", json!("2026-02-30T00:00:00Z"))])
-        .await;
+    rejected(
+        "food_entries",
+        "invalid_format",
+        &[("consumed_at", json!("yesterday")), ("consumed_at", json!("2026-02-30T00:00:00Z"))],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -153,7 +174,8 @@ async fn an_edit_is_checked_together_with_the_fields_it_leaves_alone() {
 async fn every_fault_of_a_row_is_named_at_once() {
     let entry = food_entry(json!({"quantity": -1, "unit": 5, "meal_type": "brunch", "price": 3}));
     let result = somebody().change(insert("food_entries", &entry)).await;
-    let fields: Vec<&str> = result["errors"].as_array().expect("errors").iter().filter_map(|e| e["field"].as_str()).collect();
+    let fields: Vec<&str> =
+        result["errors"].as_array().expect("errors").iter().filter_map(|e| e["field"].as_str()).collect();
     for field in ["quantity", "unit", "meal_type", "price"] {
         assert!(fields.contains(&field), "{field}: {result}");
     }
@@ -172,7 +194,9 @@ async fn a_zero_byte_in_a_text_is_rejected() {
 #[tokio::test]
 async fn texts_of_every_script_come_back_as_they_were() {
     let me = somebody();
-    for name in ["Crème brûlée", "お茶漬け", "شاي بالنعناع", "👩🏽‍🍳 stew", "a\tb\nc \"d\" \\e/ 'f'", "\u{202e}evil", "\u{feff}x"] {
+    for name in
+        ["Crème brûlée", "お茶漬け", "شاي بالنعناع", "👩🏽‍🍳 stew", "a\tb\nc \"d\" \\e/ 'f'", "\u{202e}evil", "\u{feff}x"]
+    {
         let food = food(json!({"name_en": name}));
         me.store("foods", &food).await;
         assert_eq!(me.row("foods", &food["id"]).await.expect("a row")["name_en"], name);
