@@ -139,7 +139,6 @@ impl Answer {
     }
 
     /// The body of a success.
-    #[must_use]
     pub fn ok(&self) -> Value {
         assert!((200..300).contains(&self.status), "{}: {}", self.status, self.text());
         self.json()

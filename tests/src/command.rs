@@ -38,7 +38,6 @@ impl Ran {
     }
 
     /// What it printed, after checking that it ended well.
-    #[must_use]
     pub fn ok(self) -> String {
         assert_eq!(self.code, 0, "{}{}", self.stdout, self.stderr);
         self.stdout
