@@ -124,7 +124,7 @@ async fn sql_where_a_name_belongs_is_refused() {
     for sql in SQL {
         me.api.post("/sync", &json!({"device_id": sql})).await.problem(&[400, 422]);
         me.api.post("/sync", &json!({"device_id": "phone", "tables": [sql]})).await.problem(&[422]);
-        let cursor = json!({"device_id": "phone", "cursor": {"epoch": sql}});
+        let cursor = json!({"device_id": "phone", "cursor": {"epoch": sql, "user": 1}});
         assert_eq!(me.api.post("/sync", &cursor).await.json().get("reset").cloned().unwrap_or(json!(true)), true);
         me.refusal(Change::new("INSERT", sql, food_entry(json!({})))).await;
         me.refusal(insert("food_entries", &food_entry(json!({"id": sql})))).await;

@@ -13,8 +13,9 @@ fn find<'a>(devices: &'a Value, id: &str) -> &'a Value {
 #[tokio::test]
 async fn the_list_shows_what_a_device_said_of_itself() {
     let me = somebody();
+    let cursor = me.cursor().await;
     let answer = me
-        .sync(json!({"device_id": "pixel-8", "device_type": "mobile", "app_version": "1.4.2",
+        .sync(json!({"device_id": "pixel-8", "cursor": cursor, "device_type": "mobile", "app_version": "1.4.2",
             "device_name": "Kitchen phone", "pending_uploads": 3, "tables": ["users"]}))
         .await;
     let devices = me.api.get("/devices").await.ok();
@@ -25,7 +26,7 @@ async fn the_list_shows_what_a_device_said_of_itself() {
     assert_eq!(device["pending_uploads"], 3);
     assert_eq!(device["is_active"], false);
     assert!(device["last_seen"].is_string());
-    assert_eq!(device["cursor"]["epoch"], answer["cursor"]["epoch"]);
+    assert_eq!(device["cursor"]["user"], answer["cursor"]["user"]);
 }
 
 #[tokio::test]
