@@ -1,1 +1,48 @@
-//! stub
+//! The living part: who is connected, and what they are told. Knows no HTTP library and no database.
+//!
+//! ```text
+//! Root ── restarts what fails, with a growing pause; one branch never takes another down
+//!  ├─ Sessions ── starts a user's Session with the first device, lets it go after the last
+//!  │    └─ Session (one a user) ── brings the scope's changes into order, fills holes, fans out
+//!  ├─ Catalogue ── a Session for the scope `global` and every device
+//!  ├─ Devices ── supervises the Device actors, apart from the sessions so that neither ends the other
+//!  │    └─ Device (one a connected device) ── heartbeat, token, rate limit, its own requests
+//!  ├─ Feed ── asks the database where the scopes are: every sweep, and when somebody else wrote to it
+//!  └─ Janitor ── calls the housekeeping every few minutes
+//! ```
+//!
+//! What outlives a failing actor is shared: the [`roster`] (who is connected) and each device's [`link`] with its
+//! bounded [`outbox`]. Mailboxes carry hints and small questions, never a backlog of payloads.
+//! Everything here may be lost at any moment: the database is the truth, and a client resumes from its cursor.
+
+mod backend;
+mod backoff;
+mod close;
+mod connection;
+mod device;
+mod devices;
+mod feed;
+mod frame;
+mod janitor;
+mod link;
+mod live;
+mod message;
+mod outbox;
+mod replay;
+mod root;
+mod roster;
+mod session;
+mod sessions;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use backend::Backend;
+pub use close::CloseReason;
+pub use connection::{Connection, Hello};
+pub use device::{Answer, Input, token_of};
+pub use janitor::Housekeeping;
+pub use link::Link;
+pub use live::{Counts, Live, Settings, SocketGuard, StartError};
+pub use outbox::Outgoing;
+pub use replay::{Replay, ReplayPage};

@@ -42,6 +42,7 @@ struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
 struct Settings {
     /// The configuration file [default: $RYZED_CONFIG, else ./ryzed.toml, else /etc/ryzed/ryzed.toml]
     #[arg(long, value_name = "FILE", global = true, hide_default_value = true)]
@@ -49,7 +50,7 @@ struct Settings {
     /// Where the database and the token secret live (data_dir)
     #[arg(long, value_name = "FOLDER", global = true)]
     data_dir: Option<String>,
-    /// The database, sqlite://<path> (database.url)
+    /// The database, sqlite:// and its path (database.url)
     #[arg(long, value_name = "URL", global = true)]
     database_url: Option<String>,
     /// Address and port to listen on (server.listen)

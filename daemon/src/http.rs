@@ -1,4 +1,4 @@
-//! The daemon's outside: every route in [`routes`], what each does in a file beside it, errors in [`problem`].
+//! The daemon's outside: every route in `routes`, what each does in a file beside it, errors in `problem`.
 //!
 //! Only this module knows warp. It decides nothing about data: it reads a request, asks [`Service`] and the living part
 //! ([`LiveApi`]), and writes the answer.
@@ -10,12 +10,14 @@ mod demo;
 mod devices;
 mod export;
 mod health;
+mod live;
 mod observe;
 mod operator;
 mod problem;
 mod query;
 mod routes;
 mod server;
+pub mod socket;
 mod sync;
 mod tables;
 

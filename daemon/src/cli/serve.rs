@@ -4,7 +4,7 @@ mod banner;
 mod notify;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::store::{self, Stay};
 use super::{Failure, Outcome, Settings};
+use crate::actors::{self, Live};
 use crate::auth::{Secret, Verifier, Verify};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -68,13 +69,25 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
 }
 
 /// Opens the store, starts what lives on it, and joins them.
-async fn assemble(config: &Arc<Config>, _verifier: &Arc<dyn Verify>) -> anyhow::Result<Assembled> {
+async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> anyhow::Result<Assembled> {
     let registry = Arc::new(Registry::standard());
-    let store = store::open(config, &registry, Stay::Resident, Arc::new(|| ()))?;
+    // The store is there before the actors that are to hear of outside writes; until then nobody is connected.
+    let hears: Arc<OnceLock<Live>> = Arc::default();
+    let ears = Arc::clone(&hears);
+    let outside = Arc::new(move || ears.get().into_iter().for_each(Live::outside_write));
+    let store = store::open(config, &registry, Stay::Resident, outside)?;
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let service = Service::new(Arc::new(store), registry, Arc::new(SystemClock), config.limits.clone(), keep);
-    let (_service, _socket) = (Arc::new(service), None::<SocketFilter>);
-    anyhow::bail!("nothing tells devices of changes: no actors are joined yet")
+    let service = Arc::new(service);
+    let settings = actors::Settings {
+        heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
+        sweep: Duration::from_secs(config.sync.sweep_seconds),
+        ..actors::Settings::default()
+    };
+    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings).await?;
+    let _ = hears.set(live.clone());
+    let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
+    Ok(Assembled { service, live: Arc::new(live), socket })
 }
 
 /// Ready at SIGTERM or Ctrl-C.

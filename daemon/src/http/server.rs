@@ -33,6 +33,8 @@ use super::{App, SocketFilter, routes};
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 /// How long to wait when no connection can be accepted, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often a silent HTTP/2 connection is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 128;
 
@@ -135,7 +137,7 @@ impl Server {
         });
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(PING_INTERVAL);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
         // Before the first request not even the protocol is known, and nobody else watches the time.

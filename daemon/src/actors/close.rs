@@ -1,0 +1,133 @@
+//! Why a socket is closed, with the code and the words that its client gets.
+
+use std::borrow::Cow;
+
+use crate::auth::AuthError;
+use crate::service::ServiceError;
+
+/// What a close frame can hold besides its code.
+const LONGEST_REASON: usize = 123;
+/// When clients come back after a restart: spread, so that they do not come all at once.
+const RECONNECT_MS: std::ops::Range<u64> = 250..5000;
+
+/// Why the daemon closes a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloseReason {
+    /// 4400: what came is not our protocol.
+    Protocol(Cow<'static, str>),
+    /// 4401: no token, a bad one or one that has ended.
+    Token(Cow<'static, str>),
+    /// 4403: the device was revoked.
+    Revoked,
+    /// 4408: nothing came for two heartbeats.
+    Silent,
+    /// 4409: the same device has connected again.
+    Replaced,
+    /// 4429: too many messages, or another limit of what one user may use.
+    Limit(Cow<'static, str>),
+    /// 1009: a message over the limit.
+    TooLarge,
+    /// 1007: text that is not UTF-8.
+    NotText,
+    /// 1002: bytes that are no WebSocket frames.
+    Malformed,
+    /// 1011: the daemon's own fault.
+    Internal,
+    /// 1012: the daemon restarts; come back after this delay.
+    Restarting {
+        /// The delay.
+        reconnect_in_ms: u64,
+    },
+    /// 1013: the database is away; try later.
+    TryLater,
+}
+
+impl From<AuthError> for CloseReason {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Unavailable => Self::TryLater,
+            refused => Self::Token(refused.to_string().into()),
+        }
+    }
+}
+
+impl CloseReason {
+    /// "The daemon restarts", with a delay that spreads the clients' return.
+    #[must_use]
+    pub fn restarting() -> Self {
+        Self::Restarting { reconnect_in_ms: rand::random_range(RECONNECT_MS) }
+    }
+
+    /// The code of the close frame.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Malformed => 1002,
+            Self::NotText => 1007,
+            Self::TooLarge => 1009,
+            Self::Internal => 1011,
+            Self::Restarting { .. } => 1012,
+            Self::TryLater => 1013,
+            Self::Protocol(_) => 4400,
+            Self::Token(_) => 4401,
+            Self::Revoked => 4403,
+            Self::Silent => 4408,
+            Self::Replaced => 4409,
+            Self::Limit(_) => 4429,
+        }
+    }
+
+    /// The words of the close frame, as long as one can hold.
+    #[must_use]
+    pub fn text(&self) -> Cow<'static, str> {
+        let text: Cow<'static, str> = match self {
+            Self::Protocol(text) | Self::Token(text) | Self::Limit(text) => text.clone(),
+            Self::Revoked => "this device was revoked".into(),
+            Self::Silent => "nothing was heard for two heartbeats; send a ping at every heartbeat".into(),
+            Self::Replaced => "this device has connected again".into(),
+            Self::TooLarge => "the message is over limits.message_bytes".into(),
+            Self::NotText => "text messages are UTF-8".into(),
+            Self::Malformed => "not a WebSocket frame".into(),
+            Self::Internal => "an error of the server; connect again with your cursor".into(),
+            Self::Restarting { reconnect_in_ms } => format!("{{\"reconnect_in_ms\":{reconnect_in_ms}}}").into(),
+            Self::TryLater => "the database is not available; try again later".into(),
+        };
+        shortened(text)
+    }
+
+    /// Why a device may not connect, when the service refuses it.
+    #[must_use]
+    pub fn of(error: &ServiceError) -> Self {
+        match error {
+            ServiceError::Revoked => Self::Revoked,
+            ServiceError::Limit { .. } => Self::Limit(error.to_string().into()),
+            ServiceError::Unavailable { .. } => Self::TryLater,
+            ServiceError::Invalid(errors) => {
+                let words = errors.first().map(|error| format!("{}: {}", error.field, error.message));
+                Self::Protocol(words.unwrap_or_else(|| error.to_string()).into())
+            }
+            ServiceError::Forbidden(detail) => Self::Token((*detail).into()),
+            ServiceError::NotFound(_) | ServiceError::Store(_) => Self::Internal,
+        }
+    }
+}
+
+fn shortened(text: Cow<'static, str>) -> Cow<'static, str> {
+    if text.len() <= LONGEST_REASON {
+        return text;
+    }
+    let end = (0..=LONGEST_REASON).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    text[..end].to_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_fits_its_frame() {
+        let long = CloseReason::Token("é".repeat(100).into());
+        assert_eq!(long.text().len(), 122);
+        assert_eq!(CloseReason::Restarting { reconnect_in_ms: 1234 }.text(), r#"{"reconnect_in_ms":1234}"#);
+    }
+}

@@ -1,0 +1,213 @@
+//! One device's connection, from its welcome to its end: what a socket needs to serve it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use ractor::ActorRef;
+use tokio::time::Instant;
+
+use super::close::CloseReason;
+use super::device::{Answer, DeviceMsg, Input, Setup};
+use super::devices::DevicesMsg;
+use super::frame;
+use super::link::Link;
+use super::live::{self, Live};
+use super::message::ServerMessage;
+use super::outbox::{Outbox, Outgoing};
+use super::replay::Replay;
+use super::sessions::SessionsMsg;
+use crate::auth::{Caller, Verify};
+use crate::service::DeviceSeen;
+use crate::sync::{ChangeRecord, Cursor, DeviceId};
+
+/// The longest replay, in versions. Who is further behind pulls, which is cheaper for both.
+const LONGEST_REPLAY: i64 = 5000;
+
+/// What a device says of itself when it connects.
+pub struct Hello {
+    /// Whose token it brought.
+    pub caller: Caller,
+    /// Its id.
+    pub device: DeviceId,
+    /// `mobile`, `web`, `desktop`, `watch`.
+    pub device_type: Option<String>,
+    /// The app's release.
+    pub app_version: Option<String>,
+    /// Where it stands; none to begin at the newest.
+    pub cursor: Option<Cursor>,
+    /// The tables that it wants; none named means all.
+    pub tables: Vec<String>,
+}
+
+/// A connected device. Dropping it is what disconnects it.
+pub struct Connection {
+    live: Live,
+    link: Arc<Link>,
+    device: ActorRef<DeviceMsg>,
+    welcome: Option<Bytes>,
+    replay: Option<Replay>,
+    _membership: Membership,
+}
+
+/// Takes the device off the roster when it ends, however that comes.
+struct Membership {
+    live: Live,
+    link: Arc<Link>,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let shared = &self.live.shared;
+        if shared.roster.leave(&self.link, shared.backend.now())
+            && let Some(sessions) = live::held(&shared.sessions)
+        {
+            let _ = sessions.cast(SessionsMsg::Close(self.link.user));
+        }
+    }
+}
+
+impl Live {
+    /// Connects a device: registers it, attaches it to the sessions, and finds out where its stream starts.
+    ///
+    /// # Errors
+    /// When it may not connect: the socket is to be closed.
+    pub async fn connect(&self, hello: Hello, verify: Arc<dyn Verify>) -> Result<Connection, CloseReason> {
+        let Hello { caller, device, device_type, app_version, cursor, tables } = hello;
+        let tables = self.known(&tables)?;
+        let backend = Arc::clone(&self.shared.backend);
+        let seen = DeviceSeen {
+            device: device.clone(),
+            device_type: device_type.clone(),
+            app_version,
+            name: None,
+            pending_uploads: None,
+            cursor: cursor.clone(),
+        };
+        backend.seen(&caller, seen).await.map_err(|error| CloseReason::of(&error))?;
+
+        let outbox = Outbox::new(backend.limits().outbox_bytes, tables);
+        let device_type = device_type.map(String::into_boxed_str);
+        let link = Arc::new(Link::new(self.next_link(), caller.user, device, device_type, outbox));
+        self.shared.roster.join(&link, backend.now());
+        let membership = Membership { live: self.clone(), link: Arc::clone(&link) };
+        if *self.draining().borrow() {
+            return Err(CloseReason::restarting());
+        }
+        self.attach(&link).await?;
+        // Asked after it was attached: what is committed between is in the outbox.
+        let (starts, replay) = self.place(&caller, &link, cursor).await?;
+        let welcome = self.encoded(&ServerMessage::ConnectionEstablished {
+            user_id: caller.user,
+            device_id: &link.device,
+            server_version: env!("CARGO_PKG_VERSION"),
+            heartbeat_seconds: self.shared.settings.heartbeat.as_secs(),
+            cursor: &starts,
+        });
+        let setup = Box::new(Setup { live: self.clone(), link: Arc::clone(&link), caller, verify });
+        let devices = live::held(&self.shared.devices).ok_or(CloseReason::TryLater)?;
+        let device = ractor::call!(devices, DevicesMsg::Start, setup).ok().flatten().ok_or(CloseReason::TryLater)?;
+        let welcome = Some(welcome);
+        Ok(Connection { live: self.clone(), link, device, welcome, replay, _membership: membership })
+    }
+
+    /// The tables of these names; none when none is named.
+    fn known(&self, names: &[String]) -> Result<Option<Vec<&'static str>>, CloseReason> {
+        let most = self.shared.backend.limits().subscriptions;
+        if names.len() > most {
+            return Err(CloseReason::Limit(format!("at most {most} tables (limits.subscriptions)").into()));
+        }
+        let registry = self.shared.backend.registry();
+        let known = names.iter().map(|name| {
+            let unknown = || CloseReason::Protocol(format!("tables: there is no table {name:?}").into());
+            registry.get(name).map(|table| table.name).ok_or_else(unknown)
+        });
+        let known = known.collect::<Result<Vec<_>, _>>()?;
+        Ok((!known.is_empty()).then_some(known))
+    }
+
+    /// Where the stream starts, and what is to be sent before it goes live.
+    async fn place(
+        &self,
+        caller: &Caller,
+        link: &Arc<Link>,
+        cursor: Option<Cursor>,
+    ) -> Result<(Cursor, Option<Replay>), CloseReason> {
+        let backend = &self.shared.backend;
+        let refused = |error| CloseReason::of(&error);
+        let newest = backend.newest(caller).await.map_err(refused)?;
+        let Some(given) = cursor else {
+            link.start(newest.clone());
+            return Ok((newest, None));
+        };
+        if !backend.can_serve(caller, &given).await.map_err(refused)? {
+            link.start(Cursor::zero(&newest.epoch));
+            link.outbox().lose("cursor_too_old");
+            return Ok((newest, None));
+        }
+        // In this life's epoch, and not ahead of it.
+        let (user, global) = (given.user.min(newest.user), given.global.min(newest.global));
+        let stands = Cursor { epoch: newest.epoch.clone(), user, global, ..given.clone() };
+        link.start(stands.clone());
+        if (newest.user - user) + (newest.global - global) > LONGEST_REPLAY {
+            link.outbox().lose("too_far_behind");
+            return Ok((newest, None));
+        }
+        Ok((given, Some(Replay::new(Arc::clone(backend), Arc::clone(link), stands))))
+    }
+}
+
+impl Connection {
+    /// What sessions and socket share.
+    #[must_use]
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// The first message; none when it was taken.
+    pub fn take_welcome(&mut self) -> Option<Bytes> {
+        self.welcome.take()
+    }
+
+    /// What is to be sent before the outbox is released; none when it was taken.
+    pub fn take_replay(&mut self) -> Option<Replay> {
+        self.replay.take()
+    }
+
+    /// Asks the device. None when its actor has failed.
+    #[must_use]
+    pub fn input(&self, input: Input) -> BoxFuture<'static, Option<Answer>> {
+        let device = self.device.clone();
+        async move { ractor::call!(device, DeviceMsg::Input, input).ok() }.boxed()
+    }
+
+    /// When to send the first [`Input::Tick`].
+    #[must_use]
+    pub fn first_deadline(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// A change as a message.
+    #[must_use]
+    pub fn change(&self, record: &ChangeRecord) -> Bytes {
+        frame::encode(record, self.live.shared.backend.now())
+    }
+
+    /// What the outbox gave, as a message.
+    #[must_use]
+    pub fn outgoing(&self, outgoing: Outgoing) -> Bytes {
+        match outgoing {
+            Outgoing::Message(bytes) => bytes,
+            Outgoing::SyncRequired { reason, cursor } => {
+                self.live.encoded(&ServerMessage::SyncRequired { reason, cursor: &cursor })
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.device.stop(None);
+    }
+}

@@ -1,0 +1,157 @@
+//! The actor of one connected device: a thin shell round [`Machine`].
+//!
+//! Its socket asks it one thing at a time and writes the answer itself, so that at most one incoming message waits.
+
+mod incoming;
+mod machine;
+mod problem;
+mod requests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::time::Instant;
+
+use super::close::CloseReason;
+use super::link::Link;
+use super::live::Live;
+use super::message::ServerMessage;
+use crate::auth::{Caller, Verify};
+pub use incoming::token_of;
+use machine::{Effect, Event, Machine, Now};
+
+/// What a socket passes on to its device.
+#[derive(Debug)]
+pub enum Input {
+    /// A text message.
+    Text(Bytes),
+    /// A binary message.
+    Binary,
+    /// A ping or pong of the WebSocket protocol.
+    Heard,
+    /// The deadline of the last [`Answer`] has come.
+    Tick,
+}
+
+/// What the socket does then.
+#[derive(Debug)]
+pub struct Answer {
+    /// Messages to write, after what is queued.
+    pub messages: Vec<Bytes>,
+    /// Whether to close after that.
+    pub close: Option<CloseReason>,
+    /// When to send [`Input::Tick`].
+    pub deadline: Instant,
+}
+
+/// What a device's actor is started with.
+pub(crate) struct Setup {
+    pub live: Live,
+    pub link: Arc<Link>,
+    pub caller: Caller,
+    pub verify: Arc<dyn Verify>,
+}
+
+/// What a device's actor is asked.
+pub(crate) enum DeviceMsg {
+    /// Something happened at the socket.
+    Input(Input, RpcReplyPort<Answer>),
+}
+
+pub(crate) struct Device;
+
+pub(crate) struct State {
+    live: Live,
+    link: Arc<Link>,
+    caller: Caller,
+    verify: Arc<dyn Verify>,
+    machine: Machine,
+}
+
+impl Actor for Device {
+    type Msg = DeviceMsg;
+    type State = State;
+    type Arguments = Box<Setup>;
+
+    async fn pre_start(&self, _: ActorRef<DeviceMsg>, setup: Box<Setup>) -> Result<State, ActorProcessingErr> {
+        let Setup { live, link, caller, verify } = *setup;
+        let heartbeat = live.shared.settings.heartbeat;
+        let now = now(&live);
+        let machine = Machine::new(&caller, link.device.clone(), heartbeat, live.shared.backend.limits(), now);
+        Ok(State { live, link, caller, verify, machine })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<DeviceMsg>,
+        DeviceMsg::Input(input, reply): DeviceMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let answer = Box::pin(state.answer(input)).await;
+        let _ = reply.send(answer);
+        Ok(())
+    }
+}
+
+fn now(live: &Live) -> Now {
+    Now { instant: Instant::now(), time: live.shared.backend.now() }
+}
+
+impl State {
+    async fn answer(&mut self, input: Input) -> Answer {
+        #[cfg(test)]
+        if matches!(&input, Input::Text(text) if text.as_ref() == b"panic") {
+            panic!("as a test asked");
+        }
+        let event = match input {
+            Input::Text(text) => Event::Text(text),
+            Input::Binary => Event::Binary,
+            Input::Heard => Event::Heard,
+            Input::Tick => Event::Tick,
+        };
+        let mut answer = Answer { messages: Vec::new(), close: None, deadline: Instant::now() };
+        let mut effects = VecDeque::from(self.machine.on(now(&self.live), event));
+        while let Some(effect) = effects.pop_front() {
+            if let Some(event) = self.perform(effect, &mut answer).await {
+                effects.extend(self.machine.on(now(&self.live), event));
+            }
+            if answer.close.is_some() {
+                break;
+            }
+        }
+        answer.deadline = self.machine.deadline(now(&self.live));
+        answer
+    }
+
+    /// Does what the machine decided; what came of it may be an event for the machine.
+    async fn perform(&mut self, effect: Effect, answer: &mut Answer) -> Option<Event> {
+        match effect {
+            Effect::Pong => self.say(answer, &ServerMessage::Pong),
+            Effect::Warn { expires_at } => self.say(answer, &ServerMessage::TokenExpiring { expires_at }),
+            Effect::Refuse(problem) => self.say(answer, &problem.message()),
+            Effect::Close(reason) => answer.close = Some(reason),
+            Effect::Verify(token) => {
+                return Some(match self.verify.verify(&token).await {
+                    Ok(caller) => Event::Renewed(Box::new(caller)),
+                    Err(denied) => Event::NotRenewed(denied.to_string()),
+                });
+            }
+            Effect::Become(caller) => self.caller = *caller,
+            Effect::Serve(request) => {
+                if let Err(refused) = self.serve(request, answer).await {
+                    match refused {
+                        problem::Refused::Close(reason) => answer.close = Some(reason),
+                        problem::Refused::Say(problem) => self.say(answer, &problem.message()),
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn say(&self, answer: &mut Answer, message: &ServerMessage<'_>) {
+        answer.messages.push(self.live.encoded(message));
+    }
+}

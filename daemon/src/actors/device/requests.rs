@@ -1,0 +1,156 @@
+//! What a device asks for, served: uploads, syncs, subscriptions, and what it sends to the user's other devices.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::incoming::Request;
+use super::problem::{Problem, Refused, code};
+use super::{Answer, State};
+use crate::actors::message::{Payload, ServerMessage};
+use crate::service::DeviceSeen;
+use crate::sync::wire::{Status, SyncRequest, SyncResponse};
+use crate::sync::{Cursor, Scope};
+
+/// The longest name of a broadcast's event, in bytes.
+const LONGEST_EVENT: usize = 128;
+
+impl State {
+    pub(super) async fn serve(&mut self, request: Request, answer: &mut Answer) -> Result<(), Refused> {
+        match request {
+            Request::Report { pending_uploads } => self.report(pending_uploads).await,
+            Request::Push { change, mutation_id } => self.push(change, mutation_id, answer).await,
+            Request::Sync { request, request_id } => self.sync(*request, &request_id, answer).await,
+            Request::TriggerSync => {
+                self.live.trigger_sync(self.caller.user, Some(&self.link.device));
+                Ok(())
+            }
+            Request::Subscribe(names) => self.subscribe(&names, true),
+            Request::Unsubscribe(names) => self.subscribe(&names, false),
+            Request::Broadcast { event, payload } => self.broadcast(&event, &payload),
+        }
+    }
+
+    async fn report(&self, pending_uploads: u32) -> Result<(), Refused> {
+        let seen = DeviceSeen {
+            device: self.link.device.clone(),
+            device_type: None,
+            app_version: None,
+            name: None,
+            pending_uploads: Some(pending_uploads),
+            cursor: None,
+        };
+        let backend = &self.live.shared.backend;
+        backend.seen(&self.caller, seen).await.map_err(|error| Refused::of(&error, "ping"))
+    }
+
+    async fn push(&self, change: Value, mutation_id: Option<String>, answer: &mut Answer) -> Result<(), Refused> {
+        const KIND: &str = "data_updated";
+        let named = |refused| match refused {
+            Refused::Say(problem) => Refused::Say(Problem { mutation_id: mutation_id.clone(), ..problem }),
+            close => close,
+        };
+        let backend = &self.live.shared.backend;
+        self.link.outbox().set_uploading(true);
+        let pushed = backend.push(&self.caller, &self.link.device, vec![change]).await;
+        let settled = async {
+            let pushed = pushed.map_err(|error| named(Refused::of(&error, KIND)))?;
+            for (scope, version) in &pushed.scopes {
+                self.live.settled(*scope, *version).await;
+            }
+            Ok(pushed)
+        };
+        let settled = settled.await;
+        self.link.outbox().set_uploading(false);
+        let pushed = settled?;
+        let Some(result) = pushed.results.first() else {
+            return Err(named(Refused::Say(Problem::new(code::INTERNAL, "the change has no result").answering(KIND))));
+        };
+        self.say(answer, &ServerMessage::ChangeResult { result, conflict: pushed.conflicts.first() });
+        Ok(())
+    }
+
+    async fn sync(&self, request: SyncRequest, request_id: &Value, answer: &mut Answer) -> Result<(), Refused> {
+        let uploads = !request.changes.is_empty();
+        let full = request.force_full_sync || (request.cursor.is_none() && request.last_sync_timestamp.is_none());
+        let all_tables = request.tables.is_empty();
+        self.link.outbox().set_uploading(uploads);
+        let done = self.live.shared.backend.sync(&self.caller, request).await;
+        if let Ok(response) = &done {
+            self.settled_at(&response.cursor).await;
+        }
+        self.link.outbox().set_uploading(false);
+        let response = match done {
+            Ok(response) => response,
+            Err(error) => {
+                return Err(match Refused::of(&error, "sync") {
+                    Refused::Say(problem) => Refused::Say(Problem { request_id: Some(request_id.clone()), ..problem }),
+                    close => close,
+                });
+            }
+        };
+        self.say(answer, &ServerMessage::SyncResponse { request_id, response: &response });
+        if all_tables && !response.has_more && !response.reset {
+            self.link.outbox().pulled(&response.cursor);
+        }
+        if uploads || full {
+            let changes_count = count(&response, uploads);
+            let device_id = &self.link.device;
+            self.say(answer, &ServerMessage::SyncCompleted { device_id, changes_count });
+            self.live.others_synced(self.caller.user, device_id, changes_count);
+        }
+        Ok(())
+    }
+
+    /// What the answer holds was put into the outbox before it, so that versions arrive in order.
+    async fn settled_at(&self, cursor: &Cursor) {
+        for scope in [Scope::User(self.caller.user), Scope::Global] {
+            self.live.settled(scope, cursor.at(scope)).await;
+        }
+    }
+
+    fn subscribe(&self, names: &[String], add: bool) -> Result<(), Refused> {
+        let kind = if add { "subscribe" } else { "unsubscribe" };
+        let refused = |code, detail: String| Refused::Say(Problem::new(code, detail).answering(kind));
+        let most = self.live.shared.backend.limits().subscriptions;
+        let over = || refused(code::LIMIT, format!("at most {most} tables can be named (limits.subscriptions)"));
+        if names.len() > most {
+            return Err(over());
+        }
+        let registry = self.live.shared.backend.registry();
+        let mut tables = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(table) = registry.get(name) else {
+                let shown: String = name.chars().take(64).collect();
+                return Err(refused(code::UNKNOWN_TABLE, format!("there is no table {shown:?}; see GET /tables")));
+            };
+            tables.push(table.name);
+        }
+        let mut outbox = self.link.outbox();
+        if !add {
+            outbox.unsubscribe(&tables, registry.iter().map(|table| table.name));
+        } else if !outbox.subscribe(&tables, most) {
+            return Err(over());
+        }
+        Ok(())
+    }
+
+    fn broadcast(&self, event: &str, payload: &RawValue) -> Result<(), Refused> {
+        if event.is_empty() || event.len() > LONGEST_EVENT {
+            let detail = format!("event is 1 to {LONGEST_EVENT} bytes long");
+            return Err(Refused::Say(Problem::new(code::INVALID, detail).answering("broadcast")));
+        }
+        let source_device = Some(&self.link.device);
+        let payload = Payload::Raw(payload);
+        let message = self.live.encoded(&ServerMessage::Broadcast { event, payload, source_device });
+        self.live.shared.roster.tell_others(self.caller.user, source_device, &message);
+        Ok(())
+    }
+}
+
+/// What `sync_completed` counts: the uploads that took effect, or what a full sync brought.
+fn count(response: &SyncResponse, uploads: bool) -> usize {
+    if uploads {
+        return response.results.iter().filter(|result| result.status != Status::Rejected).count();
+    }
+    response.total_changes
+}

@@ -1,0 +1,88 @@
+//! Asks the database where the scopes are, and hints where a session is behind: at every sweep, and soon
+//! after somebody else wrote to the database.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::live::{self, Shared};
+use super::session::SessionRef;
+use crate::service::ServiceError;
+use crate::sync::Scope;
+
+/// Outside writes are looked for at most this often.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// What the feed is told.
+pub(crate) enum FeedMsg {
+    /// The time has come.
+    Sweep,
+    /// Somebody else wrote.
+    Outside,
+}
+
+pub(crate) struct Feed;
+
+pub(crate) struct State {
+    shared: Arc<Shared>,
+    asked: Option<Instant>,
+}
+
+impl Actor for Feed {
+    type Msg = FeedMsg;
+    type State = State;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(&self, myself: ActorRef<FeedMsg>, shared: Arc<Shared>) -> Result<State, ActorProcessingErr> {
+        shared.outside.store(false, Ordering::Release);
+        live::hold(&shared.feed, myself.clone());
+        myself.send_after(shared.settings.sweep, || FeedMsg::Sweep);
+        Ok(State { shared, asked: None })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<FeedMsg>,
+        message: FeedMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            FeedMsg::Sweep => {
+                myself.send_after(state.shared.settings.sweep, || FeedMsg::Sweep);
+            }
+            FeedMsg::Outside => {
+                if let Some(asked) = state.asked {
+                    tokio::time::sleep_until(asked + DEBOUNCE).await;
+                }
+                // From here on another write needs another look.
+                state.shared.outside.store(false, Ordering::Release);
+            }
+        }
+        state.asked = Some(Instant::now());
+        if let Err(error) = look(&state.shared).await {
+            debug!(%error, "the scopes could not be looked at; the next sweep will");
+        }
+        Ok(())
+    }
+}
+
+/// Compares every scope that somebody listens to with the database.
+async fn look(shared: &Shared) -> Result<(), ServiceError> {
+    let mut sessions: Vec<(Scope, SessionRef)> = Vec::new();
+    for (user, session) in shared.roster.sessions() {
+        sessions.extend(session.map(|session| (Scope::User(user), session)));
+    }
+    sessions.extend(live::held(&shared.catalogue).map(|session| (Scope::Global, session)));
+    sessions.sort_unstable_by_key(|(scope, _)| *scope);
+    let scopes: Vec<Scope> = sessions.iter().map(|(scope, _)| *scope).collect();
+    for (scope, version) in shared.backend.heads(&scopes).await? {
+        if let Ok(place) = sessions.binary_search_by_key(&scope, |(scope, _)| *scope) {
+            sessions[place].1.moved(version);
+        }
+    }
+    Ok(())
+}

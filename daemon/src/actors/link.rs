@@ -1,0 +1,101 @@
+//! A connected device as its sessions and its socket share it. It outlives every actor of the device.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::close::CloseReason;
+use super::frame::{ChangeFrame, Mark};
+use super::outbox::{Outbox, Outgoing};
+use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
+
+/// One connected device: who it is, what waits for it, and the bell that wakes its socket.
+#[derive(Debug)]
+pub struct Link {
+    /// Tells two sockets of one device apart.
+    pub(crate) id: u64,
+    /// Whose device it is.
+    pub(crate) user: UserId,
+    /// Which one.
+    pub(crate) device: DeviceId,
+    /// `mobile`, `web`, `desktop`, `watch`.
+    pub(crate) device_type: Option<Box<str>>,
+    outbox: Mutex<Outbox>,
+    bell: Notify,
+}
+
+impl Link {
+    pub(crate) fn new(id: u64, user: UserId, device: DeviceId, device_type: Option<Box<str>>, outbox: Outbox) -> Self {
+        Self { id, user, device, device_type, outbox: Mutex::new(outbox), bell: Notify::new() }
+    }
+
+    /// Nothing that is done under this lock can panic halfway, so a poisoned one is as good as any.
+    pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn change(&self, frame: &ChangeFrame) {
+        self.outbox().change(&self.device, frame);
+        self.bell.notify_one();
+    }
+
+    pub(crate) fn message(&self, bytes: Bytes) {
+        self.outbox().message(bytes);
+        self.bell.notify_one();
+    }
+
+    pub(crate) fn joined(&self, scope: Scope, version: Version) {
+        self.outbox().joined(scope, version);
+    }
+
+    /// Asks the socket to close. The first reason stays.
+    pub fn close(&self, reason: CloseReason) {
+        self.outbox().close(reason);
+        self.bell.notify_one();
+    }
+
+    /// Why the socket is to be closed, if it is.
+    #[must_use]
+    pub fn closing(&self) -> Option<CloseReason> {
+        self.outbox().closing().cloned()
+    }
+
+    /// Rings when something was queued or the socket is to be closed.
+    pub fn rung(&self) -> Notified<'_> {
+        self.bell.notified()
+    }
+
+    /// What to write next.
+    #[must_use]
+    pub fn take(&self) -> Option<Outgoing> {
+        self.outbox().take()
+    }
+
+    /// Whether there is something to write.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.outbox().is_ready()
+    }
+
+    /// How many messages have left the queue, and how many will have when all that wait now have.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        self.outbox().progress()
+    }
+
+    /// Everything of `scope` up to `version` was written past the queue.
+    pub fn reached(&self, scope: Scope, version: Version) {
+        self.outbox().reached(Mark { scope, version });
+    }
+
+    /// Goes live.
+    pub fn release(&self) {
+        self.outbox().release();
+    }
+
+    pub(crate) fn start(&self, cursor: Cursor) {
+        self.outbox().start(cursor);
+    }
+}

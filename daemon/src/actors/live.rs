@@ -1,0 +1,325 @@
+//! [`Live`]: the handle by which everybody else speaks to the actors. Cheap to clone; nothing in it blocks.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use ractor::{Actor, ActorRef};
+use serde_json::Value;
+use tokio::sync::watch;
+use tracing::info;
+
+use super::backend::Backend;
+use super::close::CloseReason;
+use super::devices::DevicesMsg;
+use super::feed::FeedMsg;
+use super::janitor::Housekeeping;
+use super::link::Link;
+use super::message::{self, Payload, ServerMessage};
+use super::root::Root;
+use super::roster::Roster;
+use super::session::{SessionMsg, SessionRef};
+use super::sessions::SessionsMsg;
+use crate::service::{Committed, Hints, Service};
+use crate::sync::{DeviceId, Scope, UserId, Version};
+
+/// How often an actor that is being restarted is asked again.
+const ATTEMPTS: u32 = 8;
+/// The first pause between two attempts; doubled each time.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How often a drain looks whether the sockets are gone.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// The actors' own times.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often a client is expected to say something.
+    pub heartbeat: Duration,
+    /// How often the database is asked where the scopes are.
+    pub sweep: Duration,
+    /// How often the housekeeping runs.
+    pub housekeeping: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(30),
+            sweep: Duration::from_secs(30),
+            housekeeping: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The actors could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("the actors could not be started: {0}")]
+pub struct StartError(String);
+
+/// What is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Sockets.
+    pub connections: usize,
+    /// People with at least one.
+    pub users: usize,
+}
+
+/// What all actors share, and what outlives each of them.
+pub(crate) struct Shared {
+    pub backend: Arc<dyn Backend>,
+    pub settings: Settings,
+    pub roster: Roster,
+    pub catalogue: RwLock<Option<SessionRef>>,
+    pub sessions: RwLock<Option<ActorRef<SessionsMsg>>>,
+    pub devices: RwLock<Option<ActorRef<DevicesMsg>>>,
+    pub feed: RwLock<Option<ActorRef<FeedMsg>>>,
+    /// An outside write was told and not yet looked for.
+    pub outside: AtomicBool,
+    sockets: AtomicUsize,
+    next_link: AtomicU64,
+    draining: watch::Sender<bool>,
+}
+
+/// What `place` holds.
+pub(crate) fn held<T: Clone>(place: &RwLock<Option<T>>) -> Option<T> {
+    place.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Puts `value` into `place`.
+pub(crate) fn hold<T>(place: &RwLock<Option<T>>, value: T) {
+    *place.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
+}
+
+/// The living part of the daemon.
+#[derive(Clone)]
+pub struct Live {
+    pub(crate) shared: Arc<Shared>,
+    root: ActorRef<()>,
+}
+
+impl Live {
+    /// Starts the actors for `service`, which tells them of its commits from now on.
+    ///
+    /// # Errors
+    /// When an actor does not start.
+    pub async fn start(
+        service: Arc<Service>,
+        housekeeping: Arc<dyn Housekeeping>,
+        settings: Settings,
+    ) -> Result<Self, StartError> {
+        let live = Self::start_with(Arc::clone(&service) as Arc<dyn Backend>, housekeeping, settings).await?;
+        service.set_hints(Arc::new(live.clone()));
+        Ok(live)
+    }
+
+    /// The same for any backend, which has to be told by its maker whom to give hints to.
+    ///
+    /// # Errors
+    /// When an actor does not start.
+    pub async fn start_with(
+        backend: Arc<dyn Backend>,
+        housekeeping: Arc<dyn Housekeeping>,
+        settings: Settings,
+    ) -> Result<Self, StartError> {
+        let shared = Arc::new(Shared {
+            backend,
+            settings,
+            roster: Roster::default(),
+            catalogue: RwLock::default(),
+            sessions: RwLock::default(),
+            devices: RwLock::default(),
+            feed: RwLock::default(),
+            outside: AtomicBool::new(false),
+            sockets: AtomicUsize::new(0),
+            next_link: AtomicU64::new(1),
+            draining: watch::Sender::new(false),
+        });
+        let arguments = (Arc::clone(&shared), housekeeping);
+        let started = Root::spawn(None, Root, arguments).await;
+        let (root, _) = started.map_err(|error| StartError(error.to_string()))?;
+        Ok(Self { shared, root })
+    }
+
+    /// The user's connected devices.
+    #[must_use]
+    pub fn online(&self, user: UserId) -> Vec<DeviceId> {
+        self.shared.roster.links(Scope::User(user)).iter().map(|link| link.device.clone()).collect()
+    }
+
+    /// Whether one device is connected.
+    #[must_use]
+    pub fn is_online(&self, user: UserId, device: &DeviceId) -> bool {
+        self.shared.roster.link(user, device).is_some()
+    }
+
+    /// How much is connected.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let (connections, users) = self.shared.roster.count();
+        Counts { connections, users }
+    }
+
+    /// Everybody with a connected device.
+    #[must_use]
+    pub fn active_users(&self) -> Vec<(UserId, Vec<DeviceId>)> {
+        self.shared.roster.users()
+    }
+
+    /// Asks the user's devices to sync, but not the one that wants them to. Returns how many were asked.
+    pub fn trigger_sync(&self, user: UserId, from: Option<&DeviceId>) -> usize {
+        let message = self.encoded(&ServerMessage::SyncTriggered { device_id: from, changes_count: 0 });
+        self.shared.roster.tell_others(user, from, &message)
+    }
+
+    /// A device has synced something of note: tells its socket and the user's others.
+    pub fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
+        if let Some(link) = self.shared.roster.link(user, device) {
+            link.message(self.encoded(&ServerMessage::SyncCompleted { device_id: device, changes_count }));
+        }
+        self.others_synced(user, device, changes_count);
+    }
+
+    pub(crate) fn others_synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
+        let message = self.encoded(&ServerMessage::OtherDeviceSynced { device_id: device, changes_count });
+        self.shared.roster.tell_others(user, Some(device), &message);
+    }
+
+    /// Closes a device's socket, if it has one.
+    pub fn close_device(&self, user: UserId, device: &DeviceId, reason: CloseReason) {
+        if let Some(link) = self.shared.roster.link(user, device) {
+            link.close(reason);
+        }
+    }
+
+    /// Sends a `broadcast` to the user's devices, or to those that receive `topic`. Returns to how many.
+    pub fn test_broadcast(&self, user: UserId, message: &Value, topic: Option<&str>) -> usize {
+        let (scope, table) = match topic.map(split_topic) {
+            None => (Scope::User(user), None),
+            Some(Some((scope, table))) => (scope, Some(table)),
+            Some(None) => return 0,
+        };
+        let payload = Payload::Value(message);
+        let bytes = self.encoded(&ServerMessage::Broadcast { event: "test", payload, source_device: None });
+        let links = self.shared.roster.links(scope);
+        let receive = links.iter().filter(|link| table.is_none_or(|table| link.outbox().wants(table)));
+        receive.map(|link| link.message(bytes.clone())).count()
+    }
+
+    /// Somebody else wrote to the database: look where the scopes are, soon.
+    pub fn outside_write(&self) {
+        if !self.shared.outside.swap(true, Ordering::AcqRel)
+            && let Some(feed) = held(&self.shared.feed)
+        {
+            let _ = feed.cast(FeedMsg::Outside);
+        }
+    }
+
+    /// Closes every socket with 1012 and a jittered delay, and waits until they are gone, but no longer than `max`.
+    pub async fn drain(&self, max: Duration) {
+        self.shared.draining.send_replace(true);
+        for link in self.shared.roster.links(Scope::Global) {
+            link.close(CloseReason::restarting());
+        }
+        let gone = async {
+            while self.shared.sockets.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if tokio::time::timeout(max, gone).await.is_err() {
+            info!(sockets = self.shared.sockets.load(Ordering::Relaxed), "sockets were still open at the end");
+        }
+        self.root.stop(None);
+    }
+
+    /// Becomes true when the daemon stops.
+    #[must_use]
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.shared.draining.subscribe()
+    }
+
+    /// Counts a socket until the guard is dropped, so that a drain waits for it.
+    #[must_use]
+    pub fn socket(&self) -> SocketGuard {
+        self.shared.sockets.fetch_add(1, Ordering::AcqRel);
+        SocketGuard(Arc::clone(&self.shared))
+    }
+
+    pub(crate) fn next_link(&self) -> u64 {
+        self.shared.next_link.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn encoded(&self, message: &ServerMessage<'_>) -> bytes::Bytes {
+        message::encode(message, self.shared.backend.now())
+    }
+
+    /// Makes sure that both sessions hand on to this device what is committed from now on.
+    pub(crate) async fn attach(&self, link: &Arc<Link>) -> Result<(), CloseReason> {
+        for scope in [Scope::User(link.user), Scope::Global] {
+            self.attach_to(scope, link).await?;
+        }
+        Ok(())
+    }
+
+    async fn attach_to(&self, scope: Scope, link: &Arc<Link>) -> Result<(), CloseReason> {
+        for attempt in 0..ATTEMPTS {
+            if let Some(session) = self.session(scope).await {
+                match ractor::call!(session.actor, SessionMsg::Attach, Arc::clone(link)) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => return Err(CloseReason::TryLater),
+                    // It has just failed, and is being started again.
+                    Err(_) => {}
+                }
+            }
+            tokio::time::sleep(PAUSE * 2u32.pow(attempt)).await;
+        }
+        Err(CloseReason::TryLater)
+    }
+
+    /// The session of a scope; a user's is started when it does not run.
+    async fn session(&self, scope: Scope) -> Option<SessionRef> {
+        let Scope::User(user) = scope else { return held(&self.shared.catalogue) };
+        if let Some(session) = self.shared.roster.session(user) {
+            return Some(session);
+        }
+        let sessions = held(&self.shared.sessions)?;
+        ractor::call!(sessions, SessionsMsg::Open, user).ok().flatten()
+    }
+
+    /// Waits until everything up to `version` was put into the outboxes.
+    pub(crate) async fn settled(&self, scope: Scope, version: Version) {
+        let session = match scope {
+            Scope::Global => held(&self.shared.catalogue),
+            Scope::User(user) => self.shared.roster.session(user),
+        };
+        if let Some(session) = session {
+            let _ = ractor::call!(session.actor, SessionMsg::Settled, version);
+        }
+    }
+}
+
+impl Hints for Live {
+    fn committed(&self, commit: Committed) {
+        let session = match commit.scope {
+            Scope::Global => held(&self.shared.catalogue),
+            Scope::User(user) => self.shared.roster.session(user),
+        };
+        if let Some(session) = session {
+            session.committed(commit);
+        }
+    }
+}
+
+/// Counts one socket; see [`Live::socket`].
+pub struct SocketGuard(Arc<Shared>);
+
+impl Drop for SocketGuard {
+    fn drop(&mut self) {
+        self.0.sockets.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn split_topic(topic: &str) -> Option<(Scope, &str)> {
+    let (scope, table) = topic.rsplit_once(':')?;
+    Some((scope.parse().ok()?, table))
+}

@@ -1,0 +1,58 @@
+//! What a device missed since its cursor, a page at a time, while its outbox is held.
+
+use std::sync::Arc;
+
+use super::backend::Backend;
+use super::close::CloseReason;
+use super::link::Link;
+use crate::sync::{ChangeRecord, Cursor, Scope, Version};
+
+/// The catalogue first: a user's rows may refer to it.
+const SCOPES: usize = 2;
+
+/// The rest of a replay.
+pub struct Replay {
+    backend: Arc<dyn Backend>,
+    link: Arc<Link>,
+    at: Cursor,
+    scope: usize,
+}
+
+/// A part of a replay.
+pub struct ReplayPage {
+    /// What to send, in version order.
+    pub records: Vec<ChangeRecord>,
+    /// The scope.
+    pub scope: Scope,
+    /// Everything of the scope up to here was sent once the records were.
+    pub reached: Version,
+    /// What comes after it.
+    pub rest: Option<Replay>,
+}
+
+impl Replay {
+    pub(crate) fn new(backend: Arc<dyn Backend>, link: Arc<Link>, from: Cursor) -> Self {
+        Self { backend, link, at: from, scope: 0 }
+    }
+
+    /// Reads the next page.
+    ///
+    /// # Errors
+    /// When the database can't be read: the socket is to be closed.
+    pub async fn next(mut self) -> Result<ReplayPage, CloseReason> {
+        let scope = [Scope::Global, Scope::User(self.link.user)][self.scope];
+        let after = self.at.at(scope);
+        let page = self.backend.scope_page(scope, after).await.map_err(|error| CloseReason::of(&error))?;
+        let mut records = page.records;
+        {
+            let outbox = self.link.outbox();
+            records.retain(|record| record.version > after && outbox.wants(record.table));
+        }
+        self.at.set(scope, page.version.max(after));
+        if !page.has_more || page.version <= after {
+            self.scope += 1;
+        }
+        let rest = (self.scope < SCOPES).then_some(self);
+        Ok(ReplayPage { records, scope, reached: page.version, rest })
+    }
+}

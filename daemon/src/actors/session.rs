@@ -1,0 +1,254 @@
+//! The actor that brings one scope's changes to the devices that read it: a user's session, or the catalogue.
+//!
+//! A thin shell round [`Order`]: it reads pages, encodes each change once and puts it into the devices' outboxes.
+
+mod order;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tracing::{debug, warn};
+
+use super::backend::Backend;
+use super::frame::ChangeFrame;
+use super::link::Link;
+use super::live::Shared;
+use crate::service::{Committed, ServiceError};
+use crate::sync::{ChangeRecord, Scope, Version};
+use order::{Next, Order};
+
+/// What may wait in a session's mailbox, in bytes of changes; beyond it only the version is told.
+const MAILBOX_BYTES: usize = 256 << 10;
+/// When to read again after the database refused.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a session is told.
+pub(crate) enum SessionMsg {
+    /// The scope has moved, and these are the changes.
+    Committed(Committed),
+    /// The scope may have moved: see [`Backlog::hinted`].
+    Check,
+    /// A device has come. Answered once it will get everything beyond what was handed on before; false when the
+    /// database could not be asked where that is.
+    Attach(Arc<Link>, RpcReplyPort<bool>),
+    /// Answered once everything up to this version was handed on, or could not be.
+    Settled(Version, RpcReplyPort<()>),
+    /// Fails, as a fault in the code would.
+    #[cfg(test)]
+    Panic,
+}
+
+/// How a session is reached. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct SessionRef {
+    pub actor: ActorRef<SessionMsg>,
+    backlog: Arc<Backlog>,
+}
+
+/// What waits for a session, so that its mailbox stays small however fast commits come.
+#[derive(Default)]
+struct Backlog {
+    bytes: AtomicUsize,
+    hinted: AtomicI64,
+    checking: AtomicBool,
+    last: AtomicI64,
+}
+
+impl SessionRef {
+    /// Tells of a commit; never blocks.
+    pub(crate) fn committed(&self, commit: Committed) {
+        let size: usize = commit.records.iter().map(ChangeRecord::size).sum();
+        let waits = self.backlog.bytes.load(Ordering::Relaxed);
+        if commit.records.is_empty() || waits + size > MAILBOX_BYTES {
+            return self.moved(commit.version);
+        }
+        self.backlog.bytes.fetch_add(size, Ordering::Relaxed);
+        // A session that has just died is started again and reads what it lacks.
+        let _ = self.actor.cast(SessionMsg::Committed(commit));
+    }
+
+    /// Tells that the scope stands at `version`, at least.
+    pub(crate) fn moved(&self, version: Version) {
+        if version <= self.backlog.last.load(Ordering::Acquire) {
+            return;
+        }
+        self.backlog.hinted.fetch_max(version, Ordering::AcqRel);
+        if !self.backlog.checking.swap(true, Ordering::AcqRel) {
+            let _ = self.actor.cast(SessionMsg::Check);
+        }
+    }
+}
+
+/// Starts a session below `supervisor`. `resumes` when devices may be waiting for what was missed.
+pub(crate) async fn start(
+    shared: Arc<Shared>,
+    scope: Scope,
+    resumes: bool,
+    supervisor: ractor::ActorCell,
+) -> Option<SessionRef> {
+    let backlog = Arc::new(Backlog::default());
+    let arguments = (shared, Arc::clone(&backlog), resumes);
+    match Session::spawn_linked(None, Session { scope }, arguments, supervisor).await {
+        Ok((actor, _)) => Some(SessionRef { actor, backlog }),
+        Err(error) => {
+            warn!(%scope, %error, "a session did not start");
+            None
+        }
+    }
+}
+
+struct Session {
+    scope: Scope,
+}
+
+struct State {
+    shared: Arc<Shared>,
+    backlog: Arc<Backlog>,
+    order: Option<Order>,
+    /// Something may have been missed that no hint tells of.
+    behind: bool,
+    retrying: bool,
+}
+
+impl Actor for Session {
+    type Msg = SessionMsg;
+    type State = State;
+    type Arguments = (Arc<Shared>, Arc<Backlog>, bool);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SessionMsg>,
+        (shared, backlog, resumes): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        if resumes {
+            backlog.checking.store(true, Ordering::Release);
+            myself.cast(SessionMsg::Check)?;
+        }
+        Ok(State { shared, backlog, order: None, behind: resumes, retrying: false })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SessionMsg>,
+        message: SessionMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let done = match message {
+            SessionMsg::Committed(commit) => {
+                let size = commit.records.iter().map(ChangeRecord::size).sum();
+                state.backlog.bytes.fetch_sub(size, Ordering::Relaxed);
+                self.committed(state, commit).await
+            }
+            SessionMsg::Check => self.check(state).await,
+            SessionMsg::Attach(link, reply) => {
+                let begun = self.begin(state).await;
+                if begun.is_ok() {
+                    link.joined(self.scope, state.order.as_ref().map_or(0, Order::last));
+                }
+                let _ = reply.send(begun.is_ok());
+                if state.behind { self.check(state).await } else { Ok(()) }
+            }
+            SessionMsg::Settled(version, reply) => {
+                let commit = Committed { scope: self.scope, version, records: Vec::new() };
+                let done = self.committed(state, commit).await;
+                let _ = reply.send(());
+                done
+            }
+            #[cfg(test)]
+            SessionMsg::Panic => panic!("as a test asked"),
+        };
+        if let Err(error) = done {
+            debug!(scope = %self.scope, %error, "changes wait for the database");
+            state.behind = true;
+            self.retry(&myself, state);
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Finds out where to begin: where the slowest device is that was served before, else at the scope's newest.
+    async fn begin(&self, state: &mut State) -> Result<(), ServiceError> {
+        if state.order.is_some() {
+            return Ok(());
+        }
+        let served = |link: &Arc<Link>| link.outbox().seen(self.scope);
+        let last = match state.shared.roster.links(self.scope).iter().filter_map(served).min() {
+            Some(version) => {
+                state.behind = true;
+                version
+            }
+            None => {
+                let heads = state.shared.backend.heads(&[self.scope]).await?;
+                heads.iter().find(|(scope, _)| *scope == self.scope).map_or(0, |(_, version)| *version)
+            }
+        };
+        state.order = Some(Order::at(last));
+        state.backlog.last.store(last, Ordering::Release);
+        Ok(())
+    }
+
+    async fn committed(&self, state: &mut State, commit: Committed) -> Result<(), ServiceError> {
+        let version = commit.version;
+        state.backlog.hinted.fetch_max(version, Ordering::AcqRel);
+        self.begin(state).await?;
+        match state.order.as_mut().map(|order| order.committed(commit)) {
+            Some(Next::Deliver(records)) => self.deliver(state, &records),
+            Some(Next::Read) => self.read(state).await?,
+            Some(Next::Nothing) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Looks whether somebody hinted at more than was handed on.
+    async fn check(&self, state: &mut State) -> Result<(), ServiceError> {
+        state.backlog.checking.store(false, Ordering::Release);
+        state.retrying = false;
+        self.begin(state).await?;
+        let hinted = state.backlog.hinted.load(Ordering::Acquire);
+        if state.behind || state.order.as_ref().is_some_and(|order| hinted > order.last()) {
+            self.read(state).await?;
+            state.behind = false;
+        }
+        Ok(())
+    }
+
+    /// Reads everything after what was handed on.
+    async fn read(&self, state: &mut State) -> Result<(), ServiceError> {
+        let backend: Arc<dyn Backend> = Arc::clone(&state.shared.backend);
+        while let Some(after) = state.order.as_ref().map(Order::last) {
+            let page = backend.scope_page(self.scope, after).await?;
+            let Some((records, more)) = state.order.as_mut().map(|order| order.page(page)) else { break };
+            self.deliver(state, &records);
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes each change once and hands it to everybody.
+    fn deliver(&self, state: &State, records: &[ChangeRecord]) {
+        if let Some(order) = &state.order {
+            state.backlog.last.store(order.last(), Ordering::Release);
+        }
+        let links = state.shared.roster.links(self.scope);
+        if links.is_empty() {
+            return;
+        }
+        let now = state.shared.backend.now();
+        for record in records {
+            let frame = ChangeFrame::of(record, now);
+            links.iter().for_each(|link| link.change(&frame));
+        }
+    }
+
+    fn retry(&self, myself: &ActorRef<SessionMsg>, state: &mut State) {
+        if !state.retrying {
+            state.retrying = true;
+            myself.send_after(RETRY, || SessionMsg::Check);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The registry of the users' sessions: starts one with a user's first device, lets it go after the last,
+//! and starts one that failed again, with its devices, which notice nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tracing::warn;
+
+use super::backoff::Backoff;
+use super::live::{self, Shared};
+use super::session::{self, SessionRef};
+use crate::sync::{Scope, UserId};
+
+/// What the registry is asked.
+pub(crate) enum SessionsMsg {
+    /// The user's session; started when there is none. None while a failed one pauses.
+    Open(UserId, RpcReplyPort<Option<SessionRef>>),
+    /// The user's last device has gone.
+    Close(UserId),
+    /// The pause after a failure is over.
+    Restart(UserId),
+}
+
+pub(crate) struct Sessions;
+
+pub(crate) struct State {
+    shared: Arc<Shared>,
+    running: HashMap<ActorId, (UserId, Instant)>,
+    failed: HashMap<UserId, Backoff>,
+    pausing: HashMap<UserId, Duration>,
+}
+
+impl Actor for Sessions {
+    type Msg = SessionsMsg;
+    type State = State;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(&self, myself: ActorRef<SessionsMsg>, shared: Arc<Shared>) -> Result<State, ActorProcessingErr> {
+        live::hold(&shared.sessions, myself.clone());
+        // After a failure of the registry itself: every user who is still connected gets a session again.
+        shared.roster.forget_sessions();
+        for (user, _) in shared.roster.sessions() {
+            myself.cast(SessionsMsg::Restart(user))?;
+        }
+        Ok(State { shared, running: HashMap::new(), failed: HashMap::new(), pausing: HashMap::new() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SessionsMsg>,
+        message: SessionsMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SessionsMsg::Open(user, reply) => {
+                let session = match state.shared.roster.session(user) {
+                    Some(session) => Some(session),
+                    None if state.pausing.contains_key(&user) => None,
+                    None => state.begin(user, false, &myself).await,
+                };
+                let _ = reply.send(session);
+            }
+            SessionsMsg::Close(user) => {
+                if let Some(session) = state.shared.roster.let_go(user) {
+                    session.actor.stop(None);
+                }
+                if !state.pausing.contains_key(&user) {
+                    state.failed.remove(&user);
+                }
+            }
+            SessionsMsg::Restart(user) => {
+                state.pausing.remove(&user);
+                if state.shared.roster.session(user).is_none() {
+                    state.begin(user, true, &myself).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<SessionsMsg>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, failure) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, Some(error.to_string())),
+            SupervisionEvent::ActorTerminated(cell, _, _) => (cell, None),
+            _ => return Ok(()),
+        };
+        let Some((user, since)) = state.running.remove(&cell.get_id()) else { return Ok(()) };
+        if let Some(error) = failure {
+            let pause = state.failed.entry(user).or_default().after(since.elapsed());
+            warn!(%user, error, ?pause, "a session failed and is started again");
+            state.shared.roster.set_session(user, None);
+            state.pausing.insert(user, pause);
+            myself.send_after(pause, move || SessionsMsg::Restart(user));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    async fn begin(&mut self, user: UserId, resumes: bool, myself: &ActorRef<SessionsMsg>) -> Option<SessionRef> {
+        let shared = Arc::clone(&self.shared);
+        let session = session::start(shared, Scope::User(user), resumes, myself.get_cell()).await?;
+        self.running.insert(session.actor.get_id(), (user, Instant::now()));
+        if !self.shared.roster.set_session(user, Some(session.clone())) {
+            // The last device went while the session was being started.
+            if let Some(session) = self.shared.roster.let_go(user) {
+                session.actor.stop(None);
+            }
+            session.actor.stop(None);
+            return None;
+        }
+        Some(session)
+    }
+}

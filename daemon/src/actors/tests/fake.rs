@@ -1,0 +1,167 @@
+//! A backend in memory: versions and who made them, no rows.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use ryzed_adapters::Registry;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::actors::{Backend, Housekeeping, Live};
+use crate::auth::{AuthError, Caller, Role, Verify};
+use crate::config::Limits;
+use crate::service::{Committed, DeviceSeen, Hints, Pushed, ScopePage, ServiceError};
+use crate::sync::wire::{ChangeResult, Status, SyncRequest, SyncResponse};
+use crate::sync::{ChangeRecord, Cursor, DeviceId, Operation, Scope, UserId, Version};
+
+/// How many records a page of the fake holds.
+const PAGE: usize = 10;
+
+pub(crate) struct Fake {
+    registry: Arc<Registry>,
+    limits: Limits,
+    log: Mutex<HashMap<Scope, Vec<ChangeRecord>>>,
+    live: OnceLock<Live>,
+}
+
+pub(crate) fn user(n: u128) -> UserId {
+    UserId(uuid::Uuid::from_u128(n))
+}
+
+pub(crate) fn caller(n: u128) -> Caller {
+    let expires_at = Utc::now() + TimeDelta::hours(1);
+    Caller { user: user(n), role: Role::Authenticated, email: None, expires_at }
+}
+
+impl Fake {
+    pub(crate) fn new() -> Arc<Self> {
+        let limits = Limits { messages_per_second: 10_000, message_burst: 10_000, ..Limits::default() };
+        let registry = Arc::new(Registry::standard());
+        Arc::new(Self { registry, limits, log: Mutex::default(), live: OnceLock::new() })
+    }
+
+    pub(crate) fn hint_to(&self, live: Live) {
+        let _ = self.live.set(live);
+    }
+
+    /// One more change of the scope; what a hint of it would say. No device means: by SQL.
+    pub(crate) fn commit(&self, scope: Scope, device: &str) -> Committed {
+        let mut log = self.log.lock().unwrap();
+        let log = log.entry(scope).or_default();
+        let version = log.len() as Version + 1;
+        let record = ChangeRecord {
+            scope,
+            version,
+            table: "foods",
+            operation: Operation::Insert,
+            id: "a".into(),
+            source_device: device.parse().ok(),
+            row: RawValue::from_string(format!(r#"{{"id":"a","_version":{version}}}"#)).ok(),
+            old: None,
+        };
+        log.push(record.clone());
+        Committed { scope, version, records: vec![record] }
+    }
+
+    fn head(&self, scope: Scope) -> Version {
+        self.log.lock().unwrap().get(&scope).map_or(0, |log| log.len() as Version)
+    }
+
+    fn newest_of(&self, user: UserId) -> Cursor {
+        Cursor { user: self.head(Scope::User(user)), global: self.head(Scope::Global), ..Cursor::zero("e") }
+    }
+}
+
+#[async_trait]
+impl Backend for Fake {
+    fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    async fn push(&self, caller: &Caller, device: &DeviceId, _: Vec<Value>) -> Result<Pushed, ServiceError> {
+        let commit = self.commit(Scope::User(caller.user), device.as_str());
+        let result = ChangeResult {
+            mutation_id: None,
+            status: Status::Applied,
+            table: "foods".into(),
+            id: None,
+            version: Some(commit.version),
+            errors: vec![],
+        };
+        let scopes = [(commit.scope, commit.version)].into();
+        if let Some(live) = self.live.get() {
+            live.committed(commit);
+        }
+        Ok(Pushed { results: vec![result], scopes, ..Pushed::default() })
+    }
+
+    async fn sync(&self, caller: &Caller, _: SyncRequest) -> Result<SyncResponse, ServiceError> {
+        Ok(SyncResponse {
+            sync_timestamp: String::new(),
+            changes: RawValue::from_string("{}".into()).unwrap(),
+            deletions: Default::default(),
+            conflicts: vec![],
+            results: vec![],
+            next_sync_recommended: String::new(),
+            total_changes: 0,
+            cursor: self.newest_of(caller.user),
+            has_more: false,
+            reset: false,
+            digest: None,
+        })
+    }
+
+    async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
+        tokio::task::yield_now().await;
+        let log = self.log.lock().unwrap();
+        let log = log.get(&scope).map_or(&[][..], Vec::as_slice);
+        let begin = usize::try_from(after).unwrap().min(log.len());
+        let end = (begin + PAGE).min(log.len());
+        Ok(ScopePage { records: log[begin..end].to_vec(), version: end as Version, has_more: end < log.len() })
+    }
+
+    async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError> {
+        Ok(scopes.iter().map(|scope| (*scope, self.head(*scope))).collect())
+    }
+
+    async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError> {
+        tokio::task::yield_now().await;
+        Ok(self.newest_of(caller.user))
+    }
+
+    async fn can_serve(&self, _: &Caller, cursor: &Cursor) -> Result<bool, ServiceError> {
+        Ok(cursor.epoch == "e")
+    }
+
+    async fn seen(&self, _: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
+        if seen.device.as_str() == "revoked" { Err(ServiceError::Revoked) } else { Ok(()) }
+    }
+}
+
+/// Takes a number for that user's token, and nothing else.
+pub(crate) struct Open;
+
+#[async_trait]
+impl Verify for Open {
+    async fn verify(&self, token: &str) -> Result<Caller, AuthError> {
+        token.parse().map(caller).map_err(|_| AuthError::Refused("the token is not good"))
+    }
+}
+
+/// Has nothing to tidy.
+pub(crate) struct Idle;
+
+#[async_trait]
+impl Housekeeping for Idle {
+    async fn collect(&self) {}
+}

@@ -1,0 +1,111 @@
+//! `/api/realtime/ws/{device_id}`: a WebSocket, from its handshake to its end.
+//!
+//! warp's own WebSocket keeps 130 KiB a connection, so the upgraded stream is taken from hyper and
+//! given to a library whose buffers are as small as told. What is said over it is known to the actors.
+
+mod handshake;
+mod pump;
+mod stream;
+mod welcome;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tracing::debug;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::http::HeaderMap;
+use warp::reply::Response;
+use yawc::{Options, Role, WebSocket};
+
+use crate::actors::{Live, SocketGuard};
+use crate::auth::Verify;
+use crate::config::Limits;
+use stream::SharedStream;
+use welcome::Arrival;
+
+/// What is read at once from an idle socket; grows for a large message and shrinks after it.
+const READ_BUFFER: usize = 1024;
+/// What is written at once; likewise.
+const WRITE_BUFFER: usize = 512;
+/// What may lie in the write buffer before a slow reader is waited for.
+const WRITE_AHEAD: usize = 16 << 10;
+/// How long a client may take between the parts of one message.
+const FRAGMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The library's socket over hyper's stream.
+type Socket = WebSocket<SharedStream>;
+
+/// The route. It answers with 101 to every WebSocket request, so that a browser can read why it is closed;
+/// 426 to any other.
+pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilter<(Response,)> {
+    let shell = Shell {
+        live,
+        verify,
+        message_bytes: limits.message_bytes,
+        auth_within: Duration::from_secs(limits.auth_seconds),
+    };
+    warp::path!("api" / "realtime" / "ws" / String)
+        .and(warp::get())
+        .and(warp::header::headers_cloned())
+        .and(warp::query::<Vec<(String, String)>>())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .map(move |device: String, headers: HeaderMap, query: Vec<(String, String)>, upgrade: Option<OnUpgrade>| {
+            let (reply, accepted) = handshake::answer(&headers);
+            match (accepted, upgrade) {
+                (true, Some(upgrade)) => {
+                    let arrival = Arrival::of(device, &headers, query);
+                    let guard = shell.live.socket();
+                    tokio::spawn(shell.clone().serve(upgrade, arrival, guard));
+                    reply
+                }
+                (true, None) => handshake::upgrade_required(),
+                (false, _) => reply,
+            }
+        })
+        .boxed()
+}
+
+/// What every socket needs. Cheap to clone.
+#[derive(Clone)]
+struct Shell {
+    live: Live,
+    verify: Arc<dyn Verify>,
+    message_bytes: usize,
+    auth_within: Duration,
+}
+
+impl Shell {
+    async fn serve(self, upgrade: OnUpgrade, arrival: Arrival, guard: SocketGuard) {
+        let upgraded = match upgrade.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => return debug!(%error, "a socket went before it was upgraded"),
+        };
+        let stream = SharedStream::new(TokioIo::new(upgraded));
+        let Ok(mut socket) = WebSocket::from_stream(stream.clone(), Role::Server, self.options()) else { return };
+        // Boxed, since it is needed only at the beginning of a long life.
+        let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival)).await {
+            Ok(connection) => pump::run(&mut socket, connection).await,
+            Err(ended) => ended,
+        };
+        Box::pin(stream::end(socket, stream, ended)).await;
+        drop(guard);
+    }
+
+    /// The library's bounds are exclusive, ours is not.
+    fn options(&self) -> Options {
+        Options::default()
+            .with_limits(self.message_bytes + 1, self.message_bytes + 1)
+            .with_read_buffer_capacity(READ_BUFFER)
+            .with_write_buffer_capacity(WRITE_BUFFER)
+            .with_backpressure_boundary(WRITE_AHEAD)
+            .with_fragment_timeout(FRAGMENT_TIMEOUT)
+            .with_utf8()
+            .without_compression()
+    }
+}
+
+#[cfg(test)]
+mod tests;

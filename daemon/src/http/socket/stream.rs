@@ -1,0 +1,132 @@
+//! The stream below a socket, and how a socket is ended so that its client reads why.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{FutureExt, SinkExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+use yawc::WebSocketError;
+use yawc::close::CloseCode;
+use yawc::frame::{Frame, OpCode};
+
+use super::Socket;
+use crate::actors::CloseReason;
+
+/// How long a close frame may take to be written.
+const WRITE_CLOSE: Duration = Duration::from_secs(2);
+/// How long the client's own close frame is waited for.
+const AWAIT_CLOSE: Duration = Duration::from_secs(2);
+/// How long, and how much, of what a client still sends is read and thrown away.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 8 << 20;
+
+/// Why a socket is over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The daemon closes it.
+    Closed(CloseReason),
+    /// The client closed it.
+    ByPeer,
+    /// The connection broke.
+    Gone,
+}
+
+impl Ended {
+    /// What the library found wrong.
+    pub(super) fn of(error: &WebSocketError) -> Self {
+        match error {
+            WebSocketError::FrameTooLarge => Self::Closed(CloseReason::TooLarge),
+            WebSocketError::InvalidUTF8 => Self::Closed(CloseReason::NotText),
+            WebSocketError::ConnectionClosed | WebSocketError::IoError(_) => Self::Gone,
+            _ => Self::Closed(CloseReason::Malformed),
+        }
+    }
+}
+
+/// Ends a socket: the close frame, the client's answer to it, and an orderly end of the stream below. Closing a stream
+/// while data is on its way to it would make the client's system drop the close frame unread.
+pub(super) async fn end(mut socket: Socket, mut stream: SharedStream, ended: Ended) {
+    match ended {
+        Ended::Closed(reason) => {
+            // The library closes by itself for the errors that it finds in a single frame.
+            let closed_already =
+                matches!(socket.next_frame().now_or_never(), Some(Err(WebSocketError::ConnectionClosed)));
+            if !closed_already {
+                let frame = Frame::close(CloseCode::from(reason.code()), reason.text().as_bytes());
+                if !matches!(timeout(WRITE_CLOSE, socket.send(frame)).await, Ok(Ok(()))) {
+                    return;
+                }
+                let answered = async {
+                    while let Ok(frame) = socket.next_frame().await {
+                        if frame.opcode() == OpCode::Close {
+                            break;
+                        }
+                    }
+                };
+                let _ = timeout(AWAIT_CLOSE, answered).await;
+            }
+        }
+        // The library answers a client's close frame, but only while it is asked for more.
+        Ended::ByPeer => {
+            let answer = async { while socket.next_frame().await.is_ok() {} };
+            let _ = timeout(WRITE_CLOSE, answer).await;
+        }
+        Ended::Gone => return,
+    }
+    drop(socket);
+    let _ = timeout(LINGER, stream.linger()).await;
+}
+
+/// Hyper's stream, held by the library and by whoever ends it.
+#[derive(Clone)]
+pub(super) struct SharedStream(Arc<Mutex<TokioIo<Upgraded>>>);
+
+impl SharedStream {
+    pub(super) fn new(stream: TokioIo<Upgraded>) -> Self {
+        Self(Arc::new(Mutex::new(stream)))
+    }
+
+    /// One task uses it, so nobody ever waits here.
+    fn stream(&self) -> MutexGuard<'_, TokioIo<Upgraded>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn linger(&mut self) -> io::Result<()> {
+        self.shutdown().await?;
+        let mut waste = vec![0; 4096];
+        let mut read = 0;
+        while read < LINGER_BYTES {
+            match self.read(&mut waste).await? {
+                0 => break,
+                count => read += count,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for SharedStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream()).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for SharedStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream()).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream()).poll_shutdown(cx)
+    }
+}
