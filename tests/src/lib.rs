@@ -1,1 +1,27 @@
-//! x
+//! What the stories are told with: a real daemon in a folder of its own, people with tokens, HTTP, sockets, and a
+//! small honest client. It knows the daemon only from outside, and no database but through [`Database`].
+
+pub mod account;
+pub mod api;
+pub mod change;
+pub mod command;
+pub mod daemon;
+pub mod database;
+pub mod device;
+pub mod person;
+mod ports;
+pub mod rows;
+pub mod socket;
+
+pub use account::Account;
+pub use api::{Answer, Api};
+pub use change::{Change, delete, insert, update, upsert};
+pub use command::Ran;
+pub use daemon::{Builder, Daemon};
+pub use database::Database;
+pub use device::Device;
+pub use person::{Person, Token};
+pub use socket::{Connect, Socket, TokenIn};
+
+/// The secret that the daemon under test and its people share.
+pub const SECRET: &str = "known to the stories and to nobody else, and long enough for HS256";

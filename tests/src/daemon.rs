@@ -1,0 +1,273 @@
+//! A real daemon in a folder of its own: start it, kill it, start it again on the same data.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::{Account, Database, Person, SECRET, ports};
+
+/// How long a start may take, migrations and catalogue included.
+const START: Duration = Duration::from_secs(30);
+/// How long a stop may take, by the operator's manual.
+const STOP: Duration = Duration::from_secs(10);
+/// How often a start is tried again when another process took the port.
+const TRIES: usize = 5;
+
+/// A running daemon. It dies with the value, and with the test process.
+#[derive(Debug)]
+pub struct Daemon {
+    folder: TempDir,
+    port: u16,
+    env: Vec<(String, String)>,
+    child: Child,
+    reaper: Child,
+}
+
+/// How a daemon is to be started.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    env: Vec<(String, String)>,
+}
+
+impl Builder {
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Leaves an environment variable unset.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Starts the daemon and waits until it is ready.
+    #[must_use]
+    pub fn start(self) -> Daemon {
+        for _ in 1..TRIES {
+            if let Some(daemon) = Daemon::try_start(self.env.clone()) {
+                return daemon;
+            }
+        }
+        Daemon::try_start(self.env).expect("the daemon ended before it was ready; its log is above")
+    }
+}
+
+impl Daemon {
+    /// Says how the daemon differs from the usual one.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder { env: Vec::new() }.env("RYZED_AUTH__SECRET", SECRET)
+    }
+
+    /// Starts the usual one.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    fn try_start(env: Vec<(String, String)>) -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("ryzed-story-").tempdir().expect("a temporary folder");
+        let port = ports::free();
+        let child = spawn(folder.path(), port, &env);
+        let reaper = reaper(&child, folder.path());
+        let mut daemon = Self { folder, port, env, child, reaper };
+        daemon.wait_until_ready().then_some(daemon)
+    }
+
+    /// The address, `127.0.0.1:<port>`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A new person with an account of this daemon.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        self.account_of(Person::new())
+    }
+
+    /// The account of a person.
+    #[must_use]
+    pub fn account_of(&self, person: Person) -> Account {
+        Account::new(self.address(), person)
+    }
+
+    /// The folder that the daemon was started in; its data is in `data`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The database, as somebody with SQL sees it.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        Database::sqlite(self.folder.path().join("data/ryzed.db"))
+    }
+
+    /// A command of the same binary on the same data.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = bare_command(self.folder.path(), &self.env);
+        command.args(arguments);
+        command
+    }
+
+    /// Everything that it has written to its outputs.
+    #[must_use]
+    pub fn log(&self) -> String {
+        ["stdout.log", "stderr.log"]
+            .map(|name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default())
+            .concat()
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill9(&mut self) {
+        self.child.kill().expect("SIGKILL is sent");
+        self.child.wait().expect("the daemon is gone");
+        put_down(&mut self.reaper);
+    }
+
+    /// Asks it to stop; [`Self::exit_code`] waits for the end.
+    pub fn terminate(&self) {
+        signal("TERM", self.pid());
+    }
+
+    /// Asks it to stop as a person at a terminal does.
+    pub fn interrupt(&self) {
+        signal("INT", self.pid());
+    }
+
+    /// Waits until it has stopped, at most as long as a stop may take.
+    pub async fn exit_code(&mut self) -> i32 {
+        let asked = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the daemon can be waited for") {
+                put_down(&mut self.reaper);
+                return status.code().unwrap_or_else(|| panic!("the daemon was killed: {status}"));
+            }
+            assert!(asked.elapsed() < STOP, "it still runs after {STOP:?}; its log:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Starts it again, after it ended, on the same data and port.
+    pub fn restart(&mut self) {
+        assert!(matches!(self.child.try_wait(), Ok(Some(_))), "it still runs");
+        self.child = spawn(self.folder.path(), self.port, &self.env);
+        self.reaper = reaper(&self.child, self.folder.path());
+        assert!(self.wait_until_ready(), "it does not come back; its log:\n{}", self.log());
+    }
+
+    /// Sets an environment variable for the next [`Self::restart`].
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// `false` when it ended instead.
+    fn wait_until_ready(&mut self) -> bool {
+        let started = Instant::now();
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                eprintln!("the daemon ended with {status}; its log:\n{}", self.log());
+                return false;
+            }
+            if is_ready(self.port) {
+                return true;
+            }
+            assert!(started.elapsed() < START, "not ready after {START:?}; its log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        put_down(&mut self.reaper);
+        put_down(&mut self.child);
+    }
+}
+
+/// The binary under test.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("RYZED_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("the test knows its own path");
+    // <target>/<profile>/deps/<test>, or <target>/<profile>/<program>.
+    let path = test.ancestors().skip(1).take(2).map(|folder| folder.join("ryzed")).find(|path| path.is_file());
+    path.unwrap_or_else(|| panic!("there is no `ryzed` near {}; build it first: cargo build -p ryzed", test.display()))
+}
+
+/// The binary with its data in `<folder>/data` and nothing of the caller's own settings.
+pub(crate) fn bare_command(folder: &Path, env: &[(String, String)]) -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RYZED_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(folder).env("RYZED_DATA_DIR", folder.join("data"));
+    command.envs(env.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn spawn(folder: &Path, port: u16, env: &[(String, String)]) -> Child {
+    let output = |name: &str| -> File {
+        OpenOptions::new().create(true).append(true).open(folder.join(name)).expect("a log file")
+    };
+    let mut command = bare_command(folder, env);
+    command.arg("serve").env("RYZED_SERVER__LISTEN", format!("127.0.0.1:{port}"));
+    command.stdout(output("stdout.log")).stderr(output("stderr.log"));
+    command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", binary().display()))
+}
+
+/// A process that outlives this one for a moment, to end a daemon that nobody drops: values in statics never are.
+fn reaper(child: &Child, folder: &Path) -> Child {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"read -r _; kill -9 "$1"; rm -rf "$2""#, "reaper"]);
+    command.arg(child.id().to_string()).arg(folder);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("a shell")
+}
+
+fn put_down(child: &mut Child) {
+    // Either fails only when the process is gone already, which is what is wanted.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn signal(name: &str, pid: u32) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().expect("a shell");
+    assert!(sent.success(), "SIG{name} could not be sent to {pid}");
+}
+
+fn is_ready(port: u16) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: story\r\nConnection: close\r\n\r\n")?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    ask().is_ok_and(|answer| answer.ends_with(" 200"))
+}

@@ -1,0 +1,211 @@
+//! The operator's commands, and the first start.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use ryzed_tests::command::ryzed;
+use ryzed_tests::rows::TABLES;
+use ryzed_tests::{Api, Daemon, Ran};
+use serde_json::json;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Ran {
+    ryzed(folder, &[], arguments)
+}
+
+#[tokio::test]
+async fn token_prints_a_good_token_and_nothing_else() {
+    let daemon = Daemon::start();
+    let user = Uuid::new_v4().to_string();
+    let stdout = Ran::of(&mut daemon.command(&["token", "--user", &user])).ok();
+    let token = stdout.strip_suffix('\n').expect("a line");
+    assert_eq!(token.split('.').count(), 3, "{stdout:?}");
+    assert!(!token.contains(char::is_whitespace), "{stdout:?}");
+    let answer = Api::new(&daemon.address(), Some(token.to_owned()))
+        .post("/sync", &json!({"device_id": "phone", "tables": ["users"]}))
+        .await
+        .ok();
+    assert_eq!(answer["changes"]["users"][0]["id"], user);
+}
+
+#[tokio::test]
+async fn token_can_make_an_admin() {
+    let daemon = Daemon::start();
+    let user = Uuid::new_v4().to_string();
+    for role in ["admin", "service_role"] {
+        let token = Ran::of(&mut daemon.command(&["token", "--user", &user, "--role", role])).ok();
+        Api::new(&daemon.address(), Some(token.trim().to_owned())).get("/active-users").await.ok();
+    }
+}
+
+#[test]
+fn token_works_before_the_first_start_and_for_it() {
+    let folder = folder();
+    let token = run(folder.path(), &["token", "--user", &Uuid::new_v4().to_string()]).ok();
+    assert_eq!(token.trim().split('.').count(), 3);
+}
+
+#[test]
+fn wrong_use_ends_with_2_and_says_what_is_wrong() {
+    let folder = folder();
+    for (arguments, named) in [
+        (&["fly"][..], "fly"),
+        (&["token"], "--user"),
+        (&["token", "--user", "bob"], "bob"),
+        (&["token", "--user", "e076c2a5-1478-58a5-b583-298d951b62f5", "--role", "king"], "king"),
+        (&["--fly"], "--fly"),
+        (&["import"], "--table"),
+        (&["completions", "abacus"], "abacus"),
+    ] {
+        let ran = run(folder.path(), arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.said());
+        assert!(ran.stderr.contains(named) && ran.stdout.is_empty(), "{arguments:?}: {}", ran.said());
+    }
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_names_file_line_and_key() {
+    for (text, line, key) in [
+        ("[server]\nlisten = \"127.0.0.1:8000\"\nlisen = 1\n", 3, "lisen"),
+        ("[sync]\n\ntombstone_days = \"many\"\n", 3, "tombstone_days"),
+        ("[server]\nlisten = \"nowhere\"\n", 2, "listen"),
+        ("# comment\n[severs]\n", 2, "severs"),
+        ("[sync]\nheartbeat_seconds = 0\n", 2, "heartbeat_seconds"),
+        ("data_dir = \"x\"\n[server\n", 2, ""),
+    ] {
+        let folder = folder();
+        std::fs::write(folder.path().join("wrong.toml"), text).expect("a file");
+        for command in ["check-config", "serve"] {
+            let ran = run(folder.path(), &["--config", "wrong.toml", command]);
+            assert_eq!(ran.code, 2, "{text}: {}", ran.said());
+            let place = format!("wrong.toml:{line}");
+            assert!(ran.stderr.contains(&place) && ran.stderr.contains(key), "{text}: {}", ran.said());
+        }
+        assert!(!folder.path().join("data").exists(), "nothing is made from a wrong configuration");
+    }
+}
+
+#[test]
+fn a_wrong_environment_ends_with_2_and_names_the_variable() {
+    for (name, value) in [
+        ("RYZED_SYNC__HEARTBEAT_SECONDS", "often"),
+        ("RYZED_SERVER__LISTEN", "nowhere"),
+        ("RYZED_SERVER__LISEN", "127.0.0.1:1"),
+        ("RYZED_DEV__TEST_BROADCAST", "perhaps"),
+    ] {
+        let ran = ryzed(folder().path(), &[(name, value)], &["check-config"]);
+        assert_eq!(ran.code, 2, "{name}: {}", ran.said());
+        assert!(ran.stderr.contains(name), "{name}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn check_config_shows_what_counts_but_no_secret() {
+    let folder = folder();
+    std::fs::write(folder.path().join("good.toml"), "[server]\nlisten = \"127.0.0.1:8111\"\n").expect("a file");
+    let env = [("RYZED_SYNC__TOMBSTONE_DAYS", "7"), ("RYZED_AUTH__SECRET", "swordfish-swordfish-swordfish-swordfish")];
+    let ran = ryzed(folder.path(), &env, &["--config", "good.toml", "check-config"]);
+    assert_eq!(ran.code, 0, "{}", ran.said());
+    assert!(ran.said().contains("127.0.0.1:8111") && ran.said().contains('7'), "{}", ran.said());
+    assert!(!ran.said().contains("swordfish"));
+}
+
+#[test]
+fn the_given_configuration_is_one_that_works() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/ryzed.toml");
+    let ran = run(folder().path(), &["--config", file.to_str().expect("a path"), "check-config"]);
+    assert_eq!(ran.code, 0, "{}", ran.said());
+}
+
+#[test]
+fn tables_lists_all_of_them() {
+    let listed = run(folder().path(), &["tables"]).ok();
+    for table in TABLES {
+        assert!(listed.contains(table), "{table} is missing:\n{listed}");
+    }
+}
+
+#[test]
+fn migrate_makes_the_database_and_status_tells_what_is_pending() {
+    let folder = folder();
+    let before = run(folder.path(), &["migrate", "--status"]).ok();
+    assert!(before.to_lowercase().contains("pending"), "{before}");
+    run(folder.path(), &["migrate"]).ok();
+    let after = run(folder.path(), &["migrate", "--status"]).ok();
+    assert_ne!(before, after);
+    assert!(folder.path().join("data/ryzed.db").is_file());
+    run(folder.path(), &["migrate"]).ok();
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(folder().path(), &["completions", shell]).ok();
+        assert!(script.contains("ryzed") && script.contains("check-config"), "{shell}: {script:.200}");
+    }
+}
+
+#[test]
+fn help_names_every_command_and_gives_examples() {
+    let help = run(folder().path(), &["--help"]).ok();
+    for command in ["serve", "migrate", "token", "tables", "check-config", "import", "export", "completions"] {
+        assert!(help.contains(command), "{command} is missing:\n{help}");
+        let more = run(folder().path(), &[command, "--help"]).ok();
+        assert!(more.contains("Usage"), "{command}: {more}");
+    }
+    assert!(help.contains("ryzed token --user"), "no example:\n{help}");
+    assert!(run(folder().path(), &["--version"]).ok().contains("ryzed"));
+}
+
+#[tokio::test]
+async fn the_first_start_makes_a_secret_a_database_and_a_catalogue() {
+    let mut daemon = Daemon::builder().without("RYZED_AUTH__SECRET").start();
+    let secret = daemon.folder().join("data/secret");
+    let mode = secret.metadata().expect("the secret").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "{mode:o}");
+    let made = std::fs::read_to_string(&secret).expect("the secret");
+    assert!(made.trim().len() >= 32, "it is short");
+    assert!(!daemon.log().contains(made.trim()), "it was printed");
+
+    let greeting = daemon.log();
+    for part in [daemon.address().as_str(), "curl", "ryzed token --user", "/demo"] {
+        assert!(greeting.contains(part), "{part} is missing from the greeting:\n{greeting}");
+    }
+
+    let user = Uuid::new_v4().to_string();
+    let token = Ran::of(&mut daemon.command(&["token", "--user", &user])).ok();
+    let api = Api::new(&daemon.address(), Some(token.trim().to_owned()));
+    let answer = api.post("/sync", &json!({"device_id": "phone"})).await.ok();
+    let count = |table: &str| answer["changes"][table].as_array().map_or(0, Vec::len);
+    for (table, least) in [
+        ("exercises", 55),
+        ("foods", 55),
+        ("hiit_workouts", 8),
+        ("cardio_activities", 10),
+        ("workout_templates", 5),
+        ("workout_template_exercises", 15),
+    ] {
+        assert!(count(table) >= least, "{table}: {}", count(table));
+    }
+
+    daemon.terminate();
+    assert_eq!(daemon.exit_code().await, 0);
+    daemon.restart();
+    assert_eq!(std::fs::read_to_string(&secret).expect("the secret"), made, "a second start keeps the secret");
+    let api = Api::new(&daemon.address(), Some(token.trim().to_owned()));
+    let again = api.post("/sync", &json!({"device_id": "phone", "cursor": answer["cursor"]})).await.ok();
+    assert_eq!(again["total_changes"], 0, "a second start loads nothing twice: {again}");
+}
+
+#[tokio::test]
+async fn the_demo_is_there() {
+    let daemon = crate::shared();
+    let answer = Api::new(&daemon.address(), None).get("//demo").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("text/html"), "{:?}", answer.headers);
+}

@@ -1,0 +1,68 @@
+//! What the log says, and what it must never say.
+
+use hyper::Method;
+use ryzed_tests::rows::{food, workout_session};
+use ryzed_tests::{Daemon, SECRET, TokenIn, insert, update};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+const MARK: &str = "zebrafinch";
+
+#[tokio::test]
+async fn no_log_holds_a_token_or_what_a_row_says() {
+    let mut daemon = Daemon::builder().env("RYZED_LOG", "debug").start();
+    let me = daemon.account();
+    let token = me.person.token();
+    let session = workout_session(json!({"name": MARK}));
+    let base = me.store("workout_sessions", &session).await;
+    me.apply(update("workout_sessions", &session["id"], json!({"name": format!("{MARK}2")})).base(&base)).await;
+    me.change(update("workout_sessions", &session["id"], json!({"name": format!("{MARK}3")})).base(&base)).await;
+    me.change(insert("foods", &food(json!({"name_en": MARK, "calories": MARK, MARK: 1})))).await;
+    me.sync(json!({"changes": [MARK, {"table": MARK}]})).await;
+    let broken = format!(r#"{{"device_id":"phone","x":"{MARK}"#);
+    me.api.raw(Method::POST, "/sync", &[("content-type", "application/json")], broken).await.expect("an answer");
+    me.api.get("/export").await.done();
+
+    for place in [TokenIn::Query, TokenIn::Subprotocol, TokenIn::Message, TokenIn::Header] {
+        let mut socket = me.connect("tablet").token_in(place).established().await;
+        socket.send(json!({"type": "broadcast", "event": "note", "payload": MARK})).await;
+        socket.send_raw(Message::text(format!("{{{MARK}"))).await;
+        socket.send(insert("foods", &food(json!({"name_en": MARK}))).message()).await;
+        socket.next("change_result").await;
+    }
+    let forged = me.token().forged("role", "admin");
+    assert_eq!(me.connect("tablet").token(&forged).token_in(TokenIn::Query).refused().await, 4401);
+    daemon.database().run(&format!("UPDATE workout_sessions SET name = '{MARK}9'"));
+    daemon.terminate();
+    assert_eq!(daemon.exit_code().await, 0);
+
+    let log = daemon.log();
+    assert!(log.lines().count() > 10, "there is hardly a log:\n{log}");
+    let signature = token.rsplit('.').next().expect("a signature");
+    for secret in [MARK, SECRET, &token, signature, "eyJ", &forged] {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "the log holds {secret}");
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_a_line_under_the_id_that_its_answer_carries() {
+    let mut daemon = Daemon::builder().env("RYZED_LOG__FORMAT", "json").start();
+    let me = daemon.account();
+    let good = me.api.get("/devices").await;
+    let bad = me.api.get("/tables/passwords/schema").await;
+    daemon.terminate();
+    assert_eq!(daemon.exit_code().await, 0);
+    let log = std::fs::read_to_string(daemon.folder().join("stderr.log")).expect("a log");
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}")))
+        .collect();
+    for (answer, status) in [(good, "200"), (bad, "404")] {
+        let id = answer.header("x-request-id").to_owned();
+        assert!(!id.is_empty(), "{:?}", answer.headers);
+        let of_it: Vec<String> = lines.iter().map(Value::to_string).filter(|line| line.contains(&id)).collect();
+        assert_eq!(of_it.len(), 1, "one line a request: {of_it:#?}\n{log}");
+        assert!(of_it[0].contains(status), "{of_it:?}");
+    }
+}

@@ -1,0 +1,57 @@
+//! Stories about a real daemon, told from outside over HTTP, WebSocket, SQL and the command line.
+//!
+//! A story whose promise is about one person uses the daemon that all share, with a person of its own; one that needs
+//! other settings, or an end, starts its own.
+
+use std::sync::LazyLock;
+
+use ryzed_tests::{Account, Daemon};
+
+mod abuse;
+mod cascades;
+mod changes_feed;
+mod command_line;
+mod conflict_table;
+mod convergence;
+mod devices;
+mod durability;
+mod export;
+mod imports;
+mod limits;
+mod live;
+mod logs;
+mod merging;
+mod open_conflicts;
+mod outside_writes;
+mod ownership;
+mod paging;
+mod public;
+mod pushing;
+mod reference;
+mod resume;
+mod retention;
+mod roles;
+mod socket_closes;
+mod socket_messages;
+mod stopping;
+mod systemd;
+mod tokens;
+mod validation;
+
+static SHARED: LazyLock<Daemon> = LazyLock::new(Daemon::start);
+static KEEPERS: LazyLock<Daemon> = LazyLock::new(Daemon::start);
+
+/// The daemon that stories share.
+fn shared() -> &'static Daemon {
+    &SHARED
+}
+
+/// The daemon of the stories that write the catalogue, which everybody's copies hold.
+fn keepers() -> &'static Daemon {
+    &KEEPERS
+}
+
+/// Somebody new at the shared daemon.
+fn somebody() -> Account {
+    shared().account()
+}

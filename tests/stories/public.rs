@@ -1,0 +1,108 @@
+//! What anybody may ask: is it alive, is it ready, how is it.
+
+use hyper::Method;
+use ryzed_tests::Api;
+use serde_json::json;
+
+use crate::{shared, somebody};
+
+fn stranger() -> Api {
+    Api::new(&shared().address(), None)
+}
+
+#[tokio::test]
+async fn it_says_that_it_lives_and_is_ready() {
+    stranger().get("//livez").await.done();
+    stranger().get("//readyz").await.done();
+}
+
+#[tokio::test]
+async fn health_is_public_and_names_no_user() {
+    let me = somebody();
+    me.push([]).await;
+    let answer = stranger().get("/health").await;
+    let health = answer.ok();
+    assert_eq!(health["service"], "realtime-sync");
+    assert!(health["status"].is_string(), "{health}");
+    assert!(health["active_connections"].is_u64(), "{health}");
+    assert!(health["total_devices"].as_u64() >= Some(1), "{health}");
+    for feature in ["websocket", "broadcast", "multi_device", "conflict_resolution"] {
+        assert_eq!(health["features"][feature], true, "{feature}: {health}");
+    }
+    for member in ["timestamp", "version"] {
+        assert!(health[member].is_string(), "{member}: {health}");
+    }
+    for member in ["database", "bridge"] {
+        assert!(health.get(member).is_some(), "{member}: {health}");
+    }
+    assert!(!answer.text().contains(&me.person.id.to_string()));
+}
+
+#[tokio::test]
+async fn health_counts_the_sockets_that_are_open() {
+    let before = stranger().get("/health").await.ok()["active_connections"].as_u64();
+    let me = somebody();
+    let _one = me.socket("one").await;
+    assert!(stranger().get("/health").await.ok()["active_connections"].as_u64() >= Some(1), "before: {before:?}");
+}
+
+#[tokio::test]
+async fn a_path_that_is_nowhere_is_a_problem_document() {
+    let problem = stranger().get("//no/such/place").await.problem(&[404]);
+    assert_eq!(problem["status"], 404);
+    somebody().api.get("/no-such-call").await.problem(&[404]);
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_a_problem_document() {
+    somebody().api.delete("/sync").await.problem(&[405]);
+}
+
+#[tokio::test]
+async fn every_answer_carries_a_request_id() {
+    let answer = stranger().get("/health").await;
+    let other = stranger().get("/health").await;
+    assert!(!answer.header("x-request-id").is_empty(), "{:?}", answer.headers);
+    assert_ne!(answer.header("x-request-id"), other.header("x-request-id"));
+}
+
+#[tokio::test]
+async fn answers_are_compressed_for_who_accepts_it() {
+    let api = somebody().api;
+    let plain = api.get("/tables/recipes/schema").await;
+    assert_eq!(plain.header("content-encoding"), "");
+    for encoding in ["gzip", "br", "zstd"] {
+        let answer = api
+            .raw(Method::GET, "/tables/recipes/schema", &[("accept-encoding", encoding)], "")
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-encoding"), encoding);
+        assert!(answer.header("vary").to_lowercase().contains("accept-encoding"), "{:?}", answer.headers);
+        assert!(answer.body.len() < plain.body.len(), "{encoding} is no shorter");
+        assert_eq!(decompressed(encoding, &answer.body), plain.body, "{encoding}");
+    }
+}
+
+#[tokio::test]
+async fn the_catalogue_comes_compressed_too() {
+    let me = somebody();
+    let body = json!({"device_id": "phone", "tables": ["foods"]}).to_string();
+    let headers = [("accept-encoding", "gzip"), ("content-type", "application/json")];
+    let answer = me.api.raw(Method::POST, "/sync", &headers, body).await.expect("an answer");
+    assert_eq!(answer.header("content-encoding"), "gzip");
+    let text = decompressed("gzip", &answer.body);
+    let answer: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    assert!(answer["changes"]["foods"].as_array().is_some_and(|foods| foods.len() > 50));
+}
+
+fn decompressed(encoding: &str, body: &[u8]) -> Vec<u8> {
+    use std::io::Read as _;
+    let mut plain = Vec::new();
+    match encoding {
+        "gzip" => flate2::read::GzDecoder::new(body).read_to_end(&mut plain).expect("gzip"),
+        "br" => brotli::Decompressor::new(body, 4096).read_to_end(&mut plain).expect("brotli"),
+        _ => zstd::Decoder::new(body).expect("zstd").read_to_end(&mut plain).expect("zstd"),
+    };
+    plain
+}

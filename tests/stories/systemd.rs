@@ -1,0 +1,72 @@
+//! The unit files: they are right, and they lock the daemon in.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ryzed_tests::daemon::binary;
+use tempfile::TempDir;
+
+/// The most exposure that `systemd-analyze security` may find.
+const EXPOSURE: f64 = 1.2;
+
+fn analyze(arguments: &[&str]) -> Output {
+    Command::new("systemd-analyze")
+        .args(arguments)
+        .env("SYSTEMD_COLORS", "0")
+        .output()
+        .expect("the story needs systemd-analyze: apt-get install systemd")
+}
+
+/// The unit files, with the binary that was built instead of the installed one.
+fn units() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd");
+    for entry in source.read_dir().expect("the folder systemd").flatten() {
+        let name = entry.file_name();
+        let text = std::fs::read_to_string(entry.path()).expect("a unit file");
+        let lines: Vec<String> = text.lines().map(with_built_binary).collect();
+        std::fs::write(folder.path().join(name), lines.join("\n")).expect("a copy");
+    }
+    let service = folder.path().join("ryzed.service");
+    assert!(service.is_file(), "there is no systemd/ryzed.service");
+    (folder, service)
+}
+
+fn with_built_binary(line: &str) -> String {
+    let Some((key, command)) = line.split_once('=').filter(|(key, _)| key.starts_with("Exec")) else {
+        return line.to_owned();
+    };
+    let arguments = command.split_once(' ').map_or("", |(_, arguments)| arguments);
+    format!("{key}={} {arguments}", binary().display())
+}
+
+#[test]
+fn the_units_are_right() {
+    let (_folder, service) = units();
+    let output = analyze(&["verify", "--man=no", service.to_str().expect("a path")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+#[test]
+fn the_service_is_locked_in() {
+    let (_folder, service) = units();
+    let output = analyze(&["security", "--offline=true", "--no-pager", service.to_str().expect("a path")]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let overall = said.lines().find(|line| line.contains("Overall exposure level")).unwrap_or_else(|| panic!("{said}"));
+    let level: f64 = overall
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .next_back()
+        .unwrap_or_else(|| panic!("no number in {overall:?}"));
+    assert!(level <= EXPOSURE, "{overall}\n{said}");
+}
+
+#[test]
+fn the_service_tells_when_it_is_ready_and_is_watched() {
+    let (_folder, service) = units();
+    let text = std::fs::read_to_string(service).expect("the unit");
+    for line in ["Type=notify", "WatchdogSec=", "StateDirectory=", "LoadCredential"] {
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line} is missing");
+    }
+}
