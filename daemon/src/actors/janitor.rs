@@ -9,6 +9,9 @@ use tracing::{info, warn};
 
 use crate::service::{Forgotten, Service};
 
+/// How long after the start the first run waits, so that it does not add to the start's own work.
+const SOON: Duration = Duration::from_secs(3);
+
 /// What is to be done every few minutes.
 #[async_trait]
 pub trait Housekeeping: Send + Sync + 'static {
@@ -41,7 +44,7 @@ impl Actor for Janitor {
         myself: ActorRef<()>,
         arguments: Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        myself.send_after(arguments.1, || ());
+        myself.send_after(SOON.min(arguments.1), || ());
         Ok(arguments)
     }
 

@@ -15,7 +15,7 @@ use super::devices::DevicesMsg;
 use super::feed::FeedMsg;
 use super::janitor::Housekeeping;
 use super::link::Link;
-use super::message::{self, Payload, ServerMessage};
+use super::message::{self, ServerMessage};
 use super::root::Root;
 use super::roster::Roster;
 use super::session::{SessionMsg, SessionRef};
@@ -199,8 +199,7 @@ impl Live {
             Some(Some((scope, table))) => (scope, Some(table)),
             Some(None) => return 0,
         };
-        let payload = Payload::Value(message);
-        let bytes = self.encoded(&ServerMessage::Broadcast { event: "test", payload, source_device: None });
+        let bytes = self.encoded(&ServerMessage::Broadcast { event: "test", payload: message, source_device: None });
         let links = self.shared.roster.links(scope);
         let receive = links.iter().filter(|link| table.is_none_or(|table| link.outbox().wants(table)));
         receive.map(|link| link.message(bytes.clone())).count()

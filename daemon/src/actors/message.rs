@@ -66,7 +66,7 @@ pub(crate) enum ServerMessage<'a> {
     /// Another device of the user came or went.
     Presence { device_id: &'a DeviceId, device_type: Option<&'a str>, is_online: bool },
     /// Passed on from another device, not stored.
-    Broadcast { event: &'a str, payload: Payload<'a>, source_device: Option<&'a DeviceId> },
+    Broadcast { event: &'a str, payload: &'a Value, source_device: Option<&'a DeviceId> },
     /// The token is about to end.
     TokenExpiring { expires_at: String },
     /// A message could not be answered.
@@ -98,16 +98,6 @@ pub(crate) enum RowOrId<'a> {
 pub(crate) struct OnlyId<'a> {
     /// The row.
     pub id: &'a RowId,
-}
-
-/// A broadcast's content, as it came.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Payload<'a> {
-    /// From a socket.
-    Raw(&'a RawValue),
-    /// From the operator.
-    Value(&'a Value),
 }
 
 #[derive(Serialize)]

@@ -18,7 +18,8 @@ pub(super) type Key = (usize, RowId);
 pub(super) struct Batch {
     rows: HashMap<Key, Entry>,
     owners: HashMap<(String, String), Scope>,
-    dirty: BTreeSet<Key>,
+    /// What is to be written, in the order in which it was asked for.
+    dirty: Vec<Key>,
 }
 
 #[derive(Default)]
@@ -26,6 +27,7 @@ struct Entry {
     working: Working,
     /// Whose the row is now; none when it is not there.
     scope: Option<Scope>,
+    is_dirty: bool,
 }
 
 impl Batch {
@@ -36,7 +38,7 @@ impl Batch {
         changes: &[&Ready],
         scopes: &[Scope],
     ) -> Result<Self, StoreError> {
-        let mut batch = Self { rows: HashMap::new(), owners: HashMap::new(), dirty: BTreeSet::new() };
+        let mut batch = Self { rows: HashMap::new(), owners: HashMap::new(), dirty: Vec::new() };
         let mut ids: BTreeMap<usize, BTreeSet<RowId>> = BTreeMap::new();
         for change in changes {
             ids.entry(change.rank).or_default().insert(change.id.clone());
@@ -136,7 +138,9 @@ impl Batch {
             }
         }
         entry.scope = scope;
-        self.dirty.insert(key.clone());
+        if !std::mem::replace(&mut entry.is_dirty, true) {
+            self.dirty.push(key.clone());
+        }
     }
 
     /// Forgets what was to be done to a row that the database refused.
@@ -153,6 +157,9 @@ impl Batch {
     pub(super) fn take_dirty(&mut self) -> BTreeMap<usize, Vec<RowId>> {
         let mut tables: BTreeMap<usize, Vec<RowId>> = BTreeMap::new();
         for (rank, id) in std::mem::take(&mut self.dirty) {
+            if let Some(entry) = self.rows.get_mut(&(rank, id.clone())) {
+                entry.is_dirty = false;
+            }
             tables.entry(rank).or_default().push(id);
         }
         tables

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::problem::{Problem, code};
@@ -36,7 +35,7 @@ pub(super) enum Request {
     /// Do not send these tables.
     Unsubscribe(Vec<String>),
     /// Pass on to the others.
-    Broadcast { event: String, payload: Box<RawValue> },
+    Broadcast { event: String, payload: Value },
 }
 
 #[derive(Deserialize)]
@@ -65,7 +64,7 @@ struct Tables {
 struct Broadcast {
     event: String,
     #[serde(default)]
-    payload: Option<Box<RawValue>>,
+    payload: Value,
 }
 
 /// The token of a message of type `auth`; none when it is something else.
@@ -111,7 +110,6 @@ fn read_kind(kind: &str, text: &[u8], device: Option<&DeviceId>) -> Result<Incom
         }
         "broadcast" => {
             let Broadcast { event, payload } = typed(text)?;
-            let payload = payload.unwrap_or_else(|| RawValue::NULL.to_owned());
             Incoming::Request(Request::Broadcast { event, payload })
         }
         _ => return Err(Problem::new(code::UNKNOWN_TYPE, "there is no message of this type")),

@@ -1,12 +1,11 @@
 //! What a device asks for, served: uploads, syncs, subscriptions, and what it sends to the user's other devices.
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::incoming::Request;
 use super::problem::{Problem, Refused, code};
 use super::{Answer, State};
-use crate::actors::message::{Payload, ServerMessage};
+use crate::actors::message::ServerMessage;
 use crate::service::DeviceSeen;
 use crate::sync::wire::{Status, SyncRequest, SyncResponse};
 use crate::sync::{Cursor, Scope};
@@ -134,13 +133,12 @@ impl State {
         Ok(())
     }
 
-    fn broadcast(&self, event: &str, payload: &RawValue) -> Result<(), Refused> {
+    fn broadcast(&self, event: &str, payload: &Value) -> Result<(), Refused> {
         if event.is_empty() || event.len() > LONGEST_EVENT {
             let detail = format!("event is 1 to {LONGEST_EVENT} bytes long");
             return Err(Refused::Say(Problem::new(code::INVALID, detail).answering("broadcast")));
         }
         let source_device = Some(&self.link.device);
-        let payload = Payload::Raw(payload);
         let message = self.live.encoded(&ServerMessage::Broadcast { event, payload, source_device });
         self.live.shared.roster.tell_others(self.caller.user, source_device, &message);
         Ok(())

@@ -185,8 +185,8 @@ impl Transaction for SqliteTransaction<'_> {
         let rows: Vec<Row> = statement::<(BigInt, Text, Text, Text, Maybe, Maybe)>(
             "SELECT version, table_name, row_id, operation, source_device, CASE operation \
              WHEN 'DELETE' THEN previous \
-             WHEN 'UPDATE' THEN json_patch(json_object('id', row_id), (SELECT json_group_object(f.key, \
-                 json(json_extract(previous -> f.key, '$[#-1]') -> 1)) \
+             WHEN 'UPDATE' THEN (SELECT json_group_object(key, json(value)) FROM (SELECT 'id' AS key, json_quote(row_id) AS value \
+                 UNION ALL SELECT f.key, json_extract(previous -> f.key, '$[#-1]') -> 1 \
                  FROM json_each(field_versions) f WHERE f.value = version AND f.key <> '*')) END \
              FROM sync_changes WHERE scope = ?1 AND version > ?2 ORDER BY version LIMIT ?3",
         )
