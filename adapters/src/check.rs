@@ -27,7 +27,7 @@ impl FieldError {
     }
 }
 
-/// The codes that a [`FieldError`] carries; `docs/protocol.md` lists them for clients.
+/// The codes that a [`FieldError`] carries; `docs/errors.md` lists them for clients.
 pub mod code {
     /// The table has no such column.
     pub const UNKNOWN_FIELD: &str = "unknown_field";

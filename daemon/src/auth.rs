@@ -1,10 +1,24 @@
-//! Tokens in, identity out.
+//! Tokens in, identity out. Nothing here knows HTTP: a caller is told why a token is refused, never what is in it.
 
-use async_trait::async_trait;
+mod claims;
+mod keys;
+mod remote;
+mod secret;
+mod verifier;
+
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::sync::UserId;
+
+pub use claims::{Grant, sign};
+pub use secret::{Secret, SecretError};
+pub use verifier::{SetupError, Verifier};
+
+/// How far the clocks of two machines may differ; a token counts as valid until so long after its `exp`.
+pub const LEEWAY: Duration = Duration::from_secs(30);
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,14 +54,29 @@ impl Role {
     }
 }
 
-/// Why a token was not accepted, in words for its holder. Never holds the token.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Denied(pub String);
-
-/// Turns a token into who calls.
-#[async_trait]
-pub trait Verify: Send + Sync + 'static {
-    /// Who holds this token. A token counts until its leeway after `exp` is over.
-    async fn verify(&self, token: &str) -> Result<Caller, Denied>;
+/// Why a token is not believed. The texts are for clients: they hold nothing of the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// There was none.
+    #[error("a token is needed")]
+    Missing,
+    /// It ended.
+    #[error("the token has expired; get a new one")]
+    Expired,
+    /// It is no token of ours.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// The keys to judge it by can't be fetched right now.
+    #[error("the keys that tokens are checked with can't be fetched; try again later")]
+    Unavailable,
 }
+
+/// Says who a token belongs to.
+#[async_trait::async_trait]
+pub trait Verify: Send + Sync + 'static {
+    /// The caller that `token` names.
+    async fn verify(&self, token: &str) -> Result<Caller, AuthError>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,46 +1,301 @@
-//! The configuration.
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
+//! The configuration: what every key means, its default, and what values make sense.
+//!
+//! Where values come from (file, environment, flags) and how a wrong one is reported is in `load`.
+//! `config/ryzed.toml` shows every key; a test holds it to this file.
 
-/// Every bound on what one client can use.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+mod limits;
+mod load;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use limits::Limits;
+pub use load::{ConfigError, Flag, Sources};
+
+/// Everything an operator can set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// The largest WebSocket message, in bytes.
-    pub message_bytes: usize,
-    /// The largest request body, in bytes, after decompression.
-    pub request_bytes: usize,
-    /// The most changes in one request.
-    pub changes_per_request: usize,
-    /// The most devices of one person.
-    pub devices_per_user: usize,
-    /// The most tables that one socket subscribes to by name.
-    pub subscriptions: usize,
-    /// What may wait for one slow device, in bytes.
-    pub outbox_bytes: usize,
-    /// How long a socket may take to authenticate, in seconds.
-    pub auth_seconds: u64,
-    /// Messages that one socket may send a second, on average.
-    pub messages_per_second: u32,
-    /// Messages that one socket may send at once.
-    pub message_burst: u32,
+pub struct Config {
+    /// Where the database and the secret live, unless they are named.
+    pub data_dir: PathBuf,
+    /// How it is reached.
+    pub server: Server,
+    /// Where rows are kept.
+    pub database: Database,
+    /// How several instances find each other.
+    pub redis: Redis,
+    /// Whose tokens are believed.
+    pub auth: Auth,
+    /// How devices are kept in step.
+    pub sync: Sync,
+    /// What one client can use.
+    pub limits: Limits,
+    /// What is written to the log, and how.
+    pub log: Log,
+    /// What helps while an app is being written.
+    pub dev: Dev,
 }
-impl Default for Limits {
+
+impl Default for Config {
     fn default() -> Self {
         Self {
-            message_bytes: 1 << 20,
-            request_bytes: 8 << 20,
-            changes_per_request: 1000,
-            devices_per_user: 20,
-            subscriptions: 100,
-            outbox_bytes: 256 << 10,
-            auth_seconds: 5,
-            messages_per_second: 100,
-            message_burst: 400,
+            data_dir: "./data".into(),
+            server: Server::default(),
+            database: Database::default(),
+            redis: Redis::default(),
+            auth: Auth::default(),
+            sync: Sync::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+            dev: Dev::default(),
         }
     }
 }
-#[allow(unused)]
-fn x() -> Duration {
-    Duration::ZERO
+
+/// `[server]`: how it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The address and port.
+    pub listen: SocketAddr,
+    /// Web origins whose pages may call from a browser; `*` is all of them.
+    pub allowed_origins: Vec<String>,
+    /// How long requests may take to end when the daemon stops.
+    pub drain_seconds: u64,
+    /// How long a client may take to send a request's header, or the next part of its body.
+    pub header_timeout_seconds: u64,
 }
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8000).into(),
+            allowed_origins: Vec::new(),
+            drain_seconds: 8,
+            header_timeout_seconds: 10,
+        }
+    }
+}
+
+/// `[database]`: where rows are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `sqlite://<path>`; none means `ryzed.db` in the data directory.
+    pub url: Option<String>,
+    /// What a commit waits for.
+    pub synchronous: Synchronous,
+    /// How many connections read at once.
+    pub readers: usize,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: None, synchronous: Synchronous::default(), readers: 4 }
+    }
+}
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Synchronous {
+    /// The disk: an acknowledged change survives a power cut.
+    #[default]
+    Full,
+    /// The operating system: it survives a crash of the daemon, but a power cut may take the last moments.
+    Normal,
+}
+
+/// `[redis]`: how several instances find each other.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redis {
+    /// Where it is. Not supported by this release.
+    pub url: Option<String>,
+}
+
+/// `[auth]`: whose tokens are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// The secret of HS256 tokens; none means a file.
+    pub secret: Option<String>,
+    /// The file that holds it; none means `secret` in the data directory, made on first start.
+    pub secret_file: Option<PathBuf>,
+    /// A PEM file with the public key of RS256, ES256 or EdDSA tokens.
+    pub public_key_file: Option<PathBuf>,
+    /// A JWKS file with such keys.
+    pub jwks_file: Option<PathBuf>,
+    /// Where such a file is fetched, and fetched again when keys rotate.
+    pub jwks_url: Option<String>,
+    /// What a token's `iss` must be.
+    pub issuer: Option<String>,
+    /// What a token's `aud` must hold.
+    pub audience: Option<String>,
+}
+
+/// `[sync]`: how devices are kept in step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sync {
+    /// How long deletions are remembered for devices that stay away.
+    pub tombstone_days: u32,
+    /// How often a socket must be heard of; silent for two of these, it is closed.
+    pub heartbeat_seconds: u64,
+    /// How often the database is asked whether a change went unnoticed.
+    pub sweep_seconds: u64,
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self { tombstone_days: 90, heartbeat_seconds: 30, sweep_seconds: 30 }
+    }
+}
+
+/// `[log]`: what is written to the log, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, or a list such as `warn,ryzed=debug`.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), level: "info".into() }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `[dev]`: what helps while an app is being written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dev {
+    /// Whether `POST /test-broadcast` exists.
+    pub test_broadcast: bool,
+}
+
+/// A key whose value makes no sense, and what to do about it.
+type Complaint = (&'static str, String);
+
+impl Config {
+    /// The database's file.
+    #[must_use]
+    pub fn database_path(&self) -> PathBuf {
+        match self.database.url.as_deref().and_then(|url| url.strip_prefix("sqlite://")) {
+            Some(path) => path.into(),
+            None => self.data_dir.join("ryzed.db"),
+        }
+    }
+
+    /// The same with every secret masked, to be shown.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mut shown = self.clone();
+        for secret in shown.auth.secret.iter_mut() {
+            *secret = MASK.to_owned();
+        }
+        for url in [&mut shown.redis.url, &mut shown.database.url, &mut shown.auth.jwks_url].into_iter().flatten() {
+            *url = masked_url(url);
+        }
+        shown
+    }
+
+    /// What the types alone can't say. Nothing is opened or fetched.
+    fn check(&self) -> Result<(), Complaint> {
+        let positive = [
+            ("server.drain_seconds", self.server.drain_seconds),
+            ("server.header_timeout_seconds", self.server.header_timeout_seconds),
+            ("database.readers", self.database.readers as u64),
+            ("sync.tombstone_days", u64::from(self.sync.tombstone_days)),
+            ("sync.heartbeat_seconds", self.sync.heartbeat_seconds),
+            ("sync.sweep_seconds", self.sync.sweep_seconds),
+        ];
+        let zero = positive.into_iter().find_map(|(key, value)| (value == 0).then_some(key));
+        if let Some(key) = zero.or(self.limits.first_zero()) {
+            return Err((key, "must be at least 1".into()));
+        }
+        if self.redis.url.is_some() {
+            return Err(("redis.url", "Redis is not supported by this release; remove the key".into()));
+        }
+        self.check_database()?;
+        self.check_auth()?;
+        self.check_origins()
+    }
+
+    fn check_database(&self) -> Result<(), Complaint> {
+        const KEY: &str = "database.url";
+        match self.database.url.as_deref() {
+            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Err((KEY, "PostgreSQL is not supported by this release; use sqlite://<path>, or remove the key".into()))
+            }
+            Some(url) if url.strip_prefix("sqlite://").is_none_or(str::is_empty) => {
+                Err((KEY, "must be sqlite://<path>, such as sqlite:///var/lib/ryzed/ryzed.db".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_auth(&self) -> Result<(), Complaint> {
+        let auth = &self.auth;
+        if auth.secret.is_some() && auth.secret_file.is_some() {
+            return Err(("auth.secret", "is given as well as auth.secret_file; keep one of them".into()));
+        }
+        if auth.secret.as_deref().is_some_and(|secret| secret.trim().is_empty()) {
+            return Err(("auth.secret", "must not be empty; 32 random bytes make a good one".into()));
+        }
+        match auth.jwks_url.as_deref() {
+            Some(url) if !url.starts_with("https://") && !url.starts_with("http://") => {
+                Err(("auth.jwks_url", "must start with https:// or http://".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_origins(&self) -> Result<(), Complaint> {
+        let an_origin = |origin: &str| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            origin == "*" || host.is_some_and(|host| !host.is_empty() && host.bytes().all(is_of_authority))
+        };
+        match self.server.allowed_origins.iter().find(|origin| !an_origin(origin)) {
+            Some(origin) => Err((
+                "server.allowed_origins",
+                format!("{origin:?} is no origin: write scheme, host and port only, such as https://app.example.com"),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+const MASK: &str = "********";
+
+fn is_of_authority(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_')
+}
+
+/// The URL without what stands before its host's `@`.
+fn masked_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{MASK}@{host}{path}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,96 @@
-//! Everything that speaks HTTP.
+//! The daemon's outside: every route in [`routes`], what each does in a file beside it, errors in [`problem`].
+//!
+//! Only this module knows warp. It decides nothing about data: it reads a request, asks [`Service`] and the living part
+//! ([`LiveApi`]), and writes the answer.
 
+mod body;
+mod call;
+mod conflicts;
+mod demo;
+mod devices;
+mod export;
+mod health;
+mod live;
+mod observe;
+mod operator;
+mod problem;
+mod query;
+mod routes;
+mod server;
 pub mod socket;
+mod sync;
+mod tables;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use crate::auth::Verify;
+use crate::config::Config;
+use crate::service::Service;
+use crate::sync::{DeviceId, UserId};
+
+pub use observe::{Identity, Peer, RequestId};
+pub use problem::{Kind, Problem};
+pub use server::{Listening, serve};
+
+/// What every handler can reach.
+pub struct App {
+    /// The use cases.
+    pub service: Arc<Service>,
+    /// Who a token belongs to.
+    pub verifier: Arc<dyn Verify>,
+    /// The connected devices.
+    pub live: Arc<dyn LiveApi>,
+    /// What the operator set.
+    pub config: Arc<Config>,
+}
+
+/// The filter that takes WebSockets; it answers its own path only.
+pub type SocketFilter = BoxedFilter<(Response,)>;
+
+/// What REST needs of the connected devices.
+#[async_trait]
+pub trait LiveApi: Send + Sync + 'static {
+    /// The user's devices that have a socket.
+    async fn online(&self, user: UserId) -> Vec<DeviceId>;
+    /// How many there are of everything.
+    async fn counts(&self) -> Counts;
+    /// Who is connected, over all instances.
+    async fn active_users(&self) -> Vec<ActiveUser>;
+    /// Sends `sync_triggered` to the user's devices but `from`; how many it reached.
+    async fn trigger_sync(&self, user: UserId, from: Option<&DeviceId>) -> usize;
+    /// A device has synced: `sync_completed` to its own socket, `other_device_synced` to the user's other ones.
+    async fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize);
+    /// The device was revoked: its socket closes with 4403.
+    async fn close_device(&self, user: UserId, device: &DeviceId);
+    /// Sends `message` to those of the user's devices that receive `topic`, or to all of them; how many it reached.
+    /// A catalogue topic reaches everybody's.
+    async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize;
+    /// Closes every socket with 1012, and returns when they are closed.
+    async fn drain(&self);
+}
+
+/// How many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sockets.
+    pub connections: usize,
+    /// People with at least one.
+    pub users: usize,
+}
+
+/// A person who is connected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActiveUser {
+    /// Who.
+    pub user_id: UserId,
+    /// With how many devices.
+    pub devices: usize,
+}
+
+#[cfg(test)]
+mod tests;

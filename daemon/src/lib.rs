@@ -5,9 +5,11 @@
 
 pub mod actors;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
 pub mod service;
 pub mod store;
 pub mod sync;
+pub mod telemetry;

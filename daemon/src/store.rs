@@ -1,10 +1,284 @@
-//! stub
+//! What the use cases ask of a database, and the houses that answer. Only here is diesel known.
+
+pub mod sqlite;
+mod statement;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use ryzed_adapters::Table;
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+use crate::sync::wire::TableDigest;
+use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
+
+/// A database. Everything happens in transactions: [`read`](dyn Store::read) sees one snapshot,
+/// [`write`](dyn Store::write) is done whole or not at all.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The life of this database: the first part of every cursor.
+    fn epoch(&self) -> &str;
+
+    /// `sqlite` or `postgres`.
+    fn kind(&self) -> &'static str;
+
+    /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not.
+    async fn run(&self, mode: Mode, job: Job) -> Result<(), StoreError>;
+
+    /// Finishes what is queued and closes; later calls are [`StoreError::Unavailable`].
+    async fn close(&self);
+}
+
+/// Whether a transaction may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One snapshot, no writes.
+    Read,
+    /// All or nothing, durable once it is done.
+    Write,
+}
+
+/// The work of one transaction. It may be run again when the database asks for a retry.
+pub type Job =
+    Box<dyn for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<(), StoreError>> + Send + Sync + 'static>;
+
+impl dyn Store {
+    /// Runs `work` on one snapshot.
+    ///
+    /// # Errors
+    /// Those of the work, and those of the database.
+    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.transact(Mode::Read, work).await
+    }
+
+    /// Runs `work` in a transaction; its error rolls back.
+    ///
+    /// # Errors
+    /// Those of the work, and those of the database.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.transact(Mode::Write, work).await
+    }
+
+    async fn transact<T, E, F>(&self, mode: Mode, work: F) -> Result<T, E>
+    where
+        F: for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let slot: Arc<Mutex<Option<Result<T, E>>>> = Arc::default();
+        let filled = Arc::clone(&slot);
+        let job: Job = Box::new(move |tx| {
+            let done = work(tx);
+            let slot = Arc::clone(&slot);
+            Box::pin(async move {
+                let outcome = done.await;
+                let verdict = if outcome.is_ok() { Ok(()) } else { Err(StoreError::RolledBack) };
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+                verdict
+            })
+        });
+        let ran = self.run(mode, job).await;
+        let outcome = filled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (ran, outcome) {
+            (Ok(()), Some(outcome)) | (Err(StoreError::RolledBack), Some(outcome)) => outcome,
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), None) => Err(StoreError::RolledBack.into()),
+        }
+    }
+}
+
+/// What can be done in a transaction.
+#[async_trait]
+pub trait Transaction: Send {
+    // Scopes.
+    /// Where these scopes stand, in the order asked; one without changes stands at 0.
+    async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError>;
+    /// Makes sure that no later change of these scopes gets a time before `now`.
+    async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError>;
+
+    // Rows.
+    /// What is known of these rows: live wherever they are, tombstones only in `scopes`. Ids that nothing is known of are missing.
+    async fn states(&mut self, table: &Table, ids: &[RowId], scopes: &[Scope]) -> Result<Vec<RowState>, StoreError>;
+    /// The scopes of these live rows.
+    async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError>;
+    /// Writes whole rows, given as a JSON array, on behalf of `device`.
+    async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError>;
+    /// Deletes rows on behalf of `device`.
+    async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError>;
+    /// The latest version of these rows in any of `scopes`, live or deleted.
+    async fn versions(
+        &mut self,
+        table: &str,
+        ids: &[RowId],
+        scopes: &[Scope],
+    ) -> Result<Vec<(RowId, Version)>, StoreError>;
+    /// Makes the person's row unless it is there.
+    async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError>;
+
+    // The change index.
+    /// Entries of `scope` after `after`, in version order, at most `limit`; `tables` empty means all.
+    async fn entries(
+        &mut self,
+        scope: Scope,
+        after: Version,
+        tables: &[&'static str],
+        limit: i64,
+    ) -> Result<Vec<Entry>, StoreError>;
+    /// Live rows of one table with `after < version <= upto`, as JSON with `_version`, in version order.
+    async fn rows(
+        &mut self,
+        table: &Table,
+        scope: Scope,
+        after: Version,
+        upto: Version,
+    ) -> Result<Vec<(Version, String)>, StoreError>;
+    /// Changes with `after < version`, whole, in version order, at most `limit`.
+    async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Vec<ChangeRecord>, StoreError>;
+    /// The last version of `scope` whose time is before `time`, or 0.
+    async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError>;
+    /// How many entries of `scope` come after `after`.
+    async fn count_after(&mut self, scope: Scope, after: Version) -> Result<i64, StoreError>;
+    /// Count and version sum of the live rows, by table, over these scopes together.
+    async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError>;
+
+    // Receipts.
+    /// The results of mutations that were seen before.
+    async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Vec<(Uuid, String)>, StoreError>;
+    /// Keeps the results of mutations.
+    async fn keep_receipts(&mut self, user: UserId, receipts: &[(Uuid, String)], now: &str) -> Result<(), StoreError>;
+
+    // Devices.
+    /// The person's devices.
+    async fn devices(&mut self, user: UserId) -> Result<Vec<DeviceRow>, StoreError>;
+    /// One device.
+    async fn device(&mut self, user: UserId, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError>;
+    /// Writes one device, new or not.
+    async fn keep_device(&mut self, user: UserId, device: &DeviceRow) -> Result<(), StoreError>;
+    /// How many devices of the person may call.
+    async fn count_devices(&mut self, user: Option<UserId>) -> Result<i64, StoreError>;
+
+    // Open conflicts.
+    /// The person's open conflicts, oldest first; one of them when `id` is given.
+    async fn conflicts(&mut self, user: UserId, id: Option<Uuid>) -> Result<Vec<OpenConflict>, StoreError>;
+    /// Keeps an open conflict.
+    async fn keep_conflict(&mut self, user: UserId, conflict: &OpenConflict, now: &str) -> Result<(), StoreError>;
+    /// Forgets a conflict that was settled.
+    async fn drop_conflict(&mut self, user: UserId, id: Uuid) -> Result<(), StoreError>;
+
+    // Housekeeping.
+    /// Forgets at most `limit` tombstones older than `before`, raising the floors; returns how many.
+    async fn prune_tombstones(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
+    /// Forgets at most `limit` receipts older than `before`; returns how many.
+    async fn prune_receipts(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
+    /// Forgets at most `limit` devices that were last seen before `before` and are not revoked; returns how many.
+    async fn prune_devices(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
+    /// A round trip.
+    async fn ping(&mut self) -> Result<(), StoreError>;
+}
+
+/// Where a scope stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeState {
+    /// The scope.
+    pub scope: Scope,
+    /// Its newest version.
+    pub version: Version,
+    /// The highest version whose tombstone is gone.
+    pub floor: Version,
+    /// When the newest version was taken; empty when there is none.
+    pub changed_at: String,
+}
+
+/// What is known of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowState {
+    /// The row.
+    pub id: RowId,
+    /// Its values as JSON; none when it is deleted.
+    pub row: Option<String>,
+    /// The scope that the entry belongs to; none for a row that the index does not know.
+    pub scope: Option<Scope>,
+    /// Its version.
+    pub version: Version,
+    /// What was done last.
+    pub operation: Operation,
+    /// `{"*": version, "column": version}`.
+    pub field_versions: String,
+    /// `{"column": [[since, value]]}`, or the former row of a tombstone.
+    pub previous: String,
+}
+
+/// One entry of the change index, without the row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its version.
+    pub version: Version,
+    /// Its table, when it is one that is synced.
+    pub table: Option<&'static str>,
+    /// Its row.
+    pub id: RowId,
+    /// What was done last.
+    pub operation: Operation,
+}
+
+/// A device as it is stored. Times are RFC 3339.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// Its id.
+    pub id: DeviceId,
+    /// `mobile`, `web`, `desktop`, `watch`.
+    pub device_type: Option<String>,
+    /// The app's release.
+    pub app_version: Option<String>,
+    /// What the person calls it.
+    pub name: Option<String>,
+    /// When it first called.
+    pub first_seen: String,
+    /// When it last called.
+    pub last_seen: String,
+    /// When it last synced.
+    pub last_sync: Option<String>,
+    /// How many changes it had queued.
+    pub pending_uploads: i64,
+    /// Where it stood, as JSON.
+    pub cursor: Option<String>,
+    /// When it was revoked.
+    pub revoked_at: Option<String>,
+}
+
+/// A conflict that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenConflict {
+    /// Its id.
+    pub id: Uuid,
+    /// What the client was told, as JSON.
+    pub conflict: String,
+    /// What the client had sent, as JSON.
+    pub mutation: String,
+}
+
 /// What went wrong in the database. Never holds row contents.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Not reachable, busy, out of connections or shutting down: safe to try again later.
     #[error("not available: {0}")]
     Unavailable(String),
+    /// A rule of the schema refused a row.
+    #[error("a constraint refused the row: {0}")]
+    Constraint(String),
+    /// The job decided against committing.
+    #[error("rolled back")]
+    RolledBack,
     /// The statement failed.
     #[error("{0}")]
     Failed(String),

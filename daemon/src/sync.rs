@@ -4,8 +4,12 @@
 //! and every test of it runs without a database.
 
 pub mod cursor;
+pub mod decide;
 pub mod ids;
+pub mod known;
+pub mod page;
 pub mod record;
+pub mod rounds;
 pub mod wire;
 
 pub use cursor::Cursor;

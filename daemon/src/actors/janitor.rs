@@ -6,11 +6,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use crate::service::{Forgotten, Service};
+
 /// What is to be done every few minutes.
 #[async_trait]
 pub trait Housekeeping: Send + Sync + 'static {
     /// Tidies up, in small batches. Its failures are its own to report.
     async fn collect(&self);
+}
+
+#[async_trait]
+impl Housekeeping for Service {
+    async fn collect(&self) {
+        match Self::collect(self).await {
+            Ok(forgotten) if forgotten == Forgotten::default() => {}
+            Ok(forgotten) => tracing::info!(?forgotten, "forgot what is older than it is kept"),
+            Err(error) => tracing::warn!(%error, "could not tidy up; the next round will"),
+        }
+    }
 }
 
 pub(crate) struct Janitor;

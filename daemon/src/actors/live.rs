@@ -192,13 +192,17 @@ impl Live {
         }
     }
 
-    /// Sends a `broadcast` to everybody, or to those who receive `topic`. Returns to how many devices.
-    pub fn test_broadcast(&self, message: &Value, topic: Option<&str>) -> usize {
+    /// Sends a `broadcast` to all devices of `user`, or to those that receive `topic`: one of the user's own, or of the
+    /// catalogue, which is everybody's. Returns to how many.
+    pub fn test_broadcast(&self, user: UserId, message: &Value, topic: Option<&str>) -> usize {
         let (scope, table) = match topic.map(split_topic) {
-            None => (Scope::Global, None),
+            None => (Scope::User(user), None),
             Some(Some((scope, table))) => (scope, Some(table)),
             Some(None) => return 0,
         };
+        if scope != Scope::Global && scope != Scope::User(user) {
+            return 0;
+        }
         let payload = Payload::Value(message);
         let bytes = self.encoded(&ServerMessage::Broadcast { event: "test", payload, source_device: None });
         let links = self.shared.roster.links(scope);

@@ -73,7 +73,7 @@ pub enum Intent {
 }
 
 /// One upload.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Mutation {
     /// Names the change, so that a retry is recognised.
     #[serde(default)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::actors::{Backend, Housekeeping, Live};
-use crate::auth::{Caller, Denied, Role, Verify};
+use crate::auth::{AuthError, Caller, Role, Verify};
 use crate::config::Limits;
 use crate::service::{Committed, DeviceSeen, Hints, Pushed, ScopePage, ServiceError};
 use crate::sync::wire::{ChangeResult, Status, SyncRequest, SyncResponse};
@@ -102,7 +102,10 @@ impl Backend for Fake {
         if let Some(live) = self.live.get() {
             live.committed(commit);
         }
-        Ok(Pushed { results: vec![result], conflicts: vec![], scopes })
+        let mut pushed = Pushed::default();
+        pushed.results.push(result);
+        pushed.scopes = scopes;
+        Ok(pushed)
     }
 
     async fn sync(&self, caller: &Caller, _: SyncRequest) -> Result<SyncResponse, ServiceError> {
@@ -153,8 +156,8 @@ pub(crate) struct Open;
 
 #[async_trait]
 impl Verify for Open {
-    async fn verify(&self, token: &str) -> Result<Caller, Denied> {
-        token.parse().map(caller).map_err(|_| Denied("the token is not good".into()))
+    async fn verify(&self, token: &str) -> Result<Caller, AuthError> {
+        token.parse().map(caller).map_err(|_| AuthError::Refused("the token is not good"))
     }
 }
 

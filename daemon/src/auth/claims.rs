@@ -1,0 +1,107 @@
+//! What stands in a token: read into a [`Caller`], and written for `ryzed token`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{AuthError, Caller, Role, Secret};
+use crate::sync::UserId;
+
+/// The longest `email` that is taken over.
+const LONGEST_EMAIL: usize = 320;
+
+/// The claims that count. Loose types: a claim of the wrong type gets a better answer than "malformed".
+#[derive(Debug, Deserialize)]
+pub(super) struct Claims {
+    #[serde(default)]
+    sub: Value,
+    #[serde(default)]
+    exp: Value,
+    #[serde(default)]
+    role: Value,
+    #[serde(default)]
+    email: Value,
+}
+
+impl Claims {
+    /// Who it is. The signature, the times, `iss` and `aud` have been checked.
+    pub(super) fn caller(&self) -> Result<Caller, AuthError> {
+        let user = self.sub.as_str().and_then(|sub| Uuid::try_parse(sub).ok());
+        let user = user.ok_or(AuthError::Refused("the token's sub is not a UUID"))?;
+        let expires_at = self.exp.as_f64().and_then(|exp| DateTime::from_timestamp(exp as i64, 0));
+        let role = match &self.role {
+            Value::Null => Role::default(),
+            role => Role::deserialize(role)
+                .map_err(|_| AuthError::Refused("the token's role is not known to this server"))?,
+        };
+        let email = self.email.as_str().filter(|email| !email.is_empty() && email.len() <= LONGEST_EMAIL);
+        Ok(Caller {
+            user: UserId(user),
+            role,
+            email: email.map(str::to_owned),
+            expires_at: expires_at.ok_or(AuthError::Refused("the token's exp is not a time"))?,
+        })
+    }
+}
+
+/// What a token of our own says.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The person.
+    pub user: UserId,
+    /// What they may do.
+    pub role: Role,
+    /// For the person's row.
+    pub email: Option<String>,
+    /// `iss`, as the configuration asks for it.
+    pub issuer: Option<String>,
+    /// `aud`, as the configuration asks for it.
+    pub audience: Option<String>,
+}
+
+/// A token that says `grant`, from `now` for `ttl`.
+///
+/// # Errors
+/// When the time is out of range or the signature fails.
+pub fn sign(secret: &Secret, grant: &Grant, now: DateTime<Utc>, ttl: Duration) -> Result<String, SignError> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        sub: UserId,
+        role: Role,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        email: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        iss: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        aud: Option<&'a str>,
+        iat: i64,
+        exp: i64,
+    }
+    let ends = chrono::TimeDelta::from_std(ttl).ok().and_then(|ttl| now.checked_add_signed(ttl));
+    let claims = Written {
+        sub: grant.user,
+        role: grant.role,
+        email: grant.email.as_deref(),
+        iss: grant.issuer.as_deref(),
+        aud: grant.audience.as_deref(),
+        iat: now.timestamp(),
+        exp: ends.ok_or(SignError::TooLong)?.timestamp(),
+    };
+    let key = EncodingKey::from_secret(secret.bytes());
+    Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
+}
+
+/// Why a token could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// It would end after the end of time.
+    #[error("the token would live too long")]
+    TooLong,
+    /// The library refused.
+    #[error("the token can't be signed: {0}")]
+    Library(#[from] jsonwebtoken::errors::Error),
+}

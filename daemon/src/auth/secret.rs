@@ -1,0 +1,170 @@
+//! The secret that our own tokens are signed with: given, read from a file, or made on first start.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+
+use crate::config::Config;
+
+/// How many random bytes make a secret; HS256 wants no fewer.
+const BYTES: usize = 32;
+
+/// The secret. Its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+/// Why there is no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// A named file can't be read.
+    #[error("can't read the token secret {path}: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The file is there but holds nothing.
+    #[error("the token secret {0} is empty; write 32 random bytes into it, or remove it to have one made")]
+    Empty(PathBuf),
+    /// A new one can't be stored.
+    #[error("can't make a token secret at {path}: {error}")]
+    Make {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Secret {
+    /// The configured secret; when none is, the one in the data directory, which is made when it is not there.
+    ///
+    /// # Errors
+    /// When it can't be read or stored.
+    pub fn load_or_create(config: &Config) -> Result<Self, SecretError> {
+        if let Some(secret) = &config.auth.secret {
+            return Ok(Self::of(secret.as_bytes()));
+        }
+        if let Some(path) = &config.auth.secret_file {
+            return Self::read(path);
+        }
+        let path = config.data_dir.join("secret");
+        match Self::read(&path) {
+            Err(SecretError::Read { error, .. }) if error.kind() == io::ErrorKind::NotFound => Self::create(&path),
+            outcome => outcome,
+        }
+    }
+
+    /// The bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        if bytes.len() < BYTES {
+            tracing::warn!("the token secret is shorter than {BYTES} bytes and may be guessed; use a longer one");
+        }
+        Self(bytes.to_vec())
+    }
+
+    fn read(path: &Path) -> Result<Self, SecretError> {
+        let read = |error| SecretError::Read { path: path.to_owned(), error };
+        let bytes = fs::read(path).map_err(read)?;
+        warn_if_open(path);
+        // An editor or `echo` leaves a line end, which is not part of the secret.
+        let secret = bytes.trim_ascii();
+        if secret.is_empty() { Err(SecretError::Empty(path.to_owned())) } else { Ok(Self::of(secret)) }
+    }
+
+    /// Written whole beside its place and then linked there, so that of two first starts both end with the same one.
+    fn create(path: &Path) -> Result<Self, SecretError> {
+        let make = |error| SecretError::Make { path: path.to_owned(), error };
+        let mut random = [0; BYTES];
+        OsRng.try_fill_bytes(&mut random).map_err(|error| make(io::Error::other(error)))?;
+        let text = URL_SAFE_NO_PAD.encode(random);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(make)?;
+        }
+        let draft = path.with_extension(format!("{}.new", std::process::id()));
+        let outcome = write_private(&draft, &text).and_then(|()| match fs::hard_link(&draft, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            outcome => outcome,
+        });
+        let _ = fs::remove_file(&draft);
+        outcome.map_err(make)?;
+        Self::read(path)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn warn_if_open(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    const READ_BY_OTHERS: u32 = 0o044;
+    if fs::metadata(path).is_ok_and(|found| found.permissions().mode() & READ_BY_OTHERS != 0) {
+        tracing::warn!("the token secret {0} can be read by others; run `chmod 600 {0}`", path.display());
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_open(_path: &Path) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(folder: &Path) -> Config {
+        Config { data_dir: folder.join("data"), ..Config::default() }
+    }
+
+    #[test]
+    fn it_is_made_once_and_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let made = Secret::load_or_create(&config).unwrap();
+        assert_eq!(made, Secret::load_or_create(&config).unwrap());
+        assert_eq!(URL_SAFE_NO_PAD.decode(made.bytes()).unwrap().len(), BYTES);
+        assert_eq!(fs::read_dir(&config.data_dir).unwrap().count(), 1);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(config.data_dir.join("secret")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_named_file_is_read_but_never_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path());
+        let path = folder.path().join("mine");
+        config.auth.secret_file = Some(path.clone());
+        assert!(matches!(Secret::load_or_create(&config), Err(SecretError::Read { .. })));
+        fs::write(&path, "\n").unwrap();
+        assert!(matches!(Secret::load_or_create(&config), Err(SecretError::Empty(_))));
+        fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
+        assert_eq!(Secret::load_or_create(&config).unwrap().bytes(), b"0123456789abcdef0123456789abcdef");
+    }
+}

@@ -1,0 +1,242 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use super::remote::RemoteKeys;
+use super::*;
+use crate::config::Auth;
+
+const SECRET: &[u8] = b"a secret of thirty-two bytes, or more";
+const USER: &str = "6f1c1f7e-53a4-4ac1-9d4c-0c2f1a8e8f11";
+
+// Made for these tests; they open nothing.
+const RSA: &[u8] = include_bytes!("test_keys/rsa.pem");
+const EC: &[u8] = include_bytes!("test_keys/ec.pem");
+const ED: &[u8] = include_bytes!("test_keys/ed.pem");
+
+fn at(seconds: i64) -> i64 {
+    Utc::now().timestamp() + seconds
+}
+
+fn claims(more: &Value) -> Value {
+    let mut claims = json!({"sub": USER, "exp": at(60)});
+    claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    claims.as_object_mut().unwrap().retain(|_, value| value != "absent");
+    claims
+}
+
+fn signed(header: &Header, claims: &Value, key: &EncodingKey) -> String {
+    jsonwebtoken::encode(header, claims, key).unwrap()
+}
+
+fn ours(more: &Value) -> String {
+    signed(&Header::new(Algorithm::HS256), &claims(more), &EncodingKey::from_secret(SECRET))
+}
+
+fn verifier(config: &Auth) -> Verifier {
+    Verifier::new(config, &Secret::of(SECRET)).unwrap()
+}
+
+fn public(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/auth/test_keys")).join(name)
+}
+
+fn asymmetric() -> [(Algorithm, EncodingKey, PathBuf); 3] {
+    [
+        (Algorithm::RS256, EncodingKey::from_rsa_pem(RSA).unwrap(), public("rsa.pub.pem")),
+        (Algorithm::ES256, EncodingKey::from_ec_pem(EC).unwrap(), public("ec.pub.pem")),
+        (Algorithm::EdDSA, EncodingKey::from_ed_pem(ED).unwrap(), public("ed.pub.pem")),
+    ]
+}
+
+#[tokio::test]
+async fn a_token_names_its_caller() {
+    let verifier = verifier(&Auth::default());
+    let token = ours(&json!({"role": "admin", "email": "runner@example.com", "aud": "whatever"}));
+    let caller = verifier.verify(&token).await.unwrap();
+    assert_eq!(caller.user.to_string(), USER);
+    assert_eq!((caller.role, caller.email.as_deref()), (Role::Admin, Some("runner@example.com")));
+    assert!((at(55)..=at(60)).contains(&caller.expires_at.timestamp()));
+    let plain = verifier.verify(&ours(&json!({}))).await.unwrap();
+    assert_eq!((plain.role, plain.email), (Role::Authenticated, None));
+    let service = verifier.verify(&ours(&json!({"role": "service_role"}))).await.unwrap();
+    assert_eq!(service.role, Role::ServiceRole);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_token_is_told() {
+    let verifier = verifier(&Auth::default());
+    for (more, words) in [
+        (json!({"exp": at(-31)}), "expired"),
+        (json!({"exp": "absent"}), "exp"),
+        (json!({"exp": "soon"}), ""),
+        (json!({"exp": 1e30}), "exp"),
+        (json!({"nbf": at(60)}), "not valid yet"),
+        (json!({"sub": "bob"}), "UUID"),
+        (json!({"sub": "absent"}), "UUID"),
+        (json!({"sub": 7}), "UUID"),
+        (json!({"role": "anon"}), "role"),
+        (json!({"role": ["admin"]}), "role"),
+    ] {
+        let error = verifier.verify(&ours(&more)).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{more}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn clocks_may_differ_by_thirty_seconds() {
+    let verifier = verifier(&Auth::default());
+    assert!(verifier.verify(&ours(&json!({"exp": at(-25)}))).await.is_ok());
+    assert!(verifier.verify(&ours(&json!({"nbf": at(25)}))).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_not_signed_with_our_key_is_refused() {
+    let verifier = verifier(&Auth::default());
+    let good = ours(&json!({}));
+    let payload = good.split('.').nth(1).unwrap();
+    let foreign = EncodingKey::from_secret(b"another secret, long enough as well");
+    let unsigned = format!("eyJhbGciOiJub25lIn0.{payload}.");
+    let critical = signed(
+        &Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) },
+        &claims(&json!({})),
+        &EncodingKey::from_secret(SECRET),
+    );
+    let other_algorithm =
+        signed(&Header::new(Algorithm::HS512), &claims(&json!({})), &EncodingKey::from_secret(SECRET));
+    for bad in [
+        signed(&Header::new(Algorithm::HS256), &claims(&json!({})), &foreign),
+        unsigned,
+        critical,
+        other_algorithm,
+        good[..good.len() - 2].to_owned(),
+        "a.b.c".into(),
+        "x".repeat(1 << 20),
+    ] {
+        assert!(matches!(verifier.verify(&bad).await, Err(AuthError::Refused(_))), "{bad:.200}");
+    }
+    assert_eq!(verifier.verify("").await, Err(AuthError::Missing));
+}
+
+#[tokio::test]
+async fn issuer_and_audience_count_when_configured() {
+    let config = Auth { issuer: Some("https://a.example".into()), audience: Some("app".into()), ..Auth::default() };
+    let verifier = verifier(&config);
+    assert!(verifier.verify(&ours(&json!({"iss": "https://a.example", "aud": ["x", "app"]}))).await.is_ok());
+    for bad in [
+        json!({"iss": "https://b.example", "aud": "app"}),
+        json!({"iss": "https://a.example", "aud": "x"}),
+        json!({"iss": "https://a.example"}),
+        json!({"aud": "app"}),
+    ] {
+        assert!(verifier.verify(&ours(&bad)).await.is_err(), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn public_keys_in_pem_are_believed_for_their_algorithm_only() {
+    for (algorithm, key, path) in asymmetric() {
+        let verifier = verifier(&Auth { public_key_file: Some(path.clone()), ..Auth::default() });
+        assert!(verifier.verify(&signed(&Header::new(algorithm), &claims(&json!({})), &key)).await.is_ok());
+        // The public key, which everybody has, as the secret of an HS256 token.
+        let confused = EncodingKey::from_secret(&std::fs::read(path).unwrap());
+        let token = signed(&Header::new(Algorithm::HS256), &claims(&json!({})), &confused);
+        assert!(verifier.verify(&token).await.is_err());
+        for (other, key, _) in asymmetric().into_iter().filter(|(other, ..)| *other != algorithm) {
+            assert!(verifier.verify(&signed(&Header::new(other), &claims(&json!({})), &key)).await.is_err());
+        }
+    }
+    let rsa = Auth { public_key_file: Some(public("rsa.pub.pem")), ..Auth::default() };
+    let key = EncodingKey::from_rsa_pem(RSA).unwrap();
+    let token = signed(&Header::new(Algorithm::RS384), &claims(&json!({})), &key);
+    assert!(verifier(&rsa).verify(&token).await.is_err());
+}
+
+fn jwks(ids: &[&str]) -> Vec<u8> {
+    let (algorithm, key) = (Algorithm::ES256, EncodingKey::from_ec_pem(EC).unwrap());
+    let mut keys: Vec<Value> = vec![json!({"kty": "martian"}), json!(7)];
+    keys.push(json!({"kty": "oct", "kid": "shared", "k": "YSBzZWNyZXQ"}));
+    for id in ids {
+        let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key, algorithm).unwrap()).unwrap();
+        jwk["kid"] = json!(id);
+        keys.push(jwk);
+    }
+    serde_json::to_vec(&json!({"keys": keys})).unwrap()
+}
+
+fn of_key(id: &str) -> String {
+    let header = Header { kid: Some(id.into()), ..Header::new(Algorithm::ES256) };
+    signed(&header, &claims(&json!({})), &EncodingKey::from_ec_pem(EC).unwrap())
+}
+
+#[tokio::test]
+async fn a_jwks_file_is_believed_key_by_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    std::fs::write(&path, jwks(&["one"])).unwrap();
+    let verifier = verifier(&Auth { jwks_file: Some(path.clone()), ..Auth::default() });
+    assert!(verifier.verify(&of_key("one")).await.is_ok());
+    assert!(verifier.verify(&of_key("two")).await.is_err());
+    let header = Header { kid: Some("shared".into()), ..Header::new(Algorithm::HS256) };
+    let token = signed(&header, &claims(&json!({})), &EncodingKey::from_secret(b"a secret"));
+    assert!(verifier.verify(&token).await.is_err());
+    std::fs::write(&path, "{}").unwrap();
+    let config = Auth { jwks_file: Some(path), ..Auth::default() };
+    assert!(matches!(Verifier::new(&config, &Secret::of(SECRET)), Err(SetupError::Content { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fetched_keys_rotate_and_survive_a_failing_fetch() {
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&fetches);
+    let fetch = move || match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(jwks(&["one"])),
+        1 => Ok(jwks(&["one", "two"])),
+        _ => Err("away".into()),
+    };
+    let mut verifier = verifier(&Auth::default());
+    verifier.set_remote(RemoteKeys::fetched_by(Arc::new(fetch)));
+    let ours = ours(&json!({}));
+    assert!(verifier.verify(&ours).await.is_ok());
+    assert_eq!(fetches.load(Ordering::SeqCst), 0, "our own tokens need no fetch");
+    assert!(verifier.verify(&of_key("one")).await.is_ok());
+    assert!(verifier.verify(&of_key("two")).await.is_err(), "too soon to fetch again");
+    assert_eq!(fetches.load(Ordering::SeqCst), 1);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert!(verifier.verify(&of_key("two")).await.is_ok());
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    assert!(verifier.verify(&of_key("one")).await.is_ok(), "old keys outlive a failing fetch");
+    assert!(verifier.verify(&of_key("three")).await.is_err());
+    assert_eq!(fetches.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn keys_that_never_came_are_the_servers_fault() {
+    let mut verifier = verifier(&Auth::default());
+    verifier.set_remote(RemoteKeys::fetched_by(Arc::new(|| Err("away".into()))));
+    assert_eq!(verifier.verify(&of_key("one")).await, Err(AuthError::Unavailable));
+}
+
+#[tokio::test]
+async fn what_we_sign_we_believe() {
+    let config = Auth { issuer: Some("me".into()), audience: Some("app".into()), ..Auth::default() };
+    let grant = Grant {
+        user: UserId(USER.parse().unwrap()),
+        role: Role::ServiceRole,
+        email: Some("runner@example.com".into()),
+        issuer: config.issuer.clone(),
+        audience: config.audience.clone(),
+    };
+    let token = sign(&Secret::of(SECRET), &grant, Utc::now(), Duration::from_secs(60)).unwrap();
+    let caller = verifier(&config).verify(&token).await.unwrap();
+    assert_eq!((caller.user, caller.role, caller.email), (grant.user, grant.role, grant.email));
+    assert!(sign(&Secret::of(SECRET), &grant_of(caller.user), Utc::now(), Duration::MAX).is_err());
+}
+
+fn grant_of(user: UserId) -> Grant {
+    Grant { user, role: Role::default(), email: None, issuer: None, audience: None }
+}

@@ -1,0 +1,213 @@
+//! The command line: what can be typed, and how each command ends. What a command does is in the file of its name.
+//!
+//! Exit codes: 0 ended well, 1 failed while running, 2 wrong use or configuration.
+
+mod check_config;
+mod completions;
+mod migrate;
+mod serve;
+mod store;
+mod tables;
+mod token;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Flag, Sources};
+
+const EXAMPLES: &str = "\
+Examples:
+  ryzed                                       serve on 127.0.0.1:8000, data in ./data
+  ryzed --listen 0.0.0.0:8000 --data-dir /var/lib/ryzed
+  ryzed token --user 7b0e9f0e-7d2c-4f5c-9d5f-6f1c2b1f8a11 --ttl 1h
+  ryzed migrate --status                      which migrations the database has
+  ryzed check-config                          what came of file, environment and flags
+
+Every key of the configuration can be set in a file, by the environment and partly by flags, in this order:
+  ryzed.toml < RYZED_SERVER__LISTEN=… < --listen …
+config/ryzed.toml shows all of them.";
+
+/// Keeps a person's data in step on all their devices.
+#[derive(Debug, Parser)]
+#[command(name = "ryzed", version, about, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+struct Settings {
+    /// The configuration file [default: $RYZED_CONFIG, else ./ryzed.toml, else /etc/ryzed/ryzed.toml]
+    #[arg(long, value_name = "FILE", global = true, hide_default_value = true)]
+    config: Option<PathBuf>,
+    /// Where the database and the token secret live (data_dir)
+    #[arg(long, value_name = "FOLDER", global = true)]
+    data_dir: Option<String>,
+    /// The database, sqlite://<path> (database.url)
+    #[arg(long, value_name = "URL", global = true)]
+    database_url: Option<String>,
+    /// Address and port to listen on (server.listen)
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    listen: Option<SocketAddr>,
+    /// How the log looks: text or json (log.format)
+    #[arg(long, value_name = "FORMAT", global = true)]
+    log_format: Option<String>,
+    /// What the log holds: error, warn, info, debug (log.level)
+    #[arg(long, value_name = "LEVEL", global = true)]
+    log_level: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop; what happens without a command
+    Serve,
+    /// Bring the database's schema up to date; serve does so as well
+    Migrate(migrate::Options),
+    /// Print a token for a person, and nothing else
+    Token(token::Options),
+    /// List the synced tables
+    Tables,
+    /// Check the configuration and print what came of it, secrets masked
+    CheckConfig,
+    /// Print a completion script for a shell
+    Completions(completions::Options),
+}
+
+/// Why a command did not end well.
+#[derive(Debug)]
+enum Failure {
+    /// Wrong use or configuration: trying again changes nothing.
+    Usage(anyhow::Error),
+    /// Something failed on the way.
+    Running(anyhow::Error),
+}
+
+impl Failure {
+    fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Running(error)
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Runs the command that was typed.
+#[must_use]
+pub fn run() -> ExitCode {
+    // Ends the process by itself: 0 for help, 2 for what it does not understand.
+    let cli = Cli::parse();
+    let (code, error) = match execute(cli) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Running(error)) => (ExitCode::from(1), error),
+        Err(Failure::Usage(error)) => (ExitCode::from(2), error),
+    };
+    eprintln!("ryzed: {error:#}");
+    code
+}
+
+fn execute(cli: Cli) -> Outcome {
+    if let Some(Command::Completions(options)) = &cli.command {
+        completions::run(options);
+        return Ok(());
+    }
+    let config = cli.settings.sources().load().map_err(Failure::usage)?;
+    crate::telemetry::init(&config.log).map_err(Failure::usage)?;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(config, &cli.settings),
+        Command::Migrate(options) => migrate::run(&config, &options),
+        Command::Token(options) => token::run(&config, options),
+        Command::Tables => tables::run(),
+        Command::CheckConfig => check_config::run(&config),
+        Command::Completions(_) => Ok(()),
+    }
+}
+
+impl Settings {
+    fn sources(&self) -> Sources {
+        let listen = self.listen.map(|address| address.to_string());
+        let flags = [
+            ("--data-dir", "data_dir", &self.data_dir),
+            ("--database-url", "database.url", &self.database_url),
+            ("--listen", "server.listen", &listen),
+            ("--log-format", "log.format", &self.log_format),
+            ("--log-level", "log.level", &self.log_level),
+        ];
+        let given =
+            flags.into_iter().filter_map(|(name, key, value)| Some(Flag { name, key, value: value.as_ref()?.clone() }));
+        Sources::of_process(self.config.clone(), given.collect())
+    }
+
+    /// The flags that another call needs to find the same secret, as they are typed.
+    fn retyped(&self) -> String {
+        let config = self.config.as_ref().map(|file| format!(" --config {}", quoted(&file.display().to_string())));
+        let folder = self.data_dir.as_ref().map(|folder| format!(" --data-dir {}", quoted(folder)));
+        config.unwrap_or_default() + &folder.unwrap_or_default()
+    }
+}
+
+/// `text` as a shell takes it.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// Writes to the standard output. A reader who has seen enough, as in `| head`, is no failure.
+fn print(text: &str) -> Outcome {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("can't write to the standard output").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_needs_no_command_and_flags_stand_anywhere() {
+        let bare = Cli::try_parse_from(["ryzed", "--listen", "127.0.0.1:9"]).unwrap();
+        assert!(bare.command.is_none() && bare.settings.listen.is_some());
+        let after = Cli::try_parse_from(["ryzed", "serve", "--data-dir", "a b"]).unwrap();
+        assert_eq!(after.settings.retyped(), " --data-dir 'a b'");
+        assert!(Cli::try_parse_from(["ryzed", "swim"]).is_err());
+    }
+
+    #[test]
+    fn a_lifetime_is_written_with_its_unit() {
+        let user = "7b0e9f0e-7d2c-4f5c-9d5f-6f1c2b1f8a11";
+        assert!(
+            Cli::try_parse_from(["ryzed", "token", "--user", user, "--ttl", "90m", "--role", "service_role"]).is_ok()
+        );
+        for bad in [["--ttl", "90"], ["--ttl", "0s"], ["--role", "king"]] {
+            let line = ["ryzed", "token", "--user", user, bad[0], bad[1]];
+            assert!(Cli::try_parse_from(line).is_err(), "{bad:?}");
+        }
+        assert!(Cli::try_parse_from(["ryzed", "token", "--user", "bob"]).is_err());
+    }
+}

@@ -1,0 +1,59 @@
+//! `ryzed migrate`: the schema, brought up to date or only looked at.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use ryzed_adapters::Registry;
+
+use super::store::{self, Stay};
+use super::{Outcome, print};
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::sqlite::{MigrationState, migration_states};
+
+/// Bring the database's schema up to date; serve does so as well.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ryzed migrate                        apply what is missing
+  ryzed migrate --status               list every migration and whether the database has it
+  ryzed migrate --dry-run              list what would be applied, and change nothing")]
+pub(super) struct Options {
+    /// List every migration and whether the database has it
+    #[arg(long, conflicts_with = "dry_run")]
+    status: bool,
+    /// List what would be applied, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(config: &Config, options: &Options) -> Outcome {
+    let path = config.database_path();
+    let before = migration_states(&path).with_context(|| format!("can't look at the database {}", path.display()))?;
+    if options.status {
+        return print(&listed(&before));
+    }
+    let pending: Vec<&MigrationState> = before.iter().filter(|state| !state.applied).collect();
+    let text: String = pending.iter().map(|state| format!("{}\n", state.name)).collect();
+    if options.dry_run {
+        let summary = format!("{} to apply to {}; nothing was changed\n", pending.len(), path.display());
+        return print(&(text + &summary));
+    }
+    apply(config)?;
+    print(&format!("{text}{} applied; {} is up to date\n", pending.len(), path.display()))
+}
+
+fn listed(states: &[MigrationState]) -> String {
+    let word = |applied| if applied { "applied" } else { "pending" };
+    states.iter().map(|state| format!("{}  {}\n", word(state.applied), state.name)).collect()
+}
+
+/// Opens the database, which brings it up to date, and closes it.
+fn apply(config: &Config) -> anyhow::Result<()> {
+    let registry = Arc::new(Registry::standard());
+    let opened = store::open(config, &registry, Stay::Visitor, Arc::new(|| ()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().context("can't start the runtime")?;
+    runtime.block_on(opened.close());
+    Ok(())
+}

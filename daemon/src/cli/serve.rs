@@ -1,0 +1,107 @@
+//! `ryzed serve`: joins the parts, says where they are, and ends well when told to.
+
+mod banner;
+mod notify;
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::TimeDelta;
+use ryzed_adapters::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::store::{self, Stay};
+use super::{Failure, Outcome, Settings};
+use crate::actors::{self, Live};
+use crate::auth::{Secret, Verifier, Verify};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::http::{self, App, Listening, LiveApi, SocketFilter};
+use crate::service::Service;
+
+/// What is left of the ten seconds that stopping may take, for what no drain waits for.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// The parts that were joined.
+struct Assembled {
+    service: Arc<Service>,
+    live: Arc<dyn LiveApi>,
+    socket: SocketFilter,
+}
+
+pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("can't make the data directory {}", config.data_dir.display()))?;
+    let secret = Secret::load_or_create(&config).map_err(Failure::usage)?;
+    let verifier = Arc::new(Verifier::new(&config.auth, &secret).map_err(Failure::usage)?);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
+    let outcome = runtime.block_on(serve(Arc::new(config), &secret, verifier, settings));
+    runtime.shutdown_timeout(LAST_MOMENT);
+    outcome
+}
+
+async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, settings: &Settings) -> Outcome {
+    // From here on a signal is a wish to end well, even while the database is still being migrated.
+    let stop = stop_signal()?;
+    let address = config.server.listen;
+    let listening =
+        Listening::on(address).await.with_context(|| format!("can't listen on {address} (server.listen)"))?;
+    let Assembled { service, live, socket } = assemble(&config, &verifier).await?;
+    let address = listening.address().context("can't tell the address that is listened on")?;
+    banner::print(address, &config, secret, settings)?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
+    notify::ready();
+    let watchdog = notify::feed_watchdog(Arc::clone(&service));
+    let app = Arc::new(App { service, verifier, live, config });
+    let stop = async {
+        stop.await;
+        notify::stopping();
+        tracing::info!("stopping");
+    };
+    http::serve(listening, Arc::clone(&app), socket, stop).await;
+    watchdog.abort();
+    app.service.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens the store, starts what lives on it, and joins them.
+async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> anyhow::Result<Assembled> {
+    let registry = Arc::new(Registry::standard());
+    // The store is opened first, and hears of outside writes before anybody is there to be told.
+    let living = Arc::new(OnceLock::<Live>::new());
+    let told = Arc::clone(&living);
+    let outside = Arc::new(move || {
+        if let Some(live) = told.get() {
+            live.outside_write();
+        }
+    });
+    let store = store::open(config, &registry, Stay::Resident, outside)?;
+    let keep = TimeDelta::days(config.sync.tombstone_days.into());
+    let service = Service::new(Arc::new(store), registry, Arc::new(SystemClock), config.limits.clone(), keep);
+    let service = Arc::new(service);
+    let settings = actors::Settings {
+        heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
+        sweep: Duration::from_secs(config.sync.sweep_seconds),
+        ..actors::Settings::default()
+    };
+    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings).await?;
+    let _ = living.set(live.clone());
+    let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
+    Ok(Assembled { service, live: Arc::new(live), socket })
+}
+
+/// Ready at SIGTERM or Ctrl-C.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for Ctrl-C")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

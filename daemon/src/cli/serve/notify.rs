@@ -1,0 +1,41 @@
+//! What the service manager hears of us: ready, stopping, and that the database still answers. Without one, nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::task::JoinHandle;
+
+use crate::service::Service;
+
+/// Everything is up.
+pub(super) fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// We were told to stop, and do.
+pub(super) fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+/// Feeds the watchdog after every round trip to the database: a daemon that hangs on it is started again.
+pub(super) fn feed_watchdog(service: Arc<Service>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let Some(patience) = sd_notify::watchdog_enabled() else { return };
+        let mut rounds = tokio::time::interval((patience / 3).max(Duration::from_millis(10)));
+        loop {
+            rounds.tick().await;
+            match tokio::time::timeout(patience / 3, service.ready()).await {
+                Ok(Ok(())) => tell(&[NotifyState::Watchdog]),
+                Ok(Err(error)) => tracing::warn!(%error, "the watchdog goes unfed"),
+                Err(_) => tracing::warn!("the watchdog goes unfed: the database does not answer"),
+            }
+        }
+    })
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "can't notify the service manager");
+    }
+}

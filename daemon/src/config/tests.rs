@@ -1,0 +1,145 @@
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::*;
+
+const SHOWN: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/ryzed.toml"));
+
+fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+fn with_file(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("here.toml");
+    std::fs::write(&path, text).unwrap();
+    let sources = Sources { file: Some(path), environment: environment(variables), ..Sources::default() };
+    sources.load().map_err(|error| error.to_string())
+}
+
+fn with_environment(variables: &[(&str, &str)]) -> Result<Config, String> {
+    Sources { environment: environment(variables), ..Sources::default() }.load().map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_shown_file_is_the_default() {
+    assert_eq!(toml::from_str::<Config>(SHOWN).unwrap(), Config::default());
+}
+
+#[test]
+fn the_shown_file_names_every_key() {
+    let known = serde_json::to_value(Config::default()).unwrap();
+    let mut shown = std::collections::BTreeSet::new();
+    let mut section = String::new();
+    for line in SHOWN.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = format!("{}.", name.trim_end_matches(']'));
+        } else if let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ") {
+            shown.insert(format!("{section}{key}"));
+        }
+    }
+    let mut keys = std::collections::BTreeSet::new();
+    for (name, value) in known.as_object().unwrap() {
+        match value.as_object() {
+            Some(section) => keys.extend(section.keys().map(|key| format!("{name}.{key}"))),
+            None => drop(keys.insert(name.clone())),
+        }
+    }
+    assert_eq!(shown, keys);
+}
+
+#[test]
+fn later_places_count_more() {
+    let file = "[server]\nlisten = \"127.0.0.1:1\"\ndrain_seconds = 3\n[log]\nlevel = \"warn\"";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("here.toml");
+    std::fs::write(&path, file).unwrap();
+    let config = Sources {
+        file: Some(path),
+        usual_files: false,
+        environment: environment(&[("RYZED_SERVER__LISTEN", "127.0.0.1:2"), ("RYZED_LOG__LEVEL", "debug")]),
+        flags: vec![Flag { name: "--listen", key: "server.listen", value: "127.0.0.1:3".into() }],
+    }
+    .load()
+    .unwrap();
+    assert_eq!(config.server.listen.port(), 3);
+    assert_eq!(config.server.drain_seconds, 3);
+    assert_eq!(config.log.level, "debug");
+}
+
+#[test]
+fn the_environment_names_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.toml");
+    std::fs::write(&path, "data_dir = \"/elsewhere\"").unwrap();
+    let config = with_environment(&[("RYZED_CONFIG", path.to_str().unwrap()), ("RYZED_LOG", "trace")]).unwrap();
+    assert_eq!(config.database_path(), Path::new("/elsewhere/ryzed.db"));
+    assert!(with_environment(&[("RYZED_CONFIG", "/nowhere.toml")]).unwrap_err().contains("/nowhere.toml"));
+}
+
+#[test]
+fn the_environment_is_read_as_its_key_wants_it() {
+    let config = with_environment(&[
+        ("RYZED_AUTH__SECRET", "12345678901234567890123456789012"),
+        ("RYZED_SERVER__ALLOWED_ORIGINS", "https://a.example, https://b.example:444"),
+        ("RYZED_DEV__TEST_BROADCAST", "true"),
+        ("RYZED_DATA_DIR", "/somewhere"),
+        ("HOME", "/root"),
+    ])
+    .unwrap();
+    assert_eq!(config.auth.secret.as_deref(), Some("12345678901234567890123456789012"));
+    assert_eq!(config.server.allowed_origins, ["https://a.example", "https://b.example:444"]);
+    assert!(config.dev.test_broadcast);
+    assert_eq!(config.data_dir, Path::new("/somewhere"));
+}
+
+#[test]
+fn what_is_wrong_in_the_file_names_itself_and_its_line() {
+    for (text, line, words) in [
+        ("[server]\n\nlisten = 5", 3, "server.listen"),
+        ("[server]\nlisten = \"nowhere\"", 2, "server.listen"),
+        ("[server]\nlisten = \"127.0.0.1:1\"\nlisen = \"127.0.0.1:1\"", 3, "lisen"),
+        ("\n[sever]\n", 2, "sever"),
+        ("data_dir = \"a\"\n[log\n", 2, ""),
+        ("[log]\nformat = \"xml\"", 2, "log.format"),
+        ("[sync]\ntombstone_days = 0", 2, "sync.tombstone_days"),
+        ("[sync]\ntombstone_days = -1", 2, "sync.tombstone_days"),
+        ("[limits]\n\noutbox_bytes = 0", 3, "limits.outbox_bytes"),
+        ("[redis]\nurl = \"redis://here\"", 2, "not supported"),
+        ("[database]\nreaders = 2\nurl = \"postgres://here\"", 3, "PostgreSQL is not supported"),
+        ("[database]\nurl = \"mysql://here\"", 2, "sqlite://"),
+        ("[server]\nallowed_origins = [\"app.example.com\"]", 2, "no origin"),
+        ("[auth]\nsecret = \"a\"\nsecret_file = \"b\"", 2, "auth.secret"),
+    ] {
+        let error = with_file(text, &[]).unwrap_err();
+        assert!(error.contains(&format!("here.toml:{line}:")) && error.contains(words), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_elsewhere_names_itself() {
+    for (name, value, words) in [
+        ("RYZED_SERVER__LISEN", "1", "RYZED_SERVER__LISEN"),
+        ("RYZED_SERVER", "1", "RYZED_SERVER"),
+        ("RYZED_server__listen", "1", "RYZED_server__listen"),
+        ("RYZED_SERVER__LISTEN", "nowhere", "RYZED_SERVER__LISTEN"),
+        ("RYZED_SYNC__TOMBSTONE_DAYS", "many", "RYZED_SYNC__TOMBSTONE_DAYS"),
+        ("RYZED_LIMITS__OUTBOX_BYTES", "0", "RYZED_LIMITS__OUTBOX_BYTES"),
+        ("RYZED_REDIS__URL", "redis://here", "RYZED_REDIS__URL"),
+    ] {
+        let error = with_environment(&[(name, value)]).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
+    let flag = Flag { name: "--log-format", key: "log.format", value: "xml".into() };
+    let error = Sources { flags: vec![flag], ..Sources::default() }.load().unwrap_err().to_string();
+    assert!(error.contains("--log-format"), "{error}");
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let mut config = Config::default();
+    config.auth.secret = Some("hidden".into());
+    config.database.url = Some("postgres://me:hidden@db.example/ryzed".into());
+    let shown = toml::to_string(&config.masked()).unwrap();
+    assert!(!shown.contains("hidden") && shown.contains("db.example/ryzed"), "{shown}");
+}

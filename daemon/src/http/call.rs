@@ -1,0 +1,186 @@
+//! From a path and its endpoints to an answer: finding the endpoint, reading the token, catching panics.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use serde::Serialize;
+use warp::filters::BoxedFilter;
+use warp::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use warp::http::{Method, StatusCode};
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+use super::body::Body;
+use super::observe::Identity;
+use super::problem::Problem;
+use super::query::Query;
+use super::{App, SocketFilter};
+use crate::auth::{AuthError, Caller};
+
+/// What a handler comes to.
+pub(super) type Answer = Result<Response, Problem>;
+/// A path that may have one named part.
+pub(super) type Path = BoxedFilter<(Option<String>,)>;
+
+/// One request, for its handler.
+pub(super) struct Call {
+    pub(super) app: Arc<App>,
+    /// The path's named part.
+    pub(super) name: String,
+    pub(super) query: Query,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+    identity: Option<Identity>,
+}
+
+impl Call {
+    /// Whose token the request carries.
+    pub(super) async fn caller(&mut self) -> Result<Caller, Problem> {
+        let token = bearer(&self.headers).ok_or(AuthError::Missing)?;
+        let caller = self.app.verifier.verify(token).await?;
+        if let Some(identity) = &self.identity {
+            identity.set(caller.user);
+        }
+        Ok(caller)
+    }
+}
+
+/// One method of a path.
+pub(super) struct Endpoint {
+    method: Method,
+    run: Box<dyn Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync>,
+}
+
+fn on<F, R>(method: Method, handler: F) -> Endpoint
+where
+    F: Fn(Call) -> R + Send + Sync + 'static,
+    R: Future<Output = Answer> + Send + 'static,
+{
+    Endpoint { method, run: Box::new(move |call| handler(call).boxed()) }
+}
+
+macro_rules! methods { ($($name:ident $method:ident),*) => { $(
+    pub(super) fn $name<F, R>(handler: F) -> Endpoint
+    where
+        F: Fn(Call) -> R + Send + Sync + 'static,
+        R: Future<Output = Answer> + Send + 'static,
+    {
+        on(Method::$method, handler)
+    }
+)* } }
+methods!(get GET, post POST, patch PATCH, delete DELETE);
+
+/// A handler that needs to know who calls; without a good token it is not reached.
+pub(super) fn user<F, R>(handler: F) -> impl Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync + 'static
+where
+    F: Fn(Call, Caller) -> R + Copy + Send + Sync + 'static,
+    R: Future<Output = Answer> + Send + 'static,
+{
+    move |mut call| {
+        async move {
+            match call.caller().await {
+                Ok(caller) => handler(call, caller).await,
+                Err(problem) => {
+                    call.body.discard().await;
+                    Err(problem)
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A path without a named part.
+pub(super) fn fixed(path: impl Filter<Extract = (), Error = Rejection> + Send + Sync + Clone + 'static) -> Path {
+    path.map(|| None).boxed()
+}
+
+/// A path with a named part.
+pub(super) fn named(path: impl Filter<Extract = (String,), Error = Rejection> + Send + Sync + Clone + 'static) -> Path {
+    path.map(Some).boxed()
+}
+
+/// The filter of one path: whatever is asked of it is answered here, other paths are passed on.
+pub(super) fn at(app: &Arc<App>, path: Path, endpoints: Vec<Endpoint>) -> SocketFilter {
+    let (app, endpoints): (_, Arc<[Endpoint]>) = (Arc::clone(app), endpoints.into());
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    path.and(warp::method())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Identity>())
+        .and(warp::body::stream())
+        .then(move |name: Option<String>, method, query: String, headers: HeaderMap, identity, stream| {
+            let stream = StreamExt::map(stream, |part: Result<_, warp::Error>| part.map(whole));
+            let body = Body::new(stream.boxed(), &headers, &app.config);
+            let query = Query::of(&query);
+            let name = name.unwrap_or_default();
+            let call = Call { app: Arc::clone(&app), name, query, headers, body, identity };
+            dispatch(Arc::clone(&endpoints), method, call)
+        })
+        .boxed()
+}
+
+/// The first filter that takes the request.
+pub(super) fn any(filters: Vec<SocketFilter>) -> SocketFilter {
+    let whole = filters.into_iter().reduce(|first, second| first.or(second).unify().boxed());
+    whole.unwrap_or_else(unknown)
+}
+
+/// Takes every request and says that there is nothing.
+pub(super) fn unknown() -> SocketFilter {
+    let detail = "there is nothing at this address; the protocol's documentation lists what there is";
+    warp::any().map(move || Problem::not_found(detail).into_response()).boxed()
+}
+
+async fn dispatch(endpoints: Arc<[Endpoint]>, method: Method, call: Call) -> Response {
+    // The server leaves out the body of an answer to HEAD.
+    let wanted = if method == Method::HEAD { Method::GET } else { method };
+    let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.method == wanted) else {
+        return Problem::wrong_method(endpoints.iter().map(|endpoint| &endpoint.method)).into_response();
+    };
+    match AssertUnwindSafe((endpoint.run)(call)).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(problem)) => problem.into_response(),
+        // What panicked is in the log already, with the request's id.
+        Err(_) => Problem::internal().into_response(),
+    }
+}
+
+fn whole(mut part: impl Buf) -> Bytes {
+    part.copy_to_bytes(part.remaining())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// A JSON answer, which no cache keeps.
+pub(super) fn json(value: &impl Serialize) -> Answer {
+    typed("application/json", value)
+}
+
+/// The same under another media type.
+pub(super) fn typed(media_type: &'static str, value: &impl Serialize) -> Answer {
+    let text = serde_json::to_vec(value).map_err(|error| {
+        tracing::error!(%error, "can't write an answer as JSON");
+        Problem::internal()
+    })?;
+    let mut response = Response::new(text.into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// Done, and there is nothing to say.
+pub(super) fn no_content() -> Answer {
+    let mut response = Response::new(Bytes::new().into());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}

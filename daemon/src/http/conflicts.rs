@@ -1,0 +1,22 @@
+//! The open conflicts: list and settle.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::call::{Answer, Call, json};
+use super::problem::Problem;
+use crate::auth::Caller;
+use crate::service::Settlement;
+
+/// `GET /conflicts`.
+pub(super) async fn list(call: Call, caller: Caller) -> Answer {
+    let conflicts = call.app.service.conflicts(&caller).await?;
+    json(&json!({"conflicts": conflicts}))
+}
+
+/// `POST /conflicts/{id}/resolve`.
+pub(super) async fn resolve(mut call: Call, caller: Caller) -> Answer {
+    let settlement: Settlement = call.body.json().await?;
+    let id = Uuid::try_parse(&call.name).map_err(|_| Problem::not_found("there is no such conflict"))?;
+    json(&call.app.service.settle(&caller, id, settlement).await?)
+}

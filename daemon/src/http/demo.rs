@@ -1,0 +1,133 @@
+//! The demo page and its modules, embedded in the binary.
+
+use std::hash::{DefaultHasher, Hasher};
+
+use warp::http::StatusCode;
+use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
+use warp::http::header::{HeaderMap, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use warp::reply::Response;
+
+use super::call::{Answer, Call};
+use super::problem::Problem;
+
+/// An embedded file.
+struct Asset {
+    name: &'static str,
+    media_type: &'static str,
+    content: &'static [u8],
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+macro_rules! asset {
+    ($name:literal, $media_type:ident) => {
+        Asset {
+            name: $name,
+            media_type: $media_type,
+            content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../console/demo/", $name)),
+        }
+    };
+}
+
+/// Everything in `console/demo`.
+const ASSETS: &[Asset] = &[
+    asset!("index.html", HTML),
+    asset!("demo.css", CSS),
+    asset!("icon.svg", SVG),
+    asset!("api.js", SCRIPT),
+    asset!("collision.js", SCRIPT),
+    asset!("demo.js", SCRIPT),
+    asset!("device.js", SCRIPT),
+    asset!("diary.js", SCRIPT),
+    asset!("element.js", SCRIPT),
+    asset!("link.js", SCRIPT),
+    asset!("pane.js", SCRIPT),
+    asset!("replica.js", SCRIPT),
+    asset!("token.js", SCRIPT),
+];
+
+/// The page: its address. Its files are below it.
+const PAGE: &str = "index.html";
+
+/// What every file is sent with. The page holds a token, so nothing of others gets in, and it connects home only.
+const GUARDS: [(HeaderName, &str); 4] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    // Kept, but asked for again: a new release shows at once.
+    (CACHE_CONTROL, "no-cache"),
+];
+
+/// `GET /demo`.
+pub(super) async fn page(call: Call) -> Answer {
+    answer(PAGE, &call.headers)
+}
+
+/// `GET /demo/{file}`.
+pub(super) async fn asset(call: Call) -> Answer {
+    answer(&call.name, &call.headers)
+}
+
+fn answer(name: &str, asked: &HeaderMap) -> Answer {
+    let asset = ASSETS.iter().find(|asset| asset.name == name);
+    let asset = asset.ok_or_else(|| Problem::not_found("the demo has no such file"))?;
+    let tag = tag(asset.content);
+    let is_known = asked
+        .get(IF_NONE_MATCH)
+        .and_then(|known| known.to_str().ok())
+        .is_some_and(|known| known.split(',').any(|known| known.trim() == tag || known.trim() == "*"));
+    let mut response = if is_known {
+        let mut response = Response::new(bytes::Bytes::new().into());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        Response::new(asset.content.into())
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(ETAG, tag);
+    }
+    for (name, value) in GUARDS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+/// Weak, because the same content travels in several encodings.
+fn tag(content: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(content);
+    format!("W/\"{:016x}\"", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_embedded() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../console/demo")).unwrap();
+        let mut there: Vec<String> = folder.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let mut embedded: Vec<&str> = ASSETS.iter().map(|asset| asset.name).collect();
+        there.sort_unstable();
+        embedded.sort_unstable();
+        assert_eq!(embedded, there);
+    }
+
+    #[test]
+    fn a_known_file_is_not_sent_again() {
+        let first = answer(PAGE, &HeaderMap::new()).unwrap();
+        assert_eq!((first.status().as_u16(), &first.headers()[CONTENT_TYPE]), (200, &HeaderValue::from_static(HTML)));
+        let asked = HeaderMap::from_iter([(IF_NONE_MATCH, first.headers()[ETAG].clone())]);
+        assert_eq!(answer(PAGE, &asked).unwrap().status(), 304);
+        assert!(answer("../Cargo.toml", &HeaderMap::new()).is_err());
+    }
+}

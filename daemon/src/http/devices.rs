@@ -1,0 +1,100 @@
+//! The caller's devices: list, rename, allow again, revoke.
+
+use std::collections::HashSet;
+
+use ryzed_adapters::{FieldError, code};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::call::{Answer, Call, json, no_content};
+use super::problem::Problem;
+use crate::auth::Caller;
+use crate::service::DeviceInfo;
+use crate::sync::DeviceId;
+
+/// The longest name of a device, in characters.
+const LONGEST_NAME: usize = 100;
+
+/// A device with what only the living part knows.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    known: DeviceInfo,
+    /// Whether it has a socket right now.
+    is_active: bool,
+}
+
+/// `GET /devices`.
+pub(super) async fn list(call: Call, caller: Caller) -> Answer {
+    let devices = call.app.service.devices(&caller).await?;
+    let online: HashSet<DeviceId> = call.app.live.online(caller.user).await.into_iter().collect();
+    let shown = devices.into_iter().map(|known| Shown { is_active: online.contains(&known.device_id), known });
+    json(&shown.collect::<Vec<_>>())
+}
+
+/// What `PATCH /devices/{id}` may say. A key that is absent changes nothing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// The new name; `null` takes it away.
+    #[serde(default, deserialize_with = "given")]
+    name: Option<Option<String>>,
+    /// `true` allows a revoked device again. `false` is `DELETE`.
+    #[serde(default, alias = "allowed")]
+    is_active: Option<bool>,
+}
+
+/// `PATCH /devices/{id}`.
+pub(super) async fn change(mut call: Call, caller: Caller) -> Answer {
+    let change: Change = call.body.json().await?;
+    let device = device(&call)?;
+    if change.is_active == Some(false) {
+        return Err(refused("is_active", code::NOT_ALLOWED, "use DELETE to revoke a device"));
+    }
+    if change.name.iter().flatten().any(|name| name.chars().count() > LONGEST_NAME || name.contains('\0')) {
+        return Err(refused("name", code::LENGTH, "must have at most 100 characters"));
+    }
+    let allow = change.is_active.is_some();
+    let known = call.app.service.patch_device(&caller, &device, change.name, allow).await?;
+    let is_active = call.app.live.online(caller.user).await.contains(&device);
+    json(&Shown { known, is_active })
+}
+
+/// `DELETE /devices/{id}`.
+pub(super) async fn revoke(call: Call, caller: Caller) -> Answer {
+    let device = device(&call)?;
+    call.app.service.revoke_device(&caller, &device).await?;
+    call.app.live.close_device(caller.user, &device).await;
+    no_content()
+}
+
+/// What can't be a device's id names no device.
+fn device(call: &Call) -> Result<DeviceId, Problem> {
+    call.name.parse().map_err(|_| Problem::not_found("there is no such device"))
+}
+
+fn refused(field: &str, code: &str, message: &str) -> Problem {
+    Problem::invalid(vec![FieldError::new(field, code, message)])
+}
+
+/// Tells `null` from absent.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(text: &str) -> Option<Change> {
+        serde_json::from_str(text).ok()
+    }
+
+    #[test]
+    fn null_takes_the_name_and_absent_leaves_it() {
+        assert_eq!(change(r#"{"name":null}"#).unwrap().name, Some(None));
+        assert_eq!(change(r#"{"name":"Watch"}"#).unwrap().name, Some(Some("Watch".into())));
+        assert_eq!(change("{}").unwrap().name, None);
+        assert_eq!(change(r#"{"allowed":true}"#).unwrap().is_active, Some(true));
+        assert!(change(r#"{"colour":"red"}"#).is_none());
+    }
+}

@@ -1,0 +1,46 @@
+//! `/export`: everything the caller owns, a chunk at a time, as fast as it is read.
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::mpsc;
+use warp::Reply;
+use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
+
+use super::call::{Answer, Call};
+use crate::auth::Caller;
+use crate::service::ServiceError;
+use crate::sync::Scope;
+
+/// Chunks that may wait for a slow reader.
+const WAITING_CHUNKS: usize = 2;
+
+/// `GET /export`.
+pub(super) async fn everything(call: Call, caller: Caller) -> Answer {
+    let mut chunks = call.app.service.export(Scope::User(caller.user));
+    // What fails at the start is still an error with a status; later only the connection can be cut.
+    let first = chunks.next().await.transpose()?;
+    let (sender, mut receiver) = mpsc::channel(WAITING_CHUNKS);
+    let whole = stream::iter(first.map(Ok)).chain(chunks).boxed();
+    tokio::spawn(pump(whole, sender));
+    let mut response = warp::reply::stream(stream::poll_fn(move |context| receiver.poll_recv(context))).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(r#"attachment; filename="ryzed-export.ndjson""#));
+    Ok(response)
+}
+
+/// Ends when the reader is gone, and with it the reading of the database.
+async fn pump(
+    mut chunks: BoxStream<'static, Result<bytes::Bytes, ServiceError>>,
+    sender: mpsc::Sender<Result<bytes::Bytes, ServiceError>>,
+) {
+    while let Some(chunk) = chunks.next().await {
+        if let Err(error) = &chunk {
+            tracing::error!(%error, "an export ended early");
+        }
+        if sender.send(chunk).await.is_err() {
+            return;
+        }
+    }
+}

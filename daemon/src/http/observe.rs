@@ -1,0 +1,147 @@
+//! What is known of every request apart from what it asks: its id, who sent it, and one line in the log when it ended.
+//! Never the query, which may hold a token, and nothing of any body.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use hyper::body::{Body, Frame, SizeHint};
+use tower::{Service, ServiceExt};
+use tracing::Instrument;
+use uuid::Uuid;
+use warp::http::{HeaderName, HeaderValue, Method, Request, Response};
+
+use crate::sync::UserId;
+
+/// The header that carries a request's id, both ways.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken over from the client.
+const LONGEST_ID: usize = 64;
+/// The longest path that is written to the log.
+const LONGEST_PATH: usize = 200;
+
+/// Where the request came from; an extension of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// The request's id; an extension of every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(pub Arc<str>);
+
+/// Who the request turned out to be from; an extension of every request, for its line in the log.
+#[derive(Debug, Clone, Default)]
+pub struct Identity(Arc<OnceLock<UserId>>);
+
+impl Identity {
+    /// Notes who it is. The first time counts.
+    pub fn set(&self, user: UserId) {
+        let _ = self.0.set(user);
+    }
+}
+
+/// Passes the request on and watches its answer to the end.
+pub(super) async fn observe<S, B, R>(mut request: Request<B>, peer: SocketAddr, service: S) -> Response<Watched<R>>
+where
+    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    R: Body,
+{
+    let id = id_of(&request);
+    let line = Line {
+        id: Arc::clone(&id),
+        method: request.method().clone(),
+        path: request.uri().path().chars().take(LONGEST_PATH).collect(),
+        identity: Identity::default(),
+        status: 0,
+        bytes: 0,
+        start: Instant::now(),
+    };
+    let extensions = request.extensions_mut();
+    extensions.insert(Peer(peer));
+    extensions.insert(RequestId(Arc::clone(&id)));
+    extensions.insert(line.identity.clone());
+    let span = tracing::info_span!("request", request_id = %id);
+    let mut response = match service.oneshot(request).instrument(span).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    if let Ok(id) = HeaderValue::try_from(&*id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let line = Line { status: response.status().as_u16(), ..line };
+    response.map(|body| Watched { body, line })
+}
+
+/// The client's id where it can be trusted to be one, else a new one.
+fn id_of<B>(request: &Request<B>) -> Arc<str> {
+    let well_formed = |id: &&str| {
+        (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(well_formed);
+    given.map_or_else(|| Uuid::now_v7().to_string().into(), Into::into)
+}
+
+/// What is logged of a request, when its answer has been written or given up.
+struct Line {
+    id: Arc<str>,
+    method: Method,
+    path: String,
+    identity: Identity,
+    status: u16,
+    bytes: u64,
+    start: Instant,
+}
+
+impl Line {
+    fn write(&self) {
+        let duration_ms = self.start.elapsed().as_micros() as f64 / 1000.0;
+        tracing::info!(
+            target: "ryzed::request",
+            method = %self.method,
+            path = %self.path,
+            status = self.status,
+            duration_ms,
+            bytes = self.bytes,
+            request_id = %self.id,
+            user_id = self.identity.0.get().map(tracing::field::display),
+        );
+    }
+}
+
+/// An answer's body on its way out.
+pub(super) struct Watched<B> {
+    body: B,
+    line: Line,
+}
+
+impl<B: Body + Unpin> Body for Watched<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            self.line.bytes += frame.data_ref().map_or(0, |data| bytes::Buf::remaining(data) as u64);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Watched<B> {
+    fn drop(&mut self) {
+        self.line.write();
+    }
+}

@@ -1,0 +1,269 @@
+//! Every error that leaves by HTTP: RFC 9457 `application/problem+json`. The only place where an error gets its status.
+
+use std::time::Duration;
+
+use ryzed_adapters::FieldError;
+use serde_json::{Value, json};
+use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use warp::http::{Method, StatusCode};
+use warp::reply::Response;
+
+use crate::auth::AuthError;
+use crate::service::ServiceError;
+
+/// The code of a [`FieldError`] that names a table which is not there.
+const UNKNOWN_TABLE: &str = "unknown_table";
+/// When to come back when nothing better is known.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The kinds of problems. Their names are part of the protocol: `type` is `/problems/<name>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The body can't be read to its end.
+    Unreadable,
+    /// The body is not JSON.
+    NotJson,
+    /// Fields of the request are at fault.
+    InvalidFields,
+    /// A table is named that is not there.
+    UnknownTable,
+    /// There is no token, or a bad one.
+    Unauthenticated,
+    /// The token is good, but not for this.
+    Forbidden,
+    /// The device was revoked.
+    DeviceRevoked,
+    /// There is nothing at this address, or no such thing.
+    NotFound,
+    /// The address knows other methods.
+    MethodNotAllowed,
+    /// The body did not come in time.
+    Timeout,
+    /// There are too many of something that stays.
+    LimitReached,
+    /// The request is larger than a named limit.
+    TooLarge,
+    /// The body is encoded in a way that can't be read.
+    UnsupportedEncoding,
+    /// Too much in too short a time.
+    TooManyRequests,
+    /// The daemon's own fault.
+    Internal,
+    /// Something that is needed is away; trying again later is safe.
+    Unavailable,
+}
+
+impl Kind {
+    /// Its name, title and status.
+    fn described(self) -> (&'static str, &'static str, StatusCode) {
+        match self {
+            Self::Unreadable => ("unreadable-body", "The body can't be read", StatusCode::BAD_REQUEST),
+            Self::NotJson => ("not-json", "The body is not JSON", StatusCode::BAD_REQUEST),
+            Self::InvalidFields => {
+                ("invalid-fields", "Fields of the request are at fault", StatusCode::UNPROCESSABLE_ENTITY)
+            }
+            Self::UnknownTable => ("unknown-table", "There is no such table", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::Unauthenticated => ("unauthenticated", "A valid token is needed", StatusCode::UNAUTHORIZED),
+            Self::Forbidden => ("forbidden", "This is not allowed", StatusCode::FORBIDDEN),
+            Self::DeviceRevoked => ("device-revoked", "The device was revoked", StatusCode::FORBIDDEN),
+            Self::NotFound => ("not-found", "There is no such thing", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", "The method is not allowed here", StatusCode::METHOD_NOT_ALLOWED)
+            }
+            Self::Timeout => ("timeout", "The request took too long", StatusCode::REQUEST_TIMEOUT),
+            Self::LimitReached => ("limit-reached", "A limit is reached", StatusCode::CONFLICT),
+            Self::TooLarge => ("too-large", "The request is too large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedEncoding => {
+                ("unsupported-encoding", "The body's encoding is not supported", StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            }
+            Self::TooManyRequests => ("too-many-requests", "Too many requests", StatusCode::TOO_MANY_REQUESTS),
+            Self::Internal => ("internal", "The server failed", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Unavailable => ("unavailable", "The server can't do this right now", StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+
+    /// Which kind it is when a named limit is exceeded.
+    fn of_limit(limit: &str) -> Self {
+        match limit {
+            "devices_per_user" => Self::LimitReached,
+            "messages_per_second" | "message_burst" => Self::TooManyRequests,
+            _ => Self::TooLarge,
+        }
+    }
+}
+
+/// An error as it leaves.
+#[derive(Debug)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Vec<FieldError>,
+    // Boxed, because errors travel by value through every handler.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
+}
+
+impl Problem {
+    /// A problem; `detail` says what to do about it.
+    #[must_use]
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new(), header: None }
+    }
+
+    /// Fields are at fault.
+    #[must_use]
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let kind = if errors.iter().any(|error| error.code == UNKNOWN_TABLE) {
+            Kind::UnknownTable
+        } else {
+            Kind::InvalidFields
+        };
+        let detail = match errors.as_slice() {
+            [only] if only.field.is_empty() => only.message.clone(),
+            [only] => format!("{}: {}", only.field, only.message),
+            several => format!("{} fields are at fault; see errors", several.len()),
+        };
+        Self { errors, ..Self::new(kind, detail) }
+    }
+
+    /// There is no such thing.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, detail)
+    }
+
+    /// The daemon's own fault. What it is stands in the log, not here.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(Kind::Internal, "this is not your fault; the log has more under this answer's x-request-id")
+    }
+
+    /// The address knows these methods only.
+    pub(super) fn wrong_method<'a>(known: impl Iterator<Item = &'a Method>) -> Self {
+        let mut allowed: Vec<&str> = known.map(Method::as_str).collect();
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
+        let allowed = allowed.join(", ");
+        let header = HeaderValue::try_from(&allowed).ok().map(|value| Box::new((ALLOW, value)));
+        Self { header, ..Self::new(Kind::MethodNotAllowed, format!("this address takes {allowed}")) }
+    }
+
+    /// Come back later.
+    pub(super) fn unavailable(detail: impl Into<String>, after: Duration) -> Self {
+        let seconds = HeaderValue::from(after.as_secs().max(1));
+        Self { header: Some(Box::new((RETRY_AFTER, seconds))), ..Self::new(Kind::Unavailable, detail) }
+    }
+
+    /// The body.
+    pub(super) fn to_json(&self) -> Value {
+        let (name, title, status) = self.kind.described();
+        let mut body = json!({
+            "type": format!("/problems/{name}"), "title": title, "status": status.as_u16(), "detail": self.detail,
+        });
+        if !self.errors.is_empty() {
+            body["errors"] = json!(self.errors);
+        }
+        body
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn into_response(self) -> Response {
+        let mut response = Response::new(self.to_json().to_string().into());
+        *response.status_mut() = self.kind.described().2;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = self.header.map(|header| *header) {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let detail = error.to_string();
+        // RFC 6750: without a token only the scheme is named, with a bad one also what is wrong with it.
+        let challenge = match error {
+            AuthError::Unavailable => return Self::unavailable(detail, RETRY),
+            AuthError::Missing => "Bearer".to_owned(),
+            AuthError::Expired | AuthError::Refused(_) => {
+                format!(r#"Bearer error="invalid_token", error_description="{detail}""#)
+            }
+        };
+        let value = HeaderValue::try_from(challenge).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+        let help = if error == AuthError::Missing { "; send it as `Authorization: Bearer <token>`" } else { "" };
+        let header = Some(Box::new((WWW_AUTHENTICATE, value)));
+        Self { header, ..Self::new(Kind::Unauthenticated, format!("{detail}{help}")) }
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ServiceError::Invalid(errors) => Self::invalid(errors),
+            ServiceError::NotFound(_) => Self::not_found(detail),
+            ServiceError::Forbidden(_) => Self::new(Kind::Forbidden, detail),
+            ServiceError::Revoked => {
+                let detail = "this device was revoked; allow it again with PATCH /api/realtime/devices/{id}";
+                Self::new(Kind::DeviceRevoked, detail)
+            }
+            ServiceError::Limit { limit, .. } => Self::new(Kind::of_limit(limit), detail),
+            ServiceError::Unavailable { retry_after } => {
+                Self::unavailable("the database is not available; trying again later is safe", retry_after)
+            }
+            ServiceError::Store(error) => {
+                tracing::error!(%error, "the database refused");
+                Self::internal()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+
+    #[test]
+    fn every_domain_error_has_its_status() {
+        let field = |code| vec![FieldError::new("tables", code, "there is no table \"x\"")];
+        let limit = |limit| ServiceError::Limit { limit, detail: "too many".into() };
+        for (error, status, kind) in [
+            (ServiceError::Invalid(field("required")), 422, "/problems/invalid-fields"),
+            (ServiceError::Invalid(field(UNKNOWN_TABLE)), 422, "/problems/unknown-table"),
+            (ServiceError::NotFound("device"), 404, "/problems/not-found"),
+            (ServiceError::Forbidden("no"), 403, "/problems/forbidden"),
+            (ServiceError::Revoked, 403, "/problems/device-revoked"),
+            (limit("devices_per_user"), 409, "/problems/limit-reached"),
+            (limit("changes_per_request"), 413, "/problems/too-large"),
+            (StoreError::Unavailable("busy".into()).into(), 503, "/problems/unavailable"),
+            (StoreError::Failed("no such column".into()).into(), 500, "/problems/internal"),
+        ] {
+            let body = Problem::from(error).to_json();
+            assert_eq!((&body["status"], &body["type"]), (&status.into(), &kind.into()), "{body}");
+            assert!(body["title"].is_string() && body["detail"].is_string());
+        }
+    }
+
+    #[test]
+    fn the_databases_words_stay_inside() {
+        let body = Problem::from(ServiceError::from(StoreError::Failed("no such column".into()))).to_json();
+        assert!(!body.to_string().contains("column"));
+    }
+
+    #[test]
+    fn answers_carry_the_headers_that_their_status_asks_for() {
+        let unauthenticated = Problem::from(AuthError::Expired).into_response();
+        assert_eq!(unauthenticated.status(), 401);
+        assert!(unauthenticated.headers()[WWW_AUTHENTICATE].to_str().unwrap().starts_with("Bearer error="));
+        assert_eq!(Problem::from(AuthError::Missing).into_response().headers()[WWW_AUTHENTICATE], "Bearer");
+        let away = Problem::from(ServiceError::Unavailable { retry_after: Duration::from_millis(10) }).into_response();
+        assert_eq!((away.status().as_u16(), away.headers()[RETRY_AFTER].to_str().unwrap()), (503, "1"));
+        let wrong = Problem::wrong_method([Method::GET, Method::PATCH].iter()).into_response();
+        assert_eq!((wrong.status().as_u16(), wrong.headers()[ALLOW].to_str().unwrap()), (405, "GET, PATCH, HEAD"));
+        assert_eq!(wrong.headers()[CONTENT_TYPE], "application/problem+json");
+    }
+}

@@ -1,0 +1,187 @@
+//! The accept loop round warp: timeouts for headers, no Nagle, the peer's address, compression, and a drain that ends.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Body, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::decompression::RequestDecompressionLayer;
+use tower_http::{BoxError, CompressionLevel};
+use warp::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use warp::http::{Method, Request, Response};
+
+use super::observe::observe;
+use super::{App, SocketFilter, routes};
+
+/// How long a browser may remember what it may send.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
+/// How long to wait when no connection can be accepted, as when descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Requests that one HTTP/2 connection may have under way.
+const STREAMS: u32 = 128;
+
+/// All routes with what stands round them.
+type Whole = BoxCloneSyncService<Request<Incoming>, Response<Outgoing>, Infallible>;
+// Boxed with an error type of its own: a spawned task can't hold bodies whose error is a boxed one.
+type Outgoing = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A bound address.
+pub struct Listening(TcpListener);
+
+impl Listening {
+    /// The socket handed over by the service manager, else one bound to `address`.
+    ///
+    /// # Errors
+    /// When it can't be bound.
+    pub async fn on(address: SocketAddr) -> io::Result<Self> {
+        let inherited = listenfd::ListenFd::from_env().take_tcp_listener(0)?;
+        match inherited {
+            Some(listener) => {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener).map(Self)
+            }
+            None => TcpListener::bind(address).await.map(Self),
+        }
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Serves until `stop` is ready; then accepts nothing more, closes the sockets and lets requests end, for as long as
+/// `server.drain_seconds` allows.
+pub async fn serve(listening: Listening, app: Arc<App>, socket: SocketFilter, stop: impl Future<Output = ()>) {
+    let (drain, connections) = watch::channel(false);
+    let server = Server::new(&app, socket);
+    tokio::select! {
+        () = accept(listening.0, &server, &connections) => {}
+        () = stop => {}
+    }
+    drop(connections);
+    let _ = drain.send(true);
+    let ended = async { tokio::join!(drain.closed(), app.live.drain()) };
+    let patience = Duration::from_secs(app.config.server.drain_seconds);
+    if tokio::time::timeout(patience, ended).await.is_err() {
+        tracing::warn!("some requests did not end in time (server.drain_seconds) and are cut off");
+    }
+}
+
+/// Never returns; the listener closes when this is dropped.
+async fn accept(listener: TcpListener, server: &Server, connections: &watch::Receiver<bool>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tokio::spawn(server.clone().connection(stream, peer, connections.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What a connection needs.
+#[derive(Clone)]
+struct Server {
+    service: Whole,
+    header_timeout: Duration,
+}
+
+impl Server {
+    fn new(app: &Arc<App>, socket: SocketFilter) -> Self {
+        let service = ServiceBuilder::new()
+            .map_response(erased)
+            .option_layer(cors(&app.config.server.allowed_origins))
+            .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+            .layer(RequestDecompressionLayer::new().gzip(true).pass_through_unaccepted(true))
+            .service(warp::service(routes::all(app, socket)));
+        Self {
+            service: BoxCloneSyncService::new(service),
+            header_timeout: Duration::from_secs(app.config.server.header_timeout_seconds),
+        }
+    }
+
+    /// Serves one connection until it ends. `drained` is held all the time, so that the drain can wait for it.
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, mut drained: watch::Receiver<bool>) {
+        let _ = stream.set_nodelay(true);
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&has_asked);
+        let service = service_fn(move |request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            let answer = observe(request, peer, self.service.clone());
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
+        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        // Before the first request not even the protocol is known, and nobody else watches the time.
+        let too_late = tokio::time::sleep(self.header_timeout);
+        tokio::pin!(too_late);
+        let mut is_watching = true;
+        loop {
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = &mut too_late, if is_watching => {
+                    if !has_asked.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    is_watching = false;
+                }
+                _ = drained.wait_for(|is_draining| *is_draining) => break,
+            }
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+fn erased<B>(answer: Response<B>) -> Response<Outgoing>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    answer.map(|body| body.map_err(io::Error::other).boxed_unsync())
+}
+
+/// Which pages of other origins may call; `None` when none may.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let origins = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()))
+    };
+    let request_id = HeaderName::from_static("x-request-id");
+    let layer = CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING, request_id.clone()])
+        .expose_headers([ETAG, RETRY_AFTER, request_id])
+        .max_age(PREFLIGHT_AGE);
+    Some(layer)
+}

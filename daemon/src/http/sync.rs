@@ -1,0 +1,92 @@
+//! `/sync` and its pull half, `/digest`, `/sync-status`, `/trigger-sync`.
+
+use chrono::{DateTime, Utc};
+use ryzed_adapters::{FieldError, code};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::call::{Answer, Call, json};
+use super::problem::Problem;
+use crate::auth::Caller;
+use crate::service::PullRequest;
+use crate::sync::wire::SyncRequest;
+use crate::sync::{Cursor, DeviceId};
+
+/// What `server_version` says: the daemon's release.
+pub(super) const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
+const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";
+
+/// `POST /sync`.
+pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
+    let request: SyncRequest = call.body.json().await?;
+    let (device, full) = (request.device_id.clone(), request.force_full_sync);
+    let response = call.app.service.sync(&caller, request).await?;
+    // A plain download tells nobody, else devices would chase each other.
+    if full || !response.results.is_empty() {
+        let count = response.results.len().max(if full { response.total_changes } else { 0 });
+        call.app.live.synced(caller.user, &device, count).await;
+    }
+    json(&response)
+}
+
+/// `GET /changes`: the same as the download of `/sync`.
+pub(super) async fn changes(call: Call, caller: Caller) -> Answer {
+    let query = &call.query;
+    let request = PullRequest {
+        cursor: query.value::<Cursor>("cursor", "<epoch>,user:<version>,global:<version>")?,
+        since: query.text("last_sync_timestamp").map(time).transpose()?,
+        tables: query.list("tables"),
+        limit: query.value("limit", "a whole number")?,
+        digest: query.value("digest", "true or false")?.unwrap_or(false),
+    };
+    json(&call.app.service.pull(&caller, request).await?)
+}
+
+/// `GET /digest`.
+pub(super) async fn digest(call: Call, caller: Caller) -> Answer {
+    let (cursor, digest) = call.app.service.digest(&caller, &call.query.list("tables")).await?;
+    json(&json!({"cursor": cursor, "digest": digest}))
+}
+
+/// `GET /sync-status?device_id=`. A device that never called is no error: it is told what waits for it.
+pub(super) async fn status(call: Call, caller: Caller) -> Answer {
+    let device: DeviceId = call.query.required("device_id", A_DEVICE)?;
+    let status = call.app.service.sync_status(&caller, &device).await?;
+    let is_online = call.app.live.online(caller.user).await.contains(&device);
+    let pending_uploads = status.device.as_ref().map_or(0, |known| known.pending_uploads);
+    json(&json!({
+        "device_id": device,
+        "is_online": is_online,
+        "last_sync": status.last_sync,
+        "cursor": status.device.and_then(|known| known.cursor),
+        "pending_uploads": pending_uploads,
+        "pending_downloads": status.pending_downloads,
+        "server_version": RELEASE,
+    }))
+}
+
+/// What `POST /trigger-sync` may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trigger {
+    /// The device that asks, which needs no notice of its own.
+    #[serde(default)]
+    device_id: Option<DeviceId>,
+}
+
+/// `POST /trigger-sync`.
+pub(super) async fn trigger(mut call: Call, caller: Caller) -> Answer {
+    let trigger: Trigger = call.body.json_or_default().await?;
+    let notified = call.app.live.trigger_sync(caller.user, trigger.device_id.as_ref()).await;
+    json(&json!({"notified": notified}))
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, Problem> {
+    // An unescaped `+` of an offset arrives as a blank.
+    let parsed = DateTime::parse_from_rfc3339(&text.replace(' ', "+"));
+    parsed.map(|time| time.to_utc()).map_err(|_| {
+        let message = "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z";
+        Problem::invalid(vec![FieldError::new("last_sync_timestamp", code::INVALID_FORMAT, message)])
+    })
+}

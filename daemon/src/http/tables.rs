@@ -1,0 +1,78 @@
+//! What is synced: `/topics`, `/tables`, `/tables/{table}/schema`.
+
+use ryzed_adapters::{Registry, ScopeRule, Table};
+use serde_json::{Value, json};
+
+use super::call::{Answer, Call, json, typed};
+use super::problem::Problem;
+use crate::auth::Caller;
+use crate::sync::UserId;
+
+/// `GET /topics`.
+pub(super) async fn topics(call: Call, caller: Caller) -> Answer {
+    json(&json!({"topics": topics_of(&call.app.service.registry, caller.user)}))
+}
+
+/// `GET /tables`.
+pub(super) async fn list(call: Call, _caller: Caller) -> Answer {
+    let tables: Vec<Value> = call.app.service.registry.iter().map(described).collect();
+    json(&json!({"tables": tables}))
+}
+
+/// `GET /tables/{table}/schema`.
+pub(super) async fn schema(call: Call, _caller: Caller) -> Answer {
+    let table = call.app.service.registry.get(&call.name);
+    let table =
+        table.ok_or_else(|| Problem::not_found("there is no such table; GET /api/realtime/tables lists all"))?;
+    typed("application/schema+json", &table.schema)
+}
+
+/// The topics that a user may receive: their own of every table, and the catalogue's of tables that have one.
+pub(super) fn topics_of(registry: &Registry, user: UserId) -> Vec<String> {
+    let own = registry.iter().map(|table| format!("user:{user}:{}", table.name));
+    let catalogue = registry.iter().filter(|table| in_catalogue(registry, table));
+    own.chain(catalogue.map(|table| format!("global:{}", table.name))).collect()
+}
+
+/// Whether some of the table's rows may be everyone's: by its own rule, or by its parent's.
+fn in_catalogue(registry: &Registry, table: &Table) -> bool {
+    match table.scope {
+        ScopeRule::OwnerOrGlobal => true,
+        ScopeRule::Via { parent, .. } => registry.get(parent).is_some_and(|parent| in_catalogue(registry, parent)),
+        ScopeRule::Person | ScopeRule::Owner => false,
+    }
+}
+
+fn described(table: &Table) -> Value {
+    let mut described = json!({
+        "name": table.name,
+        "domain": table.domain,
+        "scope": table.scope.label(),
+        "conflict_strategy": table.strategy,
+        "columns": table.columns,
+    });
+    if let ScopeRule::Via { column, parent } = table.scope {
+        described["via"] = json!({"column": column, "table": parent});
+    }
+    described
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn topics_follow_the_scopes() {
+        let user = UserId(Uuid::from_u128(1));
+        let topics = topics_of(&Registry::standard(), user);
+        for there in ["global:foods", "global:workout_template_exercises"] {
+            assert!(topics.iter().any(|topic| topic == there), "{there}");
+        }
+        for not_there in ["global:food_entries", "global:users", "global:exercise_sets"] {
+            assert!(topics.iter().all(|topic| topic != not_there), "{not_there}");
+        }
+        assert_eq!(topics.iter().filter(|topic| topic.starts_with(&format!("user:{user}:"))).count(), 15);
+    }
+}

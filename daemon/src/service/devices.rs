@@ -1,0 +1,245 @@
+//! Devices: who has called, from where on, and who may not come back.
+
+use ryzed_adapters::{FieldError, code, format_time};
+
+use super::{DeviceInfo, DeviceSeen, Service, ServiceError, SyncStatus};
+use crate::auth::Caller;
+use crate::store::{DeviceRow, StoreError, Transaction};
+use crate::sync::{Cursor, DeviceId, Scope};
+
+/// What a device may be called, in characters.
+const LONGEST_NAME: usize = 200;
+/// The kinds of device that there are.
+const DEVICE_TYPES: [&str; 4] = ["mobile", "web", "desktop", "watch"];
+
+impl Service {
+    /// Makes the caller's `users` row unless it is there, without a device.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn welcome(&self, caller: &Caller) -> Result<(), ServiceError> {
+        let (caller, now) = (caller.clone(), format_time(self.clock.now()));
+        self.store
+            .write(move |tx| {
+                let (caller, now) = (caller.clone(), now.clone());
+                Box::pin(async move {
+                    Ok::<_, ServiceError>(tx.ensure_user(caller.user, caller.email.as_deref(), &now).await?)
+                })
+            })
+            .await
+    }
+
+    /// Registers a device that calls, and makes the caller's `users` row on first contact.
+    ///
+    /// # Errors
+    /// [`ServiceError::Revoked`] or [`ServiceError::Limit`] when it may not call.
+    pub async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
+        check_seen(&seen)?;
+        let (caller, now, most) = (caller.clone(), format_time(self.clock.now()), self.limits.devices_per_user);
+        self.store
+            .write(move |tx| {
+                let (caller, now, seen) = (caller.clone(), now.clone(), seen.clone());
+                Box::pin(async move {
+                    tx.ensure_user(caller.user, caller.email.as_deref(), &now).await?;
+                    register(tx, &caller, &seen, &now, most, false).await
+                })
+            })
+            .await
+    }
+
+    /// The caller's devices.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn devices(&self, caller: &Caller) -> Result<Vec<DeviceInfo>, ServiceError> {
+        let user = caller.user;
+        let rows: Vec<DeviceRow> =
+            self.store.read(move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.devices(user).await?) })).await?;
+        Ok(rows.into_iter().map(info).collect())
+    }
+
+    /// Gives a device another name (`Some(None)` takes it away), and lets a revoked one come back.
+    ///
+    /// # Errors
+    /// When there is no such device or the name is too long.
+    pub async fn patch_device(
+        &self,
+        caller: &Caller,
+        device: &DeviceId,
+        name: Option<Option<String>>,
+        allow: bool,
+    ) -> Result<DeviceInfo, ServiceError> {
+        if let Some(Some(name)) = &name {
+            check_name("name", name)?;
+        }
+        self.change_device(caller, device, move |row| {
+            if let Some(name) = &name {
+                row.name.clone_from(name);
+            }
+            if allow {
+                row.revoked_at = None;
+            }
+        })
+        .await
+    }
+
+    /// Keeps a device from coming back under its id. Whoever calls this closes its socket.
+    ///
+    /// # Errors
+    /// When there is no such device.
+    pub async fn revoke_device(&self, caller: &Caller, device: &DeviceId) -> Result<(), ServiceError> {
+        let now = format_time(self.clock.now());
+        self.change_device(caller, device, move |row| row.revoked_at = Some(now.clone())).await.map(|_| ())
+    }
+
+    /// What the database knows for `/sync-status`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn sync_status(&self, caller: &Caller, device: &DeviceId) -> Result<SyncStatus, ServiceError> {
+        let (user, device) = (caller.user, device.clone());
+        self.store
+            .read(move |tx| {
+                let device = device.clone();
+                Box::pin(async move {
+                    let row = tx.device(user, &device).await?;
+                    let last_sync = row.as_ref().and_then(|row| row.last_sync.clone());
+                    let info = row.map(info);
+                    let cursor = info.as_ref().and_then(|info| info.cursor.clone()).unwrap_or_default();
+                    let mut pending_downloads = 0;
+                    for scope in [Scope::Global, Scope::User(user)] {
+                        pending_downloads += tx.count_after(scope, cursor.at(scope)).await?;
+                    }
+                    Ok::<_, ServiceError>(SyncStatus { device: info, last_sync, pending_downloads })
+                })
+            })
+            .await
+    }
+
+    /// How many devices are registered, all told.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn total_devices(&self) -> Result<i64, ServiceError> {
+        self.store.read(|tx| Box::pin(async move { Ok::<_, ServiceError>(tx.count_devices(None).await?) })).await
+    }
+
+    async fn change_device(
+        &self,
+        caller: &Caller,
+        device: &DeviceId,
+        change: impl Fn(&mut DeviceRow) + Send + Sync + 'static,
+    ) -> Result<DeviceInfo, ServiceError> {
+        let (user, device, change) = (caller.user, device.clone(), std::sync::Arc::new(change));
+        self.store
+            .write(move |tx| {
+                let (device, change) = (device.clone(), std::sync::Arc::clone(&change));
+                Box::pin(async move {
+                    let mut row = tx.device(user, &device).await?.ok_or(ServiceError::NotFound("device"))?;
+                    change(&mut row);
+                    tx.keep_device(user, &row).await?;
+                    Ok::<_, ServiceError>(info(row))
+                })
+            })
+            .await
+    }
+}
+
+/// Refuses what a device says of itself when it makes no sense.
+pub(super) fn check_seen(seen: &DeviceSeen) -> Result<(), ServiceError> {
+    if let Some(name) = &seen.name {
+        check_name("device_name", name)?;
+    }
+    if let Some(version) = &seen.app_version {
+        check_name("app_version", version)?;
+    }
+    match seen.device_type.as_deref() {
+        None => Ok(()),
+        Some(kind) if DEVICE_TYPES.contains(&kind) => Ok(()),
+        Some(_) => {
+            let message = format!("must be one of {}", DEVICE_TYPES.join(", "));
+            Err(ServiceError::field("device_type", code::NOT_ALLOWED, message))
+        }
+    }
+}
+
+/// Notes in the running transaction that a device has called; `synced` when it came to sync.
+pub(super) async fn register(
+    tx: &mut dyn Transaction,
+    caller: &Caller,
+    seen: &DeviceSeen,
+    now: &str,
+    most: usize,
+    synced: bool,
+) -> Result<(), ServiceError> {
+    let known = tx.device(caller.user, &seen.device).await?;
+    if known.as_ref().is_some_and(|device| device.revoked_at.is_some()) {
+        return Err(ServiceError::Revoked);
+    }
+    if known.is_none() && tx.count_devices(Some(caller.user)).await? >= i64::try_from(most).unwrap_or(i64::MAX) {
+        let detail = format!("a person may have {most} devices; revoke one of GET /api/realtime/devices first");
+        return Err(ServiceError::Limit { limit: "devices_per_user", detail });
+    }
+    let mut row = known.unwrap_or_else(|| fresh(seen.device.clone(), now));
+    update(&mut row, seen, now, synced)?;
+    tx.keep_device(caller.user, &row).await?;
+    Ok(())
+}
+
+fn update(row: &mut DeviceRow, seen: &DeviceSeen, now: &str, synced: bool) -> Result<(), StoreError> {
+    let replace = |old: &mut Option<String>, new: &Option<String>| {
+        if new.is_some() {
+            old.clone_from(new);
+        }
+    };
+    replace(&mut row.device_type, &seen.device_type);
+    replace(&mut row.app_version, &seen.app_version);
+    replace(&mut row.name, &seen.name);
+    row.last_seen = now.to_owned();
+    if synced {
+        row.last_sync = Some(now.to_owned());
+    }
+    if let Some(pending) = seen.pending_uploads {
+        row.pending_uploads = i64::from(pending);
+    }
+    if let Some(cursor) = &seen.cursor {
+        row.cursor = Some(serde_json::to_string(cursor).map_err(|error| StoreError::Failed(error.to_string()))?);
+    }
+    Ok(())
+}
+
+fn fresh(id: DeviceId, now: &str) -> DeviceRow {
+    DeviceRow {
+        id,
+        device_type: None,
+        app_version: None,
+        name: None,
+        first_seen: now.to_owned(),
+        last_seen: now.to_owned(),
+        last_sync: None,
+        pending_uploads: 0,
+        cursor: None,
+        revoked_at: None,
+    }
+}
+
+fn info(row: DeviceRow) -> DeviceInfo {
+    DeviceInfo {
+        device_id: row.id,
+        device_type: row.device_type,
+        app_version: row.app_version,
+        last_seen: row.last_seen,
+        name: row.name,
+        pending_uploads: u32::try_from(row.pending_uploads).unwrap_or(u32::MAX),
+        cursor: row.cursor.and_then(|json| serde_json::from_str::<Cursor>(&json).ok()),
+        is_revoked: row.revoked_at.is_some(),
+    }
+}
+
+fn check_name(field: &str, name: &str) -> Result<(), ServiceError> {
+    if name.chars().count() > LONGEST_NAME || name.contains('\0') {
+        let message = format!("must be at most {LONGEST_NAME} characters without U+0000");
+        return Err(ServiceError::Invalid(vec![FieldError::new(field, code::LENGTH, message)]));
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What the living part of the daemon reads: versions, and changes to pass on.
+
+use super::pull::stand;
+use super::{ScopePage, Service, ServiceError};
+use crate::auth::Caller;
+use crate::sync::page::can_serve;
+use crate::sync::{Cursor, Scope, Version};
+
+/// Changes that are read at once for live delivery.
+const PAGE: i64 = 500;
+
+impl Service {
+    /// Where the newest state of the caller's scopes is.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError> {
+        let mut cursor = Cursor::zero(self.epoch());
+        for (scope, version) in self.heads(&[Scope::Global, Scope::User(caller.user)]).await? {
+            cursor.set(scope, version);
+        }
+        Ok(cursor)
+    }
+
+    /// Whether everything after `cursor` can be told; if not, the client has to start over.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError> {
+        let scopes = [Scope::Global, Scope::User(caller.user)];
+        let states = self
+            .store
+            .read(move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.scopes(&scopes).await?) }))
+            .await?;
+        let stands: Vec<_> = states.iter().map(stand).collect();
+        Ok(can_serve(cursor, self.epoch(), &stands))
+    }
+
+    /// A page of a scope's changes after `after`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
+        self.store
+            .read(move |tx| {
+                Box::pin(async move {
+                    let newest = tx.scopes(&[scope]).await?.first().map_or(0, |state| state.version);
+                    let records = tx.records(scope, after, PAGE).await?;
+                    let has_more = records.len() as i64 == PAGE;
+                    let last = records.last().map_or(newest, |record| record.version);
+                    let version = if has_more { last } else { newest };
+                    Ok::<_, ServiceError>(ScopePage { records, version, has_more })
+                })
+            })
+            .await
+    }
+
+    /// The newest versions of these scopes, in one query; scopes that have none are 0.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError> {
+        let scopes = scopes.to_vec();
+        let states = self
+            .store
+            .read(move |tx| {
+                let scopes = scopes.clone();
+                Box::pin(async move { Ok::<_, ServiceError>(tx.scopes(&scopes).await?) })
+            })
+            .await?;
+        Ok(states.into_iter().map(|state| (state.scope, state.version)).collect())
+    }
+}

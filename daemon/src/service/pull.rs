@@ -1,0 +1,308 @@
+//! The download: a page of everything after a cursor, read from one snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ryzed_adapters::{Registry, Table, code, format_time};
+use serde_json::value::RawValue;
+
+use super::{PullRequest, Service, ServiceError};
+use crate::auth::Caller;
+use crate::store::{ScopeState, StoreError, Transaction};
+use crate::sync::page::{Stand, advanced, can_serve, fitting};
+use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
+use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
+
+/// The most rows of one page, and how many it has unless asked otherwise.
+const PAGE_ROWS: i64 = 1000;
+/// The most bytes of rows in one page.
+const PAGE_BYTES: usize = 4 << 20;
+/// When a client without a socket should come again.
+const COME_AGAIN: TimeDelta = TimeDelta::minutes(5);
+/// The time that is before every change.
+const BEFORE_ALL: &str = "1970-01-01T00:00:00.000000Z";
+
+/// One pull, ready to be run on a snapshot.
+pub(super) struct Pull {
+    pub registry: Arc<Registry>,
+    pub user: UserId,
+    pub epoch: String,
+    pub cursor: Option<Cursor>,
+    pub since: Option<DateTime<Utc>>,
+    /// Empty: all.
+    pub tables: Vec<&'static str>,
+    pub limit: i64,
+    pub digest: bool,
+    pub now: DateTime<Utc>,
+}
+
+/// A row or a deletion of the page.
+struct Item {
+    table: &'static str,
+    id: RowId,
+    version: Version,
+    /// None: deleted.
+    json: Option<String>,
+}
+
+/// What one scope adds to the page.
+struct Part {
+    items: Vec<Item>,
+    reached: Version,
+    has_more: bool,
+}
+
+impl Pull {
+    /// The catalogue first: people's rows refer to it.
+    fn scopes(&self) -> [Scope; 2] {
+        [Scope::Global, Scope::User(self.user)]
+    }
+
+    /// Runs on a snapshot.
+    pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<SyncResponse, StoreError> {
+        let states = tx.scopes(&self.scopes()).await?;
+        let stands: Vec<Stand> = states.iter().map(stand).collect();
+        let from = self.start(tx).await?;
+        if !can_serve(&from, &self.epoch, &stands) {
+            return self.answer(Vec::new(), Cursor::zero(&self.epoch), BEFORE_ALL.into(), true, true);
+        }
+        let mut items = Vec::new();
+        let mut reached = Vec::new();
+        let (mut rows, mut bytes, mut has_more) = (self.limit, PAGE_BYTES, false);
+        for state in &states {
+            let part = if has_more {
+                Part { items: Vec::new(), reached: from.at(state.scope), has_more: true }
+            } else {
+                self.part(tx, state, from.at(state.scope), rows, bytes).await?
+            };
+            rows -= part.items.len() as i64;
+            bytes = bytes.saturating_sub(part.items.iter().map(Item::size).sum());
+            reached.push((state.scope, part.reached));
+            has_more |= part.has_more;
+            items.extend(part.items);
+        }
+        let cursor = advanced(&from, &self.epoch, &stands, &reached);
+        let stamp = self.timestamp(&states, has_more);
+        let mut answer = self.answer(items, cursor, stamp, has_more, false)?;
+        if self.digest && !has_more {
+            answer.digest = Some(digest(tx, &self.registry, &self.tables, &self.scopes()).await?);
+        }
+        Ok(answer)
+    }
+
+    /// The cursor that the pull starts from. A time becomes the last versions before it, which is exact, since within
+    /// a scope the times of changes never run backwards.
+    async fn start(&self, tx: &mut dyn Transaction) -> Result<Cursor, StoreError> {
+        if let Some(cursor) = &self.cursor {
+            return Ok(cursor.clone());
+        }
+        let mut cursor = Cursor::zero(&self.epoch);
+        if let Some(since) = self.since {
+            for scope in self.scopes() {
+                cursor.set(scope, tx.version_before(scope, &format_time(since)).await?);
+            }
+        }
+        Ok(cursor)
+    }
+
+    async fn part(
+        &self,
+        tx: &mut dyn Transaction,
+        state: &ScopeState,
+        after: Version,
+        rows: i64,
+        bytes: usize,
+    ) -> Result<Part, StoreError> {
+        let mut entries = tx.entries(state.scope, after, &self.tables, rows + 1).await?;
+        let mut has_more = entries.len() as i64 > rows;
+        entries.truncate(usize::try_from(rows).unwrap_or_default());
+        let last = entries.last().map_or(after, |entry| entry.version);
+        let mut found: BTreeMap<Version, String> = BTreeMap::new();
+        for table in self.registry.iter() {
+            if entries.iter().any(|entry| entry.table == Some(table.name) && entry.operation != Operation::Delete) {
+                found.extend(tx.rows(table, state.scope, after, last).await?);
+            }
+        }
+        let mut items: Vec<Item> = entries
+            .into_iter()
+            .filter_map(|entry| {
+                let json = found.remove(&entry.version);
+                Some(Item { table: entry.table?, id: entry.id, version: entry.version, json })
+            })
+            .collect();
+        let fits = fitting(items.iter().map(Item::size), bytes);
+        if fits < items.len() {
+            has_more = true;
+            items.truncate(fits);
+        }
+        // All that there is was read: what follows `last` belongs to tables that were not asked for.
+        let reached = if has_more { items.last().map_or(after, |item| item.version) } else { state.version };
+        Ok(Part { items, reached, has_more })
+    }
+
+    /// What a client without a cursor sends next: no change that it lacks has an earlier time.
+    fn timestamp(&self, states: &[ScopeState], has_more: bool) -> String {
+        if has_more {
+            return self.since.map_or_else(|| BEFORE_ALL.into(), format_time);
+        }
+        let times = states.iter().map(|state| state.changed_at.as_str());
+        times.min().filter(|time| !time.is_empty()).unwrap_or(BEFORE_ALL).to_owned()
+    }
+
+    fn answer(
+        &self,
+        items: Vec<Item>,
+        cursor: Cursor,
+        sync_timestamp: String,
+        has_more: bool,
+        reset: bool,
+    ) -> Result<SyncResponse, StoreError> {
+        let total_changes = items.len();
+        let (changes, deletions) = by_table(items)?;
+        let next = if has_more { self.now } else { self.now + COME_AGAIN };
+        Ok(SyncResponse {
+            sync_timestamp,
+            changes,
+            deletions,
+            conflicts: Vec::new(),
+            results: Vec::new(),
+            next_sync_recommended: format_time(next),
+            total_changes,
+            cursor,
+            has_more,
+            reset,
+            digest: None,
+        })
+    }
+}
+
+impl Item {
+    fn size(&self) -> usize {
+        const DELETION: usize = 70;
+        self.json.as_ref().map_or(DELETION, String::len)
+    }
+}
+
+impl Service {
+    /// The download alone: `GET /changes`.
+    ///
+    /// # Errors
+    /// When the request is at fault.
+    pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<SyncResponse, ServiceError> {
+        let pull = Arc::new(self.plan(
+            caller,
+            request.cursor,
+            request.since,
+            &request.tables,
+            request.limit,
+            request.digest,
+        )?);
+        self.store
+            .read(move |tx| {
+                let pull = Arc::clone(&pull);
+                Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
+            })
+            .await
+    }
+
+    /// `GET /digest`: where the caller's newest state is, and its digest.
+    ///
+    /// # Errors
+    /// When a table is unknown.
+    pub async fn digest(&self, caller: &Caller, tables: &[String]) -> Result<(Cursor, Digest), ServiceError> {
+        let tables = self.tables(tables)?;
+        let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), caller.user);
+        self.store
+            .read(move |tx| {
+                let (registry, epoch, tables) = (Arc::clone(&registry), epoch.clone(), tables.clone());
+                Box::pin(async move {
+                    let scopes = [Scope::Global, Scope::User(user)];
+                    let mut cursor = Cursor::zero(&epoch);
+                    for state in tx.scopes(&scopes).await? {
+                        cursor.set(state.scope, state.version);
+                    }
+                    Ok::<_, ServiceError>((cursor, digest(tx, &registry, &tables, &scopes).await?))
+                })
+            })
+            .await
+    }
+
+    /// The pull that a request asks for.
+    pub(super) fn plan(
+        &self,
+        caller: &Caller,
+        cursor: Option<Cursor>,
+        since: Option<DateTime<Utc>>,
+        tables: &[String],
+        limit: Option<i64>,
+        digest: bool,
+    ) -> Result<Pull, ServiceError> {
+        let cursor = cursor.map(|cursor| {
+            let negative = || ServiceError::field("cursor", code::OUT_OF_RANGE, "versions must not be negative");
+            cursor.checked().ok_or_else(negative)
+        });
+        Ok(Pull {
+            registry: Arc::clone(&self.registry),
+            user: caller.user,
+            epoch: self.epoch().to_owned(),
+            cursor: cursor.transpose()?,
+            since,
+            tables: self.tables(tables)?,
+            limit: match limit {
+                None => PAGE_ROWS,
+                Some(1..) => limit.unwrap_or(PAGE_ROWS).min(PAGE_ROWS),
+                Some(_) => return Err(ServiceError::field("limit", code::OUT_OF_RANGE, "must be at least 1")),
+            },
+            digest,
+            now: self.clock.now(),
+        })
+    }
+}
+
+/// Where a scope stands.
+pub(super) fn stand(state: &ScopeState) -> Stand {
+    Stand { scope: state.scope, newest: state.version, floor: state.floor }
+}
+
+/// Count and version sum of the live rows of `tables` (empty: all), with those that have none.
+pub(super) async fn digest(
+    tx: &mut dyn Transaction,
+    registry: &Registry,
+    tables: &[&'static str],
+    scopes: &[Scope],
+) -> Result<Digest, StoreError> {
+    let wanted = |table: &&Table| tables.is_empty() || tables.contains(&table.name);
+    let mut digest: Digest =
+        registry.iter().filter(wanted).map(|table| (table.name.to_owned(), TableDigest::default())).collect();
+    for (table, found) in tx.digest(scopes).await? {
+        if let Some(entry) = digest.get_mut(&table) {
+            *entry = found;
+        }
+    }
+    Ok(digest)
+}
+
+type ByTable = (Box<RawValue>, BTreeMap<&'static str, Vec<Deletion>>);
+
+/// Splices the rows, which the database has made as JSON, without taking them apart.
+fn by_table(items: Vec<Item>) -> Result<ByTable, StoreError> {
+    let mut rows: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    let mut deletions: BTreeMap<&'static str, Vec<Deletion>> = BTreeMap::new();
+    for item in items {
+        match item.json {
+            Some(json) => rows.entry(item.table).or_default().push(json),
+            None => deletions.entry(item.table).or_default().push(Deletion { id: item.id, version: item.version }),
+        }
+    }
+    let mut text = String::from("{");
+    for (table, rows) in rows {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text += &format!("\"{table}\":[{}]", rows.join(","));
+    }
+    text.push('}');
+    let changes = RawValue::from_string(text).map_err(|error| StoreError::Failed(error.to_string()))?;
+    Ok((changes, deletions))
+}

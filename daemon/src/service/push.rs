@@ -1,0 +1,235 @@
+//! The upload: decide each change, write them with a statement a table, keep the receipts, all in one transaction.
+
+mod owner;
+mod work;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use ryzed_adapters::{FieldError, Purpose, Registry, Strategy, format_time};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::request::{Change, Ready};
+use super::{Committed, Pushed};
+use crate::auth::Caller;
+use crate::store::{OpenConflict, StoreError, Transaction};
+use crate::sync::rounds::{Step, rounds};
+use crate::sync::wire::{ChangeResult, Conflict, Intent, Status};
+use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
+use work::Work;
+
+/// Changes that are attached to a hint; more are read by who needs them.
+const ATTACHED_RECORDS: i64 = 100;
+/// Bytes of changes that are attached to a hint.
+const ATTACHED_BYTES: usize = 32 << 10;
+/// The code of a change that another one of an atomic request has stopped.
+const ATOMIC: &str = "atomic";
+
+/// One upload, ready to be run in a transaction, and run again if the database asks for it.
+pub(super) struct Push {
+    pub registry: Arc<Registry>,
+    pub caller: Caller,
+    pub device: Option<DeviceId>,
+    pub changes: Vec<Change>,
+    pub strategy: Option<Strategy>,
+    pub atomic: bool,
+    pub same_life: bool,
+    pub now: DateTime<Utc>,
+}
+
+/// Why the transaction is rolled back.
+pub(super) enum Stop {
+    /// One change of an atomic request was rejected.
+    Atomic(Box<Pushed>),
+    /// The database failed.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What a mutation got, kept so that a retry gets the same.
+#[derive(Clone, Serialize, Deserialize)]
+struct Receipt {
+    result: ChangeResult,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflict: Option<Conflict>,
+}
+
+impl Push {
+    fn scopes(&self) -> [Scope; 2] {
+        [Scope::Global, Scope::User(self.caller.user)]
+    }
+
+    /// Runs in a transaction.
+    pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<Pushed, Stop> {
+        let now = format_time(self.now);
+        let seen = self.seen_before(tx).await?;
+        let before = tx.scopes(&self.scopes()).await?;
+        let fresh: Vec<(usize, &Ready)> = self.fresh(&seen);
+        let ready: Vec<&Ready> = fresh.iter().map(|(_, ready)| *ready).collect();
+        let mut batch = Batch::load(tx, &self.registry, &ready, &self.scopes()).await?;
+        self.recall(&seen, &mut batch);
+        let floors = before.iter().map(|state| (state.scope, state.floor)).collect();
+        let mut work = Work { push: self, batch, floors, outcomes: HashMap::new() };
+        let steps: Vec<Step<'_>> = ready.iter().map(|change| step(change)).collect();
+        for round in rounds(&steps) {
+            work.decide_all(&round.puts, &ready);
+            work.write(tx, &ready).await?;
+            work.decide_all(&round.deletes, &ready);
+            work.write(tx, &ready).await?;
+        }
+        let receipts = work.receipts(tx, &ready).await?;
+        let pushed = self.collect(&fresh, receipts, seen);
+        if self.atomic && pushed.results.iter().any(|result| result.status == Status::Rejected) {
+            return Err(Stop::Atomic(Box::new(stopped(pushed))));
+        }
+        self.keep(tx, &pushed, &now).await?;
+        self.commits(tx, pushed, &before.iter().map(|s| (s.scope, s.version)).collect::<Vec<_>>()).await
+    }
+
+    async fn seen_before(&self, tx: &mut dyn Transaction) -> Result<HashMap<Uuid, Receipt>, StoreError> {
+        let ids: Vec<Uuid> = self.changes.iter().filter_map(Change::mutation_id).collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let receipts = tx.receipts(self.caller.user, &ids).await?;
+        Ok(receipts.into_iter().filter_map(|(id, json)| Some((id, serde_json::from_str(&json).ok()?))).collect())
+    }
+
+    /// A change that is repeated is not done again, but those behind it build on it.
+    fn recall(&self, seen: &HashMap<Uuid, Receipt>, batch: &mut Batch) {
+        for change in &self.changes {
+            let Change::Ready(ready) = change else { continue };
+            let receipt = ready.mutation.mutation_id.and_then(|id| seen.get(&id));
+            let done = receipt.filter(|receipt| receipt.result.status != Status::Rejected);
+            let (Some(receipt), Some(table)) = (done, self.registry.get(ready.table)) else { continue };
+            let Ok(data) = table.accept(ready.mutation.data.clone(), Purpose::Patch, self.now) else { continue };
+            let made = ready.mutation.base_version.is_none() && receipt.result.status == Status::Applied;
+            let puts = matches!(ready.mutation.operation, Intent::Insert | Intent::Upsert);
+            batch.recall(&(ready.rank, ready.id.clone()), data, receipt.result.version.filter(|_| made && puts));
+        }
+    }
+
+    /// The changes to decide: readable, not seen before, each mutation once.
+    fn fresh(&self, seen: &HashMap<Uuid, Receipt>) -> Vec<(usize, &Ready)> {
+        let mut taken = std::collections::HashSet::new();
+        let fresh = self.changes.iter().enumerate().filter_map(|(index, change)| match change {
+            Change::Ready(ready) => Some((index, ready.as_ref())),
+            Change::Unreadable(_) => None,
+        });
+        fresh
+            .filter(|(_, ready)| {
+                ready.mutation.mutation_id.is_none_or(|id| !seen.contains_key(&id) && taken.insert(id))
+            })
+            .collect()
+    }
+
+    /// The answers in the order of the changes.
+    fn collect(&self, fresh: &[(usize, &Ready)], receipts: Vec<Receipt>, mut seen: HashMap<Uuid, Receipt>) -> Pushed {
+        let known: Vec<Uuid> = seen.keys().copied().collect();
+        let mut by_index: HashMap<usize, Receipt> = HashMap::new();
+        for ((index, ready), receipt) in fresh.iter().zip(receipts) {
+            if let Some(id) = ready.mutation.mutation_id {
+                seen.insert(id, receipt.clone());
+            }
+            by_index.insert(*index, receipt);
+        }
+        let mut pushed = Pushed::default();
+        for (index, change) in self.changes.iter().enumerate() {
+            let receipt = match change {
+                Change::Unreadable(result) => Some(Receipt { result: result.clone(), conflict: None }),
+                Change::Ready(ready) => {
+                    by_index.remove(&index).or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned()))
+                }
+            };
+            let Some(receipt) = receipt else { continue };
+            pushed.results.push(receipt.result);
+            pushed.conflicts.extend(receipt.conflict);
+        }
+        pushed.retried = known;
+        pushed
+    }
+
+    async fn keep(&self, tx: &mut dyn Transaction, pushed: &Pushed, now: &str) -> Result<(), StoreError> {
+        let conflict_of = |id: Uuid| pushed.conflicts.iter().find(|conflict| conflict.mutation_id == Some(id)).cloned();
+        let mut receipts = Vec::new();
+        for (change, result) in self.changes.iter().zip(&pushed.results) {
+            let Change::Ready(ready) = change else { continue };
+            let Some(id) = ready.mutation.mutation_id.filter(|id| !pushed.retried.contains(id)) else { continue };
+            let receipt = Receipt { result: result.clone(), conflict: conflict_of(id) };
+            receipts.push((id, to_json(&receipt)?));
+        }
+        if !receipts.is_empty() {
+            tx.keep_receipts(self.caller.user, &receipts, now).await?;
+        }
+        for (change, result) in self.changes.iter().zip(&pushed.results) {
+            let Change::Ready(ready) = change else { continue };
+            let open = pushed.conflicts.iter().find(|conflict| {
+                conflict.conflict_id.is_some()
+                    && conflict.mutation_id == result.mutation_id
+                    && Some(&conflict.id) == result.id.as_ref()
+            });
+            let retried = result.mutation_id.is_some_and(|id| pushed.retried.contains(&id));
+            let Some((conflict, id)) = open.and_then(|open| Some((open, open.conflict_id?))).filter(|_| !retried)
+            else {
+                continue;
+            };
+            let open = OpenConflict { id, conflict: to_json(conflict)?, mutation: to_json(&ready.mutation)? };
+            tx.keep_conflict(self.caller.user, &open, now).await?;
+        }
+        Ok(())
+    }
+
+    /// What the living part of the daemon is told once this is committed.
+    async fn commits(
+        &self,
+        tx: &mut dyn Transaction,
+        mut pushed: Pushed,
+        before: &[(Scope, Version)],
+    ) -> Result<Pushed, Stop> {
+        for state in tx.scopes(&self.scopes()).await? {
+            let was = before.iter().find(|(scope, _)| *scope == state.scope).map_or(0, |(_, version)| *version);
+            pushed.scopes.insert(state.scope, state.version);
+            if state.version == was {
+                continue;
+            }
+            let mut records = Vec::new();
+            if state.version - was <= ATTACHED_RECORDS {
+                records = tx.records(state.scope, was, ATTACHED_RECORDS).await?;
+                if records.iter().map(ChangeRecord::size).sum::<usize>() > ATTACHED_BYTES {
+                    records.clear();
+                }
+            }
+            pushed.commits.push(Committed { scope: state.scope, version: state.version, records });
+        }
+        Ok(pushed)
+    }
+}
+
+fn step(change: &Ready) -> Step<'_> {
+    Step { rank: change.rank, id: change.id.as_str(), delete: change.mutation.operation == Intent::Delete }
+}
+
+/// Nothing of an atomic request is done when one change can't be.
+fn stopped(mut pushed: Pushed) -> Pushed {
+    for result in &mut pushed.results {
+        if result.status != Status::Rejected {
+            result.status = Status::Rejected;
+            result.version = None;
+            result.errors = vec![FieldError::new("", ATOMIC, "another change of this atomic request was rejected")];
+        }
+    }
+    pushed.conflicts.clear();
+    pushed
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Failed(error.to_string()))
+}

@@ -1,0 +1,196 @@
+//! The changes of one request, worked through: decided in memory, written with a statement a table.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ryzed_adapters::{FieldError, Row, Strategy, Table};
+use uuid::Uuid;
+
+use super::super::batch::{Batch, Key};
+use super::super::request::Ready;
+use super::owner::{forbidden, owner_column, row_has_owner, via};
+use super::{Push, Receipt, to_json};
+use crate::store::{StoreError, Transaction};
+use crate::sync::decide::{Circumstances, Decision, Effect, Met, decide};
+use crate::sync::wire::{ChangeResult, Conflict, Status};
+use crate::sync::{RowId, Scope, Version};
+
+/// The code of a row that a rule of the database refused.
+const CONSTRAINT: &str = "constraint";
+
+/// The state of one run.
+pub(super) struct Work<'p> {
+    pub(super) push: &'p Push,
+    pub(super) batch: Batch,
+    pub(super) floors: Vec<(Scope, Version)>,
+    /// By the change's place among the fresh ones.
+    pub(super) outcomes: HashMap<usize, Decision>,
+}
+
+impl Work<'_> {
+    pub(super) fn decide_all(&mut self, indices: &[usize], ready: &[&Ready]) {
+        for index in indices {
+            let change = ready[*index];
+            let key: Key = (change.rank, change.id.clone());
+            let decision = match self.decide(change, &key) {
+                Ok((decision, scope)) => {
+                    self.batch.apply(&key, decision.effect.clone(), scope);
+                    decision
+                }
+                Err(error) => Decision::rejected(vec![error]),
+            };
+            self.outcomes.insert(*index, decision);
+        }
+    }
+
+    /// The decision, and whose the row is afterwards.
+    fn decide(&self, change: &Ready, key: &Key) -> Result<(Decision, Option<Scope>), FieldError> {
+        let registry = &self.push.registry;
+        let table = registry.get(change.table).ok_or_else(|| forbidden("table"))?;
+        let working = self.batch.working(key).cloned().unwrap_or_default();
+        if working.row.is_some() {
+            self.may_write(self.batch.scope(key), "id")?;
+        }
+        let around = Circumstances {
+            now: self.push.now,
+            floor: self.floor(working.known.as_ref().and_then(|known| known.scope)),
+            same_life: self.push.same_life,
+            strategy: self.push.strategy,
+        };
+        let mut decision = decide(table, &working, &change.mutation, &around);
+        let scope = match &mut decision.effect {
+            Effect::Leave => self.batch.scope(key),
+            Effect::Remove => None,
+            Effect::Put(row, brought) => {
+                let made = working.row.is_none();
+                if made && table.scope.has_user_id() && !row_has_owner(row, table, brought.contains_key("user_id")) {
+                    row.insert("user_id".into(), self.push.caller.user.to_string().into());
+                }
+                let checks_owner =
+                    made || brought.contains_key("user_id") || via(table).is_some_and(|c| brought.contains_key(c));
+                let scope = if checks_owner { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
+                self.may_write(scope, owner_column(table))?;
+                self.check_references(table, row, scope, |column| made || brought.contains_key(column))?;
+                scope
+            }
+        };
+        Ok((decision, scope))
+    }
+
+    /// The floor of the row's scope; of the caller's own when the row is not known.
+    fn floor(&self, scope: Option<Scope>) -> Version {
+        let scope = scope.unwrap_or(Scope::User(self.push.caller.user));
+        self.floors.iter().find(|(other, _)| *other == scope).map_or(0, |(_, floor)| *floor)
+    }
+
+    /// Writes what was decided since the last time.
+    pub(super) async fn write(&mut self, tx: &mut dyn Transaction, ready: &[&Ready]) -> Result<(), StoreError> {
+        let dirty = self.batch.take_dirty();
+        let registry = Arc::clone(&self.push.registry);
+        let device = self.push.device.as_ref();
+        let mut gone: Vec<(&Table, Vec<RowId>)> = Vec::new();
+        for (rank, table) in registry.iter().enumerate() {
+            let Some(ids) = dirty.get(&rank) else { continue };
+            let (puts, deletes): (Vec<RowId>, Vec<RowId>) =
+                ids.iter().cloned().partition(|id| self.row(rank, id).is_some());
+            self.put(tx, table, rank, &puts, ready).await?;
+            if !deletes.is_empty() {
+                gone.push((table, deletes));
+            }
+        }
+        for (table, ids) in gone.into_iter().rev() {
+            tx.delete(table, &ids, device).await?;
+        }
+        Ok(())
+    }
+
+    /// One statement; where a rule of the database refuses a row, one a row, to find out which.
+    async fn put(
+        &mut self,
+        tx: &mut dyn Transaction,
+        table: &Table,
+        rank: usize,
+        ids: &[RowId],
+        ready: &[&Ready],
+    ) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let device = self.push.device.as_ref();
+        let rows: Vec<&Row> = ids.iter().filter_map(|id| self.row(rank, id)).collect();
+        match tx.upsert(table, &to_json(&rows)?, device).await {
+            Err(StoreError::Constraint(_)) => {}
+            other => return other,
+        }
+        for id in ids {
+            let Some(row) = self.row(rank, id) else { continue };
+            let Err(StoreError::Constraint(rule)) = tx.upsert(table, &to_json(&[row])?, device).await else { continue };
+            tracing::info!(table = table.name, "a rule of the database refused a row");
+            let refused = Decision::rejected(vec![FieldError::new("", CONSTRAINT, rule)]);
+            for (index, _) in ready.iter().enumerate().filter(|(_, change)| change.rank == rank && change.id == *id) {
+                self.outcomes.insert(index, refused.clone());
+            }
+            self.batch.undo(&(rank, id.clone()));
+        }
+        Ok(())
+    }
+
+    fn row(&self, rank: usize, id: &RowId) -> Option<&Row> {
+        self.batch.working(&(rank, id.clone())).and_then(|working| working.row.as_ref())
+    }
+
+    /// What each fresh change came to, with the versions that the rows have now.
+    pub(super) async fn receipts(
+        &mut self,
+        tx: &mut dyn Transaction,
+        ready: &[&Ready],
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let mut ids: BTreeMap<&str, Vec<RowId>> = BTreeMap::new();
+        for change in ready {
+            ids.entry(change.table).or_default().push(change.id.clone());
+        }
+        let mut versions: HashMap<(&str, RowId), Version> = HashMap::new();
+        for (table, ids) in ids {
+            for (id, version) in tx.versions(table, &ids, &self.push.scopes()).await? {
+                versions.insert((table, id), version);
+            }
+        }
+        let receipts = ready.iter().enumerate().map(|(index, change)| {
+            let decision = self.outcomes.remove(&index).unwrap_or_else(|| Decision::rejected(vec![forbidden("id")]));
+            let version = versions.get(&(change.table, change.id.clone())).copied();
+            self.receipt(change, decision, version)
+        });
+        Ok(receipts.collect::<Vec<_>>())
+    }
+
+    fn receipt(&self, change: &Ready, decision: Decision, version: Option<Version>) -> Receipt {
+        let conflict = decision.conflict.map(|met| self.conflict(change, met, version));
+        Receipt {
+            result: ChangeResult {
+                mutation_id: change.mutation.mutation_id,
+                status: decision.status,
+                table: change.table.to_owned(),
+                id: Some(change.id.clone()),
+                version: version.filter(|_| decision.status != Status::Rejected),
+                errors: decision.errors,
+            },
+            conflict,
+        }
+    }
+
+    fn conflict(&self, change: &Ready, met: Met, version: Option<Version>) -> Conflict {
+        let mut row = self.row(change.rank, &change.id).cloned();
+        if let (Some(row), Some(version)) = (&mut row, version) {
+            row.insert("_version".into(), version.into());
+        }
+        Conflict {
+            conflict_id: (met.strategy == Strategy::Manual).then(Uuid::now_v7),
+            mutation_id: change.mutation.mutation_id,
+            table: change.table.to_owned(),
+            id: change.id.clone(),
+            strategy: met.strategy,
+            fields: met.fields,
+            row,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `POST /sync` and uploads from sockets: first everything up, in one transaction, then the download.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use ryzed_adapters::format_time;
+use serde_json::Value;
+
+use super::push::{Push, Stop};
+use super::request::Change;
+use super::{DeviceSeen, Pushed, Service, ServiceError, devices};
+use crate::auth::Caller;
+use crate::store::{StoreError, Transaction};
+use crate::sync::wire::{SyncRequest, SyncResponse};
+use crate::sync::{Cursor, DeviceId, Scope};
+
+/// A scope's time is brought up to now when it is older than this, so that timestamp pulls stay short. It
+/// bounds how far `sync_timestamp` lies back, and how often syncing writes to the scope.
+const FRESH: TimeDelta = TimeDelta::seconds(60);
+
+impl Service {
+    /// `POST /sync`: registers the device, uploads, downloads.
+    ///
+    /// # Errors
+    /// When the request as a whole is at fault; a change that is at fault is `rejected` on its own.
+    pub async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {
+        let cursor = if request.force_full_sync { Some(Cursor::zero(self.epoch())) } else { request.cursor.clone() };
+        let pull =
+            self.plan(caller, cursor, request.last_sync_timestamp, &request.tables, request.limit, request.digest)?;
+        self.check_changes(request.changes.len())?;
+        let seen = DeviceSeen {
+            device: request.device_id,
+            device_type: request.device_type,
+            app_version: request.app_version,
+            name: request.device_name,
+            pending_uploads: request.pending_uploads,
+            cursor: request.cursor.clone(),
+        };
+        devices::check_seen(&seen)?;
+        let epoch = request.cursor.as_ref().map_or("", |cursor| cursor.epoch.as_str());
+        let push = Push {
+            registry: Arc::clone(&self.registry),
+            caller: caller.clone(),
+            device: Some(seen.device.clone()),
+            changes: request.changes.into_iter().map(|change| Change::read(change, &self.registry)).collect(),
+            strategy: request.conflict_strategy,
+            atomic: request.atomic,
+            same_life: epoch.is_empty() || epoch == self.epoch(),
+            now: self.clock.now(),
+        };
+        let pushed = self.upload(push, seen).await?;
+        self.tell(&pushed);
+        let pull = Arc::new(pull);
+        let mut answer = self
+            .store
+            .read(move |tx| {
+                let pull = Arc::clone(&pull);
+                Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
+            })
+            .await?;
+        answer.results = pushed.results;
+        answer.conflicts = pushed.conflicts;
+        Ok(answer)
+    }
+
+    /// One transaction: the device has called, its changes are done.
+    async fn upload(&self, push: Push, seen: DeviceSeen) -> Result<Pushed, ServiceError> {
+        let push = Arc::new(push);
+        let most = self.limits.devices_per_user;
+        let outcome = self
+            .store
+            .write(move |tx| {
+                let (push, seen) = (Arc::clone(&push), seen.clone());
+                Box::pin(async move {
+                    let now = format_time(push.now);
+                    tx.ensure_user(push.caller.user, push.caller.email.as_deref(), &now).await?;
+                    devices::register(tx, &push.caller, &seen, &now, most, true).await?;
+                    freshen(tx, &push).await?;
+                    if push.changes.is_empty() {
+                        return Ok(Pushed::default());
+                    }
+                    push.run(tx).await.map_err(PushError::from)
+                })
+            })
+            .await;
+        outcome.or_else(PushError::settled)
+    }
+
+    /// Uploads from a socket. The changes come as they were sent; each is read on its own.
+    ///
+    /// # Errors
+    /// Those of the database; a change that is at fault is `rejected`.
+    pub async fn push(&self, caller: &Caller, device: &DeviceId, changes: Vec<Value>) -> Result<Pushed, ServiceError> {
+        self.check_changes(changes.len())?;
+        let push = Arc::new(Push {
+            registry: Arc::clone(&self.registry),
+            caller: caller.clone(),
+            device: Some(device.clone()),
+            changes: changes.into_iter().map(|change| Change::read(change, &self.registry)).collect(),
+            strategy: None,
+            atomic: false,
+            same_life: true,
+            now: self.clock.now(),
+        });
+        let outcome = self
+            .store
+            .write(move |tx| {
+                let push = Arc::clone(&push);
+                Box::pin(async move { push.run(tx).await.map_err(PushError::from) })
+            })
+            .await;
+        let pushed = outcome.or_else(PushError::settled)?;
+        self.tell(&pushed);
+        Ok(pushed)
+    }
+
+    fn check_changes(&self, count: usize) -> Result<(), ServiceError> {
+        let most = self.limits.changes_per_request;
+        if count <= most {
+            return Ok(());
+        }
+        let detail = format!("a request may bring {most} changes, this one brings {count}; send them in several");
+        Err(ServiceError::Limit { limit: "changes_per_request", detail })
+    }
+}
+
+/// Brings the scopes' time up to now where it lies far back.
+async fn freshen(tx: &mut dyn Transaction, push: &Push) -> Result<(), StoreError> {
+    let scopes = [Scope::Global, Scope::User(push.caller.user)];
+    let oldest = format_time(push.now - FRESH);
+    let states = tx.scopes(&scopes).await?;
+    let stale: Vec<Scope> = states.iter().filter(|state| state.changed_at < oldest).map(|state| state.scope).collect();
+    if stale.is_empty() { Ok(()) } else { tx.touch(&stale, &format_time(push.now)).await }
+}
+
+/// Why an upload's transaction was rolled back.
+enum PushError {
+    Stop(Stop),
+    Service(ServiceError),
+}
+
+impl From<StoreError> for PushError {
+    fn from(error: StoreError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+impl From<ServiceError> for PushError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<Stop> for PushError {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl PushError {
+    /// An atomic request that was stopped has an answer; the rest are errors.
+    fn settled(self) -> Result<Pushed, ServiceError> {
+        match self {
+            Self::Stop(Stop::Atomic(pushed)) => Ok(*pushed),
+            Self::Stop(Stop::Store(error)) => Err(error.into()),
+            Self::Service(error) => Err(error),
+        }
+    }
+}

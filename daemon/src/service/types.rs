@@ -1,0 +1,124 @@
+//! What the use cases take and give.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use ryzed_adapters::Row;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Committed;
+use crate::sync::wire::{ChangeResult, Conflict};
+use crate::sync::{ChangeRecord, Cursor, DeviceId, Scope, Version};
+
+/// What a pull asks for.
+#[derive(Debug, Clone, Default)]
+pub struct PullRequest {
+    /// Where the client stands; none means zero.
+    pub cursor: Option<Cursor>,
+    /// Without a cursor: every row changed at or after this time.
+    pub since: Option<DateTime<Utc>>,
+    /// The tables; none named means all.
+    pub tables: Vec<String>,
+    /// The most rows.
+    pub limit: Option<i64>,
+    /// Whether to add a digest.
+    pub digest: bool,
+}
+
+/// What a device says of itself when it calls.
+#[derive(Debug, Clone)]
+pub struct DeviceSeen {
+    /// Its id.
+    pub device: DeviceId,
+    /// `mobile`, `web`, `desktop`, `watch`.
+    pub device_type: Option<String>,
+    /// The app's release.
+    pub app_version: Option<String>,
+    /// What the person calls it.
+    pub name: Option<String>,
+    /// How many changes it has queued.
+    pub pending_uploads: Option<u32>,
+    /// Where it stands.
+    pub cursor: Option<Cursor>,
+}
+
+/// A device as `/devices` lists it; `is_active` is added by whoever knows the sockets.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceInfo {
+    /// Its id.
+    pub device_id: DeviceId,
+    /// `mobile`, `web`, `desktop`, `watch`.
+    pub device_type: Option<String>,
+    /// The app's release.
+    pub app_version: Option<String>,
+    /// When it last called.
+    pub last_seen: String,
+    /// What the person calls it.
+    pub name: Option<String>,
+    /// How many changes it had queued when it last said.
+    pub pending_uploads: u32,
+    /// Where it stood when it last synced.
+    pub cursor: Option<Cursor>,
+    /// Whether it was revoked.
+    pub is_revoked: bool,
+}
+
+/// What `/sync-status` knows from the database.
+#[derive(Debug, Clone)]
+pub struct SyncStatus {
+    /// The device, if it ever called.
+    pub device: Option<DeviceInfo>,
+    /// When it last synced.
+    pub last_sync: Option<String>,
+    /// Rows and deletions that wait for it.
+    pub pending_downloads: i64,
+}
+
+/// Changes of one scope after a version.
+#[derive(Debug, Clone)]
+pub struct ScopePage {
+    /// In version order.
+    pub records: Vec<ChangeRecord>,
+    /// Everything up to here is in `records` or was before them.
+    pub version: Version,
+    /// Whether there is more after `version`.
+    pub has_more: bool,
+}
+
+/// How an open conflict is settled.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settlement {
+    /// Whose values to take.
+    pub resolution: Resolution,
+    /// The values, for [`Resolution::Fields`].
+    #[serde(default)]
+    pub data: Option<Row>,
+}
+
+/// Whose values settle an open conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// The server's stay.
+    Server,
+    /// The client's are written.
+    Client,
+    /// The ones in `data` are written.
+    Fields,
+}
+
+/// What a push came to.
+#[derive(Debug, Default)]
+pub struct Pushed {
+    /// One for each change, in their order.
+    pub results: Vec<ChangeResult>,
+    /// The conflicts met.
+    pub conflicts: Vec<Conflict>,
+    /// Where each scope stood after the commit.
+    pub scopes: BTreeMap<Scope, Version>,
+    /// Mutations that had been seen before.
+    pub(super) retried: Vec<Uuid>,
+    /// What to tell the living part of the daemon.
+    pub(super) commits: Vec<Committed>,
+}

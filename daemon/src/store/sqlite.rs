@@ -1,0 +1,151 @@
+//! The house for one machine: SQLite in WAL mode, one writer thread with group commit, a few readers.
+
+mod life;
+mod migrate;
+mod readers;
+mod sql;
+mod transaction;
+mod triggers;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
+use futures_util::FutureExt;
+use ryzed_adapters::{Registry, Table};
+
+use super::{Job, Mode, Store, StoreError};
+use readers::Readers;
+use sql::TableSql;
+use writer::Writer;
+
+pub use migrate::{MigrationState, migration_states};
+
+/// How the database is opened.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The database file; made when it is missing.
+    pub path: PathBuf,
+    /// Whether each commit waits for the disk (`synchronous=FULL`) or only survives the end of the process (`NORMAL`).
+    pub durable: bool,
+    /// Connections that read.
+    pub readers: usize,
+    /// Whether this process is the daemon, which takes part in the database's life. A command that works beside it is not.
+    pub resident: bool,
+}
+
+/// Called when somebody else has written to the database.
+pub type OnOutsideWrite = Arc<dyn Fn() + Send + Sync>;
+
+/// The SQL of every table.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    registry: Arc<Registry>,
+    tables: Vec<TableSql>,
+}
+
+impl Schema {
+    fn new(registry: Arc<Registry>) -> Arc<Self> {
+        let tables = registry.iter().map(|table| TableSql::of(table, &registry)).collect();
+        Arc::new(Self { registry, tables })
+    }
+
+    fn of(&self, table: &Table) -> Result<&TableSql, StoreError> {
+        let rank = self.registry.rank(table.name);
+        rank.map(|rank| &self.tables[rank]).ok_or_else(|| StoreError::Failed(format!("no table {}", table.name)))
+    }
+}
+
+/// A SQLite database.
+pub struct SqliteStore {
+    epoch: String,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Opens the database, brings its schema up to date, and starts the writer. Blocks while it does.
+    ///
+    /// # Errors
+    /// When the file can't be opened or migrated.
+    pub fn open(settings: &Settings, registry: Arc<Registry>, outside: OnOutsideWrite) -> Result<Self, StoreError> {
+        let schema = Schema::new(registry);
+        let mut connection = connect(&settings.path, settings.durable)?;
+        migrate::up_to_date(&mut connection, &schema)?;
+        let life = if settings.resident {
+            life::Life::resume(&mut connection, &settings.path)?
+        } else {
+            life::Life::visit(&mut connection)?
+        };
+        let epoch = life.epoch().to_owned();
+        let readers = Readers::open(&settings.path, settings.readers, &schema)?;
+        let writer = Writer::start(connection, schema, life, outside)?;
+        Ok(Self { epoch, writer, readers })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn run(&self, mode: Mode, job: Job) -> Result<(), StoreError> {
+        match mode {
+            Mode::Read => self.readers.run(job).await,
+            Mode::Write => self.writer.run(job).await,
+        }
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+    }
+}
+
+/// Opens a connection as both sides use it.
+fn connect(path: &Path, durable: bool) -> Result<SqliteConnection, StoreError> {
+    let url = path.to_str().ok_or_else(|| StoreError::Failed("the database's path is not UTF-8".into()))?;
+    let mut connection = SqliteConnection::establish(url)
+        .map_err(|error| StoreError::Unavailable(format!("can't open {}: {error}", path.display())))?;
+    let synchronous = if durable { "FULL" } else { "NORMAL" };
+    connection.batch_execute(&format!(
+        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+         PRAGMA foreign_keys = ON; PRAGMA trusted_schema = ON; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY;"
+    ))?;
+    Ok(connection)
+}
+
+/// Runs a job to its end on this thread. Nothing in this house waits, so the first poll is the last.
+fn finish(job: &Job, transaction: &mut transaction::SqliteTransaction<'_>) -> Result<(), StoreError> {
+    job(transaction)
+        .now_or_never()
+        .unwrap_or_else(|| Err(StoreError::Failed("a job waited for something outside of its transaction".into())))
+}
+
+impl From<diesel::result::Error> for StoreError {
+    fn from(error: diesel::result::Error) -> Self {
+        use diesel::result::{DatabaseErrorKind as Kind, Error};
+        match &error {
+            Error::DatabaseError(
+                Kind::UniqueViolation | Kind::ForeignKeyViolation | Kind::NotNullViolation | Kind::CheckViolation,
+                information,
+            ) => Self::Constraint(information.message().to_owned()),
+            Error::DatabaseError(_, information) if is_passing(information.message()) => {
+                Self::Unavailable(information.message().to_owned())
+            }
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Whether SQLite's message is about now and not about the statement.
+fn is_passing(message: &str) -> bool {
+    ["locked", "busy", "disk is full", "disk I/O error", "unable to open"].iter().any(|part| message.contains(part))
+}

@@ -1,0 +1,61 @@
+//! The connections that read. Each job gets one for itself and sees one snapshot.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use diesel::SqliteConnection;
+use diesel::connection::SimpleConnection;
+use tokio::sync::Semaphore;
+
+use super::transaction::SqliteTransaction;
+use super::{Schema, connect, finish};
+use crate::store::{Job, StoreError};
+
+/// A bounded pool; callers wait for their turn.
+pub(super) struct Readers {
+    free: Arc<Mutex<Vec<SqliteConnection>>>,
+    turns: Arc<Semaphore>,
+    schema: Arc<Schema>,
+}
+
+impl Readers {
+    pub(super) fn open(path: &Path, count: usize, schema: &Arc<Schema>) -> Result<Self, StoreError> {
+        let mut free = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut connection = connect(path, false)?;
+            connection.batch_execute("PRAGMA query_only = ON")?;
+            free.push(connection);
+        }
+        Ok(Self {
+            free: Arc::new(Mutex::new(free)),
+            turns: Arc::new(Semaphore::new(count)),
+            schema: Arc::clone(schema),
+        })
+    }
+
+    pub(super) async fn run(&self, job: Job) -> Result<(), StoreError> {
+        let turn = Arc::clone(&self.turns)
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::Unavailable("the database is closed".into()))?;
+        let free = Arc::clone(&self.free);
+        let schema = Arc::clone(&self.schema);
+        let read = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let taken = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut connection = taken.ok_or_else(|| StoreError::Failed("more turns than readers".into()))?;
+            let outcome = snapshot(&mut connection, &schema, &job);
+            free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            outcome
+        });
+        read.await.unwrap_or_else(|error| Err(StoreError::Failed(format!("a reader failed: {error}"))))
+    }
+}
+
+fn snapshot(connection: &mut SqliteConnection, schema: &Arc<Schema>, job: &Job) -> Result<(), StoreError> {
+    connection.batch_execute("BEGIN")?;
+    let mut transaction = SqliteTransaction { connection: &mut *connection, schema };
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| finish(job, &mut transaction)));
+    connection.batch_execute("COMMIT")?;
+    caught.unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())))
+}

@@ -1,0 +1,479 @@
+//! Each operation of a transaction as SQLite does it. No future in here ever waits.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use ryzed_adapters::Table;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::Schema;
+use crate::store::statement::{Statement, statement};
+use crate::store::{DeviceRow, Entry, OpenConflict, RowState, ScopeState, StoreError, Transaction};
+use crate::sync::wire::TableDigest;
+use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
+
+type Maybe = Nullable<Text>;
+
+/// A transaction that somebody else began and will end.
+pub(super) struct SqliteTransaction<'c> {
+    pub connection: &'c mut SqliteConnection,
+    pub schema: &'c Arc<Schema>,
+}
+
+impl SqliteTransaction<'_> {
+    fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
+        Ok(statement.execute(self.connection)?)
+    }
+
+    fn load<ST, T>(&mut self, statement: Statement<'_, ST>) -> Result<Vec<T>, StoreError>
+    where
+        for<'s> Statement<'s, ST>: diesel::query_dsl::LoadQuery<'s, SqliteConnection, T>,
+    {
+        Ok(statement.load::<T>(self.connection)?)
+    }
+}
+
+#[async_trait]
+impl Transaction for SqliteTransaction<'_> {
+    async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError> {
+        let rows: Vec<(String, i64, i64, String)> = statement::<(Text, BigInt, BigInt, Text)>(
+            "SELECT i.value, coalesce(s.version, 0), coalesce(s.floor, 0), coalesce(s.changed_at, '') \
+             FROM json_each(?1) i LEFT JOIN sync_scopes s ON s.scope = i.value ORDER BY i.key",
+        )
+        .text(&json(&scopes))
+        .load(self.connection)?;
+        let states = rows.into_iter().filter_map(|(scope, version, floor, changed_at)| {
+            Some(ScopeState { scope: scope.parse().ok()?, version, floor, changed_at })
+        });
+        Ok(states.collect())
+    }
+
+    async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError> {
+        statement::<()>(
+            "INSERT INTO sync_scopes (scope, changed_at) SELECT value, ?2 FROM json_each(?1) WHERE TRUE \
+             ON CONFLICT (scope) DO UPDATE SET changed_at = max(changed_at, excluded.changed_at)",
+        )
+        .text(&json(&scopes))
+        .text(now)
+        .execute(self.connection)?;
+        Ok(())
+    }
+
+    async fn states(&mut self, table: &Table, ids: &[RowId], scopes: &[Scope]) -> Result<Vec<RowState>, StoreError> {
+        type Row =
+            (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
+        let schema = Arc::clone(self.schema);
+        let rows: Vec<Row> =
+            statement::<(Text, Maybe, Maybe, Nullable<BigInt>, Maybe, Maybe, Maybe)>(&schema.of(table)?.states)
+                .text(&json(&ids))
+                .text(&json(&scopes))
+                .load(self.connection)?;
+        let states = rows.into_iter().filter(|row| row.1.is_some() || row.2.is_some()).map(
+            |(id, row, scope, version, operation, field_versions, previous)| RowState {
+                id: id.into(),
+                row,
+                scope: scope.and_then(|scope| scope.parse().ok()),
+                version: version.unwrap_or(0),
+                operation: operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert),
+                field_versions: field_versions.unwrap_or_else(|| "{}".into()),
+                previous: previous.unwrap_or_else(|| "{}".into()),
+            },
+        );
+        Ok(states.collect())
+    }
+
+    async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError> {
+        let rows: Vec<(String, String)> = statement::<(Text, Text)>(
+            "SELECT row_id, scope FROM sync_changes WHERE table_name = ?1 AND row_id IN (SELECT value FROM json_each(?2)) \
+             AND operation <> 'DELETE'",
+        )
+        .text(table)
+        .text(&json(&ids))
+        .load(self.connection)?;
+        Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
+    }
+
+    async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
+        let schema = Arc::clone(self.schema);
+        self.on_behalf_of(device)?;
+        self.run(statement(&schema.of(table)?.upsert).text(rows))?;
+        self.on_behalf_of(None)
+    }
+
+    async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
+        let schema = Arc::clone(self.schema);
+        self.on_behalf_of(device)?;
+        self.run(statement(&schema.of(table)?.delete).text(&json(&ids)))?;
+        self.on_behalf_of(None)
+    }
+
+    async fn versions(
+        &mut self,
+        table: &str,
+        ids: &[RowId],
+        scopes: &[Scope],
+    ) -> Result<Vec<(RowId, Version)>, StoreError> {
+        let rows: Vec<(String, i64)> = statement::<(Text, BigInt)>(
+            "SELECT row_id, max(version) FROM sync_changes WHERE table_name = ?1 \
+             AND row_id IN (SELECT value FROM json_each(?2)) AND scope IN (SELECT value FROM json_each(?3)) GROUP BY row_id",
+        )
+        .text(table)
+        .text(&json(&ids))
+        .text(&json(&scopes))
+        .load(self.connection)?;
+        Ok(rows.into_iter().map(|(id, version)| (id.into(), version)).collect())
+    }
+
+    async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
+        let id = user.to_string();
+        self.run(
+            statement(
+                "INSERT INTO users (id, email, created_at, updated_at) VALUES (?1, ?2, ?3, ?3) ON CONFLICT (id) DO NOTHING",
+            )
+            .text(&id)
+            .maybe(email)
+            .text(now),
+        )?;
+        Ok(())
+    }
+
+    async fn entries(
+        &mut self,
+        scope: Scope,
+        after: Version,
+        tables: &[&'static str],
+        limit: i64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let rows: Vec<(i64, String, String, String)> = statement::<(BigInt, Text, Text, Text)>(
+            "SELECT version, table_name, row_id, operation FROM sync_changes WHERE scope = ?1 AND version > ?2 \
+             AND (?3 = '[]' OR table_name IN (SELECT value FROM json_each(?3))) ORDER BY version LIMIT ?4",
+        )
+        .text(&scope.to_string())
+        .int(after)
+        .text(&json(&tables))
+        .int(limit)
+        .load(self.connection)?;
+        let entries = rows.into_iter().map(|(version, table, id, operation)| Entry {
+            version,
+            table: self.schema.registry.get(&table).map(|table| table.name),
+            id: id.into(),
+            operation: Operation::of(&operation).unwrap_or(Operation::Update),
+        });
+        Ok(entries.collect())
+    }
+
+    async fn rows(
+        &mut self,
+        table: &Table,
+        scope: Scope,
+        after: Version,
+        upto: Version,
+    ) -> Result<Vec<(Version, String)>, StoreError> {
+        let schema = Arc::clone(self.schema);
+        let scope = scope.to_string();
+        self.load(statement::<(BigInt, Text)>(&schema.of(table)?.rows).text(&scope).int(after).int(upto))
+    }
+
+    async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Vec<ChangeRecord>, StoreError> {
+        type Row = (i64, String, String, String, Option<String>, Option<String>);
+        // What the latest version changed, with its former values; of a tombstone the former row.
+        let rows: Vec<Row> = statement::<(BigInt, Text, Text, Text, Maybe, Maybe)>(
+            "SELECT version, table_name, row_id, operation, source_device, CASE operation \
+             WHEN 'DELETE' THEN previous \
+             WHEN 'UPDATE' THEN json_patch(json_object('id', row_id), (SELECT json_group_object(f.key, \
+                 json(json_extract(previous -> f.key, '$[#-1]') -> 1)) \
+                 FROM json_each(field_versions) f WHERE f.value = version AND f.key <> '*')) END \
+             FROM sync_changes WHERE scope = ?1 AND version > ?2 ORDER BY version LIMIT ?3",
+        )
+        .text(&scope.to_string())
+        .int(after)
+        .int(limit)
+        .load(self.connection)?;
+        let upto = rows.last().map_or(after, |row| row.0);
+        let mut records = Vec::with_capacity(rows.len());
+        for (version, table, id, operation, device, old) in rows {
+            let Some(table) = self.schema.registry.get(&table) else { continue };
+            records.push(ChangeRecord {
+                scope,
+                version,
+                table: table.name,
+                operation: Operation::of(&operation).unwrap_or(Operation::Update),
+                id: id.into(),
+                source_device: device.and_then(|device| device.parse().ok()),
+                row: None,
+                old: old.map(raw).transpose()?,
+            });
+        }
+        self.fill(scope, after, upto, &mut records).await?;
+        Ok(records)
+    }
+
+    async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError> {
+        let version: Vec<i64> = statement::<BigInt>(
+            "SELECT version FROM sync_changes WHERE scope = ?1 AND changed_at < ?2 ORDER BY version DESC LIMIT 1",
+        )
+        .text(&scope.to_string())
+        .text(time)
+        .load(self.connection)?;
+        Ok(version.first().copied().unwrap_or(0))
+    }
+
+    async fn count_after(&mut self, scope: Scope, after: Version) -> Result<i64, StoreError> {
+        let scope = scope.to_string();
+        self.number(
+            statement("SELECT count(*) FROM sync_changes WHERE scope = ?1 AND version > ?2").text(&scope).int(after),
+        )
+    }
+
+    async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError> {
+        let rows: Vec<(String, i64, i64)> = statement::<(Text, BigInt, BigInt)>(
+            "SELECT table_name, count(*), sum(version) FROM sync_changes \
+             WHERE scope IN (SELECT value FROM json_each(?1)) AND operation <> 'DELETE' GROUP BY table_name",
+        )
+        .text(&json(&scopes))
+        .load(self.connection)?;
+        Ok(rows.into_iter().map(|(table, rows, version_sum)| (table, TableDigest { rows, version_sum })).collect())
+    }
+
+    async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Vec<(Uuid, String)>, StoreError> {
+        let rows: Vec<(String, String)> = statement::<(Text, Text)>(
+            "SELECT mutation_id, result FROM sync_receipts WHERE user_id = ?1 \
+             AND mutation_id IN (SELECT value FROM json_each(?2))",
+        )
+        .text(&user.to_string())
+        .text(&json(&mutations))
+        .load(self.connection)?;
+        Ok(rows.into_iter().filter_map(|(id, result)| Some((Uuid::try_parse(&id).ok()?, result))).collect())
+    }
+
+    async fn keep_receipts(&mut self, user: UserId, receipts: &[(Uuid, String)], now: &str) -> Result<(), StoreError> {
+        let user = user.to_string();
+        let receipts = json(&receipts);
+        self.run(
+            statement(
+                "INSERT INTO sync_receipts (user_id, mutation_id, result, created_at) \
+                 SELECT ?1, value ->> 0, value ->> 1, ?3 FROM json_each(?2) WHERE TRUE ON CONFLICT DO NOTHING",
+            )
+            .text(&user)
+            .text(&receipts)
+            .text(now),
+        )?;
+        Ok(())
+    }
+
+    async fn devices(&mut self, user: UserId) -> Result<Vec<DeviceRow>, StoreError> {
+        let user = user.to_string();
+        let rows = self.load(
+            statement::<DeviceColumns>(concat!(
+                "SELECT device_id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, ",
+                "cursor, revoked_at FROM sync_devices WHERE user_id = ?1 ORDER BY first_seen, device_id"
+            ))
+            .text(&user),
+        )?;
+        Ok(rows.into_iter().filter_map(device_of).collect())
+    }
+
+    async fn device(&mut self, user: UserId, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError> {
+        let user = user.to_string();
+        let rows = self.load(
+            statement::<DeviceColumns>(concat!(
+                "SELECT device_id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, ",
+                "cursor, revoked_at FROM sync_devices WHERE user_id = ?1 AND device_id = ?2"
+            ))
+            .text(&user)
+            .text(device.as_str()),
+        )?;
+        Ok(rows.into_iter().find_map(device_of))
+    }
+
+    async fn keep_device(&mut self, user: UserId, device: &DeviceRow) -> Result<(), StoreError> {
+        let user = user.to_string();
+        self.run(
+            statement(
+                "INSERT OR REPLACE INTO sync_devices (user_id, device_id, device_type, app_version, name, first_seen, \
+                 last_seen, last_sync, pending_uploads, cursor, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )
+            .text(&user)
+            .text(device.id.as_str())
+            .maybe(device.device_type.as_deref())
+            .maybe(device.app_version.as_deref())
+            .maybe(device.name.as_deref())
+            .text(&device.first_seen)
+            .text(&device.last_seen)
+            .maybe(device.last_sync.as_deref())
+            .int(device.pending_uploads)
+            .maybe(device.cursor.as_deref())
+            .maybe(device.revoked_at.as_deref()),
+        )?;
+        Ok(())
+    }
+
+    async fn count_devices(&mut self, user: Option<UserId>) -> Result<i64, StoreError> {
+        let user = user.map(|user| user.to_string());
+        self.number(
+            statement("SELECT count(*) FROM sync_devices WHERE (?1 IS NULL OR user_id = ?1) AND revoked_at IS NULL")
+                .maybe(user.as_deref()),
+        )
+    }
+
+    async fn conflicts(&mut self, user: UserId, id: Option<Uuid>) -> Result<Vec<OpenConflict>, StoreError> {
+        let id = id.map(|id| id.to_string());
+        let rows: Vec<(String, String, String)> = statement::<(Text, Text, Text)>(
+            "SELECT id, conflict, mutation FROM sync_conflicts WHERE user_id = ?1 AND (?2 IS NULL OR id = ?2) \
+             ORDER BY created_at, id",
+        )
+        .text(&user.to_string())
+        .maybe(id.as_deref())
+        .load(self.connection)?;
+        let open = rows.into_iter().filter_map(|(id, conflict, mutation)| {
+            Some(OpenConflict { id: Uuid::try_parse(&id).ok()?, conflict, mutation })
+        });
+        Ok(open.collect())
+    }
+
+    async fn keep_conflict(&mut self, user: UserId, conflict: &OpenConflict, now: &str) -> Result<(), StoreError> {
+        let (user, id) = (user.to_string(), conflict.id.to_string());
+        self.run(
+            statement(
+                "INSERT INTO sync_conflicts (id, user_id, created_at, conflict, mutation) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
+            .text(&id)
+            .text(&user)
+            .text(now)
+            .text(&conflict.conflict)
+            .text(&conflict.mutation),
+        )?;
+        Ok(())
+    }
+
+    async fn drop_conflict(&mut self, user: UserId, id: Uuid) -> Result<(), StoreError> {
+        let (user, id) = (user.to_string(), id.to_string());
+        self.run(statement("DELETE FROM sync_conflicts WHERE user_id = ?1 AND id = ?2").text(&user).text(&id))?;
+        Ok(())
+    }
+
+    async fn prune_tombstones(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
+        // The oldest first, so that a scope's floor rises with its tombstones and never over one that is kept.
+        let gone: Vec<(String, i64)> = statement::<(Text, BigInt)>(
+            "DELETE FROM sync_changes WHERE (table_name, row_id, scope) IN (SELECT table_name, row_id, scope \
+             FROM sync_changes WHERE operation = 'DELETE' AND changed_at < ?1 ORDER BY changed_at, version LIMIT ?2) \
+             RETURNING scope, version",
+        )
+        .text(before)
+        .int(limit)
+        .load(self.connection)?;
+        self.run(
+            statement(
+                "UPDATE sync_scopes SET floor = max(floor, g.version) FROM (SELECT value ->> 0 AS scope, \
+                 max(value ->> 1) AS version FROM json_each(?1) GROUP BY 1) g WHERE sync_scopes.scope = g.scope",
+            )
+            .text(&json(&gone)),
+        )?;
+        Ok(gone.len())
+    }
+
+    async fn prune_receipts(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
+        self.run(
+            statement(
+                "DELETE FROM sync_receipts WHERE (user_id, mutation_id) IN (SELECT user_id, mutation_id FROM sync_receipts \
+                 WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
+            )
+            .text(before)
+            .int(limit),
+        )
+    }
+
+    async fn prune_devices(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
+        self.run(
+            statement(
+                "DELETE FROM sync_devices WHERE (user_id, device_id) IN (SELECT user_id, device_id FROM sync_devices \
+                 WHERE last_seen < ?1 AND revoked_at IS NULL ORDER BY last_seen LIMIT ?2)",
+            )
+            .text(before)
+            .int(limit),
+        )
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        self.number(statement("SELECT 1")).map(|_| ())
+    }
+}
+
+impl SqliteTransaction<'_> {
+    fn on_behalf_of(&mut self, device: Option<&DeviceId>) -> Result<(), StoreError> {
+        self.run(statement("UPDATE sync_context SET device = ?1").maybe(device.map(DeviceId::as_str)))?;
+        Ok(())
+    }
+
+    fn number(&mut self, statement: Statement<'_, BigInt>) -> Result<i64, StoreError> {
+        Ok(statement.load(self.connection)?.first().copied().unwrap_or(0))
+    }
+
+    /// Reads the rows of all records at once, a statement a table.
+    async fn fill(
+        &mut self,
+        scope: Scope,
+        after: Version,
+        upto: Version,
+        records: &mut [ChangeRecord],
+    ) -> Result<(), StoreError> {
+        let schema = Arc::clone(self.schema);
+        for table in schema.registry.iter() {
+            if !records.iter().any(|record| record.table == table.name) {
+                continue;
+            }
+            for (version, row) in self.rows(table, scope, after, upto).await? {
+                if let Ok(at) = records.binary_search_by_key(&version, |record| record.version) {
+                    records[at].row = Some(raw(row)?);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+type DeviceColumns = (Text, Maybe, Maybe, Maybe, Text, Text, Maybe, BigInt, Maybe, Maybe);
+type DeviceTuple = (
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    String,
+    String,
+    Option<String>,
+    i64,
+    Option<String>,
+    Option<String>,
+);
+
+fn device_of(row: DeviceTuple) -> Option<DeviceRow> {
+    let (id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, cursor, revoked_at) =
+        row;
+    let id = id.parse().ok()?;
+    Some(DeviceRow {
+        id,
+        device_type,
+        app_version,
+        name,
+        first_seen,
+        last_seen,
+        last_sync,
+        pending_uploads,
+        cursor,
+        revoked_at,
+    })
+}
+
+/// A list as the JSON that `json_each` takes apart. Ids, scopes and names always have a JSON form.
+fn json<T: Serialize>(list: &T) -> String {
+    serde_json::to_string(list).unwrap_or_else(|_| "[]".into())
+}
+
+fn raw(json: String) -> Result<Box<RawValue>, StoreError> {
+    RawValue::from_string(json).map_err(|error| StoreError::Failed(format!("the database made no JSON: {error}")))
+}

@@ -1,0 +1,144 @@
+//! The triggers on the synced tables, generated from the adapters.
+//!
+//! They only say what happened to which row; the trigger of the view `sync_record` (in the migrations) keeps the books.
+//! They run in every connection that writes, so they use nothing that is newer than SQLite 3.38.
+
+use ryzed_adapters::{Merge, Registry, ScopeRule, Table};
+
+use super::sql::{row_json, scope, value_out};
+
+/// `CREATE TRIGGER` statements for all tables.
+pub(super) fn all(registry: &Registry) -> Vec<String> {
+    registry.iter().flat_map(|table| of_table(table, registry)).collect()
+}
+
+fn of_table(table: &Table, registry: &Registry) -> Vec<String> {
+    let mut triggers =
+        vec![on_insert(table, registry), on_delete(table), on_update(table, registry), on_rename(table, registry)];
+    triggers.extend(on_move(table, registry));
+    triggers
+}
+
+fn on_insert(table: &Table, registry: &Registry) -> String {
+    let name = table.name;
+    format!(
+        // No look at the index first: INSERT OR REPLACE deletes without telling the delete trigger.
+        "CREATE TRIGGER sync_{name}_insert AFTER INSERT ON {name} BEGIN \
+         INSERT INTO sync_record (scope, table_name, row_id, operation) SELECT n.scope, '{name}', NEW.id, 'INSERT' \
+         FROM (SELECT {} AS scope) n WHERE n.scope IS NOT NULL; END",
+        scope(table, "NEW", registry)
+    )
+}
+
+fn on_delete(table: &Table) -> String {
+    let name = table.name;
+    format!("CREATE TRIGGER sync_{name}_delete AFTER DELETE ON {name} BEGIN {} END", record_gone(table, ""))
+}
+
+/// Other values in the same scope, or the row has moved into another scope.
+fn on_update(table: &Table, registry: &Registry) -> String {
+    let name = table.name;
+    let now_in = scope(table, "NEW", registry);
+    format!(
+        "CREATE TRIGGER sync_{name}_update AFTER UPDATE ON {name} WHEN NEW.id = OLD.id AND ({differs}) BEGIN \
+         INSERT INTO sync_record (scope, table_name, row_id, operation, former, deep) \
+         SELECT c.scope, '{name}', NEW.id, 'UPDATE', {former}, {deep} FROM sync_changes c \
+         WHERE c.table_name = '{name}' AND c.row_id = NEW.id AND c.operation <> 'DELETE' AND c.scope = {now_in}; \
+         {left} {entered} END",
+        differs = differs(table),
+        former = former(table),
+        deep = deep(table),
+        left = record_gone(table, &format!("AND scope <> {now_in}")),
+        entered = record_new(name, &now_in),
+    )
+}
+
+/// Another id is another row.
+fn on_rename(table: &Table, registry: &Registry) -> String {
+    let name = table.name;
+    format!(
+        "CREATE TRIGGER sync_{name}_rename AFTER UPDATE OF id ON {name} WHEN NEW.id <> OLD.id BEGIN {} {} END",
+        record_gone(table, ""),
+        record_new(name, &scope(table, "NEW", registry))
+    )
+}
+
+/// A row that changes owner takes its descendants with it.
+fn on_move(table: &Table, registry: &Registry) -> Option<String> {
+    let name = table.name;
+    let column = match table.scope {
+        ScopeRule::Owner | ScopeRule::OwnerOrGlobal => "user_id",
+        ScopeRule::Via { column, .. } => column,
+        ScopeRule::Person => return None,
+    };
+    let body = moves_below(name, "NEW.id", &scope(table, "NEW", registry), registry);
+    (!body.is_empty()).then(|| {
+        format!(
+            "CREATE TRIGGER sync_{name}_move AFTER UPDATE OF {column} ON {name} \
+             WHEN NEW.{column} IS NOT OLD.{column} BEGIN {body} END"
+        )
+    })
+}
+
+fn moves_below(parent: &str, ids: &str, now_in: &str, registry: &Registry) -> String {
+    let mut body = String::new();
+    for (child, column) in registry.children_of(parent) {
+        let name = child.name;
+        body += &format!(
+            "INSERT INTO sync_record (scope, table_name, row_id, operation, former) \
+             SELECT c.scope, '{name}', d.id, 'DELETE', {row} FROM {name} d JOIN sync_changes c \
+             ON c.table_name = '{name}' AND c.row_id = d.id AND c.operation <> 'DELETE' \
+             WHERE d.{column} IN ({ids}) AND c.scope <> {now_in}; \
+             INSERT INTO sync_record (scope, table_name, row_id, operation) \
+             SELECT {now_in}, '{name}', d.id, 'INSERT' FROM {name} d WHERE d.{column} IN ({ids}) \
+             AND {now_in} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sync_changes c WHERE c.table_name = '{name}' \
+             AND c.row_id = d.id AND c.operation <> 'DELETE' AND c.scope = {now_in}); ",
+            row = row_json(child, "d", None),
+        );
+        let below = format!("SELECT id FROM {name} WHERE {column} IN ({ids})");
+        body += &moves_below(name, &below, now_in, registry);
+    }
+    body
+}
+
+/// NEW is a row that its scope did not have.
+fn record_new(name: &str, now_in: &str) -> String {
+    format!(
+        "INSERT INTO sync_record (scope, table_name, row_id, operation) SELECT n.scope, '{name}', NEW.id, 'INSERT' \
+         FROM (SELECT {now_in} AS scope) n WHERE n.scope IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sync_changes c \
+         WHERE c.table_name = '{name}' AND c.row_id = NEW.id AND c.operation <> 'DELETE' AND c.scope = n.scope);"
+    )
+}
+
+/// OLD is no longer in the scopes that had it. They are read from the index: in a cascade the parent is already gone.
+fn record_gone(table: &Table, only: &str) -> String {
+    let name = table.name;
+    format!(
+        "INSERT INTO sync_record (scope, table_name, row_id, operation, former) \
+         SELECT scope, '{name}', OLD.id, 'DELETE', {row} FROM sync_changes \
+         WHERE table_name = '{name}' AND row_id = OLD.id AND operation <> 'DELETE' {only};",
+        row = row_json(table, "OLD", None),
+    )
+}
+
+fn differs(table: &Table) -> String {
+    let tests: Vec<String> = table.columns.iter().map(|c| format!("NEW.{0} IS NOT OLD.{0}", c.name)).collect();
+    tests.join(" OR ")
+}
+
+/// The former values of the changed columns, as a JSON object.
+fn former(table: &Table) -> String {
+    let values: Vec<String> = table
+        .columns
+        .iter()
+        .map(|c| format!("('{0}', json_quote({1}), NEW.{0} IS NOT OLD.{0})", c.name, value_out(c, "OLD")))
+        .collect();
+    format!("(SELECT json_group_object(column1, json(column2)) FROM (VALUES {}) WHERE column3)", values.join(", "))
+}
+
+/// Columns whose conflicts need the value at any recent version, not just the last former one.
+fn deep(table: &Table) -> String {
+    let names: Vec<String> =
+        table.columns.iter().filter(|c| c.merge == Merge::Sum).map(|c| format!("\"{}\"", c.name)).collect();
+    if names.is_empty() { "NULL".into() } else { format!("'[{}]'", names.join(",")) }
+}

@@ -1,0 +1,90 @@
+//! One statement with its values. Unlike `diesel::sql_query`, it is prepared once a connection and kept.
+
+use std::marker::PhantomData;
+
+use diesel::QueryResult;
+use diesel::RunQueryDsl;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::{Sqlite, SqliteConnection};
+
+/// SQL text with its values; `ST` is the SQL type of the rows that it returns, `()` when it returns none.
+#[derive(Debug)]
+pub(super) struct Statement<'a, ST = ()> {
+    sql: &'a str,
+    values: Vec<Value<'a>>,
+    returns: PhantomData<fn() -> ST>,
+}
+
+#[derive(Debug)]
+enum Value<'a> {
+    Text(Option<&'a str>),
+    Integer(i64),
+}
+
+/// A statement whose `?1`, `?2`, … stand for the values bound first, second, …, each as often as it likes.
+pub(super) fn statement<ST>(sql: &str) -> Statement<'_, ST> {
+    Statement { sql, values: Vec::new(), returns: PhantomData }
+}
+
+impl<'a, ST> Statement<'a, ST> {
+    /// Binds the next parameter to a text.
+    pub(super) fn text(self, text: &'a str) -> Self {
+        self.maybe(Some(text))
+    }
+
+    /// Binds the next parameter to a text or NULL.
+    pub(super) fn maybe(mut self, text: Option<&'a str>) -> Self {
+        self.values.push(Value::Text(text));
+        self
+    }
+
+    /// Binds the next parameter to a number.
+    pub(super) fn int(mut self, number: i64) -> Self {
+        self.values.push(Value::Integer(number));
+        self
+    }
+}
+
+impl<ST> QueryFragment<Sqlite> for Statement<'_, ST> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let mut rest = self.sql;
+        while let Some((before, number, after)) = next_parameter(rest) {
+            out.push_sql(before);
+            match self.values.get(number - 1) {
+                Some(Value::Text(text)) => out.push_bind_param::<Nullable<Text>, _>(text)?,
+                Some(Value::Integer(number)) => out.push_bind_param::<BigInt, _>(number)?,
+                None => return Err(diesel::result::Error::QueryBuilderError(format!("?{number} has no value").into())),
+            }
+            rest = after;
+        }
+        out.push_sql(rest);
+        Ok(())
+    }
+}
+
+/// Splits at the first `?` that a digit follows; other question marks are the text's own.
+fn next_parameter(sql: &str) -> Option<(&str, usize, &str)> {
+    let mut from = 0;
+    while let Some(found) = sql[from..].find('?') {
+        let at = from + found;
+        let digits = sql[at + 1..].bytes().take_while(u8::is_ascii_digit).count();
+        if let Ok(number @ 1..) = sql[at + 1..at + 1 + digits].parse() {
+            return Some((&sql[..at], number, &sql[at + 1 + digits..]));
+        }
+        from = at + 1;
+    }
+    None
+}
+
+impl<ST> QueryId for Statement<'_, ST> {
+    // No static id: the connection's cache goes by the text.
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<ST> Query for Statement<'_, ST> {
+    type SqlType = ST;
+}
+
+impl<ST> RunQueryDsl<SqliteConnection> for Statement<'_, ST> {}

@@ -1,0 +1,90 @@
+//! What the server knows of one row: its values, and when which of them changed.
+
+use ryzed_adapters::Row;
+use serde_json::{Map, Value};
+
+use super::ids::{Scope, Version};
+use super::record::Operation;
+
+/// A row of the database together with its entry in the change index.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// Its values; none when it is deleted.
+    pub row: Option<Row>,
+    /// Its scope; none for a row that the index does not know.
+    pub scope: Option<Scope>,
+    /// Its version.
+    pub version: Version,
+    /// What was done last.
+    pub operation: Operation,
+    /// `{"*": version of the insert, "column": version of its last change}`.
+    pub field_versions: Map<String, Value>,
+    /// `{"column": [[since, former value], …]}`, oldest first; of a tombstone the former row.
+    pub previous: Map<String, Value>,
+}
+
+impl Known {
+    /// When `field` got the value that it has, or had when the row was deleted.
+    #[must_use]
+    pub fn field_version(&self, field: &str) -> Version {
+        let version = |key: &str| self.field_versions.get(key).and_then(Value::as_i64);
+        version(field).or_else(|| version("*")).unwrap_or(self.version)
+    }
+
+    /// The value that `field` had at version `base`, when that is still known.
+    #[must_use]
+    pub fn value_at(&self, field: &str, base: Version) -> Option<&Value> {
+        let current = self.row.as_ref().or_else(|| self.former_row())?;
+        if self.field_version(field) <= base {
+            return current.get(field);
+        }
+        self.row.as_ref()?;
+        let former = self.previous.get(field)?.as_array()?;
+        former.iter().rev().find_map(|pair| {
+            let since = pair.get(0)?.as_i64()?;
+            (since <= base).then(|| pair.get(1)).flatten()
+        })
+    }
+
+    /// The values of a deleted row before it was deleted.
+    #[must_use]
+    pub fn former_row(&self) -> Option<&Row> {
+        (self.row.is_none() && self.operation == Operation::Delete).then_some(&self.previous)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn known() -> Known {
+        let object = |value: Value| value.as_object().unwrap().clone();
+        Known {
+            row: Some(object(json!({"id": "r", "a": 3, "b": 1}))),
+            scope: Some(Scope::Global),
+            version: 9,
+            operation: Operation::Update,
+            field_versions: object(json!({"*": 2, "a": 9})),
+            previous: object(json!({"a": [[2, 1], [5, 2]]})),
+        }
+    }
+
+    #[test]
+    fn a_field_without_a_version_of_its_own_has_the_inserts() {
+        assert_eq!(known().field_version("a"), 9);
+        assert_eq!(known().field_version("b"), 2);
+    }
+
+    #[test]
+    fn a_former_value_is_found_by_the_version_it_held_at() {
+        let known = known();
+        assert_eq!(known.value_at("a", 9), Some(&json!(3)));
+        assert_eq!(known.value_at("a", 8), Some(&json!(2)));
+        assert_eq!(known.value_at("a", 5), Some(&json!(2)));
+        assert_eq!(known.value_at("a", 4), Some(&json!(1)));
+        assert_eq!(known.value_at("a", 1), None);
+        assert_eq!(known.value_at("b", 1), None);
+    }
+}

@@ -1,0 +1,15 @@
+DROP TABLE location_points;
+DROP TABLE cardio_sessions;
+DROP TABLE cardio_activities;
+DROP TABLE hiit_sessions;
+DROP TABLE hiit_workouts;
+DROP TABLE workout_template_exercises;
+DROP TABLE workout_templates;
+DROP TABLE exercise_sets;
+DROP TABLE workout_exercises;
+DROP TABLE workout_sessions;
+DROP TABLE exercises;
+DROP TABLE food_entries;
+DROP TABLE recipes;
+DROP TABLE foods;
+DROP TABLE users;
