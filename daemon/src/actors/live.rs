@@ -199,6 +199,9 @@ impl Live {
             Some(Some((scope, table))) => (scope, Some(table)),
             Some(None) => return 0,
         };
+        if scope != Scope::Global && scope != Scope::User(user) {
+            return 0;
+        }
         let bytes = self.encoded(&ServerMessage::Broadcast { event: "test", payload: message, source_device: None });
         let links = self.shared.roster.links(scope);
         let receive = links.iter().filter(|link| table.is_none_or(|table| link.outbox().wants(table)));
