@@ -11,3 +11,4 @@ pub mod http;
 pub mod service;
 pub mod store;
 pub mod sync;
+pub mod transfer;
