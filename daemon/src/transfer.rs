@@ -16,7 +16,7 @@ pub mod starter;
 mod track;
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -167,10 +167,8 @@ pub async fn import(service: &Service, args: &ImportArgs) -> Result<u8, Transfer
     };
     progress.end();
     let (summary, note) = outcome?;
-    println!("{summary}");
-    if let Some(note) = note {
-        println!("{note}");
-    }
+    // Nobody has to read it.
+    let _ = writeln!(io::stdout(), "{summary}{}", note.map_or(String::new(), |note| format!("\n{note}")));
     Ok(summary.exit_code())
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use ryzed_adapters::{Registry, Table};
 use uuid::Uuid;
 
@@ -18,9 +18,13 @@ Examples:
   ryzed export --user 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001 > me.ndjson
   ryzed import me.ndjson --user 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001
 
-The daemon may be running: connected devices receive the rows at once. Where the file and a stored row differ, the
-file wins. A row without an `id` gets one that is made of its owner, its table and its content, so that importing
-the same file again changes nothing, and equal lines become one row.
+The daemon may be running: connected devices receive the rows at once. Where the file and a stored row differ, the \
+file wins; where a CSV cell is empty, the column becomes null or gets its default.
+
+A row without an `id` gets one that is made of its owner, its table and its content, so that importing the same file \
+again changes nothing, and equal lines become one row.
+
+Of a GPX track the points that have a time are imported. Neither the way nor the time between its segments counts.
 
 Exit codes: 0 every row was taken, 1 rows were refused or the import failed, 2 wrong use.";
 
@@ -29,8 +33,8 @@ Examples:
   ryzed export --user 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001 > me.ndjson
   ryzed export --catalogue --output catalogue.ndjson
 
-Each line is {\"table\":…,\"row\":{…}}; `ryzed import` reads it back. A file given with --output is replaced only once the
-export is complete.";
+Each line is {\"table\":…,\"row\":{…}}; `ryzed import` reads it back. A file given with --output is replaced only once \
+the export is complete.";
 
 /// `ryzed import`: rows from a file.
 #[derive(Debug, Clone, Args)]
@@ -61,13 +65,13 @@ pub struct ImportArgs {
 /// `ryzed export`: everything of one owner, as NDJSON.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXPORT_EXAMPLES)]
-#[group(id = "whose", required = true, multiple = false, args = ["user", "catalogue"])]
+#[command(group(ArgGroup::new("whose").required(true)))]
 pub struct ExportArgs {
     /// Whose rows
-    #[arg(long, short, value_name = "UUID")]
+    #[arg(long, short, value_name = "UUID", group = "whose")]
     pub user: Option<Uuid>,
     /// The catalogue that everybody reads
-    #[arg(long)]
+    #[arg(long, group = "whose")]
     pub catalogue: bool,
     /// Where to write; stdout unless given
     #[arg(long, short, value_name = "FILE")]
