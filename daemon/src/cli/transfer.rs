@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use chrono::TimeDelta;
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use ryzed_adapters::Registry;
 
 use super::store::{self, Stay};
@@ -24,7 +24,7 @@ pub(super) fn export(config: &Config, args: &ExportArgs) -> Outcome {
 
 fn with_service<'a>(
     config: &Config,
-    work: impl FnOnce(Arc<Service>) -> BoxFuture<'a, Result<u8, TransferError>>,
+    work: impl FnOnce(Arc<Service>) -> LocalBoxFuture<'a, Result<u8, TransferError>>,
 ) -> Outcome {
     let registry = Arc::new(Registry::standard());
     let opened = store::open(config, &registry, Stay::Visitor, Arc::new(|| ()))?;
