@@ -13,7 +13,6 @@ use super::owner::Owner;
 use super::source::Incoming;
 use super::{Place, Refusal, Summary, TransferError, Watch};
 use crate::service::{Pushed, Service, ServiceError};
-use crate::sync::DeviceId;
 use crate::sync::wire::Status;
 
 /// The bytes of rows, as the file has them, after which a batch is full.
@@ -22,8 +21,6 @@ const BATCH_BYTES: usize = 4 << 20;
 const BATCHES_AHEAD: usize = 1;
 /// How often a batch is tried while the database is busy.
 const TRIES: u32 = 5;
-/// The device that imported rows come from.
-const DEVICE: &str = "ryzed-import";
 
 /// Writes rows on behalf of an owner.
 pub(super) struct Loader<'a> {
@@ -127,11 +124,10 @@ impl<'a> Loader<'a> {
 
     /// Pushes, again while the database is busy: nothing is doubled by that.
     async fn push(&self, rows: &[Pending]) -> Result<Pushed, TransferError> {
-        let device: DeviceId = DEVICE.parse().map_err(|error| TransferError::Content(format!("{DEVICE}: {error}")))?;
         let caller = self.owner.caller();
         let mut tries = 1;
         loop {
-            match self.service.push(&caller, &device, rows.iter().map(Pending::change).collect()).await {
+            match self.service.push(&caller, None, rows.iter().map(Pending::change).collect()).await {
                 Err(ServiceError::Unavailable { retry_after }) if tries < TRIES => {
                     tries += 1;
                     tokio::time::sleep(retry_after).await;
