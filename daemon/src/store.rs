@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
-/// A database. Everything happens in transactions: [`read`](dyn Store::read) sees one snapshot,
-/// [`write`](dyn Store::write) is done whole or not at all.
+/// A database. Everything happens in transactions: `read` sees one snapshot,
+/// `write` is done whole or not at all.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The life of this database: the first part of every cursor.
