@@ -27,7 +27,9 @@ impl Service {
     async fn export_page(&self, scope: Scope, after: Version) -> Result<Option<(Bytes, Version)>, ServiceError> {
         let records = self
             .store
-            .read(move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.records(scope, after, PAGE).await?) }))
+            .read(scope, move |tx| {
+                Box::pin(async move { Ok::<_, ServiceError>(tx.records(scope, after, PAGE).await?) })
+            })
             .await?;
         let Some(last) = records.last().map(|record| record.version) else { return Ok(None) };
         let mut lines = String::new();
