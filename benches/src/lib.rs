@@ -1,1 +1,8 @@
-//! x
+//! What the benches share: the daemon that they measure, and figures with their spread. What is measured, and how,
+//! stands in each bench; the daemon is known only from outside.
+
+mod figures;
+mod subject;
+
+pub use figures::Figures;
+pub use subject::{load, release, requested};

@@ -11,11 +11,14 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::api::PREFIX;
 
 /// How long a message may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The library's own is 128 KiB, too much for thousands of sockets.
+const READ_BUFFER: usize = 4 << 10;
 
 /// Where the token travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,8 +130,9 @@ impl Connect {
         }
         let tcp = tcp.connect(self.address.parse().expect("an address")).await.expect("a connection");
         tcp.set_nodelay(true).expect("no delay");
-        let (stream, response) =
-            tokio_tungstenite::client_async(request, tcp).await.expect("the upgrade is accepted, even for bad tokens");
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+        let upgraded = tokio_tungstenite::client_async_with_config(request, tcp, Some(config)).await;
+        let (stream, response) = upgraded.expect("the upgrade is accepted, even for bad tokens");
         if self.place == TokenIn::Subprotocol {
             assert_eq!(response.headers().get("sec-websocket-protocol"), Some(&HeaderValue::from_static("ryzed.v1")));
         }

@@ -208,8 +208,13 @@ impl Live {
         receive.map(|link| link.message(bytes.clone())).count()
     }
 
-    /// Somebody else wrote to the database: look where the scopes are, soon.
+    /// Somebody else wrote to the database.
     pub fn outside_write(&self) {
+        self.look_soon();
+    }
+
+    /// Has the feed look where the scopes are.
+    fn look_soon(&self) {
         if !self.shared.outside.swap(true, Ordering::AcqRel)
             && let Some(feed) = held(&self.shared.feed)
         {
@@ -309,6 +314,10 @@ impl Hints for Live {
         if let Some(session) = session {
             session.committed(commit);
         }
+    }
+
+    fn others_may_have_moved(&self) {
+        self.look_soon();
     }
 }
 

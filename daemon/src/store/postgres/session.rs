@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
-use diesel::sql_types::BigInt;
+use diesel::result::Error;
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryStreamExt};
@@ -54,6 +55,36 @@ impl<'c> PostgresTransaction<'c> {
             let rows = self.noted(prepared.and(rows))?;
             let built = rows.iter().map(|row| T::build_from_row(row)).collect::<Result<_, _>>();
             built.map_err(|error| StoreError::Failed(format!("an answer of the database can't be read: {error}")))
+        }
+        .boxed()
+    }
+
+    /// Versions and texts until the texts exceed `bytes`, and whether these are all. What is left is thrown away.
+    pub(super) fn load_some<'f>(
+        &'f mut self,
+        statement: Statement<'_, (BigInt, Text)>,
+        bytes: usize,
+    ) -> BoxFuture<'f, Result<(Vec<(i64, String)>, bool), StoreError>> {
+        let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
+        let rows = AsyncConnectionCore::load(&mut connection, statement);
+        async move {
+            let read = async {
+                let mut stream = rows.await?;
+                let (mut found, mut size) = (Vec::new(), 0);
+                while let Some(row) = stream.try_next().await? {
+                    if size > bytes {
+                        return Ok((found, false));
+                    }
+                    let row =
+                        FromSqlRow::<(BigInt, Text), Pg>::build_from_row(&row).map_err(Error::DeserializationError)?;
+                    let row: (i64, String) = row;
+                    size += row.1.len();
+                    found.push(row);
+                }
+                Ok((found, true))
+            };
+            let (prepared, found) = futures_util::join!(sent_ahead(connection, &ahead), read);
+            self.noted(prepared.and(found))
         }
         .boxed()
     }

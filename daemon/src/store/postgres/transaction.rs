@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::session::PostgresTransaction;
 use super::sql::time_out;
 use crate::store::statement::statement;
-use crate::store::{DeviceRow, Entry, OpenConflict, RowState, ScopeState, StoreError, Transaction};
+use crate::store::{
+    DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Records, RowState, Rows, ScopeState, StoreError, Transaction,
+};
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
@@ -165,19 +167,16 @@ impl Transaction for PostgresTransaction<'_> {
         Ok(entries.collect())
     }
 
-    async fn rows(
-        &mut self,
-        table: &Table,
-        scope: Scope,
-        after: Version,
-        upto: Version,
-    ) -> Result<Vec<(Version, String)>, StoreError> {
+    async fn rows(&mut self, table: &Table, scope: Scope, range: Range) -> Result<Rows, StoreError> {
         let schema = Arc::clone(self.schema);
         let scope = scope.to_string();
-        self.load(statement::<(BigInt, Text)>(&schema.of(table)?.rows).text(&scope).int(after).int(upto)).await
+        let wanted = statement(&schema.of(table)?.rows).text(&scope).int(range.after).int(range.upto);
+        let (rows, is_whole) = self.load_some(wanted, range.bytes).await?;
+        let cut = if is_whole { None } else { rows.last().map(|(version, _)| *version) };
+        Ok(Rows { rows, cut })
     }
 
-    async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Vec<ChangeRecord>, StoreError> {
+    async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError> {
         type Row = (i64, String, String, String, Option<String>, Option<String>);
         // What the latest version changed, with its former values; of a tombstone the former row.
         let rows: Vec<Row> = self
@@ -195,6 +194,7 @@ impl Transaction for PostgresTransaction<'_> {
                 .int(limit),
             )
             .await?;
+        let has_more = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
         let upto = rows.last().map_or(after, |row| row.0);
         let mut records = Vec::with_capacity(rows.len());
         for (version, table, id, operation, device, old) in rows {
@@ -210,8 +210,11 @@ impl Transaction for PostgresTransaction<'_> {
                 old: old.map(|old| raw(travelling(table, Operation::Delete, &old))).transpose()?,
             });
         }
-        self.fill(scope, after, upto, &mut records).await?;
-        Ok(records)
+        let cut = self.fill(scope, Range { after, upto, bytes: PAGE_BYTES }, &mut records).await?;
+        if let Some(cut) = cut {
+            records.retain(|record| record.version <= cut);
+        }
+        Ok(Records { records, reached: cut.unwrap_or(upto), has_more: has_more || cut.is_some() })
     }
 
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError> {
@@ -401,27 +404,29 @@ impl Transaction for PostgresTransaction<'_> {
 }
 
 impl PostgresTransaction<'_> {
-    /// Reads the rows of all records at once, a statement a table.
+    /// Reads the rows of all records at once, a statement a table. Returns where it had to stop.
     async fn fill(
         &mut self,
         scope: Scope,
-        after: Version,
-        upto: Version,
+        range: Range,
         records: &mut [ChangeRecord],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Version>, StoreError> {
         let schema = Arc::clone(self.schema);
+        let mut cut: Option<Version> = None;
         for table in schema.registry.iter() {
             let is_live = |record: &ChangeRecord| record.table == table.name && record.operation != Operation::Delete;
             if !records.iter().any(is_live) {
                 continue;
             }
-            for (version, row) in self.rows(table, scope, after, upto).await? {
+            let found = self.rows(table, scope, range).await?;
+            cut = [cut, found.cut].into_iter().flatten().min();
+            for (version, row) in found.rows {
                 if let Ok(at) = records.binary_search_by_key(&version, |record| record.version) {
                     records[at].row = Some(raw(row)?);
                 }
             }
         }
-        Ok(())
+        Ok(cut)
     }
 }
 
