@@ -1,6 +1,7 @@
 //! A PostgreSQL of this test process: made from the installed binaries in a temporary folder when the first story asks,
 //! on a free port, as a user that is not root, and gone with the process.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -38,16 +39,23 @@ pub fn new_database() -> String {
     CLUSTER.url(&name)
 }
 
-/// Runs statements, each in a transaction of its own; what they print, a line a row, columns parted by `|`.
+/// Runs statements, each in a transaction of its own, and psql's own commands; what they print, a line a row, columns
+/// parted by `|`.
 ///
 /// # Errors
 /// What the server complains of.
 pub fn psql(url: &str, sql: &str) -> Result<String, String> {
-    let output = Command::new("psql")
-        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
-        .stdin(Stdio::null())
-        .output()
+    let mut shell = Command::new("psql")
+        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("the story needs psql: apt-get install postgresql");
+    let mut input = shell.stdin.take().expect("psql's input");
+    writeln!(input, "{sql};").map_err(|error| error.to_string())?;
+    drop(input);
+    let output = shell.wait_with_output().map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
     }

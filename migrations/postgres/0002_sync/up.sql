@@ -42,7 +42,7 @@ CREATE TABLE ryzed.changes (
     field_versions jsonb NOT NULL DEFAULT '{}',
     -- {"column": [[since version, former value], …], …}, oldest first; of a tombstone the whole former row.
     previous jsonb NOT NULL DEFAULT '{}',
-    PRIMARY KEY (table_name, row_id, scope)
+    PRIMARY KEY (row_id, table_name, scope)
 );
 CREATE UNIQUE INDEX changes_version ON ryzed.changes (scope, version);
 CREATE INDEX changes_tombstones ON ryzed.changes (changed_at) WHERE operation = 'DELETE';
@@ -388,9 +388,10 @@ END $$;
 -- Which of these rows somebody else has. Not who: the scope is nobody's.
 CREATE FUNCTION ryzed.elsewhere(of_table text, ids uuid[]) RETURNS TABLE (row_id uuid, scope text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT c.row_id, 'user:00000000-0000-0000-0000-000000000000' FROM ryzed.changes c
-    WHERE c.table_name = of_table AND c.row_id = ANY (ids) AND c.operation <> 'DELETE' AND c.scope <> 'global'
-        AND c.scope IS DISTINCT FROM 'user:' || auth.uid() AND NOT ryzed.is_daemon()
+    SELECT i.id, 'user:00000000-0000-0000-0000-000000000000' FROM unnest(ids) i (id) CROSS JOIN LATERAL (
+        SELECT FROM ryzed.changes c WHERE c.table_name = of_table AND c.row_id = i.id AND c.operation <> 'DELETE'
+        AND c.scope <> 'global' AND c.scope IS DISTINCT FROM 'user:' || auth.uid() LIMIT 1) c
+    WHERE NOT ryzed.is_daemon()
 $$;
 
 -- Forgets tombstones, the oldest first, so that a scope's floor rises with them and never over one that is kept.

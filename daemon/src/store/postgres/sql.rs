@@ -5,7 +5,8 @@ use ryzed_adapters::{Column, Kind, Table};
 /// The form in which a time travels, for `to_char`.
 const TIME: &str = r#"'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;
 
-/// The statements of one table.
+/// The statements of one table. Where a row is looked up by its id, it is so in a subquery of its own: the planner, which
+/// learns late how much a table has grown, then has nothing to choose.
 #[derive(Debug)]
 pub(super) struct TableSql {
     /// Rows and index entries of the ids in `?1` (an array); tombstones only of the scopes in `?2`. Of a row that somebody
@@ -27,9 +28,9 @@ impl TableSql {
             states: format!(
                 "SELECT i.id::text, CASE WHEN e.row_id IS NOT NULL THEN '{{}}' WHEN r.id IS NOT NULL THEN row_to_json(r)::text END, \
                  coalesce(e.scope, c.scope), c.version, c.operation, c.field_versions::text, c.previous::text \
-                 FROM unnest(?1::uuid[]) i (id) LEFT JOIN (SELECT {row} FROM public.{name} t) r ON r.id = i.id \
-                 LEFT JOIN ryzed.changes c ON c.table_name = '{name}' AND c.row_id = i.id \
-                 AND (c.operation <> 'DELETE' OR c.scope = ANY (?2::text[])) \
+                 FROM unnest(?1::uuid[]) i (id) LEFT JOIN LATERAL (SELECT {row} FROM public.{name} t WHERE t.id = i.id OFFSET 0) r ON TRUE \
+                 LEFT JOIN LATERAL (SELECT * FROM ryzed.changes c WHERE c.table_name = '{name}' AND c.row_id = i.id \
+                 AND (c.operation <> 'DELETE' OR c.scope = ANY (?2::text[])) OFFSET 0) c ON TRUE \
                  LEFT JOIN ryzed.elsewhere('{name}', ?1::uuid[]) e ON e.row_id = i.id"
             ),
             rows: format!(

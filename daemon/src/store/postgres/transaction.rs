@@ -80,8 +80,9 @@ impl Transaction for PostgresTransaction<'_> {
         let rows: Vec<(String, String)> = self
             .load(
                 statement::<(Text, Text)>(
-                    "SELECT row_id::text, scope FROM ryzed.changes WHERE table_name = ?1 AND row_id = ANY (?2::uuid[]) \
-                     AND operation <> 'DELETE' UNION ALL SELECT row_id::text, scope FROM ryzed.elsewhere(?1, ?2::uuid[])",
+                    "SELECT i.id::text, c.scope FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL (SELECT c.scope \
+                     FROM ryzed.changes c WHERE c.table_name = ?1 AND c.row_id = i.id AND c.operation <> 'DELETE' LIMIT 1) c \
+                     UNION ALL SELECT row_id::text, scope FROM ryzed.elsewhere(?1, ?2::uuid[])",
                 )
                 .text(table)
                 .text(&ids_of(ids)),
@@ -113,8 +114,9 @@ impl Transaction for PostgresTransaction<'_> {
         let rows: Vec<(String, i64)> = self
             .load(
                 statement::<(Text, BigInt)>(
-                    "SELECT row_id::text, max(version) FROM ryzed.changes WHERE table_name = ?1 \
-                     AND row_id = ANY (?2::uuid[]) AND scope = ANY (?3::text[]) GROUP BY row_id",
+                    "SELECT i.id::text, c.version FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL (SELECT max(c.version) \
+                     AS version FROM ryzed.changes c WHERE c.table_name = ?1 AND c.row_id = i.id \
+                     AND c.scope = ANY (?3::text[])) c WHERE c.version IS NOT NULL",
                 )
                 .text(table)
                 .text(&ids_of(ids))
