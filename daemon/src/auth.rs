@@ -47,6 +47,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// The name in a token.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::Admin => "admin",
+            Self::ServiceRole => "service_role",
+        }
+    }
+
     /// Whether the catalogue may be written and the active users seen.
     #[must_use]
     pub fn is_admin(self) -> bool {

@@ -83,17 +83,19 @@ impl Default for Server {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
-    /// `sqlite://<path>`; none means `ryzed.db` in the data directory.
+    /// `sqlite://<path>` or `postgres://…`; none means the file `ryzed.db` in the data directory.
     pub url: Option<String>,
     /// What a commit waits for.
     pub synchronous: Synchronous,
-    /// How many connections read at once.
+    /// How many connections read a SQLite database at once.
     pub readers: usize,
+    /// The most connections to a PostgreSQL server that work at once; one more listens.
+    pub connections: usize,
 }
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: None, synchronous: Synchronous::default(), readers: 4 }
+        Self { url: None, synchronous: Synchronous::default(), readers: 4, connections: 10 }
     }
 }
 
@@ -193,6 +195,21 @@ pub struct Dev {
 type Complaint = (&'static str, String);
 
 impl Config {
+    /// The URL of the PostgreSQL server, when the database is not a file.
+    #[must_use]
+    pub fn database_server(&self) -> Option<&str> {
+        self.database.url.as_deref().filter(|url| is_server(url))
+    }
+
+    /// The database as it may be shown: its file, or its URL without a password.
+    #[must_use]
+    pub fn database_name(&self) -> String {
+        match self.database_server() {
+            Some(url) => masked_url(url),
+            None => self.database_path().display().to_string(),
+        }
+    }
+
     /// The database's file.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
@@ -221,6 +238,7 @@ impl Config {
             ("server.drain_seconds", self.server.drain_seconds),
             ("server.header_timeout_seconds", self.server.header_timeout_seconds),
             ("database.readers", self.database.readers as u64),
+            ("database.connections", self.database.connections as u64),
             ("sync.tombstone_days", u64::from(self.sync.tombstone_days)),
             ("sync.heartbeat_seconds", self.sync.heartbeat_seconds),
             ("sync.sweep_seconds", self.sync.sweep_seconds),
@@ -240,12 +258,12 @@ impl Config {
     fn check_database(&self) -> Result<(), Complaint> {
         const KEY: &str = "database.url";
         match self.database.url.as_deref() {
-            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                Err((KEY, "PostgreSQL is not supported by this release; use sqlite://<path>, or remove the key".into()))
-            }
-            Some(url) if url.strip_prefix("sqlite://").is_none_or(str::is_empty) => {
-                Err((KEY, "must be sqlite://<path>, such as sqlite:///var/lib/ryzed/ryzed.db".into()))
-            }
+            Some(url) if is_server(url) => Ok(()),
+            Some(url) if url.strip_prefix("sqlite://").is_none_or(str::is_empty) => Err((
+                KEY,
+                "must be sqlite://<path>, such as sqlite:///var/lib/ryzed/ryzed.db, or postgres://<user>@<host>/<database>"
+                    .into(),
+            )),
             _ => Ok(()),
         }
     }
@@ -279,6 +297,10 @@ impl Config {
             None => Ok(()),
         }
     }
+}
+
+fn is_server(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
 const MASK: &str = "********";

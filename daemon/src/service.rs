@@ -21,7 +21,7 @@ use ryzed_adapters::{FieldError, Registry};
 
 use crate::clock::Clock;
 use crate::config::Limits;
-use crate::store::Store;
+use crate::store::{Access, Store};
 use crate::sync::Scope;
 
 pub use hints::{Committed, Hints};
@@ -78,7 +78,7 @@ impl Service {
     /// # Errors
     /// When it does not answer.
     pub async fn ready(&self) -> Result<(), ServiceError> {
-        self.store.read(|tx| Box::pin(async move { Ok::<_, ServiceError>(tx.ping().await?) })).await
+        self.store.read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.ping().await?) })).await
     }
 
     /// Finishes what is being written, and closes the database.

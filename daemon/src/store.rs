@@ -1,5 +1,6 @@
 //! What the use cases ask of a database, and the houses that answer. Only here is diesel known.
 
+pub mod postgres;
 pub mod sqlite;
 mod statement;
 
@@ -9,6 +10,7 @@ use ryzed_adapters::Table;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
+use crate::auth::{Caller, Role};
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
@@ -22,8 +24,9 @@ pub trait Store: Send + Sync + 'static {
     /// `sqlite` or `postgres`.
     fn kind(&self) -> &'static str;
 
-    /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not.
-    async fn run(&self, mode: Mode, job: Job) -> Result<(), StoreError>;
+    /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not. A database that
+    /// can refuse rows by itself is told on whose behalf. Writes on behalf of one person come one after the other.
+    async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError>;
 
     /// Finishes what is queued and closes; later calls are [`StoreError::Unavailable`].
     async fn close(&self);
@@ -38,6 +41,48 @@ pub enum Mode {
     Write,
 }
 
+/// On whose behalf a transaction runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A person: their own rows and the catalogue.
+    Person {
+        /// Who.
+        user: UserId,
+        /// Whether the catalogue may be written, too.
+        role: Role,
+    },
+    /// The daemon itself, which reads every scope to pass changes on, forgets what is old, and writes no rows.
+    Daemon,
+}
+
+impl From<&Caller> for Access {
+    fn from(caller: &Caller) -> Self {
+        Self::Person { user: caller.user, role: caller.role }
+    }
+}
+
+impl From<Scope> for Access {
+    /// For reading one scope.
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::User(user) => Self::Person { user, role: Role::default() },
+            Scope::Global => Self::Daemon,
+        }
+    }
+}
+
+/// Called when somebody else has written to the database.
+pub type OnOutsideWrite = Arc<dyn Fn() + Send + Sync>;
+
+/// One migration and whether the database has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationState {
+    /// Its name, as its folder's.
+    pub name: String,
+    /// Whether it was applied.
+    pub applied: bool,
+}
+
 /// The work of one transaction. It may be run again when the database asks for a retry.
 pub type Job =
     Box<dyn for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<(), StoreError>> + Send + Sync + 'static>;
@@ -47,29 +92,29 @@ impl dyn Store {
     ///
     /// # Errors
     /// Those of the work, and those of the database.
-    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
+    pub async fn read<T, E, F>(&self, access: impl Into<Access>, work: F) -> Result<T, E>
     where
         F: for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.transact(Mode::Read, work).await
+        self.transact(Mode::Read, access.into(), work).await
     }
 
     /// Runs `work` in a transaction; its error rolls back.
     ///
     /// # Errors
     /// Those of the work, and those of the database.
-    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    pub async fn write<T, E, F>(&self, access: impl Into<Access>, work: F) -> Result<T, E>
     where
         F: for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.transact(Mode::Write, work).await
+        self.transact(Mode::Write, access.into(), work).await
     }
 
-    async fn transact<T, E, F>(&self, mode: Mode, work: F) -> Result<T, E>
+    async fn transact<T, E, F>(&self, mode: Mode, access: Access, work: F) -> Result<T, E>
     where
         F: for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<T, E>> + Send + Sync + 'static,
         T: Send + 'static,
@@ -87,7 +132,7 @@ impl dyn Store {
                 verdict
             })
         });
-        let ran = self.run(mode, job).await;
+        let ran = self.run(mode, access, job).await;
         let outcome = filled.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (ran, outcome) {
             (Ok(()), Some(outcome)) | (Err(StoreError::RolledBack), Some(outcome)) => outcome,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{Account, Database, Person, SECRET, ports};
+use crate::{Account, Database, Person, SECRET, ports, postgres};
 
 /// How long a start may take, migrations and catalogue included.
 const START: Duration = Duration::from_secs(30);
@@ -17,6 +17,8 @@ const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
 /// How often a start is tried again when another process took the port.
 const TRIES: usize = 5;
+/// Where the daemon is told which database it works on.
+const DATABASE_URL: &str = "RYZED_DATABASE__URL";
 
 /// A running daemon. It dies with the value, and with the test process.
 #[derive(Debug)]
@@ -75,7 +77,10 @@ impl Daemon {
         Self::builder().start()
     }
 
-    fn try_start(env: Vec<(String, String)>) -> Option<Self> {
+    fn try_start(mut env: Vec<(String, String)>) -> Option<Self> {
+        if postgres::is_wanted() && !env.iter().any(|(name, _)| name == DATABASE_URL) {
+            env.push((DATABASE_URL.to_owned(), postgres::new_database()));
+        }
         let folder = tempfile::Builder::new().prefix("ryzed-story-").tempdir().expect("a temporary folder");
         let port = ports::free();
         let child = spawn(folder.path(), port, &env);
@@ -111,7 +116,10 @@ impl Daemon {
     /// The database, as somebody with SQL sees it.
     #[must_use]
     pub fn database(&self) -> Database {
-        Database::sqlite(self.folder.path().join("data/ryzed.db"))
+        match self.env.iter().find(|(name, _)| name == DATABASE_URL) {
+            Some((_, url)) => Database::Postgres(url.clone()),
+            None => Database::Sqlite(self.folder.path().join("data/ryzed.db")),
+        }
     }
 
     /// A command of the same binary on the same data.

@@ -3,41 +3,52 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::postgres;
+
 /// A way to run SQL that the daemon knows nothing of.
 #[derive(Debug, Clone)]
-pub struct Database {
-    file: PathBuf,
+pub enum Database {
+    /// A file.
+    Sqlite(PathBuf),
+    /// The URL of a database on a server.
+    Postgres(String),
 }
 
 impl Database {
-    /// A SQLite file.
-    #[must_use]
-    pub fn sqlite(file: PathBuf) -> Self {
-        Self { file }
-    }
-
     /// Runs statements; returns what they print, a line a row, columns parted by `|`.
     pub fn run(&self, sql: &str) -> String {
-        let output = Command::new("sqlite3")
-            .args(["-batch", "-bail", "-cmd", ".timeout 10000", "-cmd", "PRAGMA foreign_keys = ON"])
-            .arg(&self.file)
-            .arg(sql)
-            .output()
-            .expect("the story needs the sqlite3 shell: apt-get install sqlite3");
-        assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        match self {
+            Self::Sqlite(file) => sqlite3(file, sql),
+            Self::Postgres(url) => postgres::psql(url, sql).unwrap_or_else(|error| panic!("{error}")),
+        }
     }
 
     /// Whether the database finds nothing wrong with itself.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.run("PRAGMA integrity_check") == "ok" && self.run("PRAGMA foreign_key_check").is_empty()
+        match self {
+            Self::Sqlite(_) => {
+                self.run("PRAGMA integrity_check") == "ok" && self.run("PRAGMA foreign_key_check").is_empty()
+            }
+            // The server looks after its files; what is ours is that each row has one live entry and each entry its row.
+            Self::Postgres(_) => {
+                let tables = self.run("SELECT table_name FROM ryzed.tables");
+                tables.lines().all(|table| {
+                    self.run(&format!(
+                        "SELECT count(*) FROM (SELECT row_id FROM ryzed.changes WHERE table_name = '{table}' \
+                         AND operation <> 'DELETE') c FULL JOIN public.{table} t ON t.id = c.row_id \
+                         WHERE t.id IS NULL OR c.row_id IS NULL"
+                    )) == "0"
+                })
+            }
+        }
     }
 
     /// Makes a person's tombstones look older than any daemon keeps them.
     pub fn age_tombstones(&self, user: uuid::Uuid) {
+        let changes = self.changes();
         self.run(&format!(
-            "UPDATE sync_changes SET changed_at = '2001-01-01T00:00:00.000000Z' \
+            "UPDATE {changes} SET changed_at = '2001-01-01T00:00:00.000000Z' \
              WHERE operation = 'DELETE' AND scope = 'user:{user}'"
         ));
     }
@@ -45,6 +56,25 @@ impl Database {
     /// How many tombstones of a person are kept.
     #[must_use]
     pub fn tombstones(&self, user: uuid::Uuid) -> String {
-        self.run(&format!("SELECT count(*) FROM sync_changes WHERE operation = 'DELETE' AND scope = 'user:{user}'"))
+        let changes = self.changes();
+        self.run(&format!("SELECT count(*) FROM {changes} WHERE operation = 'DELETE' AND scope = 'user:{user}'"))
     }
+
+    fn changes(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sync_changes",
+            Self::Postgres(_) => "ryzed.changes",
+        }
+    }
+}
+
+fn sqlite3(file: &std::path::Path, sql: &str) -> String {
+    let output = Command::new("sqlite3")
+        .args(["-batch", "-bail", "-cmd", ".timeout 10000", "-cmd", "PRAGMA foreign_keys = ON"])
+        .arg(file)
+        .arg(sql)
+        .output()
+        .expect("the story needs the sqlite3 shell: apt-get install sqlite3");
+    assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }

@@ -10,6 +10,7 @@ pub mod database;
 pub mod device;
 pub mod person;
 mod ports;
+pub mod postgres;
 pub mod rows;
 pub mod socket;
 

@@ -25,6 +25,7 @@ mod open_conflicts;
 mod outside_writes;
 mod ownership;
 mod paging;
+mod postgres;
 mod public;
 mod pushing;
 mod reference;

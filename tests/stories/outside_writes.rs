@@ -129,11 +129,11 @@ async fn many_rows_in_one_statement_all_arrive_in_order() {
     let me = met().await;
     let mut tablet = me.socket("tablet").await;
     let now = rows::time(chrono::TimeDelta::zero());
+    let value = |i| format!("('{}', '{}', {i}, 'g', '{now}', '{now}', '{now}')", Uuid::new_v4(), me.person.id);
+    let values: Vec<String> = (1..=100).map(value).collect();
     sql(&format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) \
-         INSERT INTO food_entries (id, user_id, quantity, unit, consumed_at, created_at, updated_at) \
-         SELECT lower(hex(randomblob(4))) || '-0000-4000-8000-' || printf('%012d', i), '{}', i, 'g', '{now}', '{now}', '{now}' FROM n",
-        me.person.id
+        "INSERT INTO food_entries (id, user_id, quantity, unit, consumed_at, created_at, updated_at) VALUES {}",
+        values.join(", ")
     ));
     let mut last = 0;
     for _ in 0..100 {
@@ -151,7 +151,7 @@ async fn a_catalogue_row_written_outside_reaches_everybody() {
     let now = rows::time(chrono::TimeDelta::zero());
     keepers().database().run(&format!(
         "INSERT INTO cardio_activities (id, user_id, activity_type, name_en, name_fr, is_custom, created_at, updated_at) \
-         VALUES ('{id}', NULL, 'skating', 'Skating', 'Patin', 0, '{now}', '{now}')"
+         VALUES ('{id}', NULL, 'skating', 'Skating', 'Patin', FALSE, '{now}', '{now}')"
     ));
     for socket in &mut sockets {
         let message = socket.next_where("database_change", |m| m["new_record"]["id"] == json!(id)).await;

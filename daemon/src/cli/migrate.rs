@@ -9,8 +9,7 @@ use ryzed_adapters::Registry;
 use super::store::{self, Stay};
 use super::{Outcome, print};
 use crate::config::Config;
-use crate::store::Store;
-use crate::store::sqlite::{MigrationState, migration_states};
+use crate::store::{MigrationState, postgres, sqlite};
 
 /// Bring the database's schema up to date; serve does so as well.
 #[derive(Debug, Args)]
@@ -29,19 +28,25 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(config: &Config, options: &Options) -> Outcome {
-    let path = config.database_path();
-    let before = migration_states(&path).with_context(|| format!("can't look at the database {}", path.display()))?;
+    let name = config.database_name();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
+    let before = match config.database_server() {
+        Some(url) => runtime.block_on(postgres::migration_states(url)),
+        None => sqlite::migration_states(&config.database_path()),
+    };
+    let before = before.with_context(|| format!("can't look at the database {name}"))?;
     if options.status {
         return print(&listed(&before));
     }
     let pending: Vec<&MigrationState> = before.iter().filter(|state| !state.applied).collect();
     let text: String = pending.iter().map(|state| format!("{}\n", state.name)).collect();
     if options.dry_run {
-        let summary = format!("{} to apply to {}; nothing was changed\n", pending.len(), path.display());
+        let summary = format!("{} to apply to {name}; nothing was changed\n", pending.len());
         return print(&(text + &summary));
     }
-    apply(config)?;
-    print(&format!("{text}{} applied; {} is up to date\n", pending.len(), path.display()))
+    runtime.block_on(apply(config))?;
+    print(&format!("{text}{} applied; {name} is up to date\n", pending.len()))
 }
 
 fn listed(states: &[MigrationState]) -> String {
@@ -50,10 +55,9 @@ fn listed(states: &[MigrationState]) -> String {
 }
 
 /// Opens the database, which brings it up to date, and closes it.
-fn apply(config: &Config) -> anyhow::Result<()> {
+async fn apply(config: &Config) -> anyhow::Result<()> {
     let registry = Arc::new(Registry::standard());
-    let opened = store::open(config, &registry, Stay::Visitor, Arc::new(|| ()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build().context("can't start the runtime")?;
-    runtime.block_on(opened.close());
+    let opened = store::open(config, &registry, Stay::Visitor, Arc::new(|| ())).await?;
+    opened.close().await;
     Ok(())
 }

@@ -76,9 +76,9 @@ async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> anyhow::R
     let hears: Arc<OnceLock<Live>> = Arc::default();
     let ears = Arc::clone(&hears);
     let outside = Arc::new(move || ears.get().into_iter().for_each(Live::outside_write));
-    let store = store::open(config, &registry, Stay::Resident, outside)?;
+    let store = store::open(config, &registry, Stay::Resident, outside).await?;
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
-    let service = Service::new(Arc::new(store), registry, Arc::new(SystemClock), config.limits.clone(), keep);
+    let service = Service::new(store, registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
     starter::load(&service).await.context("can't load the starter catalogue")?;
     let settings = actors::Settings {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use ryzed_adapters::Registry;
 
 use crate::config::{Config, Synchronous};
-use crate::store::sqlite::{OnOutsideWrite, Settings, SqliteStore};
+use crate::store::{OnOutsideWrite, Store, postgres, sqlite};
 
 /// Whose the database is while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,14 +17,25 @@ pub(super) enum Stay {
     Visitor,
 }
 
-/// Opens the database and brings its schema up to date. Blocks while it does.
-pub(super) fn open(
+/// Opens the database and brings its schema up to date. Blocks while a file is opened.
+pub(super) async fn open(
     config: &Config,
     registry: &Arc<Registry>,
     stay: Stay,
     outside: OnOutsideWrite,
-) -> anyhow::Result<SqliteStore> {
-    let settings = Settings {
+) -> anyhow::Result<Arc<dyn Store>> {
+    if let Some(url) = config.database_server() {
+        let settings = postgres::Settings {
+            url: url.to_owned(),
+            connections: config.database.connections,
+            resident: stay == Stay::Resident,
+        };
+        let opened = postgres::PostgresStore::open(&settings, Arc::clone(registry), outside).await;
+        return Ok(Arc::new(
+            opened.with_context(|| format!("can't open the database {} (database.url)", config.database_name()))?,
+        ));
+    }
+    let settings = sqlite::Settings {
         path: config.database_path(),
         durable: config.database.synchronous == Synchronous::Full,
         readers: config.database.readers,
@@ -33,6 +44,6 @@ pub(super) fn open(
     if let Some(folder) = settings.path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
     }
-    SqliteStore::open(&settings, Arc::clone(registry), outside)
-        .with_context(|| format!("can't open the database {} (database.url)", settings.path.display()))
+    let opened = sqlite::SqliteStore::open(&settings, Arc::clone(registry), outside);
+    Ok(Arc::new(opened.with_context(|| format!("can't open the database {} (database.url)", config.database_name()))?))
 }

@@ -27,12 +27,12 @@ fn with_service<'a>(
     work: impl FnOnce(Arc<Service>) -> LocalBoxFuture<'a, Result<u8, TransferError>>,
 ) -> Outcome {
     let registry = Arc::new(Registry::standard());
-    let opened = store::open(config, &registry, Stay::Visitor, Arc::new(|| ()))?;
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
-    let service = Service::new(Arc::new(opened), registry, Arc::new(SystemClock), config.limits.clone(), keep);
-    let service = Arc::new(service);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
+    let opened = runtime.block_on(store::open(config, &registry, Stay::Visitor, Arc::new(|| ())))?;
+    let service = Service::new(opened, registry, Arc::new(SystemClock), config.limits.clone(), keep);
+    let service = Arc::new(service);
     let outcome = runtime.block_on(async {
         let outcome = work(Arc::clone(&service)).await;
         service.close().await;

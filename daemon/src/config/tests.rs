@@ -106,7 +106,7 @@ fn what_is_wrong_in_the_file_names_itself_and_its_line() {
         ("[sync]\ntombstone_days = -1", 2, "sync.tombstone_days"),
         ("[limits]\n\noutbox_bytes = 0", 3, "limits.outbox_bytes"),
         ("[redis]\nurl = \"redis://here\"", 2, "not supported"),
-        ("[database]\nreaders = 2\nurl = \"postgres://here\"", 3, "PostgreSQL is not supported"),
+        ("[database]\nreaders = 2\nconnections = 0", 3, "at least 1"),
         ("[database]\nurl = \"mysql://here\"", 2, "sqlite://"),
         ("[server]\nallowed_origins = [\"app.example.com\"]", 2, "no origin"),
         ("[auth]\nsecret = \"a\"\nsecret_file = \"b\"", 2, "auth.secret"),

@@ -24,7 +24,7 @@ impl Service {
         let user = caller.user;
         let open: Vec<OpenConflict> = self
             .store
-            .read(move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.conflicts(user, None).await?) }))
+            .read(caller, move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.conflicts(user, None).await?) }))
             .await?;
         Ok(open.iter().filter_map(|open| serde_json::from_str(&open.conflict).ok()).collect())
     }
@@ -61,7 +61,7 @@ impl Service {
         });
         let (pushed, result) = self
             .store
-            .write(move |tx| {
+            .write(caller, move |tx| {
                 let settle = Arc::clone(&settle);
                 Box::pin(async move { settle.run(tx).await })
             })

@@ -4,7 +4,7 @@ use ryzed_adapters::{FieldError, code, format_time};
 
 use super::{DeviceInfo, DeviceSeen, Service, ServiceError, SyncStatus};
 use crate::auth::Caller;
-use crate::store::{DeviceRow, StoreError, Transaction};
+use crate::store::{Access, DeviceRow, StoreError, Transaction};
 use crate::sync::{Cursor, DeviceId, Scope};
 
 /// What a device may be called, in characters.
@@ -18,9 +18,9 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn welcome(&self, caller: &Caller) -> Result<(), ServiceError> {
-        let (caller, now) = (caller.clone(), format_time(self.clock.now()));
+        let (access, caller, now) = (Access::from(caller), caller.clone(), format_time(self.clock.now()));
         self.store
-            .write(move |tx| {
+            .write(access, move |tx| {
                 let (caller, now) = (caller.clone(), now.clone());
                 Box::pin(async move {
                     Ok::<_, ServiceError>(tx.ensure_user(caller.user, caller.email.as_deref(), &now).await?)
@@ -35,9 +35,10 @@ impl Service {
     /// [`ServiceError::Revoked`] or [`ServiceError::Limit`] when it may not call.
     pub async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
         check_seen(&seen)?;
-        let (caller, now, most) = (caller.clone(), format_time(self.clock.now()), self.limits.devices_per_user);
+        let (access, now, most) = (Access::from(caller), format_time(self.clock.now()), self.limits.devices_per_user);
+        let caller = caller.clone();
         self.store
-            .write(move |tx| {
+            .write(access, move |tx| {
                 let (caller, now, seen) = (caller.clone(), now.clone(), seen.clone());
                 Box::pin(async move {
                     tx.ensure_user(caller.user, caller.email.as_deref(), &now).await?;
@@ -53,8 +54,10 @@ impl Service {
     /// Those of the database.
     pub async fn devices(&self, caller: &Caller) -> Result<Vec<DeviceInfo>, ServiceError> {
         let user = caller.user;
-        let rows: Vec<DeviceRow> =
-            self.store.read(move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.devices(user).await?) })).await?;
+        let rows: Vec<DeviceRow> = self
+            .store
+            .read(caller, move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.devices(user).await?) }))
+            .await?;
         Ok(rows.into_iter().map(info).collect())
     }
 
@@ -99,7 +102,7 @@ impl Service {
     pub async fn sync_status(&self, caller: &Caller, device: &DeviceId) -> Result<SyncStatus, ServiceError> {
         let (user, device) = (caller.user, device.clone());
         self.store
-            .read(move |tx| {
+            .read(caller, move |tx| {
                 let device = device.clone();
                 Box::pin(async move {
                     let row = tx.device(user, &device).await?;
@@ -121,7 +124,9 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn total_devices(&self) -> Result<i64, ServiceError> {
-        self.store.read(|tx| Box::pin(async move { Ok::<_, ServiceError>(tx.count_devices(None).await?) })).await
+        self.store
+            .read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.count_devices(None).await?) }))
+            .await
     }
 
     async fn change_device(
@@ -132,7 +137,7 @@ impl Service {
     ) -> Result<DeviceInfo, ServiceError> {
         let (user, device, change) = (caller.user, device.clone(), std::sync::Arc::new(change));
         self.store
-            .write(move |tx| {
+            .write(caller, move |tx| {
                 let (device, change) = (device.clone(), std::sync::Arc::clone(&change));
                 Box::pin(async move {
                     let mut row = tx.device(user, &device).await?.ok_or(ServiceError::NotFound("device"))?;

@@ -27,7 +27,9 @@ impl Service {
     async fn export_page(&self, scope: Scope, after: Version) -> Result<Option<(Bytes, Version)>, ServiceError> {
         let page = self
             .store
-            .read(move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.records(scope, after, PAGE).await?) }))
+            .read(scope, move |tx| {
+                Box::pin(async move { Ok::<_, ServiceError>(tx.records(scope, after, PAGE).await?) })
+            })
             .await?;
         if page.reached <= after {
             return Ok(None);

@@ -3,6 +3,7 @@
 use ryzed_adapters::format_time;
 
 use super::{Service, ServiceError};
+use crate::store::Access;
 
 /// Entries that are forgotten in one transaction, so that nobody waits for it.
 const BATCH: i64 = 200;
@@ -30,7 +31,7 @@ impl Service {
             let before = before.clone();
             let batch = self
                 .store
-                .write(move |tx| {
+                .write(Access::Daemon, move |tx| {
                     let before = before.clone();
                     Box::pin(async move {
                         Ok::<_, ServiceError>(Forgotten {

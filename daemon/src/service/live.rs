@@ -3,6 +3,7 @@
 use super::pull::stand;
 use super::{ScopePage, Service, ServiceError};
 use crate::auth::Caller;
+use crate::store::Access;
 use crate::sync::page::can_serve;
 use crate::sync::{Cursor, Scope, Version};
 
@@ -30,7 +31,7 @@ impl Service {
         let scopes = [Scope::Global, Scope::User(caller.user)];
         let states = self
             .store
-            .read(move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.scopes(&scopes).await?) }))
+            .read(caller, move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.scopes(&scopes).await?) }))
             .await?;
         let stands: Vec<_> = states.iter().map(stand).collect();
         Ok(can_serve(cursor, self.epoch(), &stands))
@@ -42,7 +43,7 @@ impl Service {
     /// Those of the database.
     pub async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
         self.store
-            .read(move |tx| {
+            .read(scope, move |tx| {
                 Box::pin(async move {
                     let newest = tx.scopes(&[scope]).await?.first().map_or(0, |state| state.version);
                     let page = tx.records(scope, after, PAGE).await?;
@@ -61,7 +62,7 @@ impl Service {
         let scopes = scopes.to_vec();
         let states = self
             .store
-            .read(move |tx| {
+            .read(Access::Daemon, move |tx| {
                 let scopes = scopes.clone();
                 Box::pin(async move { Ok::<_, ServiceError>(tx.scopes(&scopes).await?) })
             })

@@ -203,7 +203,7 @@ impl Service {
             request.digest,
         )?);
         self.store
-            .read(move |tx| {
+            .read(caller, move |tx| {
                 let pull = Arc::clone(&pull);
                 Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
             })
@@ -218,7 +218,7 @@ impl Service {
         let tables = self.tables(tables)?;
         let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), caller.user);
         self.store
-            .read(move |tx| {
+            .read(caller, move |tx| {
                 let (registry, epoch, tables) = (Arc::clone(&registry), epoch.clone(), tables.clone());
                 Box::pin(async move {
                     let scopes = [Scope::Global, Scope::User(user)];

@@ -10,7 +10,7 @@ use super::push::{Push, Stop};
 use super::request::Change;
 use super::{DeviceSeen, Pushed, Service, ServiceError, devices};
 use crate::auth::Caller;
-use crate::store::{StoreError, Transaction};
+use crate::store::{Access, StoreError, Transaction};
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope};
 
@@ -53,7 +53,7 @@ impl Service {
         let pull = Arc::new(pull);
         let mut answer = self
             .store
-            .read(move |tx| {
+            .read(caller, move |tx| {
                 let pull = Arc::clone(&pull);
                 Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
             })
@@ -66,10 +66,10 @@ impl Service {
     /// One transaction: the device has called, its changes are done.
     async fn upload(&self, push: Push, seen: DeviceSeen) -> Result<Pushed, ServiceError> {
         let push = Arc::new(push);
-        let most = self.limits.devices_per_user;
+        let (access, most) = (Access::from(&push.caller), self.limits.devices_per_user);
         let outcome = self
             .store
-            .write(move |tx| {
+            .write(access, move |tx| {
                 let (push, seen) = (Arc::clone(&push), seen.clone());
                 Box::pin(async move {
                     let now = format_time(push.now);
@@ -109,7 +109,7 @@ impl Service {
         });
         let outcome = self
             .store
-            .write(move |tx| {
+            .write(caller, move |tx| {
                 let push = Arc::clone(&push);
                 Box::pin(async move { push.run(tx).await.map_err(PushError::from) })
             })

@@ -18,13 +18,13 @@ use diesel::{Connection, SqliteConnection};
 use futures_util::FutureExt;
 use ryzed_adapters::{Registry, Table};
 
-use super::{Job, Mode, Store, StoreError};
+use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
 use checkpoints::{Checkpoints, WRITER_HELPS};
 use readers::Readers;
 use sql::TableSql;
 use writer::Writer;
 
-pub use migrate::{MigrationState, migration_states};
+pub use migrate::migration_states;
 
 /// How the database is opened.
 #[derive(Debug, Clone)]
@@ -38,9 +38,6 @@ pub struct Settings {
     /// Whether this process is the daemon, which takes part in the database's life. A command that works beside it is not.
     pub resident: bool,
 }
-
-/// Called when somebody else has written to the database.
-pub type OnOutsideWrite = Arc<dyn Fn() + Send + Sync>;
 
 /// The SQL of every table.
 #[derive(Debug)]
@@ -101,7 +98,7 @@ impl Store for SqliteStore {
         "sqlite"
     }
 
-    async fn run(&self, mode: Mode, job: Job) -> Result<(), StoreError> {
+    async fn run(&self, mode: Mode, _access: Access, job: Job) -> Result<(), StoreError> {
         match mode {
             Mode::Read => self.readers.run(job).await,
             Mode::Write => self.writer.run(job).await,

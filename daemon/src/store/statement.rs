@@ -4,9 +4,11 @@ use std::marker::PhantomData;
 
 use diesel::QueryResult;
 use diesel::RunQueryDsl;
+use diesel::backend::Backend;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
 
 /// SQL text with its values; `ST` is the SQL type of the rows that it returns, `()` when it returns none.
 #[derive(Debug)]
@@ -46,8 +48,13 @@ impl<'a, ST> Statement<'a, ST> {
     }
 }
 
-impl<ST> QueryFragment<Sqlite> for Statement<'_, ST> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+impl<ST, DB> QueryFragment<DB> for Statement<'_, ST>
+where
+    DB: Backend + HasSqlType<Nullable<Text>> + HasSqlType<BigInt>,
+    for<'t> Option<&'t str>: ToSql<Nullable<Text>, DB>,
+    i64: ToSql<BigInt, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         let mut rest = self.sql;
         while let Some((before, number, after)) = next_parameter(rest) {
             out.push_sql(before);

@@ -9,19 +9,10 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::path::Path;
 
 use super::{Schema, triggers};
-use crate::store::StoreError;
 use crate::store::statement::statement;
+use crate::store::{MigrationState, StoreError};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
-
-/// One migration and whether the database has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MigrationState {
-    /// Its name, as its folder's.
-    pub name: String,
-    /// Whether it was applied.
-    pub applied: bool,
-}
 
 /// Every migration, in order, with its state in the database at `path`. Changes nothing, makes no file.
 ///

@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::life::Life;
 use super::transaction::SqliteTransaction;
-use super::{OnOutsideWrite, Schema, finish};
+use super::{Schema, finish};
 use crate::store::statement::statement;
-use crate::store::{Job, StoreError};
+use crate::store::{Job, OnOutsideWrite, StoreError};
 
 /// Jobs that may wait for the writer; more wait in their callers.
 const QUEUE: usize = 1024;

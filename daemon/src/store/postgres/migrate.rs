@@ -1,0 +1,104 @@
+//! The schema: plain SQL migrations, then what is put up round the synced tables, which follows the adapters.
+
+use diesel::migration::MigrationSource;
+use diesel::pg::Pg;
+use diesel::sql_types::Text;
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use ryzed_adapters::Registry;
+
+use super::fault::judge;
+use super::session::connect;
+use super::triggers;
+use crate::store::statement::statement;
+use crate::store::{MigrationState, StoreError};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
+
+/// The lock that lets one of several daemons migrate: "ryzed" in ASCII.
+const LOCK: &str = "491664336228";
+
+/// Every migration, in order, with its state in the database. Changes nothing.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn migration_states(url: &str) -> Result<Vec<MigrationState>, StoreError> {
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(failed)?;
+    let mut connection = open(url).await?;
+    let is_there =
+        texts(&mut connection, "SELECT 'yes' WHERE to_regclass('ryzed.__diesel_schema_migrations') IS NOT NULL");
+    let applied = if is_there.await?.is_empty() {
+        Vec::new()
+    } else {
+        texts(&mut connection, "SELECT version::text FROM ryzed.__diesel_schema_migrations").await?
+    };
+    let mut states: Vec<MigrationState> = known
+        .iter()
+        .map(|migration| MigrationState {
+            name: migration.name().to_string(),
+            applied: applied.contains(&migration.name().version().to_string()),
+        })
+        .collect();
+    states.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(states)
+}
+
+/// Applies what is missing and puts up triggers and policies when the adapters ask for others than there are. Daemons
+/// that start together wait for the first.
+pub(super) async fn up_to_date(url: &str, registry: &Registry) -> Result<AsyncPgConnection, StoreError> {
+    let mut connection = open(url).await?;
+    execute(&mut connection, "SET statement_timeout = 0; SET client_min_messages = error").await?;
+    execute(&mut connection, &format!("SELECT pg_advisory_lock({LOCK})")).await?;
+    execute(&mut connection, "CREATE SCHEMA IF NOT EXISTS ryzed; SET search_path = ryzed, public").await?;
+    let migrated = tokio::task::spawn_blocking(move || {
+        // The harness blocks, and tells its connection's runtime so; a runtime of its own would not drive the connection.
+        let mut harness = AsyncMigrationHarness::new(connection);
+        let done = harness.run_pending_migrations(MIGRATIONS).map(|_| ()).map_err(failed);
+        done.map(|()| harness.into_inner())
+    });
+    let mut connection = migrated.await.map_err(failed)??;
+    put_up(&mut connection, registry).await?;
+    execute(&mut connection, &format!("SET search_path = public; SELECT pg_advisory_unlock({LOCK})")).await?;
+    Ok(connection)
+}
+
+/// In one transaction, and only when something is to change: it locks the tables.
+async fn put_up(connection: &mut AsyncPgConnection, registry: &Registry) -> Result<(), StoreError> {
+    let wanted = triggers::all(registry).join(";\n");
+    let standing = texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'put_up'").await?;
+    let digest = texts(connection, &format!("SELECT md5($put_up${wanted}$put_up$)")).await?;
+    let missing = texts(
+        connection,
+        "SELECT t.table_name FROM ryzed.tables t WHERE (SELECT count(*) FROM pg_trigger g \
+         WHERE g.tgrelid = t.relation AND g.tgname LIKE 'ryzed\\_%' AND g.tgenabled = 'O') <> 4",
+    )
+    .await?;
+    if standing == digest && missing.is_empty() {
+        return Ok(());
+    }
+    let digest = digest.into_iter().next().unwrap_or_default();
+    execute(
+        connection,
+        &format!(
+            "BEGIN; {wanted}; INSERT INTO ryzed.meta VALUES ('put_up', '{digest}') \
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value; COMMIT"
+        ),
+    )
+    .await
+}
+
+pub(super) async fn open(url: &str) -> Result<AsyncPgConnection, StoreError> {
+    connect(url).await.map_err(|error| StoreError::Unavailable(format!("can't connect to the database: {error}")))
+}
+
+pub(super) async fn execute(connection: &mut AsyncPgConnection, sql: &str) -> Result<(), StoreError> {
+    connection.batch_execute(sql).await.map_err(|error| judge(&error).0)
+}
+
+pub(super) async fn texts(connection: &mut AsyncPgConnection, sql: &str) -> Result<Vec<String>, StoreError> {
+    statement::<Text>(sql).load(connection).await.map_err(|error| judge(&error).0)
+}
+
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Failed(format!("migration: {error}"))
+}

@@ -1,0 +1,15 @@
+DROP TABLE public.location_points;
+DROP TABLE public.cardio_sessions;
+DROP TABLE public.cardio_activities;
+DROP TABLE public.hiit_sessions;
+DROP TABLE public.hiit_workouts;
+DROP TABLE public.workout_template_exercises;
+DROP TABLE public.workout_templates;
+DROP TABLE public.exercise_sets;
+DROP TABLE public.workout_exercises;
+DROP TABLE public.workout_sessions;
+DROP TABLE public.exercises;
+DROP TABLE public.food_entries;
+DROP TABLE public.recipes;
+DROP TABLE public.foods;
+DROP TABLE public.users;

@@ -1,0 +1,22 @@
+DROP FUNCTION ryzed.before_truncate() CASCADE;
+DROP FUNCTION ryzed.record() CASCADE;
+DROP FUNCTION ryzed.prune_tombstones(timestamptz, bigint);
+DROP FUNCTION ryzed.elsewhere(text, uuid[]);
+DROP FUNCTION ryzed.touch(text[], timestamptz);
+DROP FUNCTION ryzed.hold_own();
+DROP FUNCTION ryzed.backfill(text);
+DROP FUNCTION ryzed.carry(text, uuid[], text[]);
+DROP FUNCTION ryzed.owner_of(text, uuid);
+DROP FUNCTION ryzed.book(text, uuid[], text[], text[], jsonb[], text[]);
+DROP FUNCTION ryzed.hold(text[]);
+DROP TABLE ryzed.conflicts;
+DROP TABLE ryzed.devices;
+DROP TABLE ryzed.receipts;
+DROP TABLE ryzed.changes;
+DROP TABLE ryzed.scopes;
+DROP TABLE ryzed.tables;
+DROP TABLE ryzed.meta;
+-- The policies of the synced tables ask these.
+DROP FUNCTION ryzed.keeps_catalogue() CASCADE;
+DROP FUNCTION ryzed.is_daemon() CASCADE;
+DROP FUNCTION ryzed.claimed_role();

@@ -1,0 +1,305 @@
+//! What only PostgreSQL promises: transactions from outside, notices, triggers a statement, row level security.
+//! Told when the stories run on PostgreSQL; the other stories run there, too.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use ryzed_tests::postgres::{self, psql};
+use ryzed_tests::rows::{food, food_entry, workout_exercise, workout_session};
+use ryzed_tests::{Account, Daemon, insert, upsert};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Without the sweep, only notices bring what was written outside.
+static DEAF: LazyLock<Daemon> = LazyLock::new(|| Daemon::builder().env("RYZED_SYNC__SWEEP_SECONDS", 3600).start());
+
+/// The daemon of these stories; none when the stories run on another database.
+fn daemon() -> Option<&'static Daemon> {
+    postgres::is_wanted().then(|| &*DEAF)
+}
+
+fn sql(statement: &str) -> String {
+    DEAF.database().run(statement)
+}
+
+fn entry(me: &Account, quantity: u32) -> String {
+    format!(
+        "INSERT INTO food_entries (id, user_id, quantity, consumed_at) VALUES ('{}', '{}', {quantity}, now());",
+        Uuid::new_v4(),
+        me.person.id
+    )
+}
+
+/// Runs statements beside the story.
+fn meanwhile(statements: String) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || sql(&statements))
+}
+
+async fn met(daemon: &Daemon) -> Account {
+    let me = daemon.account();
+    me.push([]).await;
+    me
+}
+
+#[tokio::test]
+async fn an_open_transaction_reaches_nobody_and_a_committed_one_everybody_in_order() {
+    let Some(daemon) = daemon() else { return };
+    let me = met(daemon).await;
+    let mut tablet = me.socket("tablet").await;
+    let (first, second) = (entry(&me, 1), entry(&me, 2));
+    let writing = meanwhile(format!("BEGIN; {first} SELECT pg_sleep(1.5); {second} COMMIT"));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(tablet.received("database_change").is_empty(), "told before its commit");
+    // A push of the same person comes after it.
+    let pushed = me.store("food_entries", &food_entry(json!({"quantity": 3}))).await;
+    writing.join().expect("psql");
+    let mut last = 0;
+    for quantity in 1..=2 {
+        let message = tablet.next("database_change").await;
+        assert_eq!(message["new_record"]["quantity"], quantity);
+        assert!(message["version"].as_i64() > Some(last));
+        last = message["version"].as_i64().expect("a version");
+    }
+    assert!(pushed.as_i64() > Some(last), "{pushed} is not after {last}");
+}
+
+#[tokio::test]
+async fn a_rollback_reaches_nobody_and_takes_no_version() {
+    let Some(daemon) = daemon() else { return };
+    let me = met(daemon).await;
+    let cursor = me.cursor().await;
+    let mut tablet = me.socket("tablet").await;
+    sql(&format!("BEGIN; {} ROLLBACK", entry(&me, 1)));
+    tablet.expect_silence(500).await;
+    assert_eq!(me.cursor().await, cursor);
+    sql(&entry(&me, 2));
+    assert_eq!(tablet.next("database_change").await["new_record"]["quantity"], 2);
+}
+
+#[tokio::test]
+async fn what_was_missed_while_nobody_listened_is_delivered() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let daemon = Daemon::builder().env("RYZED_SYNC__SWEEP_SECONDS", 3600).start();
+    let me = met(&daemon).await;
+    let mut tablet = me.socket("tablet").await;
+    for quantity in 1..=3 {
+        let cut = daemon.database().run(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = current_database() AND query LIKE '%LISTEN%' AND pid <> pg_backend_pid()",
+        );
+        assert_eq!(cut, "1", "one connection listens");
+        daemon.database().run(&entry(&me, quantity));
+        assert_eq!(tablet.next("database_change").await["new_record"]["quantity"], quantity);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test]
+async fn pushes_go_on_when_every_connection_was_cut() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let me = met(&daemon).await;
+    for _ in 0..3 {
+        daemon.database().run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+        me.store("food_entries", &food_entry(json!({}))).await;
+    }
+    assert_eq!(me.rows("food_entries").await.len(), 3);
+}
+
+#[tokio::test]
+async fn only_writes_from_outside_give_notice() {
+    let Some(daemon) = daemon() else { return };
+    // With a database of its own, since notices do not tell whose they are.
+    let quiet = Daemon::start();
+    let me = met(&quiet).await;
+    let database = quiet.database();
+    let listening = std::thread::spawn(move || database.run("LISTEN ryzed; SELECT pg_sleep(2)"));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let row = food_entry(json!({}));
+    me.store("food_entries", &row).await;
+    me.push([upsert("food_entries", &row)]).await;
+    me.socket("tablet").await.send(insert("food_entries", &food_entry(json!({}))).message()).await;
+    assert!(!listening.join().expect("psql").contains("notification"), "the daemon's own pushes give notice");
+
+    let me = met(daemon).await;
+    let listening = meanwhile("LISTEN ryzed; SELECT pg_sleep(1)".into());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    sql(&entry(&me, 1));
+    assert!(listening.join().expect("psql").contains("notification"), "writes from outside give none");
+}
+
+#[tokio::test]
+async fn ten_thousand_rows_in_a_statement_take_one_step_of_the_scope_and_little_longer() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let me = met(&daemon).await;
+    let rows = format!(
+        "INSERT INTO food_entries (id, user_id, quantity, consumed_at) \
+         SELECT gen_random_uuid(), '{}', i, now() FROM generate_series(1, 10000) i;",
+        me.person.id
+    );
+    let steps = daemon
+        .database()
+        .run(&format!("BEGIN; {rows} SELECT pg_stat_get_xact_tuples_updated('ryzed.scopes'::regclass); ROLLBACK"));
+    assert_eq!(steps, "1");
+    let timed = |before: &str| -> f64 {
+        let run = || {
+            let took = daemon.database().run(&format!(
+                "BEGIN; {before} SELECT clock_timestamp() AS began \\gset\n {rows} \
+                 SELECT extract(epoch FROM clock_timestamp() - :'began'::timestamptz); ROLLBACK"
+            ));
+            took.parse::<f64>().unwrap_or_else(|_| panic!("no time: {took}"))
+        };
+        (0..3).map(|_| run()).fold(f64::INFINITY, f64::min)
+    };
+    let bare = timed("ALTER TABLE food_entries DISABLE TRIGGER USER;");
+    let kept = timed("");
+    println!("10,000 rows: {bare:.3} s bare, {kept:.3} s with triggers, {:.1} times", kept / bare);
+    assert!(kept <= 5.0 * bare, "{kept:.3} s instead of {bare:.3} s");
+}
+
+#[tokio::test]
+async fn truncated_tables_leave_tombstones() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let me = met(&daemon).await;
+    let row = food_entry(json!({}));
+    me.store("food_entries", &row).await;
+    let cursor = me.cursor().await;
+    daemon.database().run("TRUNCATE food_entries");
+    let news = me.pull(json!({"cursor": cursor})).await;
+    assert_eq!(news["deletions"]["food_entries"][0]["id"], row["id"], "{news}");
+}
+
+#[tokio::test]
+async fn daemons_that_start_together_migrate_once() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let url = postgres::new_database();
+    let start = || {
+        let url = url.clone();
+        std::thread::spawn(move || Daemon::builder().env("RYZED_DATABASE__URL", url).start())
+    };
+    let daemons = [start(), start(), start()].map(|starting| starting.join().expect("a daemon"));
+    let epochs = daemons.each_ref().map(|daemon| daemon.account());
+    let mut seen = Vec::new();
+    for me in epochs {
+        seen.push(me.cursor().await["epoch"].clone());
+    }
+    assert!(seen.iter().all(|epoch| *epoch == seen[0]), "{seen:?}");
+    assert_eq!(psql(&url, "SELECT count(*) FROM ryzed.__diesel_schema_migrations").expect("psql"), "2");
+}
+
+/// What raw SQL as the daemon's role comes to, with one person's claims.
+fn as_the_daemon(me: &Account, statement: &str) -> Result<String, String> {
+    let claims = json!({"sub": me.person.id, "role": "authenticated"});
+    let url = match DEAF.database() {
+        ryzed_tests::Database::Postgres(url) => url,
+        ryzed_tests::Database::Sqlite(_) => panic!("these stories run on PostgreSQL"),
+    };
+    psql(
+        &url,
+        &format!(
+            "BEGIN; SET LOCAL ROLE ryzed_daemon; SELECT set_config('request.jwt.claims', '{claims}', true) \\gset\n\
+             {statement}; COMMIT"
+        ),
+    )
+}
+
+#[tokio::test]
+async fn the_daemons_role_owns_nothing_and_cant_get_round_policies() {
+    if daemon().is_none() {
+        return;
+    }
+    assert_eq!(sql("SELECT rolsuper OR rolbypassrls OR rolcanlogin FROM pg_roles WHERE rolname = 'ryzed_daemon'"), "f");
+    let owned = "SELECT count(*) FROM pg_class WHERE relowner = 'ryzed_daemon'::regrole";
+    assert_eq!(sql(owned), "0");
+    let unguarded = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        WHERE c.relkind = 'r' AND NOT c.relrowsecurity AND c.relname NOT LIKE '%diesel%' AND n.nspname IN ('public', 'ryzed')";
+    assert_eq!(sql(unguarded), "0", "a table without row level security");
+}
+
+#[tokio::test]
+async fn with_another_persons_claims_no_row_is_read() {
+    let Some(daemon) = daemon() else { return };
+    let (me, other) = (met(daemon).await, met(daemon).await);
+    let session = workout_session(json!({}));
+    other.store("workout_sessions", &session).await;
+    other.store("workout_exercises", &workout_exercise(&session)).await;
+    other.store("foods", &food(json!({}))).await;
+    let theirs = other.person.id;
+    for (table, whose) in [
+        ("public.users", format!("id = '{theirs}'")),
+        ("public.foods", format!("user_id = '{theirs}'")),
+        ("public.workout_sessions", format!("user_id = '{theirs}'")),
+        ("public.workout_exercises", format!("session_id = {}", session["id"].to_string().replace('"', "'"))),
+        ("ryzed.changes", format!("scope = 'user:{theirs}'")),
+        ("ryzed.scopes", format!("scope = 'user:{theirs}'")),
+        ("ryzed.receipts", format!("user_id = '{theirs}'")),
+        ("ryzed.devices", format!("user_id = '{theirs}'")),
+    ] {
+        let count = format!("SELECT count(*) FROM {table} WHERE {whose}");
+        assert_ne!(sql(&count), "0", "{table} has something to hide");
+        assert_eq!(as_the_daemon(&me, &count).expect("an answer"), "0", "{table}");
+        assert_ne!(as_the_daemon(&other, &count).expect("an answer"), "0", "{table} hides a person's own");
+    }
+    assert_eq!(as_the_daemon(&me, "SELECT auth.uid()").expect("an answer"), me.person.id.to_string());
+    assert!(as_the_daemon(&me, "SELECT * FROM ryzed.meta").is_err());
+}
+
+#[tokio::test]
+async fn with_another_persons_claims_no_row_is_written() {
+    let Some(daemon) = daemon() else { return };
+    let (me, other) = (met(daemon).await, met(daemon).await);
+    let session = workout_session(json!({}));
+    other.store("workout_sessions", &session).await;
+    let text = |value: &Value| value.to_string().replace('"', "'");
+    let (mine, theirs, id) = (me.person.id, other.person.id, text(&session["id"]));
+    for statement in [
+        entry(&other, 1),
+        format!("INSERT INTO workout_exercises (id, session_id) VALUES (gen_random_uuid(), {id})"),
+        "INSERT INTO foods (id, name_en, name_fr, calories) VALUES (gen_random_uuid(), 'a', 'b', 1)".into(),
+        format!("INSERT INTO ryzed.receipts VALUES ('{theirs}', gen_random_uuid(), '{{}}', now())"),
+        format!(
+            "INSERT INTO ryzed.devices (user_id, device_id, first_seen, last_seen) VALUES ('{theirs}', 'x', now(), now())"
+        ),
+        format!(
+            "INSERT INTO ryzed.changes (table_name, row_id, scope, version, operation, changed_at) \
+            VALUES ('foods', gen_random_uuid(), 'user:{mine}', 99, 'INSERT', now())"
+        ),
+        format!("UPDATE ryzed.scopes SET version = 99 WHERE scope = 'user:{mine}'"),
+        "DELETE FROM ryzed.changes".into(),
+        format!(
+            "SELECT ryzed.book('foods', ARRAY[gen_random_uuid()], ARRAY['user:{theirs}'], ARRAY['INSERT'], NULL, '{{}}')"
+        ),
+        "SELECT ryzed.prune_tombstones(now(), 1000)".into(),
+        "ALTER TABLE foods DISABLE ROW LEVEL SECURITY".into(),
+    ] {
+        let refused = as_the_daemon(&me, &statement).expect_err(&statement);
+        let words = ["row-level security", "permission denied", "must be owner", "only the daemon"];
+        assert!(words.iter().any(|words| refused.contains(words)), "{refused}");
+    }
+    for statement in [
+        format!("UPDATE workout_sessions SET name = 'mine' WHERE id = {id} RETURNING id"),
+        format!("DELETE FROM workout_sessions WHERE id = {id} RETURNING id"),
+        format!("DELETE FROM ryzed.receipts WHERE user_id = '{theirs}' RETURNING user_id"),
+        format!("UPDATE ryzed.devices SET name = 'x' WHERE user_id = '{theirs}' RETURNING user_id"),
+    ] {
+        assert_eq!(as_the_daemon(&me, &statement).expect("an answer"), "", "{statement}");
+    }
+    let stolen = as_the_daemon(&other, &format!("UPDATE workout_sessions SET user_id = '{mine}' WHERE id = {id}"));
+    assert!(stolen.expect_err("a row given away").contains("row-level security"));
+    assert_eq!(other.row("workout_sessions", &session["id"]).await.expect("the row")["name"], session["name"]);
+}
