@@ -16,6 +16,9 @@ use crate::store::statement::Statement;
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::DeviceId;
 
+/// Versions and texts, and whether these are all that there are.
+pub(super) type Versioned = (Vec<(i64, String)>, bool);
+
 /// A transaction that somebody else ends.
 pub(super) struct PostgresTransaction<'c> {
     connection: &'c AsyncPgConnection,
@@ -64,7 +67,7 @@ impl<'c> PostgresTransaction<'c> {
         &'f mut self,
         statement: Statement<'_, (BigInt, Text)>,
         bytes: usize,
-    ) -> BoxFuture<'f, Result<(Vec<(i64, String)>, bool), StoreError>> {
+    ) -> BoxFuture<'f, Result<Versioned, StoreError>> {
         let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
         let rows = AsyncConnectionCore::load(&mut connection, statement);
         async move {
