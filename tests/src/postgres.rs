@@ -53,7 +53,7 @@ pub fn psql(url: &str, sql: &str) -> Result<String, String> {
         .spawn()
         .expect("the story needs psql: apt-get install postgresql");
     let mut input = shell.stdin.take().expect("psql's input");
-    writeln!(input, "{sql};").map_err(|error| error.to_string())?;
+    writeln!(input, "{sql};").expect("psql reads");
     drop(input);
     let output = shell.wait_with_output().map_err(|error| error.to_string())?;
     if output.status.success() {
