@@ -1,5 +1,6 @@
 //! The house for one machine: SQLite in WAL mode, one writer thread with group commit, a few readers.
 
+mod checkpoints;
 mod life;
 mod migrate;
 mod readers;
@@ -18,6 +19,7 @@ use futures_util::FutureExt;
 use ryzed_adapters::{Registry, Table};
 
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
+use checkpoints::{Checkpoints, WRITER_HELPS};
 use readers::Readers;
 use sql::TableSql;
 use writer::Writer;
@@ -61,6 +63,7 @@ pub struct SqliteStore {
     epoch: String,
     writer: Writer,
     readers: Readers,
+    checkpoints: Checkpoints,
 }
 
 impl SqliteStore {
@@ -79,8 +82,9 @@ impl SqliteStore {
         };
         let epoch = life.epoch().to_owned();
         let readers = Readers::open(&settings.path, settings.readers, &schema)?;
+        let checkpoints = Checkpoints::start(&settings.path)?;
         let writer = Writer::start(connection, schema, life, outside)?;
-        Ok(Self { epoch, writer, readers })
+        Ok(Self { epoch, writer, readers, checkpoints })
     }
 }
 
@@ -104,6 +108,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // The writer last: the last connection leaves the database in one file.
         self.readers.close().await;
+        self.checkpoints.close().await;
         self.writer.close().await;
     }
 }
@@ -116,6 +121,7 @@ fn connect(path: &Path, durable: bool) -> Result<SqliteConnection, StoreError> {
     let synchronous = if durable { "FULL" } else { "NORMAL" };
     connection.batch_execute(&format!(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+         PRAGMA wal_autocheckpoint = {WRITER_HELPS}; \
          PRAGMA foreign_keys = ON; PRAGMA trusted_schema = ON; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY;"
     ))?;
     Ok(connection)

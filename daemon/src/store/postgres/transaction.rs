@@ -48,7 +48,7 @@ impl Transaction for PostgresTransaction<'_> {
 
     async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError> {
         let touch = "SELECT ryzed.touch(?1::text[], ?2::timestamptz)";
-        self.run_ahead(statement(touch).text(&list(scopes)).text(now)).await
+        self.run_ahead(statement(touch).text(list(scopes)).text(now)).await
     }
 
     async fn states(&mut self, table: &Table, ids: &[RowId], scopes: &[Scope]) -> Result<Vec<RowState>, StoreError> {
@@ -89,7 +89,7 @@ impl Transaction for PostgresTransaction<'_> {
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
-        self.run(statement(&schema.of(table)?.delete).text(&ids_of(ids))).await?;
+        self.run(statement(&schema.of(table)?.delete).text(ids_of(ids))).await?;
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Transaction for PostgresTransaction<'_> {
                 "INSERT INTO public.users (id, email, created_at, updated_at) SELECT ?1::uuid, ?2, ?3::timestamptz, ?3::timestamptz \
                  WHERE NOT EXISTS (SELECT FROM public.users WHERE id = ?1::uuid) ON CONFLICT (id) DO NOTHING",
             )
-            .text(&user.to_string())
+            .text(user.to_string())
             .maybe(email)
             .text(now),
         )
@@ -130,9 +130,9 @@ impl Transaction for PostgresTransaction<'_> {
                     "SELECT version, table_name, row_id::text, operation FROM ryzed.changes WHERE scope = ?1 \
                      AND version > ?2 AND (?3 = '{}' OR table_name = ANY (?3::text[])) ORDER BY version LIMIT ?4",
                 )
-                .text(&scope.to_string())
+                .text(scope.to_string())
                 .int(after)
-                .text(&list(tables))
+                .text(list(tables))
                 .int(limit),
             )
             .await?;
@@ -205,7 +205,7 @@ impl Transaction for PostgresTransaction<'_> {
                     "SELECT table_name, count(*), sum(version)::bigint FROM ryzed.changes \
                      WHERE scope = ANY (?1::text[]) AND operation <> 'DELETE' GROUP BY table_name",
                 )
-                .text(&list(scopes)),
+                .text(list(scopes)),
             )
             .await?;
         Ok(rows.into_iter().map(|(table, rows, version_sum)| (table, TableDigest { rows, version_sum })).collect())
@@ -226,7 +226,7 @@ impl Transaction for PostgresTransaction<'_> {
                  FROM ROWS FROM (unnest(?2::uuid[]), json_array_elements_text(?3::json)) AS r (id, result) \
                  ON CONFLICT DO NOTHING",
             )
-            .text(&user.to_string())
+            .text(user.to_string())
             .text(&ids)
             .text(&results)
             .text(now),
@@ -256,7 +256,7 @@ impl Transaction for PostgresTransaction<'_> {
                  first_seen = excluded.first_seen, last_seen = excluded.last_seen, last_sync = excluded.last_sync, \
                  pending_uploads = excluded.pending_uploads, cursor = excluded.cursor, revoked_at = excluded.revoked_at",
             )
-            .text(&user.to_string())
+            .text(user.to_string())
             .text(device.id.as_str())
             .maybe(device.device_type.as_deref())
             .maybe(device.app_version.as_deref())
@@ -286,7 +286,7 @@ impl Transaction for PostgresTransaction<'_> {
                     "SELECT id::text, conflict::text, mutation::text FROM ryzed.conflicts WHERE user_id = ?1::uuid \
                      AND (?2 IS NULL OR id = ?2::uuid) ORDER BY created_at, id",
                 )
-                .text(&user.to_string())
+                .text(user.to_string())
                 .maybe(id.as_deref()),
             )
             .await?;
@@ -302,8 +302,8 @@ impl Transaction for PostgresTransaction<'_> {
                 "INSERT INTO ryzed.conflicts (id, user_id, created_at, conflict, mutation) \
                  VALUES (?1::uuid, ?2::uuid, ?3::timestamptz, ?4::json, ?5::json)",
             )
-            .text(&conflict.id.to_string())
-            .text(&user.to_string())
+            .text(conflict.id.to_string())
+            .text(user.to_string())
             .text(now)
             .text(&conflict.conflict)
             .text(&conflict.mutation),
