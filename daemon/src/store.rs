@@ -145,6 +145,12 @@ impl dyn Store {
 /// What can be done in a transaction.
 #[async_trait]
 pub trait Transaction: Send {
+    /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
+    /// makes it forget what was not asked for yet.
+    async fn foresee(&mut self, _reads: &[Read<'_>]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     // Scopes.
     /// Where these scopes stand, in the order asked; one without changes stands at 0.
     async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError>;
@@ -223,6 +229,25 @@ pub trait Transaction: Send {
     async fn prune_devices(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
     /// A round trip.
     async fn ping(&mut self) -> Result<(), StoreError>;
+}
+
+/// A read of a [`Transaction`], with what it is going to be called with.
+#[derive(Debug, Clone, Copy)]
+pub enum Read<'r> {
+    /// [`Transaction::scopes`].
+    Scopes(&'r [Scope]),
+    /// [`Transaction::states`].
+    States(&'r Table, &'r [RowId], &'r [Scope]),
+    /// [`Transaction::owners`].
+    Owners(&'r str, &'r [RowId]),
+    /// [`Transaction::versions`].
+    Versions(&'r str, &'r [RowId], &'r [Scope]),
+    /// [`Transaction::records`].
+    Records(Scope, Version, i64),
+    /// [`Transaction::receipts`].
+    Receipts(UserId, &'r [Uuid]),
+    /// [`Transaction::device`].
+    Device(UserId, &'r DeviceId),
 }
 
 /// About the most bytes of rows that are read at once: what a page of an answer may hold.

@@ -6,7 +6,7 @@ use ryzed_adapters::{Registry, Row};
 use serde_json::{Map, Value};
 
 use super::request::{Ready, references};
-use crate::store::{RowState, StoreError, Transaction};
+use crate::store::{Read, RowState, StoreError, Transaction};
 use crate::sync::decide::{Effect, Mine, Working};
 use crate::sync::known::Known;
 use crate::sync::{RowId, Scope, Version};
@@ -39,13 +39,9 @@ impl Batch {
         scopes: &[Scope],
     ) -> Result<Self, StoreError> {
         let mut batch = Self { rows: HashMap::new(), owners: HashMap::new(), dirty: Vec::new() };
-        let mut ids: BTreeMap<usize, BTreeSet<RowId>> = BTreeMap::new();
-        for change in changes {
-            ids.entry(change.rank).or_default().insert(change.id.clone());
-        }
+        let mut ids = ids_by_table(changes);
         for (rank, table) in registry.iter().enumerate() {
             let Some(ids) = ids.remove(&rank) else { continue };
-            let ids: Vec<_> = ids.into_iter().collect();
             for state in tx.states(table, &ids, scopes).await? {
                 batch.learn((rank, state.id.clone()), state);
             }
@@ -55,6 +51,32 @@ impl Batch {
         }
         batch.load_owners(tx, registry, changes).await?;
         Ok(batch)
+    }
+
+    /// The reads that [`load`](Self::load) is about to make, as far as the changes alone tell, after those in `before`.
+    pub(super) async fn foresee(
+        tx: &mut dyn Transaction,
+        registry: &Registry,
+        changes: &[&Ready],
+        scopes: &[Scope],
+        before: &[Read<'_>],
+    ) -> Result<(), StoreError> {
+        let ids = ids_by_table(changes);
+        let mut referred: BTreeMap<&str, BTreeSet<RowId>> = BTreeMap::new();
+        for change in changes {
+            let Some(table) = registry.get(change.table) else { continue };
+            for (_, parent, id) in references(table, &change.mutation.data) {
+                referred.entry(parent).or_default().insert(id.into());
+            }
+        }
+        let referred: Vec<(&str, Vec<RowId>)> =
+            referred.into_iter().map(|(parent, ids)| (parent, ids.into_iter().collect())).collect();
+        let mut reads = before.to_vec();
+        for (rank, table) in registry.iter().enumerate() {
+            reads.extend(ids.get(&rank).map(|ids| Read::States(table, ids, scopes)));
+        }
+        reads.extend(referred.iter().map(|(parent, ids)| Read::Owners(parent, ids)));
+        tx.foresee(&reads).await
     }
 
     /// A row can have a live entry in one scope and a tombstone in another; the live one counts.
@@ -164,6 +186,14 @@ impl Batch {
         }
         tables
     }
+}
+
+fn ids_by_table(changes: &[&Ready]) -> BTreeMap<usize, Vec<RowId>> {
+    let mut ids: BTreeMap<usize, BTreeSet<RowId>> = BTreeMap::new();
+    for change in changes {
+        ids.entry(change.rank).or_default().insert(change.id.clone());
+    }
+    ids.into_iter().map(|(rank, ids)| (rank, ids.into_iter().collect())).collect()
 }
 
 fn mine(before: Mine, made: bool, brought: HashMap<String, Value>) -> Mine {

@@ -15,7 +15,7 @@ use super::batch::Batch;
 use super::request::{Change, Ready};
 use super::{Committed, Pushed};
 use crate::auth::Caller;
-use crate::store::{OpenConflict, StoreError, Transaction};
+use crate::store::{OpenConflict, Read, StoreError, Transaction};
 use crate::sync::rounds::{Step, rounds};
 use crate::sync::wire::{ChangeResult, Conflict, Intent, Status};
 use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
@@ -67,9 +67,22 @@ impl Push {
         [Scope::Global, Scope::User(self.caller.user)]
     }
 
+    /// Tells the transaction what is going to be read, `before` and in [`run`](Self::run).
+    pub(super) async fn foresee(&self, tx: &mut dyn Transaction, before: &[Read<'_>]) -> Result<(), StoreError> {
+        let (ids, scopes) = (self.mutation_ids(), self.scopes());
+        let ready: Vec<&Ready> = self.fresh(&HashMap::new()).into_iter().map(|(_, ready)| ready).collect();
+        let mut reads = before.to_vec();
+        reads.push(Read::Scopes(&scopes));
+        if !ids.is_empty() {
+            reads.push(Read::Receipts(self.caller.user, &ids));
+        }
+        Batch::foresee(tx, &self.registry, &ready, &scopes, &reads).await
+    }
+
     /// Runs in a transaction.
     pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<Pushed, Stop> {
         let now = format_time(self.now);
+        self.foresee(tx, &[]).await?;
         let seen = self.seen_before(tx).await?;
         let before = tx.scopes(&self.scopes()).await?;
         let fresh: Vec<(usize, &Ready)> = self.fresh(&seen);
@@ -85,7 +98,7 @@ impl Push {
             work.decide_all(&round.deletes, &ready);
             work.write(tx, &ready).await?;
         }
-        let receipts = work.receipts(tx, &ready).await?;
+        let receipts = work.receipts(tx, &ready, &before).await?;
         let pushed = self.collect(&fresh, receipts, seen);
         if self.atomic && pushed.results.iter().any(|result| result.status == Status::Rejected) {
             return Err(Stop::Atomic(Box::new(stopped(pushed))));
@@ -94,8 +107,12 @@ impl Push {
         self.commits(tx, pushed, &before.iter().map(|s| (s.scope, s.version)).collect::<Vec<_>>()).await
     }
 
+    fn mutation_ids(&self) -> Vec<Uuid> {
+        self.changes.iter().filter_map(Change::mutation_id).collect()
+    }
+
     async fn seen_before(&self, tx: &mut dyn Transaction) -> Result<HashMap<Uuid, Receipt>, StoreError> {
-        let ids: Vec<Uuid> = self.changes.iter().filter_map(Change::mutation_id).collect();
+        let ids = self.mutation_ids();
         if ids.is_empty() {
             return Ok(HashMap::new());
         }

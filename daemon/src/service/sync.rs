@@ -10,7 +10,7 @@ use super::push::{Push, Stop};
 use super::request::Change;
 use super::{DeviceSeen, Pushed, Service, ServiceError, devices};
 use crate::auth::Caller;
-use crate::store::{Access, StoreError, Transaction};
+use crate::store::{Access, Read, StoreError, Transaction};
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope};
 
@@ -74,6 +74,7 @@ impl Service {
                 Box::pin(async move {
                     let now = format_time(push.now);
                     tx.ensure_user(push.caller.user, push.caller.email.as_deref(), &now).await?;
+                    push.foresee(tx, &[Read::Device(push.caller.user, &seen.device)]).await?;
                     devices::register(tx, &push.caller, &seen, &now, most, true).await?;
                     freshen(tx, &push).await?;
                     if push.changes.is_empty() {

@@ -5,6 +5,7 @@ mod life;
 mod listen;
 mod migrate;
 mod pool;
+mod reads;
 mod session;
 mod sql;
 mod transaction;
@@ -39,10 +40,27 @@ pub struct Settings {
 struct Schema {
     registry: Arc<Registry>,
     tables: Vec<TableSql>,
+    /// Changes of scope `?1` after `?2`, at most `?3`, with their rows.
+    records: String,
+    /// The device `?2` of the person `?1`.
+    device: String,
+    /// The devices of the person `?1`.
+    devices: String,
     resident: bool,
 }
 
 impl Schema {
+    fn new(registry: Arc<Registry>, resident: bool) -> Self {
+        Self {
+            tables: registry.iter().map(TableSql::of).collect(),
+            records: sql::records(&registry),
+            device: reads::devices("user_id = ?1::uuid AND device_id = ?2"),
+            devices: reads::devices("user_id = ?1::uuid ORDER BY first_seen, device_id"),
+            registry,
+            resident,
+        }
+    }
+
     fn of(&self, table: &Table) -> Result<&TableSql, StoreError> {
         let rank = self.registry.rank(table.name);
         rank.map(|rank| &self.tables[rank]).ok_or_else(|| StoreError::Failed(format!("no table {}", table.name)))
@@ -68,8 +86,7 @@ impl PostgresStore {
     ) -> Result<Self, StoreError> {
         let mut connection = migrate::up_to_date(&settings.url, &registry).await?;
         let epoch = life::epoch(&mut connection).await?;
-        let tables = registry.iter().map(TableSql::of).collect();
-        let schema = Arc::new(Schema { registry, tables, resident: settings.resident });
+        let schema = Arc::new(Schema::new(registry, settings.resident));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside));
         Ok(Self { epoch, connections, listener })

@@ -1,5 +1,6 @@
 //! One statement with its values. Unlike `diesel::sql_query`, it is prepared once a connection and kept.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use diesel::QueryResult;
@@ -20,7 +21,7 @@ pub(super) struct Statement<'a, ST = ()> {
 
 #[derive(Debug)]
 enum Value<'a> {
-    Text(Option<&'a str>),
+    Text(Option<Cow<'a, str>>),
     Integer(i64),
 }
 
@@ -31,13 +32,14 @@ pub(super) fn statement<ST>(sql: &str) -> Statement<'_, ST> {
 
 impl<'a, ST> Statement<'a, ST> {
     /// Binds the next parameter to a text.
-    pub(super) fn text(self, text: &'a str) -> Self {
-        self.maybe(Some(text))
+    pub(super) fn text(mut self, text: impl Into<Cow<'a, str>>) -> Self {
+        self.values.push(Value::Text(Some(text.into())));
+        self
     }
 
     /// Binds the next parameter to a text or NULL.
     pub(super) fn maybe(mut self, text: Option<&'a str>) -> Self {
-        self.values.push(Value::Text(text));
+        self.values.push(Value::Text(text.map(Cow::Borrowed)));
         self
     }
 
@@ -46,12 +48,17 @@ impl<'a, ST> Statement<'a, ST> {
         self.values.push(Value::Integer(number));
         self
     }
+
+    /// Tells it from every statement with another text or other values.
+    pub(super) fn key(&self) -> String {
+        format!("{}{:?}", self.sql, self.values)
+    }
 }
 
 impl<ST, DB> QueryFragment<DB> for Statement<'_, ST>
 where
     DB: Backend + HasSqlType<Nullable<Text>> + HasSqlType<BigInt>,
-    for<'t> Option<&'t str>: ToSql<Nullable<Text>, DB>,
+    for<'t> Option<Cow<'t, str>>: ToSql<Nullable<Text>, DB>,
     i64: ToSql<BigInt, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {

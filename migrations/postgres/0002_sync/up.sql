@@ -341,7 +341,7 @@ INSERT INTO ryzed.scopes (scope, changed_at) VALUES ('global', now());
 -- Who works for whom. The daemon's role owns nothing; what it may see and write is said by the claims of each transaction.
 DO $$ BEGIN
     IF to_regrole('ryzed_daemon') IS NULL THEN
-        CREATE ROLE ryzed_daemon NOLOGIN NOINHERIT NOBYPASSRLS;
+        CREATE ROLE ryzed_daemon NOLOGIN NOBYPASSRLS;
     END IF;
     IF NOT pg_has_role(current_user, 'ryzed_daemon', 'MEMBER') THEN
         EXECUTE format('GRANT ryzed_daemon TO %I', current_user);

@@ -9,12 +9,14 @@ use uuid::Uuid;
 use super::super::batch::{Batch, Key};
 use super::super::request::Ready;
 use super::owner::{forbidden, owner_column, row_has_owner, via};
-use super::{Push, Receipt, to_json};
-use crate::store::{StoreError, Transaction};
+use super::{ATTACHED_RECORDS, Push, Receipt, to_json};
+use crate::store::{Read, ScopeState, StoreError, Transaction};
 use crate::sync::decide::{Circumstances, Decision, Effect, Met, decide};
 use crate::sync::wire::{ChangeResult, Conflict, Status};
 use crate::sync::{RowId, Scope, Version};
 
+/// So few changes are told to others as they are, so they are read at once.
+const FEW: usize = 20;
 /// The code of a row that a rule of the database refused.
 const CONSTRAINT: &str = "constraint";
 
@@ -144,11 +146,13 @@ impl Work<'_> {
         &mut self,
         tx: &mut dyn Transaction,
         ready: &[&Ready],
+        before: &[ScopeState],
     ) -> Result<Vec<Receipt>, StoreError> {
         let mut ids: BTreeMap<&str, Vec<RowId>> = BTreeMap::new();
         for change in ready {
             ids.entry(change.table).or_default().push(change.id.clone());
         }
+        self.foresee(tx, &ids, before).await?;
         let mut versions: HashMap<(&str, RowId), Version> = HashMap::new();
         for (table, ids) in ids {
             for (id, version) in tx.versions(table, &ids, &self.push.scopes()).await? {
@@ -161,6 +165,23 @@ impl Work<'_> {
             self.receipt(change, decision, version)
         });
         Ok(receipts.collect::<Vec<_>>())
+    }
+
+    /// What is read when all is written: the versions, where the scopes are, and what others are to be told.
+    async fn foresee(
+        &self,
+        tx: &mut dyn Transaction,
+        ids: &BTreeMap<&str, Vec<RowId>>,
+        before: &[ScopeState],
+    ) -> Result<(), StoreError> {
+        let scopes = self.push.scopes();
+        let mut reads = vec![Read::Scopes(&scopes)];
+        reads.extend(ids.iter().map(|(table, ids)| Read::Versions(table, ids, &scopes)));
+        let own = before.iter().find(|state| state.scope != Scope::Global);
+        if let Some(own) = own.filter(|_| ids.values().map(Vec::len).sum::<usize>() <= FEW) {
+            reads.push(Read::Records(own.scope, own.version, ATTACHED_RECORDS));
+        }
+        tx.foresee(&reads).await
     }
 
     fn receipt(&self, change: &Ready, decision: Decision, version: Option<Version>) -> Receipt {

@@ -1,30 +1,33 @@
 //! One transaction on one connection: how it is opened, how statements are sent, how it ends.
 
+use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use diesel::QueryResult;
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::result::Error;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, TryStreamExt};
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::{FutureExt, Stream, TryStreamExt, stream};
 
 use super::Schema;
 use super::fault::{Remedy, judge};
-use crate::store::statement::Statement;
+use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::DeviceId;
-
-/// Versions and texts, and whether these are all that there are.
-pub(super) type Versioned = (Vec<(i64, String)>, bool);
 
 /// A transaction that somebody else ends.
 pub(super) struct PostgresTransaction<'c> {
     connection: &'c AsyncPgConnection,
     pub(super) schema: &'c Arc<Schema>,
-    /// SQL without answers that goes out with the next statement, to save its round trip.
-    ahead: String,
+    /// Statements without answers that go out with the next one, to save their round trips. The first begins the
+    /// transaction.
+    ahead: Vec<BoxFuture<'c, QueryResult<usize>>>,
+    /// Answers that were fetched before they were asked for, by statement.
+    foreseen: HashMap<String, Arc<Vec<PgRow>>>,
     /// On whose behalf the triggers believe to run.
     device: Option<DeviceId>,
     /// What is to be done about the last error.
@@ -33,14 +36,20 @@ pub(super) struct PostgresTransaction<'c> {
     spoilt: bool,
 }
 
+/// An answer on its way.
+type Fetching<'c> = BoxFuture<'c, QueryResult<Vec<PgRow>>>;
+
 impl<'c> PostgresTransaction<'c> {
     /// Nothing is sent before the first statement.
     pub(super) fn new(connection: &'c AsyncPgConnection, schema: &'c Arc<Schema>, mode: Mode, access: Access) -> Self {
-        let ahead = opening(mode, access, schema.resident);
-        Self { connection, schema, ahead, device: None, remedy: Remedy::None, spoilt: false }
+        let opening = opening(mode, access, schema.resident);
+        let mut first = connection;
+        let begin = async move { first.batch_execute(&opening).await.map(|()| 0) }.boxed();
+        let (ahead, foreseen) = (vec![begin], HashMap::new());
+        Self { connection, schema, ahead, foreseen, device: None, remedy: Remedy::None, spoilt: false }
     }
 
-    // The statement is taken apart before anything is awaited, so the futures hold nothing of it.
+    // A statement is taken apart before anything is awaited, so the futures hold nothing of it.
     pub(super) fn load<'f, ST, T>(
         &'f mut self,
         statement: Statement<'_, ST>,
@@ -49,79 +58,110 @@ impl<'c> PostgresTransaction<'c> {
         T: FromSqlRow<ST, Pg> + Send + 'f,
         ST: 'f,
     {
-        let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
-        let rows = AsyncConnectionCore::load(&mut connection, statement);
-        async move {
-            // Both are sent before either is waited for.
-            let read = async { rows.await?.try_collect::<Vec<_>>().await };
-            let (prepared, rows) = futures_util::join!(sent_ahead(connection, &ahead), read);
-            let rows = self.noted(prepared.and(rows))?;
-            let built = rows.iter().map(|row| T::build_from_row(row)).collect::<Result<_, _>>();
-            built.map_err(|error| StoreError::Failed(format!("an answer of the database can't be read: {error}")))
-        }
-        .boxed()
+        let loading = self.load_some(statement, usize::MAX, |_| 0);
+        async move { Ok(loading.await?.0) }.boxed()
     }
 
-    /// Versions and texts until the texts exceed `bytes`, and whether these are all. What is left is thrown away.
-    pub(super) fn load_some<'f>(
+    /// Rows until their sizes exceed `bytes`, and whether these are all. What is left is thrown away.
+    pub(super) fn load_some<'f, ST, T>(
         &'f mut self,
-        statement: Statement<'_, (BigInt, Text)>,
+        statement: Statement<'_, ST>,
         bytes: usize,
-    ) -> BoxFuture<'f, Result<Versioned, StoreError>> {
+        size_of: fn(&T) -> usize,
+    ) -> BoxFuture<'f, Result<(Vec<T>, bool), StoreError>>
+    where
+        T: FromSqlRow<ST, Pg> + Send + 'f,
+        ST: 'f,
+    {
+        if let Some(rows) = self.foreseen.get(&statement.key()).map(Arc::clone) {
+            return async move { self.noted(some(stream::iter(rows.iter().map(Ok)), bytes, size_of).await) }.boxed();
+        }
         let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
         let rows = AsyncConnectionCore::load(&mut connection, statement);
         async move {
-            let read = async {
-                let mut stream = rows.await?;
-                let (mut found, mut size) = (Vec::new(), 0);
-                while let Some(row) = stream.try_next().await? {
-                    if size > bytes {
-                        return Ok((found, false));
-                    }
-                    let row =
-                        FromSqlRow::<(BigInt, Text), Pg>::build_from_row(&row).map_err(Error::DeserializationError)?;
-                    let row: (i64, String) = row;
-                    size += row.1.len();
-                    found.push(row);
-                }
-                Ok((found, true))
-            };
-            let (prepared, found) = futures_util::join!(sent_ahead(connection, &ahead), read);
-            self.noted(prepared.and(found))
+            // All are sent before any is waited for.
+            let read = async { some(rows.await?, bytes, size_of).await };
+            let (before, found) = futures_util::join!(all_of(ahead), read);
+            self.noted(before.and(found))
         }
         .boxed()
     }
 
+    /// An answer that is going to be asked for; none when it is here already.
+    pub(super) fn expected<ST>(&self, statement: Statement<'_, ST>) -> Option<(String, Fetching<'c>)> {
+        let key = statement.key();
+        if self.foreseen.contains_key(&key) {
+            return None;
+        }
+        let mut connection = self.connection;
+        let rows = AsyncConnectionCore::load(&mut connection, statement);
+        Some((key, async move { rows.await?.try_collect().await }.boxed()))
+    }
+
+    /// Fetches answers in one round trip.
+    pub(super) async fn fetch(&mut self, wanted: Vec<(String, Fetching<'c>)>) -> Result<(), StoreError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let ahead = std::mem::take(&mut self.ahead);
+        let (keys, fetching): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        let (before, answers) = futures_util::join!(all_of(ahead), in_order(fetching));
+        let answers = self.noted(before.and(answers))?;
+        self.foreseen.extend(keys.into_iter().zip(answers.into_iter().map(Arc::new)));
+        Ok(())
+    }
+
+    /// Runs a statement now, and forgets what was foreseen: it may be different now.
     pub(super) fn run<'f>(&'f mut self, statement: Statement<'_>) -> BoxFuture<'f, Result<usize, StoreError>> {
+        self.foreseen.clear();
         let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
         let running = AsyncConnectionCore::execute_returning_count(&mut connection, statement);
         async move {
-            let (prepared, done) = futures_util::join!(sent_ahead(connection, &ahead), running);
-            self.noted(prepared.and(done))
+            let (before, done) = futures_util::join!(all_of(ahead), running);
+            self.noted(before.and(done))
         }
         .boxed()
+    }
+
+    /// Runs a statement with the next one, which is told of its failure. It changes nothing that is foreseen.
+    pub(super) async fn run_ahead(&mut self, statement: Statement<'_>) -> Result<(), StoreError> {
+        self.push_ahead(statement);
+        if self.ahead.len() < LONGEST_AHEAD {
+            return Ok(());
+        }
+        let ahead = std::mem::take(&mut self.ahead);
+        let done = all_of(ahead).await;
+        self.noted(done)
+    }
+
+    fn push_ahead(&mut self, statement: Statement<'_>) {
+        let mut connection = self.connection;
+        self.ahead.push(AsyncConnectionCore::execute_returning_count(&mut connection, statement));
     }
 
     /// A statement whose failure spoils nothing.
-    pub(super) fn try_run<'f>(&'f mut self, statement: Statement<'_>) -> BoxFuture<'f, Result<usize, StoreError>> {
-        let (mut ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
-        ahead += "SAVEPOINT attempt;";
-        let running = AsyncConnectionCore::execute_returning_count(&mut connection, statement);
+    pub(super) fn try_run<'f>(&'f mut self, attempt: Statement<'_>) -> BoxFuture<'f, Result<usize, StoreError>> {
+        self.foreseen.clear();
+        self.push_ahead(statement("SAVEPOINT attempt"));
+        let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
+        let running = AsyncConnectionCore::execute_returning_count(&mut connection, attempt);
         async move {
-            let (prepared, done) = futures_util::join!(sent_ahead(connection, &ahead), running);
-            if let Err(error) = prepared {
+            let (before, done) = futures_util::join!(all_of(ahead), running);
+            if let Err(error) = before {
                 return self.noted(Err(error));
             }
-            match done.as_ref().map_err(judge) {
-                Err((StoreError::Constraint(rule), _)) => {
-                    self.ahead += "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt;";
-                    Err(StoreError::Constraint(rule))
-                }
-                _ => {
-                    self.ahead += "RELEASE SAVEPOINT attempt;";
-                    self.noted(done)
-                }
-            }
+            let done = match done {
+                Ok(count) => Ok(count),
+                Err(error) => match judge(&error) {
+                    (refused @ StoreError::Constraint(_), _) => {
+                        self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
+                        Err(refused)
+                    }
+                    _ => return self.noted(Err(error)),
+                },
+            };
+            self.push_ahead(statement("RELEASE SAVEPOINT attempt"));
+            done
         }
         .boxed()
     }
@@ -135,7 +175,7 @@ impl<'c> PostgresTransaction<'c> {
     pub(super) fn on_behalf_of(&mut self, device: Option<&DeviceId>) {
         if self.device.as_ref() != device {
             let name = device.map_or(nobody(self.schema.resident), DeviceId::as_str);
-            self.ahead += &format!("SELECT set_config('ryzed.device', '{name}', true);");
+            self.push_ahead(statement("SELECT set_config('ryzed.device', ?1, true)").text(name));
             self.device = device.cloned();
         }
     }
@@ -145,9 +185,9 @@ impl<'c> PostgresTransaction<'c> {
             let error = StoreError::Failed("a statement of this transaction failed".into());
             return Err((error, self.remedy));
         }
-        self.ahead += "COMMIT";
-        let mut connection = self.connection;
-        connection.batch_execute(&self.ahead).await.map_err(|error| judge(&error))
+        // After a failure ahead of it, this is a rollback.
+        self.push_ahead(statement("COMMIT"));
+        all_of(self.ahead).await.map_err(|error| judge(&error))
     }
 
     /// Whether the connection can be used again.
@@ -156,7 +196,7 @@ impl<'c> PostgresTransaction<'c> {
         connection.batch_execute("ROLLBACK").await.is_ok()
     }
 
-    fn noted<T>(&mut self, result: diesel::QueryResult<T>) -> Result<T, StoreError> {
+    fn noted<T>(&mut self, result: QueryResult<T>) -> Result<T, StoreError> {
         result.map_err(|error| {
             let (error, remedy) = judge(&error);
             self.remedy = remedy;
@@ -166,9 +206,37 @@ impl<'c> PostgresTransaction<'c> {
     }
 }
 
-async fn sent_ahead(mut connection: &AsyncPgConnection, sql: &str) -> diesel::QueryResult<()> {
-    if sql.is_empty() { Ok(()) } else { connection.batch_execute(sql).await }
+/// The most statements that wait for the next one; few enough to be sent in their order.
+const LONGEST_AHEAD: usize = 16;
+
+/// Waits for all, which are sent in their order; the first failure counts, the others follow from it.
+async fn all_of(running: Vec<BoxFuture<'_, QueryResult<usize>>>) -> QueryResult<()> {
+    in_order(running).await.map(|_| ())
 }
+
+async fn in_order<T>(running: Vec<BoxFuture<'_, QueryResult<T>>>) -> QueryResult<Vec<T>> {
+    join_all(running).await.into_iter().collect()
+}
+
+async fn some<ST, T: FromSqlRow<ST, Pg>>(
+    mut rows: impl Stream<Item = QueryResult<impl Borrow<PgRow>>> + Unpin,
+    bytes: usize,
+    size_of: fn(&T) -> usize,
+) -> QueryResult<(Vec<T>, bool)> {
+    let (mut found, mut size) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        if size > bytes {
+            return Ok((found, false));
+        }
+        let row = T::build_from_row(row.borrow()).map_err(Error::DeserializationError)?;
+        size += size_of(&row);
+        found.push(row);
+    }
+    Ok((found, true))
+}
+
+/// A row as the connection gives it.
+type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 
 /// What every transaction begins with: who it is for, in the words that policies ask for.
 fn opening(mode: Mode, access: Access, resident: bool) -> String {
@@ -208,4 +276,4 @@ pub(super) async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnec
 /// A statement that takes longer is given up, and so is a transaction whose client has fallen silent. Plans are short-lived
 /// and cheap: compiling them costs more than it saves.
 const SETTINGS: &str = "SET application_name = 'ryzed'; SET statement_timeout = '30s'; \
-    SET idle_in_transaction_session_timeout = '60s'; SET jit = off; SET client_min_messages = warning";
+    SET idle_in_transaction_session_timeout = '60s'; SET jit = off; SET plan_cache_mode = force_generic_plan; SET client_min_messages = warning";

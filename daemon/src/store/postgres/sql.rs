@@ -1,6 +1,6 @@
 //! SQL text made from an adapter, once at start: rows out as JSON, rows in from JSON.
 
-use ryzed_adapters::{Column, Kind, Table};
+use ryzed_adapters::{Column, Kind, Registry, Table};
 
 /// The form in which a time travels, for `to_char`.
 const TIME: &str = r#"'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;
@@ -42,6 +42,30 @@ impl TableSql {
             delete: format!("DELETE FROM public.{name} WHERE id = ANY (?1::uuid[])"),
         }
     }
+}
+
+/// Changes with what their latest version changed (of a tombstone the former row) and with the row as it is.
+pub(super) fn records(registry: &Registry) -> String {
+    let rows: Vec<String> = registry
+        .iter()
+        .map(|table| {
+            let (name, row) = (table.name, columns_out(table, "t"));
+            format!(
+                "WHEN '{name}' THEN (SELECT row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
+                 FROM public.{name} t WHERE t.id = c.row_id OFFSET 0) r)"
+            )
+        })
+        .collect();
+    format!(
+        "SELECT c.version, c.table_name, c.row_id::text, c.operation, c.source_device, CASE c.operation \
+         WHEN 'DELETE' THEN c.previous::text \
+         WHEN 'UPDATE' THEN (jsonb_build_object('id', c.row_id) || coalesce((SELECT \
+             jsonb_object_agg(f.key, c.previous -> f.key -> -1 -> 1) FROM jsonb_each(c.field_versions) f \
+             WHERE f.value = to_jsonb(c.version) AND f.key <> '*'), '{{}}'))::text END, \
+         CASE WHEN c.operation <> 'DELETE' THEN CASE c.table_name {} END END \
+         FROM ryzed.changes c WHERE c.scope = ?1 AND c.version > ?2 ORDER BY c.version LIMIT ?3",
+        rows.join(" ")
+    )
 }
 
 /// A time column or value as it travels.

@@ -48,7 +48,7 @@ impl Transaction for SqliteTransaction<'_> {
             "SELECT i.value, coalesce(s.version, 0), coalesce(s.floor, 0), coalesce(s.changed_at, '') \
              FROM json_each(?1) i LEFT JOIN sync_scopes s ON s.scope = i.value ORDER BY i.key",
         )
-        .text(&json(&scopes))
+        .text(json(&scopes))
         .load(self.connection)?;
         let states = rows.into_iter().filter_map(|(scope, version, floor, changed_at)| {
             Some(ScopeState { scope: scope.parse().ok()?, version, floor, changed_at })
@@ -61,7 +61,7 @@ impl Transaction for SqliteTransaction<'_> {
             "INSERT INTO sync_scopes (scope, changed_at) SELECT value, ?2 FROM json_each(?1) WHERE TRUE \
              ON CONFLICT (scope) DO UPDATE SET changed_at = max(changed_at, excluded.changed_at)",
         )
-        .text(&json(&scopes))
+        .text(json(&scopes))
         .text(now)
         .execute(self.connection)?;
         Ok(())
@@ -73,8 +73,8 @@ impl Transaction for SqliteTransaction<'_> {
         let schema = Arc::clone(self.schema);
         let rows: Vec<Row> =
             statement::<(Text, Maybe, Maybe, Nullable<BigInt>, Maybe, Maybe, Maybe)>(&schema.of(table)?.states)
-                .text(&json(&ids))
-                .text(&json(&scopes))
+                .text(json(&ids))
+                .text(json(&scopes))
                 .load(self.connection)?;
         let states = rows.into_iter().filter(|row| row.1.is_some() || row.2.is_some()).map(
             |(id, row, scope, version, operation, field_versions, previous)| RowState {
@@ -96,7 +96,7 @@ impl Transaction for SqliteTransaction<'_> {
              AND operation <> 'DELETE'",
         )
         .text(table)
-        .text(&json(&ids))
+        .text(json(&ids))
         .load(self.connection)?;
         Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
     }
@@ -111,7 +111,7 @@ impl Transaction for SqliteTransaction<'_> {
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device)?;
-        self.run(statement(&schema.of(table)?.delete).text(&json(&ids)))?;
+        self.run(statement(&schema.of(table)?.delete).text(json(&ids)))?;
         self.on_behalf_of(None)
     }
 
@@ -126,8 +126,8 @@ impl Transaction for SqliteTransaction<'_> {
              AND row_id IN (SELECT value FROM json_each(?2)) AND scope IN (SELECT value FROM json_each(?3)) GROUP BY row_id",
         )
         .text(table)
-        .text(&json(&ids))
-        .text(&json(&scopes))
+        .text(json(&ids))
+        .text(json(&scopes))
         .load(self.connection)?;
         Ok(rows.into_iter().map(|(id, version)| (id.into(), version)).collect())
     }
@@ -156,9 +156,9 @@ impl Transaction for SqliteTransaction<'_> {
             "SELECT version, table_name, row_id, operation FROM sync_changes WHERE scope = ?1 AND version > ?2 \
              AND (?3 = '[]' OR table_name IN (SELECT value FROM json_each(?3))) ORDER BY version LIMIT ?4",
         )
-        .text(&scope.to_string())
+        .text(scope.to_string())
         .int(after)
-        .text(&json(&tables))
+        .text(json(&tables))
         .int(limit)
         .load(self.connection)?;
         let entries = rows.into_iter().map(|(version, table, id, operation)| Entry {
@@ -200,7 +200,7 @@ impl Transaction for SqliteTransaction<'_> {
                  FROM json_each(field_versions) f WHERE f.value = version AND f.key <> '*')) END \
              FROM sync_changes WHERE scope = ?1 AND version > ?2 ORDER BY version LIMIT ?3",
         )
-        .text(&scope.to_string())
+        .text(scope.to_string())
         .int(after)
         .int(limit)
         .load(self.connection)?;
@@ -232,7 +232,7 @@ impl Transaction for SqliteTransaction<'_> {
         let version: Vec<i64> = statement::<BigInt>(
             "SELECT version FROM sync_changes WHERE scope = ?1 AND changed_at < ?2 ORDER BY version DESC LIMIT 1",
         )
-        .text(&scope.to_string())
+        .text(scope.to_string())
         .text(time)
         .load(self.connection)?;
         Ok(version.first().copied().unwrap_or(0))
@@ -250,7 +250,7 @@ impl Transaction for SqliteTransaction<'_> {
             "SELECT table_name, count(*), sum(version) FROM sync_changes \
              WHERE scope IN (SELECT value FROM json_each(?1)) AND operation <> 'DELETE' GROUP BY table_name",
         )
-        .text(&json(&scopes))
+        .text(json(&scopes))
         .load(self.connection)?;
         Ok(rows.into_iter().map(|(table, rows, version_sum)| (table, TableDigest { rows, version_sum })).collect())
     }
@@ -260,8 +260,8 @@ impl Transaction for SqliteTransaction<'_> {
             "SELECT mutation_id, result FROM sync_receipts WHERE user_id = ?1 \
              AND mutation_id IN (SELECT value FROM json_each(?2))",
         )
-        .text(&user.to_string())
-        .text(&json(&mutations))
+        .text(user.to_string())
+        .text(json(&mutations))
         .load(self.connection)?;
         Ok(rows.into_iter().filter_map(|(id, result)| Some((Uuid::try_parse(&id).ok()?, result))).collect())
     }
@@ -342,7 +342,7 @@ impl Transaction for SqliteTransaction<'_> {
             "SELECT id, conflict, mutation FROM sync_conflicts WHERE user_id = ?1 AND (?2 IS NULL OR id = ?2) \
              ORDER BY created_at, id",
         )
-        .text(&user.to_string())
+        .text(user.to_string())
         .maybe(id.as_deref())
         .load(self.connection)?;
         let open = rows.into_iter().filter_map(|(id, conflict, mutation)| {
@@ -387,7 +387,7 @@ impl Transaction for SqliteTransaction<'_> {
                 "UPDATE sync_scopes SET floor = max(floor, g.version) FROM (SELECT value ->> 0 AS scope, \
                  max(value ->> 1) AS version FROM json_each(?1) GROUP BY 1) g WHERE sync_scopes.scope = g.scope",
             )
-            .text(&json(&gone)),
+            .text(json(&gone)),
         )?;
         Ok(gone.len())
     }

@@ -1,0 +1,102 @@
+//! The statements of the reads that a push makes, apart from their use, so that they can be sent before they are asked for.
+
+use std::fmt::Display;
+
+use diesel::sql_types::{BigInt, Nullable, Text};
+use ryzed_adapters::Table;
+use uuid::Uuid;
+
+use super::Schema;
+use super::sql::time_out;
+use crate::store::StoreError;
+use crate::store::statement::{Statement, statement};
+use crate::sync::{DeviceId, RowId, Scope, UserId, Version};
+
+type Maybe = Nullable<Text>;
+
+/// Scope, version, floor, time.
+pub(super) type ScopeColumns = (Text, BigInt, BigInt, Text);
+/// Id, row, scope, version, operation, field versions, previous.
+pub(super) type StateColumns = (Text, Maybe, Maybe, Nullable<BigInt>, Maybe, Maybe, Maybe);
+/// Version, table, id, operation, device, former values, row.
+pub(super) type RecordColumns = (BigInt, Text, Text, Text, Maybe, Maybe, Maybe);
+/// A device, as [`DEVICE`] has it.
+pub(super) type DeviceColumns = (Text, Maybe, Maybe, Maybe, Text, Text, Maybe, BigInt, Maybe, Maybe);
+
+pub(super) fn scopes(scopes: &[Scope]) -> Statement<'static, ScopeColumns> {
+    statement(
+        "SELECT i.scope, coalesce(s.version, 0), coalesce(s.floor, 0), \
+         coalesce(to_char(s.changed_at AT TIME ZONE 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), '') \
+         FROM unnest(?1::text[]) WITH ORDINALITY i (scope, place) \
+         LEFT JOIN ryzed.scopes s ON s.scope = i.scope ORDER BY i.place",
+    )
+    .text(list(scopes))
+}
+
+pub(super) fn states<'s>(
+    schema: &'s Schema,
+    table: &Table,
+    ids: &[RowId],
+    scopes: &[Scope],
+) -> Result<Statement<'s, StateColumns>, StoreError> {
+    Ok(statement(&schema.of(table)?.states).text(ids_of(ids)).text(list(scopes)))
+}
+
+pub(super) fn owners<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, (Text, Text)> {
+    statement(
+        "SELECT i.id::text, c.scope FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL (SELECT c.scope \
+         FROM ryzed.changes c WHERE c.table_name = ?1 AND c.row_id = i.id AND c.operation <> 'DELETE' LIMIT 1) c \
+         UNION ALL SELECT row_id::text, scope FROM ryzed.elsewhere(?1, ?2::uuid[])",
+    )
+    .text(table)
+    .text(ids_of(ids))
+}
+
+pub(super) fn versions<'s>(table: &'s str, ids: &[RowId], scopes: &[Scope]) -> Statement<'s, (Text, BigInt)> {
+    statement(
+        "SELECT i.id::text, c.version FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL (SELECT max(c.version) \
+         AS version FROM ryzed.changes c WHERE c.table_name = ?1 AND c.row_id = i.id \
+         AND c.scope = ANY (?3::text[])) c WHERE c.version IS NOT NULL",
+    )
+    .text(table)
+    .text(ids_of(ids))
+    .text(list(scopes))
+}
+
+pub(super) fn records(schema: &Schema, scope: Scope, after: Version, limit: i64) -> Statement<'_, RecordColumns> {
+    statement(&schema.records).text(scope.to_string()).int(after).int(limit)
+}
+
+pub(super) fn receipts(user: UserId, mutations: &[Uuid]) -> Statement<'static, (Text, Text)> {
+    statement(
+        "SELECT mutation_id::text, result::text FROM ryzed.receipts WHERE user_id = ?1::uuid \
+         AND mutation_id = ANY (?2::uuid[])",
+    )
+    .text(user.to_string())
+    .text(list(mutations))
+}
+
+pub(super) fn device<'s>(schema: &'s Schema, user: UserId, device: &'s DeviceId) -> Statement<'s, DeviceColumns> {
+    statement(&schema.device).text(user.to_string()).text(device.as_str())
+}
+
+/// Selects devices; the condition is to follow.
+pub(super) fn devices(condition: &str) -> String {
+    let [first_seen, last_seen, last_sync, revoked_at] =
+        ["first_seen", "last_seen", "last_sync", "revoked_at"].map(time_out);
+    format!(
+        "SELECT device_id, device_type, app_version, name, {first_seen}, {last_seen}, {last_sync}, pending_uploads, \
+         cursor::text, {revoked_at} FROM ryzed.devices WHERE {condition}"
+    )
+}
+
+/// An array of names that need no quotes: ids, scopes, tables.
+pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    format!("{{{}}}", items.join(","))
+}
+
+/// What is no UUID names no row.
+pub(super) fn ids_of(ids: &[RowId]) -> String {
+    list(ids.iter().filter_map(|id| Uuid::try_parse(id.as_str()).ok()))
+}
