@@ -1,6 +1,7 @@
 // The page: who the person is, the conflict strategy, and the two devices side by side.
 
 import { Device, uuid } from './device.js';
+import { Kept, read, write } from './kept.js';
 import { Pane } from './pane.js';
 import { keepToken, keptToken, subjectOf, tokenInAddress } from './token.js';
 
@@ -16,13 +17,18 @@ const byId = (id) => document.getElementById(id);
 let token = null;
 const settings = { token: () => token, strategy: () => byId('strategy').value };
 const devices = [];
+/** Where both devices do not fit side by side, what can wait is folded, so that both come into sight. */
+const foldIn = (part) => part.querySelectorAll('.fold').forEach((fold) => { fold.open = matchMedia('(min-width: 800px)').matches; });
 /** Row → the device that edited it last and when, to say how long the edit took to the other. */
 const edits = new Map();
 
 function makeDevice(name) {
-  const device = new Device({ id: deviceId(name), name, settings, listen: (event) => hear(pane, event) });
+  const id = deviceId(name);
+  const kept = new Kept(`${id}/${subjectOf(token)}`);
+  const device = new Device({ id, name, settings, kept, listen: (event) => hear(pane, event) });
   const root = byId('device').content.firstElementChild.cloneNode(true);
   const pane = new Pane(root, device, (id) => edits.set(id, { by: device, at: performance.now(), live: device.state === 'live' }));
+  foldIn(root);
   byId('devices').append(root);
   return device;
 }
@@ -47,8 +53,8 @@ const named = (text) => devices.reduce((told, { id, name }) => told.replaceAll(i
 /** A device keeps its id for as long as this browser keeps its storage, as an installed app would. */
 function deviceId(name) {
   const key = `demo-${name.toLowerCase()}`;
-  const id = localStorage.getItem(key) ?? `${key}-${uuid().slice(0, 8)}`;
-  localStorage.setItem(key, id);
+  const id = read('localStorage', key) ?? `${key}-${uuid().slice(0, 8)}`;
+  write('localStorage', key, id);
   return id;
 }
 
@@ -77,7 +83,7 @@ function takeToken(given) {
     return;
   }
   devices.push(...NAMES.map(makeDevice));
-  devices.forEach((device) => device.goOnline());
+  devices.forEach((device) => device.start());
 }
 
 byId('token-form').onsubmit = (event) => {
@@ -90,13 +96,19 @@ byId('other-token').onclick = () => {
   byId('token').focus();
 };
 const explain = () => { byId('strategy-means').textContent = MEANINGS[settings.strategy()]; };
-byId('strategy').onchange = explain;
+foldIn(document);
+byId('strategy').onchange = () => {
+  write('localStorage', 'demo-strategy', settings.strategy());
+  explain();
+};
+byId('strategy').value = read('localStorage', 'demo-strategy') ?? 'server_wins';
 explain();
 
 const fromAddress = () => {
   const given = tokenInAddress();
   if (given) takeToken(given);
 };
+addEventListener('pagehide', () => devices.forEach(({ kept }) => kept.flush()));
 addEventListener('hashchange', fromAddress);
 fromAddress();
 if (!token && keptToken()) takeToken(keptToken());

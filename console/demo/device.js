@@ -20,18 +20,43 @@ const PULL_SETTLE_MS = 150;
 const RESETS_AN_EXCHANGE = 2;
 
 /**
- * `listen` hears `{type}`: `state`, `token`, `log` {text, tone}, `live` {message}, `conflict` {conflict}.
- * `state` is offline, syncing, live, waiting, stopped or token; `wanted` is whether the person wants the line on.
+ * `listen` hears `{type}`: `state`, `token`, `log` {text, tone}, `live` {message}, `conflict` {conflict},
+ * which also has the row as this device `had` it.
+ * `kept` is its place in this browser, a `Kept`. `state` is offline, syncing, live, waiting, stopped or token; `wanted` is whether the person wants the line on.
  */
 export class Device {
-  constructor({ id, name, settings, listen }) {
-    Object.assign(this, { id, name, settings, listen });
-    Object.assign(this, { copy: replica.emptyReplica(), state: 'offline', note: '', wanted: false, line: null, failures: 0 });
+  #copy;
+  #toldNotKept = false;
+
+  constructor({ id, name, settings, kept, listen }) {
+    Object.assign(this, { id, name, settings, kept, listen });
+    Object.assign(this, { state: 'offline', note: '', wanted: false, revoked: false, line: null, failures: 0 });
+    this.#copy = kept.load();
+  }
+
+  get copy() {
+    return this.#copy;
+  }
+
+  /** Every step is kept, so that a reload goes on from here. */
+  set copy(next) {
+    this.#copy = next;
+    if (this.kept.save(next) || this.#toldNotKept) return;
+    this.#toldNotKept = true;
+    this.#log('This browser keeps nothing for this page: a reload loses the edits that still wait.', 'bad');
+  }
+
+  /** Goes on where the page was left: with the line off if it was, else online. */
+  start() {
+    this.kept.open.forEach((conflict) => this.listen({ type: 'conflict', conflict }));
+    if (!this.kept.isOff) this.goOnline();
+    else this.#log(`Line off, as you left it. Edits waiting: ${this.copy.queue.length}.`);
   }
 
   /** Syncs, then goes live; comes back by itself until told otherwise. */
   async goOnline() {
     this.wanted = true;
+    this.kept.isOff = false;
     const line = this.#pickUp();
     this.#become('syncing');
     if (await this.#sync({ again: true })) this.#openSocket(line);
@@ -40,6 +65,7 @@ export class Device {
   /** Cuts the line. Edits queue up from here on. */
   goOffline() {
     this.wanted = false;
+    this.kept.isOff = true;
     this.failures = 0;
     this.#hangUp();
     this.#become('offline');
@@ -67,12 +93,27 @@ export class Device {
     return body ? replica.digestDifferences(replica.digestOf(this.copy, TABLES), body.digest ?? body, TABLES) : null;
   }
 
-  /** Settles an open conflict for good, as `server` or `client` had it; whether it worked. */
+  /** Settles an open conflict for good, as `server` or `client` had it. Answers `done`, `gone` if it was settled elsewhere, or `failed`. */
   async resolve(conflictId, resolution) {
+    if (this.state !== 'live') {
+      this.#log('The line is down, so the conflict stays open.', 'warn');
+      return 'failed';
+    }
     const { body, failure } = await this.#call(`/conflicts/${conflictId}/resolve`, { resolution });
-    if (body) this.#pull(`Settled with the ${resolution}’s value.`);
+    if (!body && failure.status !== 404) {
+      this.#log(failure.why ?? 'The server could not be asked; try again.', 'bad');
+      return 'failed';
+    }
+    this.kept.open = this.kept.open.filter(({ conflict_id }) => conflict_id !== conflictId);
+    this.#pull(body ? `Settled with the ${resolution}’s value.` : 'That conflict was settled elsewhere.');
+    return body ? 'done' : 'gone';
+  }
+
+  /** Takes the revocation back, then goes online. */
+  async allow() {
+    const { body, failure } = await this.#call(`/devices/${this.id}`, { is_active: true }, 'PATCH');
+    if (body) this.goOnline();
     else this.#log(failure.why ?? 'The server could not be asked; try again.', 'bad');
-    return Boolean(body);
   }
 
   /** A new attempt. Whatever an older one still has under way sees that it is no longer `this.line`, and stops. */
@@ -118,7 +159,7 @@ export class Device {
       this.listen({ type: 'token' });
     } else {
       this.wanted = false;
-      this.#become('stopped', plan.why);
+      this.#become('stopped', plan.why, plan.revoked);
       this.#log(plan.why, 'bad');
     }
   }
@@ -133,7 +174,7 @@ export class Device {
     else if (type === 'reset') this.#reset();
     else if (type === 'error') this.#refused(message);
     else if (type === 'presence') this.#log(`${device_id} is ${message.is_online ? 'online' : 'offline'}.`);
-    else if (type === 'other_device_synced') this.#log(`${device_id} synced ${message.changes_count} changes.`);
+    else if (type === 'other_device_synced') this.#log(`${device_id} synced, changes: ${message.changes_count}.`);
     else if (type === 'token_expiring') {
       this.#log('The token ends within a minute.', 'warn');
       this.listen({ type: 'token' });
@@ -185,13 +226,19 @@ export class Device {
   }
 
   #settle(result, conflict) {
+    const had = this.copy.rows[result.table]?.get(result.id)?.row;
     this.copy = replica.settle(this.copy, result, conflict);
     if (result.status === 'rejected') this.#log(`Rejected and undone: ${faults(result.errors)}.`, 'bad');
-    else if (conflict) this.#log(`Conflict, settled by ${conflict.strategy}.`, 'warn');
+    else if (conflict) this.#log(conflict.conflict_id ? 'Conflict, yours to settle.' : `Conflict, settled by ${conflict.strategy}.`, 'warn');
     else this.#log(`Edit ${result.status} as v${result.version}.`, 'good');
-    if (conflict) this.listen({ type: 'conflict', conflict });
+    if (conflict) this.#collided({ ...conflict, had });
     this.#changed();
     this.#flush();
+  }
+
+  #collided(conflict) {
+    if (conflict.conflict_id) this.kept.open = [...this.kept.open, conflict];
+    this.listen({ type: 'conflict', conflict });
   }
 
   /** Uploads what waits and downloads until nothing more comes, one exchange at a time. False when the line broke. */
@@ -240,12 +287,12 @@ export class Device {
     const conflict_strategy = this.settings.strategy();
     return {
       device_id: this.id, device_type: 'mobile', device_name: `Demo ${this.name}`, tables: TABLES, cursor, conflict_strategy,
-      pending_uploads: this.copy.queue.length, changes: edits.map((edit) => replica.onTheWire(edit, conflict_strategy)),
+      pending_uploads: this.copy.queue.length - edits.length, changes: edits.map((edit) => replica.onTheWire(edit, conflict_strategy)),
     };
   }
 
-  #call(path, send) {
-    return call(path, { send, token: this.settings.token(), signal: this.line?.gone.signal, attempt: this.failures });
+  #call(path, send, method) {
+    return call(path, { send, method, token: this.settings.token(), signal: this.line?.gone.signal, attempt: this.failures });
   }
 
   #send(message) {
@@ -264,8 +311,8 @@ export class Device {
     }, PULL_SETTLE_MS));
   }
 
-  #become(state, note = '') {
-    Object.assign(this, { state, note });
+  #become(state, note = '', revoked = false) {
+    Object.assign(this, { state, note, revoked });
     this.listen({ type: 'state' });
   }
 

@@ -31,6 +31,7 @@ export class Pane {
     };
     this.part('.line').onchange = ({ target }) => (target.checked ? device.goOnline() : device.goOffline());
     this.part('.compare').onclick = () => this.#compare();
+    this.part('.allow').onclick = () => device.allow();
     this.part('.clear').onclick = () => this.#show('.collisions', this.part('.cards').replaceChildren());
     this.draw();
   }
@@ -42,10 +43,11 @@ export class Pane {
 
   /** Everything that may have changed. */
   draw() {
-    const { state, note, wanted, copy } = this.device;
+    const { state, note, wanted, revoked, copy } = this.device;
     this.part('.badge').textContent = STATES[state];
     this.part('.badge').dataset.state = state;
     this.part('.why').textContent = note;
+    this.#show('.allow', revoked);
     this.part('.line').checked = wanted;
     this.part('.compare').disabled = state !== 'live';
     this.part('.queued').textContent = copy.queue.length;
@@ -71,7 +73,7 @@ export class Pane {
 
   /** A conflict that this device's edit met. */
   collide(conflict) {
-    const title = this.foods.get(conflict.row?.food_id)?.name_en ?? 'An entry';
+    const title = this.foods.get((conflict.row ?? conflict.had)?.food_id)?.name_en ?? 'An entry';
     const resolve = (resolution) => this.device.resolve(conflict.conflict_id, resolution);
     this.part('.cards').prepend(collisionCard(conflict, title, resolve));
     this.#show('.collisions', true);

@@ -148,8 +148,11 @@ function confirm(replica, facts) {
   return { ...replica, rows };
 }
 
-/** What an unsent edit becomes with another on top: one edit, or none when a row comes and goes unseen. */
-function joined(earlier, { operation, data }) {
-  if (operation !== 'DELETE') return [{ ...earlier, data: { ...earlier.data, ...data } }];
-  return earlier.operation === 'INSERT' ? [] : [{ ...earlier, operation, data }];
+/**
+ * What an unsent edit becomes with another on top: one edit, or none when a row comes and goes unseen. It takes the new
+ * name: another tab may have sent the earlier one, and what comes again under a known name is not looked at.
+ */
+function joined(earlier, { mutation_id, operation, data }) {
+  if (operation !== 'DELETE') return [{ ...earlier, mutation_id, data: { ...earlier.data, ...data } }];
+  return earlier.operation === 'INSERT' ? [] : [{ ...earlier, mutation_id, operation, data }];
 }

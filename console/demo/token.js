@@ -1,12 +1,14 @@
 // The person's token: from the address's fragment or the form, kept for this tab only.
 
+import { read, write } from './kept.js';
+
 const KEY = 'ryzed-demo-token';
 
 /** Keeps `token` until the tab closes. */
-export const keepToken = (token) => sessionStorage.setItem(KEY, token);
+export const keepToken = (token) => write('sessionStorage', KEY, token);
 
 /** The token kept for this tab. */
-export const keptToken = () => sessionStorage.getItem(KEY);
+export const keptToken = () => read('sessionStorage', KEY);
 
 /** The token in the fragment, if any, which then leaves the address bar and the history. */
 export function tokenInAddress() {

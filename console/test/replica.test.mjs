@@ -65,7 +65,7 @@ test('a queued edit shows at once, carries its base version, and is undone when 
 test('edits of one row join while none of them was sent', () => {
   let replica = r.queueEdit(holding(), update('m1', { quantity: 180 }));
   replica = r.queueEdit(replica, update('m2', { quantity: 190, meal_type: 'dinner' }));
-  assert.equal(replica.queue.length, 1);
+  assert.deepEqual(replica.queue.map(({ mutation_id }) => mutation_id), ['m2']);
   assert.deepEqual(replica.queue[0].data, { id: 'a', quantity: 190, meal_type: 'dinner' });
   const insert = { mutation_id: 'm3', table: TABLE, operation: 'INSERT', data: { id: 'b', quantity: 1 } };
   const gone = r.queueEdit(r.queueEdit(r.emptyReplica(), insert), { mutation_id: 'm4', table: TABLE, operation: 'DELETE', data: { id: 'b' } });
@@ -138,6 +138,7 @@ test('a broken line is answered by its close code', () => {
   const after = (code, reason = '', attempt = 0) => afterClose({ code, reason }, attempt, 1);
   assert.equal(after(4401).do, 'token');
   for (const code of [4400, 4403, 4409]) assert.equal(after(code).do, 'stop');
+  assert.equal(after(4403).revoked, true);
   assert.deepEqual(after(1012, '{"reconnect_in_ms":1234}'), { do: 'wait', ms: 1234 });
   assert.deepEqual(after(1012, 'no json'), { do: 'wait', ms: 500 });
   assert.ok(after(4429).ms > 10_000);
@@ -147,6 +148,7 @@ test('a broken line is answered by its close code', () => {
 test('an answer without success stops, waits or asks for a token', () => {
   assert.equal(afterStatus({ status: 401 }, 0, 0).do, 'token');
   assert.deepEqual(afterStatus({ status: 422, detail: 'no such table' }, 0, 0), { do: 'stop', why: 'no such table' });
+  assert.equal(afterStatus({ status: 403, type: '/problems/device-revoked' }, 0, 0).revoked, true);
   assert.deepEqual(afterStatus({ status: 503, retryAfter: '2' }, 0, 0), { do: 'wait', ms: 2250 });
 });
 

@@ -11,8 +11,8 @@
 //!  └─ Janitor ── calls the housekeeping every few minutes
 //! ```
 //!
-//! What outlives a failing actor is shared: the [`roster`] (who is connected) and each device's [`link`] with its
-//! bounded [`outbox`]. Mailboxes carry hints and small questions, never a backlog of payloads.
+//! What outlives a failing actor is shared: the `roster` (who is connected) and each device's `link` with its
+//! bounded `outbox`. Mailboxes carry hints and small questions, never a backlog of payloads.
 //! Everything here may be lost at any moment: the database is the truth, and a client resumes from its cursor.
 
 mod backend;

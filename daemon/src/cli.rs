@@ -9,6 +9,7 @@ mod serve;
 mod store;
 mod tables;
 mod token;
+mod transfer;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,12 +18,15 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Flag, Sources};
+use crate::transfer::{ExportArgs, ImportArgs};
 
 const EXAMPLES: &str = "\
 Examples:
   ryzed                                       serve on 127.0.0.1:8000, data in ./data
   ryzed --listen 0.0.0.0:8000 --data-dir /var/lib/ryzed
   ryzed token --user 7b0e9f0e-7d2c-4f5c-9d5f-6f1c2b1f8a11 --ttl 1h
+  ryzed import foods.csv --table foods        rows into the catalogue
+  ryzed import run.gpx --user 7b0e9f0e-7d2c-4f5c-9d5f-6f1c2b1f8a11
   ryzed migrate --status                      which migrations the database has
   ryzed check-config                          what came of file, environment and flags
 
@@ -74,6 +78,10 @@ enum Command {
     Token(token::Options),
     /// List the synced tables
     Tables,
+    /// Bring rows of a file into the database: NDJSON, CSV, or a GPX track
+    Import(ImportArgs),
+    /// Write everything that a person owns, or the catalogue, as NDJSON
+    Export(ExportArgs),
     /// Check the configuration and print what came of it, secrets masked
     CheckConfig,
     /// Print a completion script for a shell
@@ -129,6 +137,8 @@ fn execute(cli: Cli) -> Outcome {
         Command::Migrate(options) => migrate::run(&config, &options),
         Command::Token(options) => token::run(&config, options),
         Command::Tables => tables::run(),
+        Command::Import(args) => transfer::import(&config, &args),
+        Command::Export(args) => transfer::export(&config, &args),
         Command::CheckConfig => check_config::run(&config),
         Command::Completions(_) => Ok(()),
     }

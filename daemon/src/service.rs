@@ -22,6 +22,7 @@ use ryzed_adapters::{FieldError, Registry};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::store::Store;
+use crate::sync::Scope;
 
 pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
@@ -89,6 +90,9 @@ impl Service {
         if let Some(hints) = self.hints.get() {
             for commit in &pushed.commits {
                 hints.committed(commit.clone());
+            }
+            if pushed.commits.iter().any(|commit| commit.scope == Scope::Global) {
+                hints.others_may_have_moved();
             }
         }
     }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
-/// A database. Everything happens in transactions: [`read`](dyn Store::read) sees one snapshot,
-/// [`write`](dyn Store::write) is done whole or not at all.
+/// A database. Everything happens in transactions: `read` sees one snapshot,
+/// `write` is done whole or not at all.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The life of this database: the first part of every cursor.
@@ -134,16 +134,10 @@ pub trait Transaction: Send {
         tables: &[&'static str],
         limit: i64,
     ) -> Result<Vec<Entry>, StoreError>;
-    /// Live rows of one table with `after < version <= upto`, as JSON with `_version`, in version order.
-    async fn rows(
-        &mut self,
-        table: &Table,
-        scope: Scope,
-        after: Version,
-        upto: Version,
-    ) -> Result<Vec<(Version, String)>, StoreError>;
-    /// Changes with `after < version`, whole, in version order, at most `limit`.
-    async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Vec<ChangeRecord>, StoreError>;
+    /// Live rows of one table in `range`, as JSON with `_version`, in version order.
+    async fn rows(&mut self, table: &Table, scope: Scope, range: Range) -> Result<Rows, StoreError>;
+    /// Changes with `after < version`, whole, in version order, at most `limit` and about [`PAGE_BYTES`].
+    async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError>;
     /// The last version of `scope` whose time is before `time`, or 0.
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError>;
     /// How many entries of `scope` come after `after`.
@@ -184,6 +178,40 @@ pub trait Transaction: Send {
     async fn prune_devices(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
     /// A round trip.
     async fn ping(&mut self) -> Result<(), StoreError>;
+}
+
+/// About the most bytes of rows that are read at once: what a page of an answer may hold.
+pub const PAGE_BYTES: usize = 4 << 20;
+
+/// Versions to read: `after < version <= upto`, and no more once `bytes` are exceeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The version that is known already.
+    pub after: Version,
+    /// The last one wanted.
+    pub upto: Version,
+    /// Reading stops behind the row that exceeds this; the first row always comes.
+    pub bytes: usize,
+}
+
+/// Rows of one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Version and JSON, in version order.
+    pub rows: Vec<(Version, String)>,
+    /// Where reading stopped early: what the table has behind this version was not read.
+    pub cut: Option<Version>,
+}
+
+/// Changes of a scope.
+#[derive(Debug, Clone, Default)]
+pub struct Records {
+    /// In version order.
+    pub records: Vec<ChangeRecord>,
+    /// Everything up to here is in `records` or concerns no synced table.
+    pub reached: Version,
+    /// Whether the index has more behind `reached`.
+    pub has_more: bool,
 }
 
 /// Where a scope stands.

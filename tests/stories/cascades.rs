@@ -1,10 +1,10 @@
 //! Parents and children: what a deletion takes along, and what a move does.
 
-use ryzed_tests::rows::{exercise_set, row, workout_exercise, workout_session};
-use ryzed_tests::{Account, delete, insert, update};
+use ryzed_tests::rows::{exercise_set, food, food_entry, row, workout_exercise, workout_session};
+use ryzed_tests::{Account, Person, delete, insert, update};
 use serde_json::{Value, json};
 
-use crate::{shared, somebody};
+use crate::{keepers, shared, somebody};
 
 struct Session {
     session: Value,
@@ -138,4 +138,17 @@ async fn a_row_deleted_and_made_again_is_a_new_row() {
 
 fn sql_text(value: &Value) -> String {
     format!("'{}'", value.as_str().expect("a text"))
+}
+
+#[tokio::test]
+async fn what_the_catalogue_loses_is_gone_at_once_on_the_devices_of_who_referred_to_it() {
+    let (admin, me) = (keepers().account_of(Person::admin()), keepers().account());
+    let food = food(json!({"user_id": null}));
+    let version = admin.store("foods", &food).await;
+    let entry = food_entry(json!({"food_id": food["id"]}));
+    me.store("food_entries", &entry).await;
+    let mut tablet = me.socket("tablet").await;
+    admin.apply(delete("foods", &food["id"]).base(&version)).await;
+    tablet.next_where("data_updated", |message| message["data"]["id"] == entry["id"]).await;
+    assert!(me.row("food_entries", &entry["id"]).await.is_none());
 }

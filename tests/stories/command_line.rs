@@ -59,7 +59,7 @@ fn wrong_use_ends_with_2_and_says_what_is_wrong() {
         (&["token", "--user", "bob"], "bob"),
         (&["token", "--user", "e076c2a5-1478-58a5-b583-298d951b62f5", "--role", "king"], "king"),
         (&["--fly"], "--fly"),
-        (&["import"], "--table"),
+        (&["import"], "<FILE>"),
         (&["completions", "abacus"], "abacus"),
     ] {
         let ran = run(folder.path(), arguments);

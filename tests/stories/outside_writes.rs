@@ -58,6 +58,7 @@ async fn an_update_brings_the_former_values_of_what_changed() {
         (&json!(43), &json!("dinner"))
     );
     let old = message["old_record"].as_object().expect("an old record");
+    assert!(old.contains_key("meal_type"), "a former null is a former value: {message}");
     assert_eq!((&old["id"], &old["quantity"], &old["meal_type"]), (&json!(id), &json!(42), &Value::Null));
     assert!(!old.contains_key("unit") && !old.contains_key("consumed_at"), "only what changed: {message}");
 }

@@ -53,7 +53,7 @@ impl Backend for Service {
     }
 
     async fn push(&self, caller: &Caller, device: &DeviceId, changes: Vec<Value>) -> Result<Pushed, ServiceError> {
-        Self::push(self, caller, device, changes).await
+        Self::push(self, caller, Some(device), changes).await
     }
 
     async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {

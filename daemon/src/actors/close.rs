@@ -38,17 +38,8 @@ pub enum CloseReason {
         /// The delay.
         reconnect_in_ms: u64,
     },
-    /// 1013: the database is away; try later.
+    /// 1013: the database, or what tokens are checked with, is away; try later.
     TryLater,
-}
-
-impl From<AuthError> for CloseReason {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::Unavailable => Self::TryLater,
-            refused => Self::Token(refused.to_string().into()),
-        }
-    }
 }
 
 impl CloseReason {
@@ -56,6 +47,15 @@ impl CloseReason {
     #[must_use]
     pub fn restarting() -> Self {
         Self::Restarting { reconnect_in_ms: rand::random_range(RECONNECT_MS) }
+    }
+
+    /// Why a token does not let a device in, or stay.
+    #[must_use]
+    pub fn denied(error: AuthError) -> Self {
+        match error {
+            AuthError::Unavailable => Self::TryLater,
+            other => Self::Token(other.to_string().into()),
+        }
     }
 
     /// The code of the close frame.
@@ -90,7 +90,7 @@ impl CloseReason {
             Self::Malformed => "not a WebSocket frame".into(),
             Self::Internal => "an error of the server; connect again with your cursor".into(),
             Self::Restarting { reconnect_in_ms } => format!("{{\"reconnect_in_ms\":{reconnect_in_ms}}}").into(),
-            Self::TryLater => "the database is not available; try again later".into(),
+            Self::TryLater => "the server can't serve you right now; try again later".into(),
         };
         shortened(text)
     }

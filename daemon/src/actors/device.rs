@@ -135,7 +135,7 @@ impl State {
             Effect::Verify(token) => {
                 return Some(match self.verify.verify(&token).await {
                     Ok(caller) => Event::Renewed(Box::new(caller)),
-                    Err(denied) => Event::NotRenewed(denied.to_string()),
+                    Err(error) => Event::NotRenewed(error),
                 });
             }
             Effect::Become(caller) => self.caller = *caller,

@@ -199,14 +199,22 @@ impl Live {
             Some(Some((scope, table))) => (scope, Some(table)),
             Some(None) => return 0,
         };
+        if scope != Scope::Global && scope != Scope::User(user) {
+            return 0;
+        }
         let bytes = self.encoded(&ServerMessage::Broadcast { event: "test", payload: message, source_device: None });
         let links = self.shared.roster.links(scope);
         let receive = links.iter().filter(|link| table.is_none_or(|table| link.outbox().wants(table)));
         receive.map(|link| link.message(bytes.clone())).count()
     }
 
-    /// Somebody else wrote to the database: look where the scopes are, soon.
+    /// Somebody else wrote to the database.
     pub fn outside_write(&self) {
+        self.look_soon();
+    }
+
+    /// Has the feed look where the scopes are.
+    fn look_soon(&self) {
         if !self.shared.outside.swap(true, Ordering::AcqRel)
             && let Some(feed) = held(&self.shared.feed)
         {
@@ -306,6 +314,10 @@ impl Hints for Live {
         if let Some(session) = session {
             session.committed(commit);
         }
+    }
+
+    fn others_may_have_moved(&self) {
+        self.look_soon();
     }
 }
 

@@ -21,6 +21,10 @@ use order::{Next, Order};
 
 /// What may wait in a session's mailbox, in bytes of changes; beyond it only the version is told.
 const MAILBOX_BYTES: usize = 256 << 10;
+/// Changes that are handed on without a pause, when many were read at once.
+const CHUNK: usize = 50;
+/// The pause, in which devices that read can empty their outboxes. A slow one is not waited for.
+const BREATH: Duration = Duration::from_millis(2);
 /// When to read again after the database refused.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -221,7 +225,12 @@ impl Session {
         while let Some(after) = state.order.as_ref().map(Order::last) {
             let page = backend.scope_page(self.scope, after).await?;
             let Some((records, more)) = state.order.as_mut().map(|order| order.page(page)) else { break };
-            self.deliver(state, &records);
+            for (index, some) in records.chunks(CHUNK).enumerate() {
+                if index > 0 {
+                    tokio::time::sleep(BREATH).await;
+                }
+                self.deliver(state, some);
+            }
             if !more {
                 break;
             }

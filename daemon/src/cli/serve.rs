@@ -20,6 +20,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::{self, App, Listening, LiveApi, SocketFilter};
 use crate::service::Service;
+use crate::transfer::starter;
 
 /// What is left of the ten seconds that stopping may take, for what no drain waits for.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -79,6 +80,7 @@ async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> anyhow::R
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let service = Service::new(Arc::new(store), registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
+    starter::load(&service).await.context("can't load the starter catalogue")?;
     let settings = actors::Settings {
         heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
         sweep: Duration::from_secs(config.sync.sweep_seconds),

@@ -43,6 +43,7 @@ const ASSETS: &[Asset] = &[
     asset!("device.js", SCRIPT),
     asset!("diary.js", SCRIPT),
     asset!("element.js", SCRIPT),
+    asset!("kept.js", SCRIPT),
     asset!("link.js", SCRIPT),
     asset!("pane.js", SCRIPT),
     asset!("replica.js", SCRIPT),

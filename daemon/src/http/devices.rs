@@ -11,9 +11,6 @@ use crate::auth::Caller;
 use crate::service::DeviceInfo;
 use crate::sync::DeviceId;
 
-/// The longest name of a device, in characters.
-const LONGEST_NAME: usize = 100;
-
 /// A device with what only the living part knows.
 #[derive(Serialize)]
 struct Shown {
@@ -49,9 +46,6 @@ pub(super) async fn change(mut call: Call, caller: Caller) -> Answer {
     let device = device(&call)?;
     if change.is_active == Some(false) {
         return Err(refused("is_active", code::NOT_ALLOWED, "use DELETE to revoke a device"));
-    }
-    if change.name.iter().flatten().any(|name| name.chars().count() > LONGEST_NAME || name.contains('\0')) {
-        return Err(refused("name", code::LENGTH, "must have at most 100 characters"));
     }
     let allow = change.is_active.is_some();
     let known = call.app.service.patch_device(&caller, &device, change.name, allow).await?;

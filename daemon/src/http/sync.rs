@@ -22,9 +22,7 @@ pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
     let request: SyncRequest = call.body.json().await?;
     let (device, full) = (request.device_id.clone(), request.force_full_sync);
     let response = call.app.service.sync(&caller, request).await?;
-    // A plain download tells nobody, else devices would chase each other.
-    if full || !response.results.is_empty() {
-        let count = response.results.len().max(if full { response.total_changes } else { 0 });
+    if let Some(count) = response.notable_changes(full) {
         call.app.live.synced(caller.user, &device, count).await;
     }
     json(&response)

@@ -8,7 +8,7 @@ use crate::store::{DeviceRow, StoreError, Transaction};
 use crate::sync::{Cursor, DeviceId, Scope};
 
 /// What a device may be called, in characters.
-const LONGEST_NAME: usize = 200;
+const LONGEST_NAME: usize = 100;
 /// The kinds of device that there are.
 const DEVICE_TYPES: [&str; 4] = ["mobile", "web", "desktop", "watch"];
 

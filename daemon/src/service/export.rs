@@ -25,17 +25,19 @@ impl Service {
     }
 
     async fn export_page(&self, scope: Scope, after: Version) -> Result<Option<(Bytes, Version)>, ServiceError> {
-        let records = self
+        let page = self
             .store
             .read(move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.records(scope, after, PAGE).await?) }))
             .await?;
-        let Some(last) = records.last().map(|record| record.version) else { return Ok(None) };
+        if page.reached <= after {
+            return Ok(None);
+        }
         let mut lines = String::new();
-        for record in &records {
+        for record in &page.records {
             if let Some(row) = &record.row {
                 lines += &format!("{{\"table\":\"{}\",\"row\":{}}}\n", record.table, row.get());
             }
         }
-        Ok(Some((lines.into(), last)))
+        Ok(Some((lines.into(), page.reached)))
     }
 }

@@ -17,4 +17,8 @@ pub struct Committed {
 pub trait Hints: Send + Sync + 'static {
     /// Called after the commit, from any task; must not block.
     fn committed(&self, commit: Committed);
+
+    /// Called after a commit that may have moved scopes that nobody named: what is deleted from the catalogue
+    /// takes along what people's rows refer to it with. Must not block.
+    fn others_may_have_moved(&self);
 }

@@ -45,11 +45,9 @@ impl Service {
             .read(move |tx| {
                 Box::pin(async move {
                     let newest = tx.scopes(&[scope]).await?.first().map_or(0, |state| state.version);
-                    let records = tx.records(scope, after, PAGE).await?;
-                    let has_more = records.len() as i64 == PAGE;
-                    let last = records.last().map_or(newest, |record| record.version);
-                    let version = if has_more { last } else { newest };
-                    Ok::<_, ServiceError>(ScopePage { records, version, has_more })
+                    let page = tx.records(scope, after, PAGE).await?;
+                    let version = if page.has_more { page.reached } else { newest };
+                    Ok::<_, ServiceError>(ScopePage { records: page.records, version, has_more: page.has_more })
                 })
             })
             .await

@@ -9,15 +9,13 @@ use serde_json::value::RawValue;
 
 use super::{PullRequest, Service, ServiceError};
 use crate::auth::Caller;
-use crate::store::{ScopeState, StoreError, Transaction};
+use crate::store::{PAGE_BYTES, Range, ScopeState, StoreError, Transaction};
 use crate::sync::page::{Stand, advanced, can_serve, fitting};
 use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
 use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
 
 /// The most rows of one page, and how many it has unless asked otherwise.
 const PAGE_ROWS: i64 = 1000;
-/// The most bytes of rows in one page.
-const PAGE_BYTES: usize = 4 << 20;
 /// When a client without a socket should come again.
 const COME_AGAIN: TimeDelta = TimeDelta::minutes(5);
 /// The time that is before every change.
@@ -118,14 +116,20 @@ impl Pull {
         let mut has_more = entries.len() as i64 > rows;
         entries.truncate(usize::try_from(rows).unwrap_or_default());
         let last = entries.last().map_or(after, |entry| entry.version);
+        let range = Range { after, upto: last, bytes };
         let mut found: BTreeMap<Version, String> = BTreeMap::new();
+        let mut cut: Option<Version> = None;
         for table in self.registry.iter() {
             if entries.iter().any(|entry| entry.table == Some(table.name) && entry.operation != Operation::Delete) {
-                found.extend(tx.rows(table, state.scope, after, last).await?);
+                let rows = tx.rows(table, state.scope, range).await?;
+                cut = [cut, rows.cut].into_iter().flatten().min();
+                found.extend(rows.rows);
             }
         }
+        has_more |= cut.is_some();
         let mut items: Vec<Item> = entries
             .into_iter()
+            .filter(|entry| cut.is_none_or(|cut| entry.version <= cut))
             .filter_map(|entry| {
                 let json = found.remove(&entry.version);
                 Some(Item { table: entry.table?, id: entry.id, version: entry.version, json })

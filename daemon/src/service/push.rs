@@ -202,7 +202,7 @@ impl Push {
             }
             let mut records = Vec::new();
             if state.version - was <= ATTACHED_RECORDS {
-                records = tx.records(state.scope, was, ATTACHED_RECORDS).await?;
+                records = tx.records(state.scope, was, ATTACHED_RECORDS).await?.records;
                 if records.iter().map(ChangeRecord::size).sum::<usize>() > ATTACHED_BYTES {
                     records.clear();
                 }

@@ -86,16 +86,21 @@ impl Service {
         outcome.or_else(PushError::settled)
     }
 
-    /// Uploads from a socket. The changes come as they were sent; each is read on its own.
+    /// Uploads from a socket, or of no device at all. The changes come as they were sent; each is read on its own.
     ///
     /// # Errors
     /// Those of the database; a change that is at fault is `rejected`.
-    pub async fn push(&self, caller: &Caller, device: &DeviceId, changes: Vec<Value>) -> Result<Pushed, ServiceError> {
+    pub async fn push(
+        &self,
+        caller: &Caller,
+        device: Option<&DeviceId>,
+        changes: Vec<Value>,
+    ) -> Result<Pushed, ServiceError> {
         self.check_changes(changes.len())?;
         let push = Arc::new(Push {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
-            device: Some(device.clone()),
+            device: device.cloned(),
             changes: changes.into_iter().map(|change| Change::read(change, &self.registry)).collect(),
             strategy: None,
             atomic: false,

@@ -105,6 +105,8 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
+        // The writer last: the last connection leaves the database in one file.
+        self.readers.close().await;
         self.writer.close().await;
     }
 }
@@ -149,3 +151,6 @@ impl From<diesel::result::Error> for StoreError {
 fn is_passing(message: &str) -> bool {
     ["locked", "busy", "disk is full", "disk I/O error", "unable to open"].iter().any(|part| message.contains(part))
 }
+
+#[cfg(test)]
+mod tests;

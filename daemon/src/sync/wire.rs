@@ -188,6 +188,20 @@ pub struct SyncResponse {
     pub digest: Option<Digest>,
 }
 
+impl SyncResponse {
+    /// How many changes the user's devices are to hear of: the uploads that took effect, or what a full sync brought. None for
+    /// a plain download, which tells nobody, else devices would chase each other.
+    #[must_use]
+    pub fn notable_changes(&self, full: bool) -> Option<usize> {
+        let done = self.results.iter().filter(|result| result.status != Status::Rejected).count();
+        match (done, full) {
+            (0, false) => None,
+            (0, true) => Some(self.total_changes),
+            _ => Some(done),
+        }
+    }
+}
+
 /// A deleted row.
 #[derive(Debug, Clone, Serialize)]
 pub struct Deletion {

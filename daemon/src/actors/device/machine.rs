@@ -19,14 +19,12 @@ use tokio::time::Instant;
 use super::incoming::{self, Incoming, Request};
 use super::problem::{Problem, code};
 use crate::actors::close::CloseReason;
-use crate::auth::Caller;
+use crate::auth::{AuthError, Caller, LEEWAY};
 use crate::config::Limits;
 use crate::sync::{DeviceId, UserId};
 
 /// How long before its token ends a device is warned.
 const WARNING: TimeDelta = TimeDelta::seconds(60);
-/// How long a token counts after its end.
-const LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// How many heartbeats may pass in silence.
 const SILENT_HEARTBEATS: u32 = 2;
 /// How many bad messages in a row end it.
@@ -55,7 +53,7 @@ pub(super) enum Event {
     /// The new token is good.
     Renewed(Box<Caller>),
     /// The new token is not good.
-    NotRenewed(String),
+    NotRenewed(AuthError),
 }
 
 /// What to do about it.
@@ -135,7 +133,11 @@ impl Machine {
             Event::Heard => self.came(now, |_| Vec::new()),
             Event::Tick => self.tick(now),
             Event::Renewed(caller) => self.renewed(caller),
-            Event::NotRenewed(why) => vec![Effect::Close(CloseReason::Token(why.into()))],
+            // That is no fault of the token: the old one counts until it ends.
+            Event::NotRenewed(error @ AuthError::Unavailable) => {
+                vec![Effect::Refuse(Problem::new(code::UNAVAILABLE, error.to_string()).answering("auth"))]
+            }
+            Event::NotRenewed(error) => vec![Effect::Close(CloseReason::denied(error))],
         }
     }
 
@@ -300,7 +302,8 @@ mod tests {
     fn a_renewal_for_somebody_else_or_with_a_bad_token_ends_it() {
         let mut bench = Bench::new(100);
         assert_eq!(bench.closed(1.0, Event::Renewed(Box::new(caller(2, 200)))), Some(4401));
-        assert_eq!(bench.closed(1.0, Event::NotRenewed("bad".into())), Some(4401));
+        assert_eq!(bench.closed(1.0, Event::NotRenewed(AuthError::Expired)), Some(4401));
+        assert!(matches!(bench.at(1.0, Event::NotRenewed(AuthError::Unavailable))[..], [Effect::Refuse(_)]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::problem::{Problem, Refused, code};
 use super::{Answer, State};
 use crate::actors::message::ServerMessage;
 use crate::service::DeviceSeen;
-use crate::sync::wire::{Status, SyncRequest, SyncResponse};
+use crate::sync::wire::SyncRequest;
 use crate::sync::{Cursor, Scope};
 
 /// The longest name of a broadcast's event, in bytes.
@@ -70,7 +70,7 @@ impl State {
 
     async fn sync(&self, request: SyncRequest, request_id: &Value, answer: &mut Answer) -> Result<(), Refused> {
         let uploads = !request.changes.is_empty();
-        let full = request.force_full_sync || (request.cursor.is_none() && request.last_sync_timestamp.is_none());
+        let full = request.force_full_sync;
         let all_tables = request.tables.is_empty();
         self.link.outbox().set_uploading(uploads);
         let done = self.live.shared.backend.sync(&self.caller, request).await;
@@ -91,8 +91,7 @@ impl State {
         if all_tables && !response.has_more && !response.reset {
             self.link.outbox().pulled(&response.cursor);
         }
-        if uploads || full {
-            let changes_count = count(&response, uploads);
+        if let Some(changes_count) = response.notable_changes(full) {
             let device_id = &self.link.device;
             self.say(answer, &ServerMessage::SyncCompleted { device_id, changes_count });
             self.live.others_synced(self.caller.user, device_id, changes_count);
@@ -143,12 +142,4 @@ impl State {
         self.live.shared.roster.tell_others(self.caller.user, source_device, &message);
         Ok(())
     }
-}
-
-/// What `sync_completed` counts: the uploads that took effect, or what a full sync brought.
-fn count(response: &SyncResponse, uploads: bool) -> usize {
-    if uploads {
-        return response.results.iter().filter(|result| result.status != Status::Rejected).count();
-    }
-    response.total_changes
 }

@@ -42,7 +42,7 @@ pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival
         None => first_message(shell, socket).await?,
     };
     let verified = shell.verify.verify(&token).await;
-    let caller = verified.map_err(|denied| Ended::Closed(denied.into()))?;
+    let caller = verified.map_err(|error| Ended::Closed(CloseReason::denied(error)))?;
     let cursor = match named(&query, "cursor") {
         Some(text) => Some(text.parse::<Cursor>().map_err(|error| refused("cursor", &error))?),
         None => None,

@@ -15,6 +15,7 @@ use crate::store::{Job, StoreError};
 pub(super) struct Readers {
     free: Arc<Mutex<Vec<SqliteConnection>>>,
     turns: Arc<Semaphore>,
+    count: usize,
     schema: Arc<Schema>,
 }
 
@@ -29,8 +30,17 @@ impl Readers {
         Ok(Self {
             free: Arc::new(Mutex::new(free)),
             turns: Arc::new(Semaphore::new(count)),
+            count,
             schema: Arc::clone(schema),
         })
+    }
+
+    /// Waits for those who read, and lets nobody else in.
+    pub(super) async fn close(&self) {
+        let all = u32::try_from(self.count).unwrap_or(u32::MAX);
+        let _everybody_is_out = self.turns.acquire_many(all).await;
+        self.turns.close();
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(super) async fn run(&self, job: Job) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
@@ -13,7 +14,9 @@ use uuid::Uuid;
 
 use super::Schema;
 use crate::store::statement::{Statement, statement};
-use crate::store::{DeviceRow, Entry, OpenConflict, RowState, ScopeState, StoreError, Transaction};
+use crate::store::{
+    DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Records, RowState, Rows, ScopeState, StoreError, Transaction,
+};
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
@@ -167,19 +170,26 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(entries.collect())
     }
 
-    async fn rows(
-        &mut self,
-        table: &Table,
-        scope: Scope,
-        after: Version,
-        upto: Version,
-    ) -> Result<Vec<(Version, String)>, StoreError> {
+    async fn rows(&mut self, table: &Table, scope: Scope, range: Range) -> Result<Rows, StoreError> {
         let schema = Arc::clone(self.schema);
         let scope = scope.to_string();
-        self.load(statement::<(BigInt, Text)>(&schema.of(table)?.rows).text(&scope).int(after).int(upto))
+        let wanted = statement::<(BigInt, Text)>(&schema.of(table)?.rows).text(&scope).int(range.after).int(range.upto);
+        let mut found = Rows::default();
+        let mut bytes = 0;
+        // Row by row, so that what does not fit is not even made.
+        for row in wanted.load_iter::<(i64, String), DefaultLoadingMode>(self.connection)? {
+            let (version, json) = row?;
+            if bytes > range.bytes {
+                found.cut = found.rows.last().map(|(version, _)| *version);
+                break;
+            }
+            bytes += json.len();
+            found.rows.push((version, json));
+        }
+        Ok(found)
     }
 
-    async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Vec<ChangeRecord>, StoreError> {
+    async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError> {
         type Row = (i64, String, String, String, Option<String>, Option<String>);
         // What the latest version changed, with its former values; of a tombstone the former row.
         let rows: Vec<Row> = statement::<(BigInt, Text, Text, Text, Maybe, Maybe)>(
@@ -194,6 +204,7 @@ impl Transaction for SqliteTransaction<'_> {
         .int(after)
         .int(limit)
         .load(self.connection)?;
+        let has_more = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
         let upto = rows.last().map_or(after, |row| row.0);
         let mut records = Vec::with_capacity(rows.len());
         for (version, table, id, operation, device, old) in rows {
@@ -209,8 +220,12 @@ impl Transaction for SqliteTransaction<'_> {
                 old: old.map(raw).transpose()?,
             });
         }
-        self.fill(scope, after, upto, &mut records).await?;
-        Ok(records)
+        let range = Range { after, upto, bytes: PAGE_BYTES };
+        let cut = self.fill(scope, range, &mut records).await?;
+        if let Some(cut) = cut {
+            records.retain(|record| record.version <= cut);
+        }
+        Ok(Records { records, reached: cut.unwrap_or(upto), has_more: has_more || cut.is_some() })
     }
 
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError> {
@@ -414,26 +429,28 @@ impl SqliteTransaction<'_> {
         Ok(statement.load(self.connection)?.first().copied().unwrap_or(0))
     }
 
-    /// Reads the rows of all records at once, a statement a table.
+    /// Reads the rows of all records at once, a statement a table. Returns where it had to stop.
     async fn fill(
         &mut self,
         scope: Scope,
-        after: Version,
-        upto: Version,
+        range: Range,
         records: &mut [ChangeRecord],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Version>, StoreError> {
         let schema = Arc::clone(self.schema);
+        let mut cut: Option<Version> = None;
         for table in schema.registry.iter() {
             if !records.iter().any(|record| record.table == table.name) {
                 continue;
             }
-            for (version, row) in self.rows(table, scope, after, upto).await? {
+            let found = self.rows(table, scope, range).await?;
+            cut = [cut, found.cut].into_iter().flatten().min();
+            for (version, row) in found.rows {
                 if let Ok(at) = records.binary_search_by_key(&version, |record| record.version) {
                     records[at].row = Some(raw(row)?);
                 }
             }
         }
-        Ok(())
+        Ok(cut)
     }
 }
 

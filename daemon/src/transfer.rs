@@ -1,0 +1,193 @@
+//! Files in and out: `ryzed import`, `ryzed export`, and the catalogue that a new database starts with.
+//!
+//! Rows from a file go the way of a device's: through [`Service::push`], a bounded batch at a time, with all of its checks.
+//! Opening the database is not done here, nor is the command line put together: [`ImportArgs`] and [`ExportArgs`] say what
+//! the two commands take, [`import()`] and [`export()`] do it.
+
+mod args;
+mod csv_rows;
+mod export;
+mod load;
+mod ndjson;
+mod owner;
+mod progress;
+mod source;
+pub mod starter;
+mod track;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ryzed_adapters::FieldError;
+use serde::{Deserialize, Serialize};
+
+use crate::service::{Service, ServiceError};
+use csv_rows::CsvRows;
+use load::Loader;
+use ndjson::NdjsonRows;
+use owner::Owner;
+use progress::Progress;
+use source::{Incoming, Input};
+
+pub use args::{ExportArgs, Format, ImportArgs};
+pub use export::export;
+
+/// Why a transfer ended before its end. What was written until then stays; a second run goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The command asks for something that can't be done.
+    #[error("{0}")]
+    Usage(String),
+    /// A file can't be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file as a whole is not what it should be.
+    #[error("{0}")]
+    Content(String),
+    /// The rows could not be written or read.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl TransferError {
+    /// The exit code of the process: 2 for wrong use, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Usage(_)) { 2 } else { 1 }
+    }
+}
+
+/// What became of the rows of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Rows in the file.
+    pub read: u64,
+    /// Rows that are new or were changed.
+    pub written: u64,
+    /// Rows that were already stored as they are in the file.
+    pub unchanged: u64,
+    /// Rows that were not taken.
+    pub refused: u64,
+}
+
+impl Summary {
+    /// The exit code of the process: 1 when rows were refused.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        u8::from(self.refused > 0)
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, written, unchanged, refused } = self;
+        write!(f, "{read} rows read: {written} written, {unchanged} unchanged, {refused} refused")
+    }
+}
+
+/// Where in the file a row stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    /// A line, from 1.
+    Line(u64),
+    /// The track as a whole.
+    Track,
+    /// A point of the track, from 1.
+    Point(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(number) => write!(f, "line {number}"),
+            Self::Track => f.write_str("track"),
+            Self::Point(number) => write!(f, "point {number}"),
+        }
+    }
+}
+
+/// A row that was not taken, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    place: Place,
+    errors: Vec<FieldError>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: refused", self.place)?;
+        for (index, error) in self.errors.iter().enumerate() {
+            let separator = if index == 0 { ": " } else { "; " };
+            match error.field.as_str() {
+                "" => write!(f, "{separator}{}", error.message)?,
+                field => write!(f, "{separator}{field}: {}", error.message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hears of what happens during an import.
+pub(crate) trait Watch: Send {
+    /// A row was not taken.
+    fn refused(&mut self, refusal: &Refusal);
+    /// Rows were dealt with.
+    fn moved(&mut self, summary: &Summary);
+}
+
+/// Does what `ryzed import` was asked for; returns the exit code of the process. Refused rows and progress go to stderr,
+/// the summary to stdout.
+///
+/// # Errors
+/// When it could not be done to its end; a row that is refused is no error.
+pub async fn import(service: &Service, args: &ImportArgs) -> Result<u8, TransferError> {
+    let format = args.format()?;
+    let owner = args.owner(&service.registry, format)?;
+    let input = Input::open(&args.file)?;
+    let mut progress = Progress::new(&input);
+    if let Owner::User(_) = owner {
+        service.welcome(&owner.caller()).await?;
+    }
+    let outcome = match format {
+        Format::Gpx => {
+            let track = track::read(input)?;
+            track::load(service, owner, &track, args.activity(), &mut progress).await
+        }
+        Format::Csv | Format::Ndjson => {
+            let rows = rows(service, args, format, input)?;
+            Loader::new(service, owner, &mut progress).load(rows).await.map(|summary| (summary, None))
+        }
+    };
+    progress.end();
+    let (summary, note) = outcome?;
+    // Nobody has to read it.
+    let _ = writeln!(io::stdout(), "{summary}{}", note.map_or(String::new(), |note| format!("\n{note}")));
+    Ok(summary.exit_code())
+}
+
+fn rows(
+    service: &Service,
+    args: &ImportArgs,
+    format: Format,
+    input: Input,
+) -> Result<Box<dyn Iterator<Item = Result<Incoming, TransferError>> + Send>, TransferError> {
+    let registry = Arc::clone(&service.registry);
+    let table = args.table(&registry)?;
+    match (format, table) {
+        (Format::Csv, Some(table)) => Ok(Box::new(CsvRows::new(input, table, args.delimiter()?)?)),
+        (Format::Csv, None) => {
+            Err(TransferError::Usage("a CSV file needs to be told its table: --table <TABLE>".into()))
+        }
+        (_, table) => Ok(Box::new(NdjsonRows::new(input, table.map(|table| table.name)))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! CSV: the header names the columns, and each cell becomes what its column holds.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
+use ryzed_adapters::{Column, FieldError, Kind, Row, Table, code};
+use serde_json::Value;
+
+use super::source::{Incoming, Input, LONGEST_ROW};
+use super::{Place, TransferError};
+
+/// The rows of a CSV file.
+pub(super) struct CsvRows {
+    table: &'static str,
+    path: PathBuf,
+    /// By cell; none for one that the server makes itself.
+    columns: Vec<Option<Column>>,
+    reader: Reader<Guarded>,
+    row_bytes: Arc<AtomicUsize>,
+    record: ByteRecord,
+    ended: bool,
+}
+
+impl CsvRows {
+    /// Reads the header.
+    pub(super) fn new(input: Input, table: &Table, delimiter: u8) -> Result<Self, TransferError> {
+        let path = input.path().to_owned();
+        let row_bytes = Arc::<AtomicUsize>::default();
+        let guarded = Guarded { input, row_bytes: Arc::clone(&row_bytes) };
+        let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(guarded);
+        let header = reader.byte_headers().map_err(|error| failed(&path, error))?;
+        let columns = columns(header, table)?;
+        row_bytes.store(0, Ordering::Relaxed);
+        Ok(Self { table: table.name, path, columns, reader, row_bytes, record: ByteRecord::new(), ended: false })
+    }
+
+    fn row(&self) -> Result<Row, Vec<FieldError>> {
+        let (cells, named) = (self.record.len(), self.columns.len());
+        if cells != named {
+            let message = format!("has {cells} cells where the header has {named}; is a cell with a comma not quoted?");
+            return Err(vec![FieldError::new("", code::INVALID, message)]);
+        }
+        let mut row = Row::new();
+        let mut errors = Vec::new();
+        for (column, cell) in self.columns.iter().zip(&self.record) {
+            let Some(column) = column else { continue };
+            match value(column, cell) {
+                Ok(Some(value)) => {
+                    row.insert(column.name.clone(), value);
+                }
+                Ok(None) => {}
+                Err(message) => errors.push(FieldError::new(&column.name, code::WRONG_TYPE, message)),
+            }
+        }
+        if errors.is_empty() { Ok(row) } else { Err(errors) }
+    }
+}
+
+impl Iterator for CsvRows {
+    type Item = Result<Incoming, TransferError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                self.ended = true;
+                return Some(Err(failed(&self.path, error)));
+            }
+        }
+        self.row_bytes.store(0, Ordering::Relaxed);
+        let line = self.record.position().map_or(0, csv::Position::line);
+        let row = self.row().map(|row| (self.table.to_owned(), row));
+        Some(Ok(Incoming { place: Place::Line(line), size: self.record.as_slice().len(), row }))
+    }
+}
+
+fn columns(header: &ByteRecord, table: &Table) -> Result<Vec<Option<Column>>, TransferError> {
+    let known = || table.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut columns: Vec<Option<Column>> = Vec::new();
+    for cell in header {
+        let name = String::from_utf8_lossy(cell);
+        let name = name.trim();
+        if matches!(name, "_version" | "updated_at") {
+            columns.push(None);
+            continue;
+        }
+        let Some(column) = table.column(name) else {
+            let semicolons =
+                if name.contains(';') { " Are the cells separated by semicolons? --delimiter ';'." } else { "" };
+            let shown: String = name.chars().take(64).collect();
+            return Err(TransferError::Content(format!(
+                "the header names {shown:?}, which is no column of {}; its columns are {}.{semicolons}",
+                table.name,
+                known()
+            )));
+        };
+        if columns.iter().flatten().any(|other| other.name == column.name) {
+            return Err(TransferError::Content(format!("the header names {name:?} twice")));
+        }
+        columns.push(Some(column.clone()));
+    }
+    if columns.is_empty() {
+        return Err(TransferError::Content(format!(
+            "there is no header; the columns of {} are {}",
+            table.name,
+            known()
+        )));
+    }
+    Ok(columns)
+}
+
+/// What a cell says; none where it is empty and its column has a value of its own for that.
+fn value(column: &Column, cell: &[u8]) -> Result<Option<Value>, &'static str> {
+    let Ok(text) = std::str::from_utf8(cell) else { return Err("is not UTF-8") };
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        let has_null = column.nullable && column.default.is_none() && !is_base(&column.name);
+        return Ok(has_null.then_some(Value::Null));
+    }
+    let value = match column.kind {
+        Kind::Uuid | Kind::Time => trimmed.into(),
+        Kind::Text => text.into(),
+        Kind::Number => number(trimmed).ok_or("is no number; decimals are written with a point: 12.5")?,
+        Kind::Integer => match trimmed.parse::<i64>() {
+            Ok(whole) => whole.into(),
+            Err(_) => number(trimmed).ok_or("is no whole number")?,
+        },
+        Kind::Bool => match trimmed.to_ascii_lowercase().as_str() {
+            "true" | "1" => true.into(),
+            "false" | "0" => false.into(),
+            _ => return Err("must be true, false, 1 or 0"),
+        },
+        Kind::TextList | Kind::Json => {
+            serde_json::from_str(trimmed).map_err(|_| "must be JSON, a list like [\"legs\",\"core\"]")?
+        }
+    };
+    Ok(Some(value))
+}
+
+fn number(text: &str) -> Option<Value> {
+    let number: f64 = text.parse().ok()?;
+    serde_json::Number::from_f64(number).map(Value::Number)
+}
+
+/// What is filled in where a file does not say it.
+fn is_base(name: &str) -> bool {
+    matches!(name, "id" | "user_id" | "created_at")
+}
+
+fn failed(path: &std::path::Path, error: csv::Error) -> TransferError {
+    let position = error.position().map(csv::Position::line);
+    match error.into_kind() {
+        ErrorKind::Io(source) => TransferError::File { path: path.to_owned(), source },
+        _ => TransferError::Content(format!("{}: no CSV after line {}", path.display(), position.unwrap_or(0))),
+    }
+}
+
+/// Ends a file with a row that does not end, such as one with a quote left open, before it fills the memory.
+struct Guarded {
+    input: Input,
+    row_bytes: Arc<AtomicUsize>,
+}
+
+impl Read for Guarded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        if self.row_bytes.fetch_add(count, Ordering::Relaxed) > LONGEST_ROW {
+            let message = format!("a row of more than {LONGEST_ROW} bytes; is a quote left open?");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,52 @@
+//! The catalogue that a new database starts with: `config/catalogue/*.csv`, built into the program.
+
+use std::sync::Arc;
+
+use super::csv_rows::CsvRows;
+use super::load::Loader;
+use super::owner::Owner;
+use super::source::{Incoming, Input};
+use super::{Refusal, Summary, TransferError, Watch};
+use crate::service::Service;
+use crate::sync::Scope;
+
+/// The files, by table, parents before children.
+const FILES: [(&str, &str); 6] = [
+    ("foods", include_str!("../../../config/catalogue/foods.csv")),
+    ("exercises", include_str!("../../../config/catalogue/exercises.csv")),
+    ("workout_templates", include_str!("../../../config/catalogue/workout_templates.csv")),
+    ("workout_template_exercises", include_str!("../../../config/catalogue/workout_template_exercises.csv")),
+    ("hiit_workouts", include_str!("../../../config/catalogue/hiit_workouts.csv")),
+    ("cardio_activities", include_str!("../../../config/catalogue/cardio_activities.csv")),
+];
+
+/// Fills the catalogue if there never was anything in it, so that what an operator deletes stays deleted. Says whether it
+/// did, and logs it.
+///
+/// # Errors
+/// Those of the database. The files go in as one batch, and so all or none, unless the configuration makes batches smaller.
+pub async fn load(service: &Service) -> Result<Option<Summary>, TransferError> {
+    let heads = service.heads(&[Scope::Global]).await?;
+    if heads.iter().any(|(_, version)| *version > 0) {
+        return Ok(None);
+    }
+    let mut all: Vec<Result<Incoming, TransferError>> = Vec::new();
+    for (name, text) in FILES {
+        if let Some(table) = Arc::clone(&service.registry).get(name) {
+            all.extend(CsvRows::new(Input::of(name, text.as_bytes()), table, b',')?);
+        }
+    }
+    let summary = Loader::new(service, Owner::Catalogue, &mut Log).load(Box::new(all.into_iter())).await?;
+    tracing::info!(rows = summary.written, "the catalogue was empty and now holds the starter catalogue");
+    Ok(Some(summary))
+}
+
+struct Log;
+
+impl Watch for Log {
+    fn refused(&mut self, refusal: &Refusal) {
+        tracing::warn!(%refusal, "a row of the starter catalogue was not taken");
+    }
+
+    fn moved(&mut self, _: &Summary) {}
+}
