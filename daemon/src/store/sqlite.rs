@@ -1,5 +1,6 @@
 //! The house for one machine: SQLite in WAL mode, one writer thread with group commit, a few readers.
 
+mod checkpoint;
 mod life;
 mod migrate;
 mod readers;
@@ -18,6 +19,7 @@ use futures_util::FutureExt;
 use ryzed_adapters::{Registry, Table};
 
 use super::{Job, Mode, Store, StoreError};
+use checkpoint::{Checkpoints, Committed};
 use readers::Readers;
 use sql::TableSql;
 use writer::Writer;
@@ -64,6 +66,7 @@ pub struct SqliteStore {
     epoch: String,
     writer: Writer,
     readers: Readers,
+    checkpoints: Option<Checkpoints>,
 }
 
 impl SqliteStore {
@@ -82,8 +85,15 @@ impl SqliteStore {
         };
         let epoch = life.epoch().to_owned();
         let readers = Readers::open(&settings.path, settings.readers, &schema)?;
-        let writer = Writer::start(connection, schema, life, outside)?;
-        Ok(Self { epoch, writer, readers })
+        let committed = Committed::default();
+        let checkpoints = if settings.resident {
+            let noted = committed.clone();
+            Some(Checkpoints::start(&mut connection, &settings.path, settings.durable, noted)?)
+        } else {
+            None
+        };
+        let writer = Writer::start(connection, schema, life, outside, committed)?;
+        Ok(Self { epoch, writer, readers, checkpoints })
     }
 }
 
@@ -107,6 +117,9 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // The writer last: the last connection leaves the database in one file.
         self.readers.close().await;
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.close().await;
+        }
         self.writer.close().await;
     }
 }
