@@ -1,6 +1,6 @@
 //! The house for one machine: SQLite in WAL mode, one writer thread with group commit, a few readers.
 
-mod checkpoint;
+mod checkpoints;
 mod life;
 mod migrate;
 mod readers;
@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use ryzed_adapters::{Registry, Table};
 
 use super::{Job, Mode, Store, StoreError};
-use checkpoint::{Checkpoints, Committed};
+use checkpoints::{Checkpoints, WRITER_HELPS};
 use readers::Readers;
 use sql::TableSql;
 use writer::Writer;
@@ -66,7 +66,7 @@ pub struct SqliteStore {
     epoch: String,
     writer: Writer,
     readers: Readers,
-    checkpoints: Option<Checkpoints>,
+    checkpoints: Checkpoints,
 }
 
 impl SqliteStore {
@@ -85,14 +85,8 @@ impl SqliteStore {
         };
         let epoch = life.epoch().to_owned();
         let readers = Readers::open(&settings.path, settings.readers, &schema)?;
-        let committed = Committed::default();
-        let checkpoints = if settings.resident {
-            let noted = committed.clone();
-            Some(Checkpoints::start(&mut connection, &settings.path, settings.durable, noted)?)
-        } else {
-            None
-        };
-        let writer = Writer::start(connection, schema, life, outside, committed)?;
+        let checkpoints = Checkpoints::start(&settings.path)?;
+        let writer = Writer::start(connection, schema, life, outside)?;
         Ok(Self { epoch, writer, readers, checkpoints })
     }
 }
@@ -117,9 +111,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         // The writer last: the last connection leaves the database in one file.
         self.readers.close().await;
-        if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.close().await;
-        }
+        self.checkpoints.close().await;
         self.writer.close().await;
     }
 }
@@ -132,6 +124,7 @@ fn connect(path: &Path, durable: bool) -> Result<SqliteConnection, StoreError> {
     let synchronous = if durable { "FULL" } else { "NORMAL" };
     connection.batch_execute(&format!(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+         PRAGMA wal_autocheckpoint = {WRITER_HELPS}; \
          PRAGMA foreign_keys = ON; PRAGMA trusted_schema = ON; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY;"
     ))?;
     Ok(connection)

@@ -12,7 +12,6 @@ use diesel::sql_types::Integer;
 use diesel::{RunQueryDsl, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoint::Committed;
 use super::life::Life;
 use super::transaction::SqliteTransaction;
 use super::{OnOutsideWrite, Schema, finish};
@@ -45,14 +44,13 @@ impl Writer {
         schema: Arc<Schema>,
         life: Life,
         outside: OnOutsideWrite,
-        committed: Committed,
     ) -> Result<Self, StoreError> {
         let (orders, queue) = mpsc::channel(QUEUE);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .map_err(|error| StoreError::Failed(format!("can't start the writer: {error}")))?;
-        let mut work = Work { connection, schema, life, outside, committed, data_version: 0 };
+        let mut work = Work { connection, schema, life, outside, data_version: 0 };
         work.data_version = work.look();
         let thread = thread::Builder::new()
             .name("sqlite-writer".into())
@@ -88,7 +86,6 @@ struct Work {
     schema: Arc<Schema>,
     life: Life,
     outside: OnOutsideWrite,
-    committed: Committed,
     data_version: i32,
 }
 
@@ -142,9 +139,8 @@ impl Work {
             }
         }
         let committed = self.connection.batch_execute("COMMIT").map_err(StoreError::from);
-        match &committed {
-            Ok(()) => self.committed.note(),
-            Err(_) => drop(self.connection.batch_execute("ROLLBACK")),
+        if committed.is_err() {
+            let _ = self.connection.batch_execute("ROLLBACK");
         }
         for (done, outcome) in answers {
             let _ = done.send(match (&committed, outcome) {
