@@ -3,10 +3,10 @@
 //! Only this module knows warp. It decides nothing about data: it reads a request, asks [`Service`] and the living part
 //! ([`LiveApi`]), and writes the answer.
 
+mod assets;
 mod body;
 mod call;
 mod conflicts;
-mod demo;
 mod devices;
 mod export;
 mod health;

@@ -106,3 +106,11 @@ fn decompressed(encoding: &str, body: &[u8]) -> Vec<u8> {
     };
     plain
 }
+
+#[tokio::test]
+async fn the_client_is_served_as_one_module() {
+    let answer = stranger().get("//client.js").await;
+    answer.done();
+    assert!(answer.header("content-type").starts_with("text/javascript"));
+    assert!(answer.text().contains("export"), "a module");
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use warp::path;
 
 use super::call::{Path, any, at, delete, fixed, get, named, patch, post, unknown, user};
-use super::{App, SocketFilter, conflicts, demo, devices, export, health, operator, sync, tables};
+use super::{App, SocketFilter, assets, conflicts, devices, export, health, operator, sync, tables};
 
 /// All routes; `socket` takes `/api/realtime/ws/{device_id}`.
 pub(super) fn all(app: &Arc<App>, socket: SocketFilter) -> SocketFilter {
@@ -31,8 +31,9 @@ pub(super) fn all(app: &Arc<App>, socket: SocketFilter) -> SocketFilter {
         at(fixed(api!("health")), vec![get(health::health)]),
         at(fixed(path!("livez")), vec![get(health::alive)]),
         at(fixed(path!("readyz")), vec![get(health::ready)]),
-        at(fixed(path!("demo")), vec![get(demo::page)]),
-        at(named(path!("demo" / String)), vec![get(demo::asset)]),
+        at(fixed(path!("client.js")), vec![get(assets::client)]),
+        at(fixed(path!("demo")), vec![get(assets::page)]),
+        at(named(path!("demo" / String)), vec![get(assets::asset)]),
         unknown(),
     ])
 }

@@ -1,4 +1,4 @@
-//! The demo page and its modules, embedded in the binary.
+//! What browsers load, embedded in the binary: the client, and the demo page with its modules.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -50,6 +50,13 @@ const ASSETS: &[Asset] = &[
     asset!("token.js", SCRIPT),
 ];
 
+/// The client as one file; `client/` has its source.
+const CLIENT: Asset = Asset {
+    name: "client.js",
+    media_type: SCRIPT,
+    content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../client/dist/client.js")),
+};
+
 /// The page: its address. Its files are below it.
 const PAGE: &str = "index.html";
 
@@ -66,19 +73,27 @@ const GUARDS: [(HeaderName, &str); 4] = [
     (CACHE_CONTROL, "no-cache"),
 ];
 
+/// `GET /client.js`.
+pub(super) async fn client(call: Call) -> Answer {
+    answer(&CLIENT, &call.headers)
+}
+
 /// `GET /demo`.
 pub(super) async fn page(call: Call) -> Answer {
-    answer(PAGE, &call.headers)
+    answer(of_demo(PAGE)?, &call.headers)
 }
 
 /// `GET /demo/{file}`.
 pub(super) async fn asset(call: Call) -> Answer {
-    answer(&call.name, &call.headers)
+    answer(of_demo(&call.name)?, &call.headers)
 }
 
-fn answer(name: &str, asked: &HeaderMap) -> Answer {
+fn of_demo(name: &str) -> Result<&'static Asset, Problem> {
     let asset = ASSETS.iter().find(|asset| asset.name == name);
-    let asset = asset.ok_or_else(|| Problem::not_found("the demo has no such file"))?;
+    asset.ok_or_else(|| Problem::not_found("the demo has no such file"))
+}
+
+fn answer(asset: &Asset, asked: &HeaderMap) -> Answer {
     let tag = tag(asset.content);
     let is_known = asked
         .get(IF_NONE_MATCH)
@@ -125,10 +140,10 @@ mod tests {
 
     #[test]
     fn a_known_file_is_not_sent_again() {
-        let first = answer(PAGE, &HeaderMap::new()).unwrap();
+        let first = answer(of_demo(PAGE).unwrap(), &HeaderMap::new()).unwrap();
         assert_eq!((first.status().as_u16(), &first.headers()[CONTENT_TYPE]), (200, &HeaderValue::from_static(HTML)));
         let asked = HeaderMap::from_iter([(IF_NONE_MATCH, first.headers()[ETAG].clone())]);
-        assert_eq!(answer(PAGE, &asked).unwrap().status(), 304);
-        assert!(answer("../Cargo.toml", &HeaderMap::new()).is_err());
+        assert_eq!(answer(of_demo(PAGE).unwrap(), &asked).unwrap().status(), 304);
+        assert!(of_demo("../Cargo.toml").is_err());
     }
 }

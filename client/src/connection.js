@@ -1,0 +1,177 @@
+// The line to the server: carries out what `state.js` decides, with its socket, token and timers.
+
+import { claims } from './platform.js';
+import { Failure } from './server.js';
+import { IDLE, step } from './state.js';
+
+/** @import { Effect, Line, LineEvent, Loss, Message, Platform, Token } from './types.js' */
+
+const BEAT_MS = 30_000;
+/** An answer that takes longer is not coming. */
+const ANSWER_MS = 10_000;
+/** A token that ends sooner is not worth using. */
+const TOKEN_SPARE_MS = 60_000;
+
+/**
+ * @typedef {object} Owner
+ * @property {Platform} platform
+ * @property {() => string} address Of the socket
+ * @property {(connecting: boolean) => Promise<unknown>} sync
+ * @property {(message: Message) => void} heard
+ * @property {(line: Line, before: Line) => void} changed
+ * @property {() => number} pending How many edits wait
+ * @property {(fault: Failure) => void} failed
+ * @property {(token: string) => void} check Throws when the token is another person's
+ */
+
+export class Connection {
+  line = IDLE;
+  #owner;
+  /** @type {Token | undefined} */
+  #source;
+  #token = '';
+  /** @type {any} */
+  #socket = null;
+  #beatMs = BEAT_MS;
+  /** @type {Record<string, any>} */
+  #timers = {};
+  #gone = new AbortController();
+
+  /** @param {Owner} owner @param {Token} [source] */
+  constructor(owner, source) {
+    this.#owner = owner;
+    this.#source = source;
+  }
+
+  /** Ends when whatever is under way has to stop. */
+  get signal() {
+    return this.#gone.signal;
+  }
+
+  /** @param {LineEvent} event */
+  dispatch(event) {
+    const before = this.line;
+    const { line, effects } = step(before, event);
+    this.line = line;
+    for (const effect of effects) this.#carryOut(effect);
+    if (line !== before) this.#owner.changed(line, before);
+  }
+
+  /** @param {Loss} loss */
+  lose(loss) {
+    this.dispatch({ random: this.#owner.platform.random(), ...loss, type: 'lost' });
+  }
+
+  /** @param {Token} source */
+  renew(source) {
+    this.#source = source;
+    this.#token = '';
+    if (this.line.name === 'live') this.#ask(false);
+    else if (this.line.name === 'stopped') this.dispatch({ type: 'connect' });
+  }
+
+  /** A token that is good for a while. @param {boolean} [fresh] The last one was refused or ends */
+  async token(fresh = false) {
+    const source = this.#source;
+    if (typeof source === 'function') {
+      const { exp = Infinity } = claims(this.#token);
+      if (fresh || !this.#token || exp * 1000 < this.#owner.platform.now() + TOKEN_SPARE_MS) this.#token = await source();
+    } else if (!source || (fresh && source === this.#token)) {
+      throw new Failure('The token is missing or was refused: set another one.', { loss: { code: 4401 } });
+    } else this.#token = source;
+    this.#owner.check(this.#token);
+    return this.#token;
+  }
+
+  /** @param {Message} message @returns {boolean} Whether there was a line to send it on */
+  send(message) {
+    if (this.#socket?.readyState !== 1) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /** @param {Effect} effect */
+  #carryOut(effect) {
+    switch (effect) {
+      case 'ask_token': return void this.#ask(false);
+      case 'fresh_token': return void this.#ask(true);
+      case 'sync': return void this.#sync();
+      case 'open': return this.#open();
+      case 'wait': return this.#after('wait', this.line.wait, () => this.dispatch({ type: 'elapsed' }));
+      case 'beat': return this.#after('beat', this.#beatMs, () => this.dispatch({ type: 'beat' }));
+      case 'auth': return void this.send({ type: 'auth', token: this.#token });
+      case 'ping':
+        this.send({ type: 'ping', pending_uploads: this.#owner.pending() });
+        return this.#expect();
+      case 'hang_up':
+        Object.keys(this.#timers).forEach((name) => this.#clear(name));
+        this.#gone.abort();
+        this.#gone = new AbortController();
+        this.#socket?.close(1000);
+        this.#socket = null;
+    }
+  }
+
+  /** @param {boolean} fresh */
+  async #ask(fresh) {
+    const { signal } = this;
+    try {
+      await this.token(fresh);
+      if (!signal.aborted) this.dispatch({ type: 'token' });
+    } catch (fault) {
+      if (signal.aborted) return;
+      const failure = fault instanceof Failure ? fault : null;
+      const why = failure?.message ?? `No token could be had: ${/** @type {Error} */ (fault).message}`;
+      if (this.line.name === 'live') this.#owner.failed(failure ?? new Failure(why, { loss: { code: 4401 } }));
+      this.dispatch({ type: 'no_token', again: !failure, why, random: this.#owner.platform.random() });
+    }
+  }
+
+  async #sync() {
+    const { signal } = this;
+    try {
+      await this.#owner.sync(this.line.name === 'syncing');
+      if (!signal.aborted) this.dispatch({ type: 'synced' });
+    } catch (fault) {
+      if (!signal.aborted) this.lose(fault instanceof Failure ? fault.loss : { code: 1011, why: /** @type {Error} */ (fault).message });
+    }
+  }
+
+  #open() {
+    const { platform: { WebSocket }, address, heard } = this.#owner;
+    if (!WebSocket) {
+      queueMicrotask(() => this.lose({ code: 4400, why: 'There is no WebSocket here: hand one in as platform.WebSocket.' }));
+      return;
+    }
+    const socket = new WebSocket(address(), ['ryzed.v1', `bearer.${this.#token}`]);
+    this.#socket = socket;
+    this.#expect();
+    socket.onerror = () => {};
+    socket.onclose = (/** @type {Loss} */ { code, reason }) => this.#socket === socket && this.lose({ code, reason });
+    socket.onmessage = (/** @type {{data: string}} */ { data }) => {
+      if (this.#socket !== socket) return;
+      this.#clear('answer');
+      const message = JSON.parse(data);
+      if (message.type === 'connection_established') {
+        this.#beatMs = Math.min(BEAT_MS, (message.heartbeat_seconds ?? Infinity) * 1000);
+        this.dispatch({ type: 'greeted' });
+      } else if (message.type === 'token_expiring') this.dispatch({ type: 'expiring' });
+      heard(message);
+    };
+  }
+
+  #expect() {
+    this.#after('answer', ANSWER_MS, () => this.dispatch({ type: 'silent', random: this.#owner.platform.random() }));
+  }
+
+  /** @param {string} name @param {number} ms @param {() => void} run */
+  #after(name, ms, run) {
+    this.#clear(name);
+    this.#timers[name] = this.#owner.platform.setTimeout(run, ms);
+  }
+
+  /** @param {string} name */
+  #clear(name) {
+    this.#owner.platform.clearTimeout(this.#timers[name]);
+  }
+}

@@ -1,0 +1,103 @@
+// One exchange with the server over `POST /sync`: uploads what waits, downloads until nothing more comes, and mends what
+// the digest shows to be broken. What an answer means is decided in `replica.js`.
+
+import { batch, markSent } from './queue.js';
+import { answered, damaged, repaired, request } from './replica.js';
+import { Failure } from './server.js';
+
+/** @import { Conflict, Copy, Edit, Page, Patch, Result, SyncSummary } from './types.js' */
+
+/** Well under the server's limit for one request. */
+const BATCH = 500;
+
+/**
+ * @typedef {object} Device
+ * @property {Copy} copy
+ * @property {string[]} tables
+ * @property {(patch: Patch) => Promise<void>} keep Memory has it at once, storage when the promise ends
+ * @property {(body: object) => Promise<Page>} post
+ * @property {(edit: Edit, result: Result) => void} rejected
+ * @property {(conflict: Conflict) => void} collided
+ * @property {() => void} replay Takes the live messages that waited
+ * @property {() => number} now
+ */
+
+/**
+ * @param {Device} device
+ * @param {{full?: boolean, digest?: boolean, ifNeeded?: boolean}} how
+ * @returns {Promise<SyncSummary>}
+ */
+export async function exchange(device, { full, digest, ifNeeded }) {
+  const { copy, tables } = device;
+  /** @type {SyncSummary} */
+  const summary = { totalChanges: 0, conflicts: [], rejected: [] };
+  let size = BATCH;
+  /** @type {Failure | null} */
+  let refusal = null;
+  if (full) device.keep({ staged: null });
+  for (let more = !ifNeeded; more || copy.behind || batch(copy.queue, 1).length; ) {
+    const edits = batch(copy.queue, size);
+    const { aside, body } = request(copy, edits, { full, digest, tables });
+    // Stored before it leaves: after a crash these must go out again as they are.
+    await device.keep({ queue: markSent(copy.queue, edits), behind: true });
+    /** @type {Page} */
+    let page;
+    try {
+      page = await device.post(body);
+    } catch (fault) {
+      if (!(fault instanceof Failure && fault.isRefusal && edits.length)) throw fault;
+      // One edit spoils the request for all: halve until it is found. Without any, it shows whether an edit it is at all.
+      refusal = fault;
+      size = edits.length >> 1;
+      continue;
+    }
+    if (refusal && !size) {
+      page = { ...page, results: batch(copy.queue, 1).map((edit) => refused(edit, /** @type {Failure} */ (refusal))) };
+      refusal = null;
+      size = BATCH;
+    }
+    judge(device, page, summary);
+    await device.keep(answered(copy, page, { aside, full, asked: body.cursor }));
+    more = copy.staged !== null;
+    if (more) continue;
+    full = false;
+    // Before the live messages that waited: the digest does not know them.
+    if (page.digest) await repair(device, page.digest);
+    digest = false;
+    device.replay();
+  }
+  return summary;
+}
+
+/** @param {Edit} edit @param {Failure} fault @returns {Result} */
+const refused = ({ mutation_id, table, data }, { message, errors }) => ({
+  mutation_id, table, id: data.id, status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'refused', message }],
+});
+
+/** Reports what became of the uploads. @param {Device} device @param {Page} page @param {SyncSummary} summary */
+function judge({ copy, rejected, collided }, { results, conflicts, total_changes }, summary) {
+  summary.totalChanges += total_changes;
+  for (const result of results) {
+    const edit = copy.queue.find(({ mutation_id, done }) => mutation_id === result.mutation_id && !done);
+    if (!edit || result.status !== 'rejected') continue;
+    summary.rejected.push({ ...result, edit });
+    rejected(edit, result);
+  }
+  for (const conflict of conflicts) {
+    summary.conflicts.push(conflict);
+    collided(conflict);
+  }
+}
+
+/** Pulls the damaged tables anew, each whole. @param {Device} device @param {import('./types.js').Digest} digest */
+async function repair(device, digest) {
+  const { copy, keep, post, now } = device;
+  for (const table of damaged(copy, digest, now())) {
+    /** @type {Page[]} */
+    const pages = [];
+    await keep({ behind: true });
+    do pages.push(await post({ tables: [table], cursor: pages.at(-1)?.cursor, changes: [], pending_uploads: copy.queue.length }));
+    while (pages.at(-1)?.has_more);
+    await keep({ ...repaired(copy, table, pages), meta: { ...copy.meta, repaired: { ...copy.meta.repaired, [table]: now() } }, behind: false });
+  }
+}

@@ -1,0 +1,255 @@
+// The client as the app has it. What a device does is in `device.js`; here are the app's listeners and queries, and the
+// choice whether this tab does it or asks the one that leads.
+
+import { Device } from './device.js';
+import { Keeper } from './keeper.js';
+import { surroundings } from './platform.js';
+import { applyPatch, see, seeAll } from './replica.js';
+import { Failure } from './server.js';
+import { indexedDbStorage } from './storage/indexeddb.js';
+import { memoryStorage } from './storage/memory.js';
+import { matcher, Table } from './table.js';
+import { Tabs } from './tabs.js';
+import { Watched } from './watched.js';
+
+/** @import { Conflict, Operation, Options, Patch, Query, Result, Row, SyncSummary, Token } from './types.js' */
+
+export { Failure, indexedDbStorage, memoryStorage, Table };
+
+/** @template {object} [Tables=Record<string, Row>] */
+export class RyzeRealtimeClient {
+  /** `state` of the line, `why` it is no better, and `retryInMs` while it waits. */
+  status = new Watched({ state: 'off', why: '', retryInMs: 0 });
+  /** How many edits the server has not judged yet. */
+  pending = new Watched(0);
+  #platform;
+  #keeper;
+  #device;
+  #tabs;
+  #isReady = false;
+  #sleep = () => {};
+  #ready;
+  /** @type {Map<string, Set<(told: any) => void>>} */
+  #handlers = new Map();
+  /** @type {Set<(tables: Set<string> | null) => void>} */
+  #watchers = new Set();
+  /** Tables that changed and were not shown yet; null is all. @type {Set<string> | null | undefined} */
+  #toShow;
+
+  /**
+   * @param {string} url Where the daemon answers, such as `https://sync.example.com`
+   * @param {Token | Options} [how]
+   */
+  constructor(url, how = {}) {
+    const options = typeof how === 'object' ? how : { token: how };
+    const platform = { ...surroundings(), ...options.platform };
+    this.#platform = platform;
+    const api = `${url.replace(/^ws/, 'http').replace(/\/(api\/realtime\/?)?$/, '')}/api/realtime`;
+    // Two devices on one page keep two copies.
+    const name = ['ryzed', api, options.deviceId].join(' ').trim();
+    const { storage = typeof indexedDB === 'object' ? indexedDbStorage(name) : memoryStorage() } = options;
+    this.#keeper = new Keeper(storage, (patch) => this.#changed(patch), (message) => this.#emit('error', { code: 'storage', message }));
+    const emit = (/** @type {string} */ event, /** @type {any} */ told) => this.#emit(event, told);
+    this.#device = new Device({ api, options, platform, keeper: this.#keeper, status: this.status, emit });
+    // Tabs share a line only if they share a copy, which a storage of the app's own may not.
+    this.#tabs = new Tabs(options.storage ? { ...platform, locks: undefined } : platform, name, {
+      run: (task, given) => this.#run(task, given),
+      snapshot: () => this.#snapshot(),
+      follow: (message) => this.#follow(message),
+      lead: () => this.#lead(),
+    });
+    this.status.subscribe((value) => this.#tabs.leads && this.#tabs.tell({ type: 'status', value }));
+    this.#ready = this.#begin();
+  }
+
+  /** The id of this device; known once the copy is loaded. */
+  get deviceId() {
+    return this.#device.id;
+  }
+
+  /**
+   * Goes online and stays so until `disconnect`. Answers whether the line is live; if not, it goes on trying.
+   * Fails when trying again makes no sense.
+   * @returns {Promise<boolean>}
+   */
+  connect() {
+    this.#sleep();
+    // In each tab: the one that leads may be hidden.
+    this.#sleep = this.#platform.wakes(() => void this.#do('nudge'));
+    return this.#do('connect');
+  }
+
+  /** Goes offline. Edits wait from here on. */
+  disconnect() {
+    this.#sleep();
+    if (this.#isReady && this.#tabs.leads) this.#device.disconnect();
+    else this.#do('disconnect');
+  }
+
+  /** Goes on with another token. @param {Token} token */
+  setToken(token) {
+    this.#device.setToken(token);
+    if (!this.#tabs.leads && typeof token === 'string') this.#do('setToken', token);
+  }
+
+  /** @param {string} event @param {(told: any) => void} handler @returns {() => void} Ends it */
+  on(event, handler) {
+    const handlers = this.#handlers.get(event) ?? new Set();
+    this.#handlers.set(event, handlers.add(handler));
+    return () => handlers.delete(handler);
+  }
+
+  /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name]>} */
+  table(name) {
+    return new Table(name, {
+      see: async (table, id) => (await this.#ready, see(this.#keeper.copy, table, id)),
+      seeAll: async (table) => (await this.#ready, seeAll(this.#keeper.copy, table)),
+      write: (table, operation, row) => this.#do('write', table, operation, row),
+      watch: (table, query, callback) => this.#watch(table, query, callback),
+    });
+  }
+
+  /** Uploads and downloads now. @param {boolean} [forceFull] Everything anew @returns {Promise<SyncSummary>} */
+  performSync(forceFull = false) {
+    return this.#do('performSync', forceFull);
+  }
+
+  /** What this device knows, and what the server adds when it can be reached. @returns {Promise<Record<string, any>>} */
+  getSyncStatus() {
+    return this.#do('getSyncStatus');
+  }
+
+  /** @param {string} table @param {Operation | Lowercase<Operation>} operation @param {Row} row @returns {Promise<Row | undefined>} */
+  sendDataChange(table, operation, row) {
+    return this.#do('write', table, operation.toUpperCase(), row);
+  }
+
+  /** To the person's other devices, not stored. @param {string} event @param {any} payload @returns {Promise<boolean>} Whether it left */
+  broadcast(event, payload) {
+    return this.#do('broadcast', event, payload);
+  }
+
+  /** The open conflicts: the server's list, or without a line the last one known. @returns {Promise<Conflict[]>} */
+  conflicts() {
+    return this.#do('conflicts');
+  }
+
+  /** Settles an open conflict: one side's values, or others by field. Needs the line.
+   * @param {string} id @param {'server' | 'client' | Record<string, any>} choice @returns {Promise<Result>}
+   */
+  resolve(id, choice) {
+    return this.#do('resolve', id, choice);
+  }
+
+  /** Goes offline and drops everything that is kept here, unsent edits too: for signing out. @returns {Promise<void>} */
+  forget() {
+    return this.#do('forget');
+  }
+
+  async #begin() {
+    await this.#tabs.join();
+    await this.#keeper.load();
+    if (this.#tabs.leads) await this.#device.name().catch(() => {});
+    this.#refresh();
+    this.#isReady = true;
+    this.#tabs.begin();
+  }
+
+  /** @param {string} task @param {any[]} given @returns {Promise<any>} */
+  async #do(task, ...given) {
+    await this.#ready;
+    return this.#tabs.leads ? this.#run(task, given) : this.#tabs.ask(task, given);
+  }
+
+  /** @param {string} task @param {any[]} given @returns {Promise<any>} */
+  async #run(task, given) {
+    await this.#ready;
+    return /** @type {any} */ (this.#device)[task](...given);
+  }
+
+  #snapshot() {
+    const { rows, queue, cursor, meta } = this.#keeper.copy;
+    return { rows: [...rows].flatMap(([table, some]) => [...some.values()].map((row) => [table, row])), queue, cursor, meta, status: this.status.value };
+  }
+
+  /** @param {any} message From the tab that leads */
+  #follow(message) {
+    if (message.type === 'copy') {
+      this.#keeper.adopt(message);
+      this.#refresh();
+    }
+    if (message.status) this.status.set(message.status);
+    if (message.type === 'status') this.status.set(message.value);
+    if (message.type === 'event') this.#tell(message.event, message.told);
+    if (message.type !== 'patch') return;
+    applyPatch(this.#keeper.copy, message.patch);
+    this.#changed(message.patch);
+  }
+
+  /** The tab that led is gone: its copy is in storage, its line is this tab's to hold. */
+  async #lead() {
+    await this.#ready;
+    await this.#keeper.load();
+    await this.#device.name().catch(() => {});
+    this.#refresh();
+    if (!['off', 'stopped'].includes(this.status.value.state)) this.#device.connect().catch(() => {});
+  }
+
+  /** Shows a copy that is wholly another one. */
+  #refresh() {
+    this.#changed({ queue: this.#keeper.copy.queue });
+  }
+
+  /** @param {Patch} patch */
+  #changed(patch) {
+    const { rows, clear, queue } = patch;
+    if (this.#isReady && this.#tabs.leads) this.#tabs.tell({ type: 'patch', patch });
+    if (queue) this.pending.set(queue.filter(({ done }) => !done).length);
+    if (rows || clear || queue) this.#show(clear || queue ? null : new Set(rows?.map(([table]) => table)));
+  }
+
+  /** Tells the queries once for all that changes in one go. @param {Set<string> | null} tables */
+  #show(tables) {
+    if (this.#toShow === undefined) {
+      queueMicrotask(() => {
+        const changed = this.#toShow ?? null;
+        this.#toShow = undefined;
+        this.#watchers.forEach((look) => look(changed));
+      });
+    }
+    this.#toShow = this.#toShow === null || !tables ? null : new Set([...(this.#toShow ?? []), ...tables]);
+  }
+
+  /** @param {string} table @param {Query} query @param {(rows: any[]) => void} callback */
+  #watch(table, query, callback) {
+    const passes = matcher(query);
+    /** @type {any[] | undefined} */
+    let last;
+    const look = (/** @type {Set<string> | null} */ tables) => {
+      if (!this.#isReady || (tables && !tables.has(table))) return;
+      const rows = seeAll(this.#keeper.copy, table).filter(passes);
+      if (last?.length === rows.length && rows.every((row, at) => isSame(row, last?.[at]))) return;
+      last = rows;
+      // Later, so that a callback that throws keeps nothing from the others.
+      queueMicrotask(() => this.#watchers.has(look) && callback(rows));
+    };
+    this.#ready.then(() => this.#watchers.has(look) && look(null));
+    this.#watchers.add(look);
+    return () => void this.#watchers.delete(look);
+  }
+
+  /** @param {string} event @param {any} told */
+  #emit(event, told) {
+    this.#tell(event, told);
+    if (this.#tabs.leads) this.#tabs.tell({ type: 'event', event, told });
+  }
+
+  /** @param {string} event @param {any} told */
+  #tell(event, told) {
+    // Later, so that a handler that throws breaks nothing here.
+    this.#handlers.get(event)?.forEach((handler) => queueMicrotask(() => handler(told)));
+  }
+}
+
+/** @param {any} one @param {any} other */
+const isSame = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);

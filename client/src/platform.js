@@ -1,0 +1,47 @@
+// What the client takes from its surroundings: browser, Node or React Native.
+
+/** @import { Platform } from './types.js' */
+
+/** @returns {Platform} */
+export const surroundings = () => ({
+  fetch: (...call) => fetch(...call),
+  WebSocket: /** @type {any} */ (globalThis).WebSocket,
+  now: Date.now,
+  random: Math.random,
+  setTimeout: (run, ms) => setTimeout(run, ms),
+  clearTimeout: (timer) => clearTimeout(timer),
+  // A service worker or Node.js has one without the other, and no tabs.
+  ...(globalThis.document && globalThis.navigator?.locks && { locks: navigator.locks, channel: (name) => new BroadcastChannel(name) }),
+  wakes(nudge) {
+    // Going offline counts too: it is how a line that died silently is found out.
+    /** @type {[any, string][]} */
+    const signs = [[globalThis, 'online'], [globalThis, 'offline'], [globalThis.document, 'visibilitychange']];
+    const heed = (/** @type {Event} */ { type }) => {
+      if (type !== 'visibilitychange' || document.visibilityState === 'visible') nudge();
+    };
+    signs.forEach(([where, sign]) => where?.addEventListener?.(sign, heed));
+    return () => signs.forEach(([where, sign]) => where?.removeEventListener?.(sign, heed));
+  },
+});
+
+/** A random UUID. Not `crypto.randomUUID`, which pages over plain HTTP and React Native lack. */
+export function uuid() {
+  const bytes = new Uint8Array(16);
+  if (globalThis.crypto) crypto.getRandomValues(bytes);
+  else bytes.forEach((_, at) => (bytes[at] = Math.random() * 256));
+  bytes[6] = (bytes[6] & 15) | 64;
+  bytes[8] = (bytes[8] & 63) | 128;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+/** What a token says of itself; nothing when it can't be read, since judging it is the server's business.
+ * @param {string} token @returns {{sub?: string, exp?: number}}
+ */
+export function claims(token) {
+  try {
+    return JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+  } catch {
+    return {};
+  }
+}

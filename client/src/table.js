@@ -1,0 +1,77 @@
+// One table as the app uses it. Reads look at the copy and never wait for the network; writes show at once and are queued.
+
+import { uuid } from './platform.js';
+
+/** @import { Operation, Query, Row } from './types.js' */
+
+/**
+ * @typedef {object} Source
+ * @property {(table: string, id: string) => Promise<any>} see
+ * @property {(table: string) => Promise<any[]>} seeAll
+ * @property {(table: string, operation: Operation, row: any) => Promise<any>} write
+ * @property {(table: string, query: Query, callback: (rows: any[]) => void) => () => void} watch
+ */
+
+/** @template T */
+export class Table {
+  #name;
+  #source;
+
+  /** @param {string} name @param {Source} source */
+  constructor(name, source) {
+    this.#name = name;
+    this.#source = source;
+  }
+
+  /** @param {string} id @returns {Promise<T | undefined>} */
+  get(id) {
+    return this.#source.see(this.#name, id);
+  }
+
+  /** @returns {Promise<T[]>} */
+  all() {
+    return this.#source.seeAll(this.#name);
+  }
+
+  /** Rows whose fields equal those of `query`, or that pass its test.
+   * @param {Partial<T> | ((row: T) => boolean)} query @returns {Promise<T[]>}
+   */
+  async where(query) {
+    return (await this.all()).filter(matcher(query));
+  }
+
+  /** @param {Omit<T, 'id'> & {id?: string}} row @returns {Promise<T>} The row with its id */
+  insert(row) {
+    return this.#source.write(this.#name, 'INSERT', { ...row, id: row.id ?? uuid() });
+  }
+
+  /** @param {string} id @param {Partial<T>} changes Only what changes @returns {Promise<T | undefined>} */
+  update(id, changes) {
+    return this.#source.write(this.#name, 'UPDATE', { ...changes, id });
+  }
+
+  /** @param {Omit<T, 'id'> & {id?: string}} row @returns {Promise<T>} */
+  upsert(row) {
+    return this.#source.write(this.#name, 'UPSERT', { ...row, id: row.id ?? uuid() });
+  }
+
+  /** @param {string} id @returns {Promise<void>} */
+  delete(id) {
+    return this.#source.write(this.#name, 'DELETE', { id });
+  }
+
+  /** Calls back with the rows now, and again whenever they have changed.
+   * @param {Partial<T> | ((row: T) => boolean) | null} query @param {(rows: T[]) => void} callback
+   * @returns {() => void} Ends it
+   */
+  subscribe(query, callback) {
+    return this.#source.watch(this.#name, query, callback);
+  }
+}
+
+/** @param {Query} query @returns {(row: any) => boolean} */
+export function matcher(query) {
+  if (typeof query === 'function') return /** @type {(row: any) => boolean} */ (query);
+  const fields = Object.entries(query ?? {});
+  return (row) => fields.every(([field, value]) => row[field] === value);
+}

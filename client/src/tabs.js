@@ -1,0 +1,105 @@
+// One line a browser. Of all tabs with the same copy, the one that holds the lock leads: it has the line and the storage.
+// The others follow: they hold a copy of its copy, and ask it to do what they can't. When it goes, the next one leads.
+
+import { uuid } from './platform.js';
+import { Failure } from './server.js';
+
+/** @import { Platform } from './types.js' */
+
+/**
+ * @typedef {object} Tab
+ * @property {(task: string, given: any[]) => Promise<any>} run Does a task, as the leader
+ * @property {() => any} snapshot What a follower begins with
+ * @property {(message: any) => void} follow Takes what the leader tells
+ * @property {() => Promise<void>} lead Takes over
+ */
+
+export class Tabs {
+  leads = true;
+  #platform;
+  #name;
+  #tab;
+  #id = uuid();
+  /** @type {BroadcastChannel | undefined} */
+  #channel;
+  /** Tasks that the leader was asked to do. @type {Map<string, {task: string, given: any[], resolve: (value: any) => void, reject: (fault: Error) => void}>} */
+  #asked = new Map();
+
+  /** @param {Platform} platform @param {string} name The same in all tabs with one copy @param {Tab} tab */
+  constructor(platform, name, tab) {
+    this.#platform = platform;
+    this.#name = name;
+    this.#tab = tab;
+  }
+
+  /** Finds out whether this tab leads. Where there are no tabs, or no locks, it is alone and does. */
+  async join() {
+    const { locks, channel } = this.#platform;
+    if (!locks || !channel) return;
+    this.#channel = channel(this.#name);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    this.leads = await this.#take({ ifAvailable: true });
+    if (!this.leads) this.#take({}).then(() => this.#succeed());
+  }
+
+  /** Once the tab is ready: the leader says so, a follower asks for the copy. */
+  begin() {
+    this.tell({ type: this.leads ? 'lead' : 'hello', from: this.#id });
+  }
+
+  /** @param {any} message To all other tabs */
+  tell(message) {
+    this.#channel?.postMessage(message);
+  }
+
+  /** Has the leader do something. @param {string} task @param {any[]} given @returns {Promise<any>} */
+  ask(task, given) {
+    const id = uuid();
+    return new Promise((resolve, reject) => {
+      this.#asked.set(id, { task, given, resolve, reject });
+      this.tell({ type: 'ask', id, task, given });
+    });
+  }
+
+  /** @param {any} message */
+  async #hear(message) {
+    const { type, id } = message;
+    if (this.leads) {
+      if (type === 'hello') this.tell({ type: 'copy', to: message.from, ...this.#tab.snapshot() });
+      if (type !== 'ask') return;
+      const { task, given } = message;
+      this.#tab.run(task, given).then(
+        (value) => this.tell({ type: 'answer', id, value }),
+        ({ message: text, status, errors }) => this.tell({ type: 'answer', id, fault: { text, status, errors } }),
+      );
+    } else if (type === 'lead') {
+      this.begin();
+      // The one before may have gone without an answer.
+      this.#asked.forEach(({ task, given }, asked) => this.tell({ type: 'ask', id: asked, task, given }));
+    } else if (type === 'answer') {
+      const { resolve, reject } = this.#asked.get(id) ?? {};
+      this.#asked.delete(id);
+      if (message.fault) reject?.(new Failure(message.fault.text, { ...message.fault, loss: { code: 1006 } }));
+      else resolve?.(message.value);
+    } else if (type !== 'copy' || message.to === this.#id) this.#tab.follow(message);
+  }
+
+  async #succeed() {
+    await this.#tab.lead();
+    this.leads = true;
+    this.begin();
+    for (const { task, given, resolve, reject } of this.#asked.values()) this.#tab.run(task, given).then(resolve, reject);
+    this.#asked.clear();
+  }
+
+  /** @param {LockOptions} options @returns {Promise<boolean>} */
+  #take(options) {
+    return new Promise((resolve) => {
+      this.#platform.locks?.request(this.#name, options, (lock) => {
+        resolve(Boolean(lock));
+        // Held until the tab ends; the browser then gives it to the next.
+        return lock ? new Promise(() => {}) : undefined;
+      });
+    });
+  }
+}

@@ -1,0 +1,119 @@
+// The shapes that the modules share. Types only: nothing loads this file at run time.
+
+/** @typedef {Record<string, any> & {id: string}} Row A row; from the server it also has `_version`, with an edit under way `_pending`. */
+/** @typedef {'INSERT' | 'UPDATE' | 'UPSERT' | 'DELETE'} Operation */
+/** @typedef {'server_wins' | 'client_wins' | 'merge' | 'manual'} Strategy */
+/** @typedef {{epoch?: string, user?: number, global?: number, [part: string]: any}} Cursor "I have everything up to here"; sent back as it came. */
+
+/**
+ * @typedef {object} Edit One queued change.
+ * @property {string} mutation_id
+ * @property {string} table
+ * @property {Operation} operation
+ * @property {Row} data
+ * @property {number} [base_version] The version that the edit builds on
+ * @property {boolean} [sent] It may have reached the server, so nothing may join it any more
+ * @property {boolean} [follows] Its fields are also in an edit before it, whose result it builds on
+ * @property {boolean} [done] The server has judged it; it stays visible until its row is downloaded
+ */
+/** @typedef {{field: string, code: string, message: string}} FieldError */
+/** @typedef {{mutation_id: string, status: 'applied' | 'merged' | 'conflict' | 'rejected', table: string, id: string, version?: number, errors?: FieldError[]}} Result */
+/** @typedef {{field: string, base: any, server: any, client: any, resolved: any}} ConflictField */
+/** @typedef {{conflict_id?: string, mutation_id: string, table: string, id: string, strategy: Strategy, fields: ConflictField[], row: Row | null}} Conflict */
+/** @typedef {Record<string, {rows: number, version_sum: number}>} Digest */
+
+/**
+ * @typedef {object} Page The answer of `POST /sync`.
+ * @property {Record<string, Row[]>} changes
+ * @property {Record<string, {id: string, _version: number}[]>} deletions
+ * @property {Conflict[]} conflicts
+ * @property {Result[]} results
+ * @property {number} total_changes
+ * @property {Cursor} cursor
+ * @property {string} sync_timestamp
+ * @property {boolean} has_more
+ * @property {boolean} reset
+ * @property {Digest} [digest]
+ */
+/** @typedef {Record<string, any> & {type: string}} Message One message over the socket. */
+
+/**
+ * @typedef {object} Meta What else is kept.
+ * @property {string} [deviceId]
+ * @property {string} [user] Whose copy this is
+ * @property {Conflict[]} [conflicts] Open ones
+ * @property {Record<string, number>} [repaired] When a table was last pulled anew
+ * @property {string} [lastSync]
+ */
+/** @typedef {{pages: Page[], cursor: Cursor | null, replace: boolean, reset: boolean}} Staged A download that is not complete. */
+/**
+ * @typedef {object} Copy A device's copy of the data.
+ * @property {Map<string, Map<string, Row>>} rows As the server confirmed them
+ * @property {Edit[]} queue Oldest first
+ * @property {Cursor | null} cursor
+ * @property {Meta} meta
+ * @property {boolean} behind A pull is owed or under way: live messages wait in `held`
+ * @property {Message[]} held
+ * @property {Staged | null} staged
+ */
+/**
+ * @typedef {object} Patch A change of a copy, whole or not at all.
+ * @property {true | string[]} [clear] Tables that lose their rows first; `true` is all
+ * @property {[table: string, id: string, row: Row | null][]} [rows]
+ * @property {Edit[]} [queue]
+ * @property {Cursor | null} [cursor]
+ * @property {Meta} [meta]
+ * @property {boolean} [behind] This and the following are never stored
+ * @property {Message[]} [held]
+ * @property {Staged | null} [staged]
+ */
+/** @typedef {{rows: [table: string, row: Row][], queue: Edit[], cursor: Cursor | null, meta: Meta}} Kept */
+/**
+ * @typedef {object} Storage Where a copy is kept.
+ * @property {() => Promise<Kept | null>} load
+ * @property {(patches: Patch[]) => Promise<void>} commit Stores all of them or none
+ * @property {() => Promise<void>} clear
+ */
+
+/**
+ * @typedef {object} Platform What the client needs of its surroundings; tests hand in their own.
+ * @property {typeof globalThis.fetch} fetch
+ * @property {new (url: string, protocols: string[]) => any} [WebSocket]
+ * @property {() => number} now
+ * @property {() => number} random
+ * @property {(run: () => void, ms: number) => any} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ * @property {LockManager} [locks] With `channel`, tabs share one line
+ * @property {(name: string) => BroadcastChannel} [channel]
+ * @property {(nudge: () => void) => (() => void)} wakes Calls when the network or the page comes back; answers with how to stop that
+ */
+
+/** @typedef {string | (() => string | Promise<string>)} Token */
+/**
+ * @typedef {object} Options
+ * @property {Token} [token] A JWT, or a function that gets one; the function is asked again before the token ends
+ * @property {string} [deviceId] 1 to 64 of `[A-Za-z0-9._-]`; made and kept by default
+ * @property {'mobile' | 'web' | 'desktop' | 'watch'} [deviceType]
+ * @property {string} [deviceName]
+ * @property {string} [appVersion]
+ * @property {string[]} [tables] What is copied; all by default
+ * @property {Strategy} [conflictStrategy]
+ * @property {Storage} [storage]
+ * @property {Partial<Platform>} [platform]
+ */
+
+/** @typedef {'off' | 'token' | 'syncing' | 'opening' | 'live' | 'waiting' | 'stopped'} StateName */
+/** @typedef {{name: StateName, attempt: number, refused: boolean, wait: number, why: string}} Line */
+/** @typedef {{code: number, reason?: string, ms?: number, why?: string}} Loss Why a line ended; `code` is a WebSocket's close code */
+/**
+ * @typedef {{type: 'connect' | 'disconnect' | 'token' | 'synced' | 'greeted' | 'beat' | 'nudge' | 'elapsed' | 'expiring' | 'changed'}
+ *   | {type: 'silent', random: number}
+ *   | {type: 'no_token', again: boolean, why?: string, random: number}
+ *   | {type: 'lost', random: number} & Loss
+ * } LineEvent
+ */
+/** @typedef {'ask_token' | 'fresh_token' | 'sync' | 'open' | 'hang_up' | 'wait' | 'ping' | 'auth' | 'beat'} Effect */
+/** @typedef {{totalChanges: number, conflicts: Conflict[], rejected: (Result & {edit: Edit})[]}} SyncSummary */
+/** @typedef {Record<string, any> | ((row: any) => boolean) | null | undefined} Query Fields that must be equal, or a test; nothing is all rows */
+
+export {};

@@ -1,0 +1,208 @@
+// The client against the real daemon. Fails when there is none.
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import WebSocket from 'ws';
+import { memoryStorage, RyzeRealtimeClient } from '../src/index.js';
+import { Daemon } from '../test-support/daemon.js';
+
+const MEAL = { quantity: 100, meal_type: 'lunch', consumed_at: '2025-05-01T12:00:00Z' };
+let daemon;
+const clients = [];
+
+before(async () => {
+  daemon = await Daemon.start();
+});
+after(async () => {
+  clients.forEach((client) => client.disconnect());
+  await daemon?.end();
+});
+
+function client(token, options) {
+  const made = new RyzeRealtimeClient(daemon.url, { token, platform: { WebSocket }, ...options });
+  clients.push(made);
+  return made;
+}
+
+async function until(holds, what) {
+  const since = Date.now();
+  while (!(await holds())) {
+    if (Date.now() - since > 15_000) assert.fail(`not within 15 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const seen = async (device, table = 'food_entries') =>
+  (await device.table(table).all()).sort((one, other) => (one.id < other.id ? -1 : 1));
+
+async function isWhole(device, token) {
+  const { digest } = await daemon.get('/digest', token);
+  for (const [table, { rows, version_sum }] of Object.entries(digest)) {
+    const held = await device.table(table).all();
+    assert.equal(held.length, rows, table);
+    assert.equal(held.reduce((sum, row) => sum + row._version, 0), version_sum, table);
+  }
+}
+
+test('edits made offline on two devices meet, and both copies are whole', async () => {
+  const token = daemon.token(randomUUID());
+  const [phone, tablet] = [client(token, { deviceId: 'phone' }), client(token, { deviceId: 'tablet' })];
+  const meals = phone.table('food_entries');
+  const shared = await meals.insert(MEAL);
+  assert.equal(await phone.connect(), true);
+  assert.equal(await tablet.connect(), true);
+  await until(async () => (await tablet.table('food_entries').get(shared.id))?.quantity === 100, 'the tablet has the meal');
+
+  phone.disconnect();
+  tablet.disconnect();
+  await meals.update(shared.id, { quantity: 150 });
+  await tablet.table('food_entries').update(shared.id, { meal_type: 'dinner' });
+  for (let at = 0; at < 20; at++) await meals.insert({ ...MEAL, quantity: at + 1 });
+  const gone = await tablet.table('food_entries').insert(MEAL);
+  await tablet.table('food_entries').delete(gone.id);
+  await tablet.table('food_entries').insert({ ...MEAL, quantity: 77 });
+  assert.equal(phone.pending.value, 21);
+  assert.equal(tablet.pending.value, 2);
+
+  await Promise.all([phone.connect(), tablet.connect()]);
+  await until(async () => (await seen(phone)).length === 22 && (await seen(tablet)).length === 22, 'both have all meals');
+  await until(() => phone.pending.value + tablet.pending.value === 0, 'nothing waits');
+  await until(async () => JSON.stringify(await seen(phone)) === JSON.stringify(await seen(tablet)), 'both are equal');
+  const row = await meals.get(shared.id);
+  assert.deepEqual([row.quantity, row.meal_type], [150, 'dinner']);
+  await isWhole(phone, token);
+  await isWhole(tablet, token);
+});
+
+test('live edits reach the other device through the socket', async () => {
+  const token = daemon.token(randomUUID());
+  const [phone, tablet] = [client(token, { deviceId: 'phone' }), client(token, { deviceId: 'tablet' })];
+  await Promise.all([phone.connect(), tablet.connect()]);
+  const heard = [];
+  tablet.on('data_updated', (message) => heard.push(message.table));
+  const { id } = await phone.table('food_entries').insert(MEAL);
+  for (let quantity = 1; quantity <= 30; quantity++) await phone.table('food_entries').update(id, { quantity });
+  await until(async () => (await tablet.table('food_entries').get(id))?.quantity === 30, 'the tablet follows');
+  assert.ok(heard.length > 0);
+  await tablet.table('food_entries').delete(id);
+  await until(async () => !(await phone.table('food_entries').get(id)), 'the phone follows');
+  await isWhole(phone, token);
+});
+
+test('kill -9 of the daemon in mid-sync loses and doubles nothing', async () => {
+  const token = daemon.token(randomUUID());
+  const phone = client(token, { deviceId: 'phone', platform: { WebSocket, random: () => 0.1 } });
+  const rows = Array.from({ length: 1200 }, (_, at) => ({ ...MEAL, id: randomUUID(), quantity: at + 1 }));
+  await Promise.all(rows.map((row) => phone.table('food_entries').insert(row)));
+  const connecting = phone.connect();
+  await until(() => phone.pending.value < 1200, 'the first batch is judged');
+  await daemon.kill();
+  await connecting;
+  assert.equal((await seen(phone)).length, 1200, 'offline everything stays visible');
+  await phone.table('food_entries').update(rows[0].id, { quantity: 5000 });
+  await daemon.up();
+  await until(() => phone.status.value.state === 'live' && phone.pending.value === 0, 'all is uploaded');
+  const tablet = client(token, { deviceId: 'tablet' });
+  await tablet.connect();
+  assert.deepEqual(await seen(tablet), await seen(phone));
+  assert.equal((await seen(tablet)).length, 1200);
+  assert.equal((await tablet.table('food_entries').get(rows[0].id)).quantity, 5000);
+  await isWhole(phone, token);
+});
+
+test('a client that died goes on from its storage, with the same mutations', async () => {
+  const token = daemon.token(randomUUID());
+  const storage = memoryStorage();
+  const first = client(token, { storage, deviceId: 'phone' });
+  await first.connect();
+  const { id } = await first.table('food_entries').insert(MEAL);
+  await until(() => first.pending.value === 0, 'uploaded');
+  first.disconnect();
+  await first.table('food_entries').update(id, { quantity: 9 });
+
+  const second = client(token, { storage });
+  assert.equal((await second.table('food_entries').get(id)).quantity, 9);
+  await second.connect();
+  assert.equal(second.deviceId, 'phone');
+  await until(() => second.pending.value === 0, 'uploaded');
+  await isWhole(second, token);
+});
+
+test('a rejected edit is taken back with its reason, and those behind it go on', async () => {
+  const token = daemon.token(randomUUID());
+  const phone = client(token, { deviceId: 'phone' });
+  const faults = [];
+  phone.on('error', (fault) => faults.push(fault));
+  const bad = await phone.table('food_entries').insert({ ...MEAL, quantity: -1 });
+  const odd = await phone.table('food_entries').insert({ ...MEAL, id: 'no-uuid' });
+  const good = await phone.table('food_entries').insert(MEAL);
+  await phone.connect();
+  await until(() => phone.pending.value === 0, 'all is judged');
+  assert.equal(await phone.table('food_entries').get(bad.id), undefined);
+  assert.equal(await phone.table('food_entries').get(odd.id), undefined);
+  assert.equal((await phone.table('food_entries').get(good.id)).quantity, 100);
+  assert.deepEqual(faults.map(({ code }) => code), ['rejected', 'rejected']);
+  assert.match(faults[0].message, /quantity/);
+});
+
+test('an open conflict is reported with both sides, listed, and settled', async () => {
+  const token = daemon.token(randomUUID());
+  const [phone, tablet] = ['phone', 'tablet'].map((deviceId) => client(token, { deviceId, conflictStrategy: 'manual' }));
+  const { id } = await phone.table('food_entries').insert(MEAL);
+  await phone.connect();
+  await tablet.connect();
+  tablet.disconnect();
+  await phone.table('food_entries').update(id, { quantity: 200 });
+  await until(() => phone.pending.value === 0, 'the phone was first');
+  await tablet.table('food_entries').update(id, { quantity: 300 });
+  const told = new Promise((resolve) => tablet.on('conflict', resolve));
+  await tablet.connect();
+  const conflict = await told;
+  assert.deepEqual(conflict.fields.map(({ field, base, server, client: mine }) => [field, base, server, mine]), [['quantity', 100, 200, 300]]);
+  const [listed] = await tablet.conflicts();
+  assert.equal(listed.conflict_id, conflict.conflict_id);
+  await tablet.resolve(listed.conflict_id, { quantity: 250 });
+  for (const device of [phone, tablet]) await until(async () => (await device.table('food_entries').get(id)).quantity === 250, 'both have what was chosen');
+  assert.deepEqual(await tablet.conflicts(), []);
+});
+
+test('a bad token stops the line until another one is set; a revoked device stays stopped', async () => {
+  const user = randomUUID();
+  const phone = client('x.y.z', { deviceId: 'phone' });
+  await assert.rejects(phone.connect(), /token/i);
+  phone.setToken(daemon.token(user));
+  await until(() => phone.status.value.state === 'live', 'it goes on with the new token');
+  await fetch(`${daemon.url}/api/realtime/devices/phone`, { method: 'DELETE', headers: { authorization: `Bearer ${daemon.token(user)}` } });
+  await until(() => phone.status.value.state === 'stopped', 'it stops');
+  assert.match(phone.status.value.why, /revoked/);
+});
+
+test('after a storm of edits, broken lines and a killed daemon, three devices are equal', async () => {
+  let seed = 7;
+  const dice = (sides) => (seed = (seed * 48271) % 2147483647) % sides;
+  const token = daemon.token(randomUUID());
+  const platform = { WebSocket, random: () => 0.05 };
+  const devices = ['one', 'two', 'three'].map((deviceId) => client(token, { deviceId, platform }));
+  await Promise.all(devices.map((device) => device.connect()));
+  const ids = Array.from({ length: 8 }, () => randomUUID());
+  for (let turn = 0; turn < 300; turn++) {
+    const device = devices[dice(3)];
+    const [meals, id] = [device.table('food_entries'), ids[dice(ids.length)]];
+    const act = dice(12);
+    if (act === 0) device.disconnect();
+    else if (act < 3) device.connect();
+    else if (!(await meals.get(id))) await meals.insert({ ...MEAL, id });
+    else if (act < 9) await meals.update(id, { [['quantity', 'calories', 'carbs'][dice(3)]]: 1 + dice(500) });
+    else if (act < 11) await meals.upsert({ ...MEAL, id, quantity: 1 + dice(500) });
+    else await meals.delete(id);
+    if (turn === 150) await daemon.kill();
+    if (turn === 200) await daemon.up();
+    if (dice(4) === 0) await new Promise((resolve) => setTimeout(resolve, dice(20)));
+  }
+  await Promise.all(devices.map((device) => device.connect()));
+  await until(() => devices.every(({ status, pending }) => status.value.state === 'live' && pending.value === 0), 'all is uploaded');
+  const texts = async () => Promise.all(devices.map(async (device) => JSON.stringify(await seen(device))));
+  await until(async () => new Set(await texts()).size === 1, 'all are equal');
+  for (const device of devices) await isWhole(device, token);
+});

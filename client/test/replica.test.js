@@ -1,0 +1,102 @@
+// The copy's rules.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { answered, applyPatch, cursorText, damaged, digestOf, live, open, request, see, seeAll, REPAIR_EVERY_MS } from '../src/replica.js';
+import { page } from '../test-support/scripted.js';
+
+const OWN = { scope: 'user:u', type: 'data_updated', table: 'meals', operation: 'UPDATE' };
+const row = (id, version, rest) => ({ id, _version: version, ...rest });
+
+function copyWith(rows = [], cursor = { epoch: 'e', user: 5, global: 0 }) {
+  const copy = open({ rows: rows.map((one) => ['meals', one]), queue: [], cursor, meta: {} });
+  copy.behind = false;
+  return copy;
+}
+const take = (copy, patch) => applyPatch(copy, patch);
+const how = { aside: false, asked: { epoch: 'e' } };
+
+test('pages count only once the last one is there', () => {
+  const copy = copyWith([row('a', 1)]);
+  take(copy, answered(copy, page({ changes: { meals: [row('b', 6)] }, has_more: true, cursor: { user: 6 } }), how));
+  assert.deepEqual(seeAll(copy, 'meals').map(({ id }) => id), ['a']);
+  assert.deepEqual(copy.cursor, { epoch: 'e', user: 5, global: 0 });
+  assert.deepEqual(request(copy, [], { tables: [] }).body.cursor, { user: 6 });
+  take(copy, answered(copy, page({ deletions: { meals: [row('a', 7)] }, cursor: { user: 7 } }), how));
+  assert.deepEqual(seeAll(copy, 'meals').map(({ id }) => id), ['b']);
+  assert.deepEqual([copy.cursor, copy.behind, copy.staged], [{ user: 7 }, false, null]);
+});
+
+test('an older row in a download never replaces a newer one, in whatever order they come', () => {
+  const copy = copyWith([row('a', 9, { q: 9 })]);
+  const pages = { changes: { meals: [row('a', 8, { q: 8 }), row('b', 4)] }, deletions: { meals: [row('b', 6), row('a', 7)] } };
+  take(copy, answered(copy, page(pages), how));
+  assert.deepEqual(seeAll(copy, 'meals'), [row('a', 9, { q: 9 })]);
+});
+
+test('a reset keeps unsent edits and shows the old rows until the new ones are complete', () => {
+  const copy = copyWith([row('a', 1)]);
+  const edit = { mutation_id: 'm', table: 'meals', operation: 'UPDATE', data: { id: 'a', q: 2 }, base_version: 1 };
+  take(copy, answered(copy, page({ reset: true, has_more: true, cursor: {} }), how));
+  take(copy, { queue: [edit] });
+  assert.equal(see(copy, 'meals', 'a').q, 2);
+  const aside = request(copy, [edit], { tables: [] });
+  assert.deepEqual([aside.aside, aside.body.cursor], [true, copy.cursor]);
+  assert.equal(request(copy, [], { tables: [] }).body.cursor, undefined);
+  const stale = { mutation_id: 'm', status: 'rejected', table: 'meals', id: 'a', errors: [] };
+  take(copy, answered(copy, page({ reset: true, results: [stale] }), { aside: true, asked: copy.cursor }));
+  assert.equal(copy.queue.length, 0);
+  take(copy, answered(copy, page({ changes: { meals: [row('b', 1)] } }), { aside: false }));
+  assert.deepEqual(seeAll(copy, 'meals'), [row('b', 1)]);
+});
+
+test('a server that orders to start over again and again is not obeyed', () => {
+  assert.throws(() => answered(copyWith(), page({ reset: true }), { aside: false, asked: undefined }));
+});
+
+test('results stay visible until the rows are there', () => {
+  const copy = copyWith([row('a', 1, { q: 1 })]);
+  take(copy, { queue: [{ mutation_id: 'm', table: 'meals', operation: 'UPDATE', data: { id: 'a', q: 2 } }] });
+  const results = [{ mutation_id: 'm', status: 'merged', table: 'meals', id: 'a', version: 6 }];
+  take(copy, answered(copy, page({ results, has_more: true }), how));
+  assert.equal(see(copy, 'meals', 'a').q, 2);
+  take(copy, answered(copy, page({ changes: { meals: [row('a', 6, { q: 2, r: 3 })] } }), how));
+  assert.deepEqual([see(copy, 'meals', 'a'), copy.queue], [row('a', 6, { q: 2, r: 3 }), []]);
+});
+
+test('a live message moves rows and the cursor of its scope; an old one nothing', () => {
+  const copy = copyWith([row('a', 1)]);
+  take(copy, live(copy, { ...OWN, version: 6, data: { id: 'a', q: 1 } }, true));
+  assert.deepEqual([see(copy, 'meals', 'a'), copy.cursor.user], [row('a', 6, { q: 1 }), 6]);
+  assert.deepEqual(live(copy, { ...OWN, version: 6, data: { id: 'a', q: 0 } }, true), {});
+  take(copy, live(copy, { type: 'database_change', scope: 'global', table: 'foods', operation: 'INSERT', version: 1, new_record: { id: 'f' }, old_record: null }, true));
+  assert.deepEqual([copy.cursor.global, see(copy, 'foods', 'f')._version], [1, 1]);
+  take(copy, live(copy, { type: 'database_change', scope: 'user:u', table: 'meals', operation: 'DELETE', version: 7, new_record: null, old_record: { id: 'a' } }, true));
+  assert.equal(see(copy, 'meals', 'a'), undefined);
+});
+
+test('a jump over versions means a pull when all tables are copied, and nothing with some', () => {
+  const copy = copyWith();
+  const message = { ...OWN, version: 9, data: { id: 'a' } };
+  assert.equal(live(copy, message, false).cursor.user, 9);
+  take(copy, live(copy, message, true));
+  assert.deepEqual([copy.behind, copy.cursor.user, copy.held], [true, 5, [message]]);
+  take(copy, live(copy, { ...message, version: 10 }, true));
+  assert.equal(copy.held.length, 2);
+});
+
+test('a digest names the damaged tables, each once an hour', () => {
+  const copy = copyWith([row('a', 3), row('b', 4)]);
+  assert.deepEqual(digestOf(copy, ['meals']), { meals: { rows: 2, version_sum: 7 } });
+  assert.deepEqual(damaged(copy, { meals: { rows: 2, version_sum: 7 }, foods: { rows: 0, version_sum: 0 } }, 0), []);
+  const differs = { meals: { rows: 2, version_sum: 8 } };
+  assert.deepEqual(damaged(copy, differs, 0), ['meals']);
+  assert.deepEqual(damaged(copy, {}, 0), ['meals']);
+  copy.meta = { repaired: { meals: 1000 } };
+  assert.deepEqual(damaged(copy, differs, 1000 + REPAIR_EVERY_MS - 1), []);
+  assert.deepEqual(damaged(copy, differs, 1000 + REPAIR_EVERY_MS), ['meals']);
+});
+
+test('the cursor goes into an address as it came', () => {
+  assert.equal(cursorText({ epoch: 'k3f9', user: 41, global: 7, user_begun: 3 }), 'k3f9,user:41,global:7,user_begun:3');
+});

@@ -1,0 +1,64 @@
+// Both storages keep the same promise: what was committed comes back, whole.
+
+import 'fake-indexeddb/auto';
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { indexedDbStorage, memoryStorage } from '../src/index.js';
+
+const edit = (mutation_id) => ({ mutation_id, table: 'meals', operation: 'INSERT', data: { id: mutation_id } });
+let count = 0;
+const memory = memoryStorage();
+const kinds = {
+  memory: () => ({ storage: memory, again: () => memory }),
+  indexedDb: () => {
+    const name = `test ${++count}`;
+    return { storage: indexedDbStorage(name), again: () => indexedDbStorage(name) };
+  },
+};
+
+for (const [kind, make] of Object.entries(kinds)) {
+  test(`${kind}: rows, queue, cursor and the rest come back`, async () => {
+    const { storage, again } = make();
+    await storage.load();
+    const [one, two, three] = [edit('1'), edit('2'), edit('3')];
+    await storage.commit([
+      { rows: [['meals', 'a', { id: 'a', q: 1 }], ['meals', 'b', { id: 'b' }], ['meals2', 'c', { id: 'c' }]], cursor: { epoch: 'e', user: 1 } },
+      { queue: [one, two, three], meta: { deviceId: 'phone' } },
+    ]);
+    await storage.commit([{ rows: [['meals', 'b', null]], queue: [{ ...one, sent: true }, three] }]);
+    const kept = await again().load();
+    assert.deepEqual(kept.rows.map(([table, { id }]) => [table, id]).sort(), [['meals', 'a'], ['meals2', 'c']]);
+    assert.deepEqual(kept.queue, [{ ...one, sent: true }, three]);
+    assert.deepEqual([kept.cursor, kept.meta], [{ epoch: 'e', user: 1 }, { deviceId: 'phone' }]);
+    await storage.commit([{ clear: ['meals'], rows: [['meals', 'd', { id: 'd' }]] }]);
+    assert.deepEqual((await again().load()).rows.map(([, { id }]) => id).sort(), ['c', 'd']);
+    await storage.commit([{ clear: true, cursor: null }]);
+    assert.deepEqual((await again().load()).rows, []);
+    await storage.clear();
+    assert.deepEqual((await again().load()).queue, []);
+  });
+}
+
+test('indexedDb: a large download is one transaction', async () => {
+  const storage = indexedDbStorage('large');
+  await storage.load();
+  const rows = Array.from({ length: 1700 }, (_, at) => ['meals', `${at}`, { id: `${at}` }]);
+  await storage.commit([{ rows, cursor: { user: 1700 } }]);
+  const kept = await indexedDbStorage('large').load();
+  assert.deepEqual([kept.rows.length, kept.cursor], [1700, { user: 1700 }]);
+  const bad = ['meals', 'bad', { id: 'bad', bad: () => {} }];
+  await assert.rejects(storage.commit([{ clear: true, rows: [...rows.slice(0, 1200), bad], cursor: { user: 1 } }]));
+  const after = await indexedDbStorage('large').load();
+  assert.deepEqual([after.rows.length, after.cursor], [1700, { user: 1700 }]);
+});
+
+test('indexedDb: a transaction that fails leaves nothing of itself', async () => {
+  const storage = indexedDbStorage('fails');
+  await storage.load();
+  await storage.commit([{ cursor: { user: 1 }, queue: [edit('1')] }]);
+  await assert.rejects(storage.commit([{ cursor: { user: 2 }, queue: [], rows: [['meals', 'b', { id: 'b' }], ['meals', 'a', { id: 'a', bad: () => {} }]] }]));
+  const kept = await indexedDbStorage('fails').load();
+  assert.deepEqual([kept.cursor, kept.queue.length, kept.rows], [{ user: 1 }, 1, []]);
+  await storage.commit([{ queue: [] }]);
+  assert.deepEqual((await indexedDbStorage('fails').load()).queue, []);
+});
