@@ -53,9 +53,10 @@ pub fn psql(url: &str, sql: &str) -> Result<String, String> {
         .spawn()
         .expect("the story needs psql: apt-get install postgresql");
     let mut input = shell.stdin.take().expect("psql's input");
-    writeln!(input, "{sql};").expect("psql reads");
+    let written = writeln!(input, "{sql};");
     drop(input);
     let output = shell.wait_with_output().map_err(|error| error.to_string())?;
+    written.map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
     }
