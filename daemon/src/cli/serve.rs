@@ -33,6 +33,10 @@ struct Assembled {
 }
 
 pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
+    // Every socket is a file; a shell's soft limit of 1,024 is soon reached, the hard one is the operator's.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("can't make the data directory {}", config.data_dir.display()))?;
     let secret = Secret::load_or_create(&config).map_err(Failure::usage)?;
