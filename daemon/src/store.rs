@@ -1,5 +1,6 @@
 //! What the use cases ask of a database, and the houses that answer. Only here is diesel known.
 
+mod answer;
 pub mod postgres;
 pub mod sqlite;
 mod statement;

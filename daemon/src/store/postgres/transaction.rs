@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
+use crate::store::answer::{device_of, raw};
 use crate::store::statement::statement;
 use crate::store::{
     DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Read, Records, RowState, Rows, ScopeState, StoreError,
@@ -352,37 +352,6 @@ impl Transaction for PostgresTransaction<'_> {
     }
 }
 
-type DeviceTuple = (
-    String,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    String,
-    String,
-    Option<String>,
-    i64,
-    Option<String>,
-    Option<String>,
-);
-
-fn device_of(row: DeviceTuple) -> Option<DeviceRow> {
-    let (id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, cursor, revoked_at) =
-        row;
-    let id = id.parse().ok()?;
-    Some(DeviceRow {
-        id,
-        device_type,
-        app_version,
-        name,
-        first_seen,
-        last_seen,
-        last_sync,
-        pending_uploads,
-        cursor,
-        revoked_at,
-    })
-}
-
 /// Former values as they travel. The index keeps them as the trigger found them, in the database's own forms.
 fn travelling(table: &Table, operation: Operation, previous: &str) -> String {
     let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(previous) else { return previous.to_owned() };
@@ -401,8 +370,4 @@ fn travelling(table: &Table, operation: Operation, previous: &str) -> String {
         }
     }
     Value::Object(fields).to_string()
-}
-
-fn raw(json: String) -> Result<Box<RawValue>, StoreError> {
-    RawValue::from_string(json).map_err(|error| StoreError::Failed(format!("the database made no JSON: {error}")))
 }

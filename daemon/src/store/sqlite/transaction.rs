@@ -9,10 +9,10 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use ryzed_adapters::Table;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Schema;
+use crate::store::answer::{device_of, raw};
 use crate::store::statement::{Statement, statement};
 use crate::store::{
     DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Records, RowState, Rows, ScopeState, StoreError, Transaction,
@@ -455,42 +455,7 @@ impl SqliteTransaction<'_> {
 }
 
 type DeviceColumns = (Text, Maybe, Maybe, Maybe, Text, Text, Maybe, BigInt, Maybe, Maybe);
-type DeviceTuple = (
-    String,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    String,
-    String,
-    Option<String>,
-    i64,
-    Option<String>,
-    Option<String>,
-);
-
-fn device_of(row: DeviceTuple) -> Option<DeviceRow> {
-    let (id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, cursor, revoked_at) =
-        row;
-    let id = id.parse().ok()?;
-    Some(DeviceRow {
-        id,
-        device_type,
-        app_version,
-        name,
-        first_seen,
-        last_seen,
-        last_sync,
-        pending_uploads,
-        cursor,
-        revoked_at,
-    })
-}
-
 /// A list as the JSON that `json_each` takes apart. Ids, scopes and names always have a JSON form.
 fn json<T: Serialize>(list: &T) -> String {
     serde_json::to_string(list).unwrap_or_else(|_| "[]".into())
-}
-
-fn raw(json: String) -> Result<Box<RawValue>, StoreError> {
-    RawValue::from_string(json).map_err(|error| StoreError::Failed(format!("the database made no JSON: {error}")))
 }
