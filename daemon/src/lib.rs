@@ -8,6 +8,8 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod http;
 pub mod service;
 pub mod store;

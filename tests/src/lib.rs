@@ -11,6 +11,7 @@ pub mod device;
 pub mod person;
 mod ports;
 pub mod postgres;
+pub mod proxy;
 pub mod redis;
 pub mod rows;
 pub mod socket;
@@ -23,6 +24,7 @@ pub use daemon::{Builder, Daemon};
 pub use database::Database;
 pub use device::Device;
 pub use person::{Person, Token};
+pub use proxy::Proxy;
 pub use redis::Redis;
 pub use socket::{Connect, Socket, TokenIn};
 

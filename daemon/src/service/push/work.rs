@@ -121,14 +121,24 @@ impl Work<'_> {
         let device = self.push.device.as_ref();
         let rows: Vec<&Row> = ids.iter().filter_map(|id| self.row(rank, id)).collect();
         match tx.upsert(table, &to_json(&rows)?, device).await {
-            Err(StoreError::Constraint(_)) => {}
+            Err(StoreError::Constraint(_) | StoreError::Denied(_)) => {}
             other => return other,
         }
         for id in ids {
             let Some(row) = self.row(rank, id) else { continue };
-            let Err(StoreError::Constraint(rule)) = tx.upsert(table, &to_json(&[row])?, device).await else { continue };
-            tracing::info!(table = table.name, "a rule of the database refused a row");
-            let refused = Decision::rejected(vec![FieldError::new("", CONSTRAINT, rule)]);
+            let refusal = match tx.upsert(table, &to_json(&[row])?, device).await {
+                Ok(()) => continue,
+                Err(StoreError::Constraint(rule)) => {
+                    tracing::info!(table = table.name, "a rule of the database refused a row");
+                    FieldError::new("", CONSTRAINT, rule)
+                }
+                Err(error @ StoreError::Denied(_)) => {
+                    tracing::error!(%error, "the daemon let through what only the database has stopped");
+                    forbidden("id")
+                }
+                Err(error) => return Err(error),
+            };
+            let refused = Decision::rejected(vec![refusal]);
             for (index, _) in ready.iter().enumerate().filter(|(_, change)| change.rank == rank && change.id == *id) {
                 self.outcomes.insert(index, refused.clone());
             }

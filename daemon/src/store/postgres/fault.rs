@@ -34,6 +34,7 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
         _ if is_any(&message, &["deadlock detected", "could not serialize"]) => {
             (StoreError::Unavailable(message), Remedy::Again)
         }
+        _ if message.contains("row-level security policy") => (StoreError::Denied(message), Remedy::None),
         _ if is_any(&message, &LOST) => (StoreError::Unavailable(message), Remedy::Reconnect),
         _ if is_any(&message, &PASSING) => (StoreError::Unavailable(message), Remedy::None),
         _ => (StoreError::Failed(message), Remedy::None),
