@@ -50,10 +50,17 @@ pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
 
 async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, settings: &Settings) -> Outcome {
     // From here on a signal is a wish to end well, even while the database is still being migrated.
-    let stop = stop_signal()?;
+    let mut stop = Box::pin(stop_signal()?);
     let address = config.server.listen;
     let listening =
         Listening::on(address).await.with_context(|| format!("can't listen on {address} (server.listen)"))?;
+    tokio::select! {
+        there = store::wait_until_there(&config) => there?,
+        () = &mut stop => {
+            tracing::info!("stopped before the database was there");
+            return Ok(());
+        }
+    }
     let Assembled { service, live, socket } = assemble(&config, &verifier).await?;
     let address = listening.address().context("can't tell the address that is listened on")?;
     banner::print(address, &config, secret, settings)?;
@@ -74,7 +81,7 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
 }
 
 /// Opens the store, starts what lives on it, and joins them.
-async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> anyhow::Result<Assembled> {
+async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> Result<Assembled, Failure> {
     let registry = Arc::new(Registry::standard());
     // The store is there before the actors that are to hear of outside writes; until then nobody is connected.
     let hears: Arc<OnceLock<Live>> = Arc::default();
@@ -90,7 +97,8 @@ async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> anyhow::R
         sweep: Duration::from_secs(config.sync.sweep_seconds),
         ..actors::Settings::default()
     };
-    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings).await?;
+    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings).await;
+    let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
     Ok(Assembled { service, live: Arc::new(live), socket })

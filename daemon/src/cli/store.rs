@@ -1,10 +1,12 @@
 //! Opening the database as the configuration says, for every command that needs it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use ryzed_adapters::Registry;
 
+use super::Failure;
 use crate::config::{Config, Synchronous};
 use crate::store::{OnOutsideWrite, Store, postgres, sqlite};
 
@@ -17,19 +19,40 @@ pub(super) enum Stay {
     Visitor,
 }
 
+/// The URL of the PostgreSQL server with its password, when the database is not a file.
+pub(super) fn server_url(config: &Config) -> Result<Option<String>, Failure> {
+    let Some(url) = config.database_server() else { return Ok(None) };
+    let about = || format!("{} (database.url)", config.database_name());
+    postgres::check_url(url).with_context(about).map_err(Failure::Usage)?;
+    let Some(path) = &config.database.password_file else { return Ok(Some(url.to_owned())) };
+    let file = || format!("{} (database.password_file)", path.display());
+    let text = std::fs::read_to_string(path).with_context(file).map_err(Failure::Usage)?;
+    // An editor or `echo` leaves a line end, which is not part of the password.
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::Usage(anyhow::anyhow!("{} is empty", file())));
+    }
+    Ok(Some(postgres::with_password(url, password).with_context(file).map_err(Failure::Usage)?))
+}
+
+/// Waits for a server that is not there yet, as after a boot.
+pub(super) async fn wait_until_there(config: &Config) -> Result<(), Failure> {
+    let Some(url) = server_url(config)? else { return Ok(()) };
+    let patience = Duration::from_secs(config.database.wait_seconds);
+    let about = || format!("can't reach the database {} (database.url)", config.database_name());
+    Ok(postgres::wait_until_there(&url, patience).await.with_context(about)?)
+}
+
 /// Opens the database and brings its schema up to date. Blocks while a file is opened.
 pub(super) async fn open(
     config: &Config,
     registry: &Arc<Registry>,
     stay: Stay,
     outside: OnOutsideWrite,
-) -> anyhow::Result<Arc<dyn Store>> {
-    if let Some(url) = config.database_server() {
-        let settings = postgres::Settings {
-            url: url.to_owned(),
-            connections: config.database.connections,
-            resident: stay == Stay::Resident,
-        };
+) -> Result<Arc<dyn Store>, Failure> {
+    if let Some(url) = server_url(config)? {
+        let settings =
+            postgres::Settings { url, connections: config.database.connections, resident: stay == Stay::Resident };
         let opened = postgres::PostgresStore::open(&settings, Arc::clone(registry), outside).await;
         return Ok(Arc::new(
             opened.with_context(|| format!("can't open the database {} (database.url)", config.database_name()))?,

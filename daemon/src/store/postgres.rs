@@ -4,10 +4,13 @@ mod fault;
 mod life;
 mod listen;
 mod migrate;
+mod outage;
 mod pool;
 mod reads;
+mod server;
 mod session;
 mod sql;
+mod tls;
 mod transaction;
 mod triggers;
 
@@ -22,6 +25,7 @@ use pool::Connections;
 use sql::TableSql;
 
 pub use migrate::migration_states;
+pub use server::{AddressError, check_url, wait_until_there, with_password};
 
 /// How the database is opened.
 #[derive(Debug, Clone)]

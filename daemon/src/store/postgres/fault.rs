@@ -34,6 +34,8 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
         _ if is_any(&message, &["deadlock detected", "could not serialize"]) => {
             (StoreError::Unavailable(message), Remedy::Again)
         }
+        // The server became a standby; behind the same name another one may write.
+        Kind::ReadOnlyTransaction => (StoreError::Unavailable(message), Remedy::Reconnect),
         _ if message.contains("row-level security policy") => (StoreError::Denied(message), Remedy::None),
         _ if is_any(&message, &LOST) => (StoreError::Unavailable(message), Remedy::Reconnect),
         _ if is_any(&message, &PASSING) => (StoreError::Unavailable(message), Remedy::None),
@@ -41,13 +43,20 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
     }
 }
 
-/// The server has ended the connection, or is about to.
-const LOST: [&str; 3] = ["terminating connection", "the database system is", "connection closed"];
+/// The server has ended the connection, or is about to; or what was prepared on it counts no longer, because the
+/// application has changed a table.
+const LOST: [&str; 4] = [
+    "terminating connection",
+    "the database system is",
+    "connection closed",
+    "cached plan must not change result type",
+];
 
 /// About now and not about the statement.
-const PASSING: [&str; 7] = [
+const PASSING: [&str; 8] = [
     "canceling statement due to",
-    "lock timeout",
+    "could not obtain lock",
+    "remaining connection slots",
     "No space left on device",
     "could not extend file",
     "disk full",

@@ -8,7 +8,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ryzed_adapters::Registry;
 
 use super::fault::judge;
-use super::session::connect;
+use super::server::connect;
 use super::triggers;
 use crate::store::statement::statement;
 use crate::store::{MigrationState, StoreError};

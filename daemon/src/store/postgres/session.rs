@@ -9,7 +9,7 @@ use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::result::Error;
 use diesel::sql_types::BigInt;
-use diesel_async::{AsyncConnection, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt, Stream, TryStreamExt, stream};
 
@@ -32,6 +32,8 @@ pub(super) struct PostgresTransaction<'c> {
     device: Option<DeviceId>,
     /// What is to be done about the last error.
     pub(super) remedy: Remedy,
+    /// Why the database could not do what it was asked, when that is about now and not about the question.
+    pub(super) trouble: Option<String>,
     /// A statement failed outside of a savepoint, so nothing can be committed any more.
     spoilt: bool,
 }
@@ -46,7 +48,7 @@ impl<'c> PostgresTransaction<'c> {
         let mut first = connection;
         let begin = async move { first.batch_execute(&opening).await.map(|()| 0) }.boxed();
         let (ahead, foreseen) = (vec![begin], HashMap::new());
-        Self { connection, schema, ahead, foreseen, device: None, remedy: Remedy::None, spoilt: false }
+        Self { connection, schema, ahead, foreseen, device: None, remedy: Remedy::None, trouble: None, spoilt: false }
     }
 
     // A statement is taken apart before anything is awaited, so the futures hold nothing of it.
@@ -201,6 +203,9 @@ impl<'c> PostgresTransaction<'c> {
             let (error, remedy) = judge(&error);
             self.remedy = remedy;
             self.spoilt = true;
+            if let StoreError::Unavailable(trouble) = &error {
+                self.trouble = Some(trouble.clone());
+            }
             error
         })
     }
@@ -263,17 +268,3 @@ fn opening(mode: Mode, access: Access, resident: bool) -> String {
 fn nobody(resident: bool) -> &'static str {
     if resident { "*" } else { "" }
 }
-
-/// Opens a connection as all sides use it.
-pub(super) async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let mut connection = AsyncPgConnection::establish(url).await?;
-    connection.batch_execute(SETTINGS).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-    // Errors are told apart by their English text. Who may not set this has to have the server speak it.
-    let _ = connection.batch_execute("SET lc_messages = 'C'").await;
-    Ok(connection)
-}
-
-/// A statement that takes longer is given up, and so is a transaction whose client has fallen silent. Plans are short-lived
-/// and cheap: compiling them costs more than it saves.
-const SETTINGS: &str = "SET application_name = 'ryzed'; SET statement_timeout = '30s'; \
-    SET idle_in_transaction_session_timeout = '60s'; SET jit = off; SET plan_cache_mode = force_generic_plan; SET client_min_messages = warning";
