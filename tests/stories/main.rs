@@ -27,6 +27,7 @@ mod outside_writes;
 mod ownership;
 mod paging;
 mod postgres;
+mod postgres_errors;
 mod postgres_outages;
 mod public;
 mod pushing;
