@@ -35,6 +35,7 @@ mod reference;
 mod resume;
 mod retention;
 mod roles;
+mod round_trips;
 mod socket_closes;
 mod socket_messages;
 mod stopping;
