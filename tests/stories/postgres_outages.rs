@@ -88,8 +88,8 @@ impl Traffic {
             .iter()
             .map(|message| (message["version"].as_i64().expect("a version"), message["data"]["id"].to_string()))
             .collect();
-        let expected: Vec<(i64, String)> =
-            stored.clone().into_iter().filter(|(_, id)| *id != last["id"].to_string()).collect();
+        let last_id = last["id"].to_string();
+        let expected: Vec<(i64, String)> = stored.clone().into_iter().filter(|(_, id)| *id != last_id).collect();
         assert_eq!(delivered, expected, "the tablet was told something else than what is stored");
 
         let read = self.reading.await.expect("a reader");

@@ -51,10 +51,12 @@ struct Schema {
     /// The devices of the person `?1`.
     devices: String,
     resident: bool,
+    /// Whether the server's errors can be told apart by their words.
+    speaks_english: bool,
 }
 
 impl Schema {
-    fn new(registry: Arc<Registry>, resident: bool) -> Self {
+    fn new(registry: Arc<Registry>, resident: bool, speaks_english: bool) -> Self {
         Self {
             tables: registry.iter().map(TableSql::of).collect(),
             records: sql::records(&registry),
@@ -62,6 +64,7 @@ impl Schema {
             devices: reads::devices("user_id = ?1::uuid ORDER BY first_seen, device_id"),
             registry,
             resident,
+            speaks_english,
         }
     }
 
@@ -90,7 +93,14 @@ impl PostgresStore {
     ) -> Result<Self, StoreError> {
         let mut connection = migrate::up_to_date(&settings.url, &registry).await?;
         let epoch = life::epoch(&mut connection).await?;
-        let schema = Arc::new(Schema::new(registry, settings.resident));
+        let speaks_english = server::speaks_english(&mut connection).await?;
+        if !speaks_english {
+            tracing::warn!(
+                "the server's errors are not in English, so every failure is tried again and answered with 503; \
+                 let a superuser say: ALTER ROLE <user of database.url> SET lc_messages = 'C'"
+            );
+        }
+        let schema = Arc::new(Schema::new(registry, settings.resident, speaks_english));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside));
         Ok(Self { epoch, connections, listener })

@@ -43,6 +43,14 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
     }
 }
 
+/// The same from a server whose words are not understood: what can't be told apart may pass.
+pub(super) fn in_doubt(judged: (StoreError, Remedy)) -> (StoreError, Remedy) {
+    match judged {
+        (StoreError::Failed(message), Remedy::None) => (StoreError::Unavailable(message), Remedy::Again),
+        other => other,
+    }
+}
+
 /// The server has ended the connection, or is about to; or what was prepared on it counts no longer, because the
 /// application has changed a table.
 const LOST: [&str; 4] = [

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_postgres::config::{Config, SslMode};
 use tokio_postgres::error::SqlState;
 
+use super::migrate::{execute, texts};
 use super::tls::{Roots, Trust, connector};
 use crate::store::StoreError;
 
@@ -109,15 +110,24 @@ pub async fn wait_until_there(url: &str, patience: Duration) -> Result<(), Store
 pub(super) async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
     let mut connection = reach(url).await.map_err(|unreachable| ConnectionError::BadConnection(unreachable.message))?;
     connection.batch_execute(SETTINGS).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-    // Errors are told apart by their English text. Who may not set this has to have the server speak it.
-    let _ = connection.batch_execute("SET lc_messages = 'C'").await;
     Ok(connection)
 }
 
+/// Whether errors come in English, by which they are told apart. Asked with an error, since the server's environment has a
+/// say as well.
+pub(super) async fn speaks_english(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
+    let ask = "DO $$ BEGIN PERFORM 1 / 0; \
+        EXCEPTION WHEN division_by_zero THEN PERFORM set_config('ryzed.words', SQLERRM, false); END $$";
+    execute(connection, ask).await?;
+    let words = texts(connection, "SELECT current_setting('ryzed.words')").await?;
+    Ok(words == ["division by zero"])
+}
+
 /// A statement that takes longer is given up, and so is a transaction whose client has fallen silent. Plans are short-lived
-/// and cheap: compiling them costs more than it saves.
+/// and cheap: compiling them costs more than it saves. Errors are to come in English, from whoever lets us say so.
 const SETTINGS: &str = "SET application_name = 'ryzed'; SET statement_timeout = '30s'; \
-    SET idle_in_transaction_session_timeout = '60s'; SET jit = off; SET plan_cache_mode = force_generic_plan; SET client_min_messages = warning";
+    SET idle_in_transaction_session_timeout = '60s'; SET jit = off; SET plan_cache_mode = force_generic_plan; SET client_min_messages = warning; \
+    DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); EXCEPTION WHEN insufficient_privilege THEN NULL; END $$";
 
 async fn reach(url: &str) -> Result<AsyncPgConnection, Unreachable> {
     let lasting = |message: String| Unreachable { message, is_passing: false };

@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt, Stream, TryStreamExt, stream};
 
 use super::Schema;
-use super::fault::{Remedy, judge};
+use super::fault::{Remedy, in_doubt, judge};
 use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::DeviceId;
@@ -154,7 +154,7 @@ impl<'c> PostgresTransaction<'c> {
             }
             let done = match done {
                 Ok(count) => Ok(count),
-                Err(error) => match judge(&error) {
+                Err(error) => match self.judged(&error) {
                     (refused @ (StoreError::Constraint(_) | StoreError::Denied(_)), _) => {
                         self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
                         Err(refused)
@@ -189,7 +189,8 @@ impl<'c> PostgresTransaction<'c> {
         }
         // After a failure ahead of it, this is a rollback.
         self.push_ahead(statement("COMMIT"));
-        all_of(self.ahead).await.map_err(|error| judge(&error))
+        let ahead = std::mem::take(&mut self.ahead);
+        all_of(ahead).await.map_err(|error| self.judged(&error))
     }
 
     /// Whether the connection can be used again.
@@ -198,9 +199,14 @@ impl<'c> PostgresTransaction<'c> {
         connection.batch_execute("ROLLBACK").await.is_ok()
     }
 
+    fn judged(&self, error: &Error) -> (StoreError, Remedy) {
+        let judged = judge(error);
+        if self.schema.speaks_english { judged } else { in_doubt(judged) }
+    }
+
     fn noted<T>(&mut self, result: QueryResult<T>) -> Result<T, StoreError> {
         result.map_err(|error| {
-            let (error, remedy) = judge(&error);
+            let (error, remedy) = self.judged(&error);
             self.remedy = remedy;
             self.spoilt = true;
             if let StoreError::Unavailable(trouble) = &error {
