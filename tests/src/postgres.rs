@@ -15,9 +15,10 @@ use crate::ports;
 const INSTALLED: &str = "/usr/lib/postgresql";
 /// The superuser.
 const SUPERUSER: &str = "postgres";
-/// A lost machine is no matter here, and nobody waits for the disk.
-const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB -c jit=off \
-    -c autovacuum_naptime=10s -c log_lock_waits=on";
+/// In a story a lost machine is no matter, and nobody waits for the disk.
+const FORGETFUL: &str = "-c fsync=off -c full_page_writes=off";
+const SETTINGS: &str =
+    "-c max_connections=400 -c shared_buffers=64MB -c jit=off -c autovacuum_naptime=10s -c log_lock_waits=on";
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -69,34 +70,47 @@ pub struct Cluster {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
-    language: &'static str,
+    manner: Manner,
     reaper: Child,
+}
+
+/// In which way servers differ.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    durability: &'static str,
+    language: &'static str,
 }
 
 impl Cluster {
     /// Makes the files of a server and starts it.
     #[must_use]
     pub fn start() -> Self {
-        Self::make(programs(), "")
+        Self::with(programs(), Manner { durability: FORGETFUL, language: "" })
+    }
+
+    /// The same with a server that waits for the disk, as in production.
+    #[must_use]
+    pub fn durable() -> Self {
+        Self::with(programs(), Manner { durability: "", language: "" })
     }
 
     /// The installed one, with messages in a language: `de`.
     #[must_use]
     pub fn start_speaking(language: &'static str) -> Self {
         // Others come without translations.
-        Self::make(installed(), language)
+        Self::with(installed(), Manner { durability: FORGETFUL, language })
     }
 
-    fn make(programs: PathBuf, language: &'static str) -> Self {
+    fn with(programs: PathBuf, manner: Manner) -> Self {
         let folder = tempfile::Builder::new().prefix("ryzed-pg-").tempdir().expect("a temporary folder").keep();
         let port = ports::free();
         own(&folder);
         let mut make = as_nobody_special(&programs.join("initdb"));
         make.arg("-D").arg(folder.join("data"));
         done(make.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"]));
-        start_server(&programs, &folder, port, language);
+        start_server(&programs, &folder, port, manner);
         let reaper = reaper(&folder);
-        Self { programs, folder, port, language, reaper }
+        Self { programs, folder, port, manner, reaper }
     }
 
     /// Where a database of this server is.
@@ -149,7 +163,7 @@ impl Cluster {
 
     /// Starts it again on the same files and port.
     pub fn start_again(&self) {
-        start_server(&self.programs, &self.folder, self.port, self.language);
+        start_server(&self.programs, &self.folder, self.port, self.manner);
     }
 
     fn stop(&self, mode: &str) {
@@ -166,10 +180,10 @@ impl Drop for Cluster {
     }
 }
 
-fn start_server(programs: &Path, folder: &Path, port: u16, language: &str) {
-    let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS}", folder.display());
+fn start_server(programs: &Path, folder: &Path, port: u16, manner: Manner) {
+    let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS} {}", folder.display(), manner.durability);
     let mut start = as_nobody_special(&programs.join("pg_ctl"));
-    start.env("LANGUAGE", language);
+    start.env("LANGUAGE", manner.language);
     start.arg("-D").arg(folder.join("data")).arg("-l").arg(folder.join("log")).args(["-w", "-o", &options, "start"]);
     done(&mut start);
 }

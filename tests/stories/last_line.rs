@@ -1,7 +1,8 @@
 //! The daemon forgets to look whose a row is, in a build that is broken so: PostgreSQL still refuses.
 
+use ryzed_tests::daemon::{binary, binary_with_faults};
 use ryzed_tests::rows::{food_entry, workout_exercise, workout_session};
-use ryzed_tests::{Account, Daemon, Person, delete, insert, postgres, update, upsert};
+use ryzed_tests::{Account, Daemon, Person, Ran, delete, insert, postgres, update, upsert};
 use serde_json::{Value, json};
 
 /// A daemon with a fault, and two people: the first is to be harmed by the second.
@@ -124,4 +125,20 @@ async fn a_pull_of_another_persons_scope_brings_nothing() {
     assert!(owner.pull(json!({})).await.to_string().contains(row));
     assert!(thief.rows("users").await.is_empty(), "the thief asks for another's scope, and so does not see their own");
     assert_eq!(everything_of(&daemon, &owner), before);
+}
+
+#[test]
+fn only_the_build_for_stories_has_faults_and_it_knows_which() {
+    let run = |binary: std::path::PathBuf, faults: &str| {
+        let mut command = std::process::Command::new(binary);
+        Ran::of(command.arg("tables").env_clear().env("RYZED_FAULTS", faults).env("RYZED_LOG__LEVEL", "error"))
+    };
+    let person = Person::new().id;
+    run(binary_with_faults(), &format!("no_scope_check, pull_of={person}")).ok();
+    for unknown in ["no_such", "pull_of=me", "pull_of"] {
+        let ran = run(binary_with_faults(), unknown);
+        assert!(ran.code == 2 && ran.stderr.contains(unknown), "{}", ran.said());
+    }
+    let ran = run(binary(), "no_scope_check");
+    assert!(ran.code == 2 && ran.stderr.contains("no such key"), "{}", ran.said());
 }
