@@ -192,6 +192,8 @@ impl Daemon {
     /// The same where it may end instead of getting ready; `false` then.
     pub fn try_restart(&mut self) -> bool {
         assert!(matches!(self.child.try_wait(), Ok(Some(_))), "it still runs");
+        // One of an earlier try would take the folder along.
+        put_down(&mut self.reaper);
         self.child = spawn(&self.binary, self.folder.path(), self.port, &self.env);
         self.reaper = reaper(&self.child, self.folder.path());
         self.wait_until_ready()

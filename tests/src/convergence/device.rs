@@ -264,10 +264,10 @@ impl Device {
                 self.note(format!("must pull: {message}"));
                 self.kept.must_pull = true;
             }
-            "connection_established" => {
-                if message["user_id"] != json!(self.id.user) || message["device_id"] != self.id.name {
-                    self.oracle.violated(&self.id.name, format!("taken for somebody else: {message}"));
-                }
+            "connection_established"
+                if message["user_id"] != json!(self.id.user) || message["device_id"] != self.id.name =>
+            {
+                self.oracle.violated(&self.id.name, format!("taken for somebody else: {message}"));
             }
             "error" if message["code"] != "unavailable" => {
                 self.oracle.violated(&self.id.name, format!("an error: {message}"));

@@ -104,12 +104,13 @@ impl Device {
         let own = self.kept.digest();
         self.note(format!("stands at {}", last["cursor"]));
         self.must(digest == own, || {
-            let other: Vec<_> =
-                digest.keys().chain(own.keys()).filter(|table| digest.get(*table) != own.get(*table)).collect();
-            format!(
-                "the copy is not whole at {}: {other:?}; the server has {digest:?}, the copy {own:?}",
-                last["cursor"]
-            )
+            let differ = |table: &&String| digest.get(*table) != own.get(*table);
+            let mut differing: Vec<&String> = digest.keys().chain(own.keys()).filter(differ).collect();
+            differing.dedup();
+            let show = |digest: Option<&Value>| digest.map_or_else(|| "nothing".to_owned(), Value::to_string);
+            let of = |t: &String| format!("{t}: the server has {}, the copy {}", show(digest.get(t)), show(own.get(t)));
+            let told: Vec<String> = differing.into_iter().map(of).collect();
+            format!("the copy is not whole at {}: {}", last["cursor"], told.join("; "))
         });
         Ok(())
     }
