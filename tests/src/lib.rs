@@ -5,6 +5,7 @@ pub mod account;
 pub mod api;
 pub mod change;
 pub mod command;
+pub mod convergence;
 pub mod daemon;
 pub mod database;
 pub mod device;
