@@ -8,6 +8,7 @@ pub mod command;
 pub mod daemon;
 pub mod database;
 pub mod device;
+pub mod instances;
 pub mod person;
 mod ports;
 pub mod postgres;
