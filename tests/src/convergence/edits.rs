@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::oracle::{CHILDREN, Oracle};
 use super::plan::{Dice, STRATEGIES};
-use super::replica::Replica;
+use super::replica::{Nature, Replica};
 
 /// The tables of a device that follows only some.
 pub const NARROW: [&str; 4] = ["workout_sessions", "workout_exercises", "exercise_sets", "food_entries"];
@@ -38,7 +38,7 @@ pub fn make(editor: &Editor<'_>, replica: &mut Replica, oracle: &Oracle, mut dic
         40..68 => diary(editor, replica, &mut dice),
         _ => workout(editor, replica, &mut dice),
     };
-    let Some(Edit { table, operation, data, strategy, adds }) = made else { return };
+    let Some(Edit { table, operation, data, strategy, nature }) = made else { return };
     let id: Uuid = data["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or_default();
     match CHILDREN.iter().find(|(child, _, _)| *child == table) {
         Some((_, column, _)) => {
@@ -57,7 +57,7 @@ pub fn make(editor: &Editor<'_>, replica: &mut Replica, oracle: &Oracle, mut dic
         mutation["conflict_strategy"] = strategy.into();
     }
     oracle.issue(editor.person, &mutation);
-    replica.edit(mutation, adds);
+    replica.edit(mutation, nature);
 }
 
 struct Edit {
@@ -65,12 +65,12 @@ struct Edit {
     operation: &'static str,
     data: Value,
     strategy: Option<&'static str>,
-    adds: Option<(&'static str, i64)>,
+    nature: Nature,
 }
 
 impl Edit {
     fn new(table: &'static str, operation: &'static str, data: Value) -> Self {
-        Self { table, operation, data, strategy: None, adds: None }
+        Self { table, operation, data, strategy: None, nature: Nature::Sets }
     }
 
     fn strategy(mut self, strategy: Option<&'static str>) -> Self {
@@ -103,7 +103,7 @@ fn counter(editor: &Editor<'_>, replica: &Replica, oracle: &Oracle, dice: &mut D
     if let Some(id) = oracle.counter(&replica.ids(TABLE)) {
         let now = replica.seen(TABLE, &id, FIELD).as_i64()?;
         let mut edit = Edit::new(TABLE, "UPDATE", json!({"id": id, FIELD: now + 1})).strategy(Some("merge"));
-        edit.adds = Some((FIELD, 1));
+        edit.nature = Nature::Adds(FIELD, 1);
         return Some(edit);
     }
     let data = json!({"id": dice.id(), "name_en": editor.device, "name_fr": editor.device, "created_at": editor.now()});
@@ -119,10 +119,11 @@ fn highest(editor: &Editor<'_>, replica: &Replica, dice: &mut Dice) -> Option<Ed
     }
     let id = dice.pick(&ids)?;
     let now = replica.seen(TABLE, id, "current_round").as_i64()?;
-    // Beyond 10000 the column refuses.
     let next = now + dice.between(1, 3) as i64;
-    (next <= 10_000)
-        .then(|| Edit::new(TABLE, "UPDATE", json!({"id": id, "current_round": next})).strategy(Some("merge")))
+    let mut edit = Edit::new(TABLE, "UPDATE", json!({"id": id, "current_round": next})).strategy(Some("merge"));
+    edit.nature = Nature::Stays;
+    // Beyond 10000 the column refuses.
+    (next <= 10_000).then_some(edit)
 }
 
 /// The row that only this device writes: each edit has a value that never was before.

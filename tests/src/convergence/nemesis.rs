@@ -74,8 +74,7 @@ async fn carry_out(processes: &mut Processes, fault: Fault, oracle: &Oracle) {
             tokio::task::block_in_place(|| redis.start_again());
         }
         Fault::Forget(person, daemon) => {
-            let Some(url) = processes.sql() else { return };
-            match outside::age(&url, processes.people[person], oracle, person).await {
+            match outside::age(&processes.database(), processes.people[person], oracle, person).await {
                 Ok(()) => restart(processes, daemon, oracle).await,
                 Err(error) => oracle.timeline.note("nemesis", format!("nothing became old: {error:#}")),
             }

@@ -153,6 +153,13 @@ impl Oracle {
         self.state().issued.clone()
     }
 
+    /// Whether an edit had a result before this one.
+    #[must_use]
+    pub fn has_result(&self, result: &Value) -> bool {
+        let state = self.state();
+        uuid(&result["mutation_id"]).and_then(|id| state.issued.get(&id)).is_some_and(|issued| issued.result.is_some())
+    }
+
     /// How many edits were made, and how many have a result.
     #[must_use]
     pub fn counted(&self) -> (usize, usize) {

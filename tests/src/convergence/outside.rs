@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::sync::watch;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use uuid::Uuid;
 
 use super::oracle::Oracle;
 use super::plan::Dice;
+use crate::Database;
 
 /// How much older tombstones get when they get old: more than any daemon keeps them.
 pub const AGE_DAYS: i64 = 100;
@@ -237,22 +237,27 @@ async fn first(client: &Client, sql: &str) -> anyhow::Result<Option<Uuid>> {
 ///
 /// # Errors
 /// When the database is away; nothing was done then.
-pub async fn age(url: &str, user: Uuid, oracle: &Oracle, person: usize) -> anyhow::Result<()> {
+pub async fn age(database: &Database, user: Uuid, oracle: &Oracle, person: usize) -> anyhow::Result<()> {
     let mut age = oracle.ages[person].write().await;
-    let client = connect(url).await?;
-    let now: DateTime<Utc> = Utc::now();
     oracle.forgets();
-    // Under the scope's lock, or what commits meanwhile would have an earlier time than what is before it.
-    client
-        .batch_execute(&format!(
-            "BEGIN; SELECT FROM ryzed.scopes WHERE scope = 'user:{user}' FOR UPDATE; \
-             UPDATE ryzed.changes SET changed_at = changed_at - interval '{AGE_DAYS} days' WHERE scope = 'user:{user}'; COMMIT"
-        ))
-        .await?;
+    match database {
+        // Under the scope's lock, or what commits meanwhile would have an earlier time than what is before it.
+        Database::Postgres(url) => {
+            let sql = format!(
+                "BEGIN; SELECT FROM ryzed.scopes WHERE scope = 'user:{user}' FOR UPDATE; UPDATE ryzed.changes \
+                 SET changed_at = changed_at - interval '{AGE_DAYS} days' WHERE scope = 'user:{user}'; COMMIT"
+            );
+            connect(url).await?.batch_execute(&sql).await?;
+        }
+        Database::Sqlite(_) => {
+            let sql = format!(
+                "UPDATE sync_changes SET changed_at = strftime('%Y-%m-%dT%H:%M:%S', substr(changed_at, 1, 19), \
+                 '-{AGE_DAYS} days') || substr(changed_at, 20) WHERE scope = 'user:{user}'"
+            );
+            tokio::task::block_in_place(|| database.run(&sql));
+        }
+    }
     *age += 1;
-    oracle.timeline.note(
-        "nemesis",
-        format!("tombstones of person {person} became old at {}", now.to_rfc3339_opts(SecondsFormat::Millis, true)),
-    );
+    oracle.timeline.note("nemesis", format!("all that person {person} has deleted was deleted long ago"));
     Ok(())
 }

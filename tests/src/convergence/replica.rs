@@ -20,8 +20,19 @@ pub struct Queued {
     pub mutation: Value,
     /// It was sent and may have arrived: from now on it is sent as it was.
     pub sent: bool,
-    /// What it adds to a counter, and to which field.
-    pub adds: Option<(&'static str, i64)>,
+    /// What it means.
+    pub nature: Nature,
+}
+
+/// What an edit means when the row turns out to be another by the time that it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// It sets values, whatever the row is by then.
+    Sets,
+    /// It adds so much to a field.
+    Adds(&'static str, i64),
+    /// It was made on the version that it names, and stays so.
+    Stays,
 }
 
 /// All that a device keeps.
@@ -73,7 +84,7 @@ impl Replica {
     }
 
     /// Queues an edit. Edits of a row that follow one another build on the first one's version.
-    pub fn edit(&mut self, mut mutation: Value, adds: Option<(&'static str, i64)>) {
+    pub fn edit(&mut self, mut mutation: Value, nature: Nature) {
         let (table, id) = key(&mutation);
         let earlier = self.queue.iter().find(|queued| key(&queued.mutation) == (table, id));
         let base = match earlier {
@@ -83,7 +94,7 @@ impl Replica {
         if let Some(base) = base {
             mutation["base_version"] = base;
         }
-        self.queue.push(Queued { mutation, sent: false, adds });
+        self.queue.push(Queued { mutation, sent: false, nature });
     }
 
     /// What the next request carries: what was sent before, exactly as it was, and new edits behind it where `append`
@@ -217,11 +228,14 @@ impl Replica {
             self.queue.iter().filter(|queued| queued.sent).map(|queued| owned_key(&queued.mutation)).collect();
         let mut counts: BTreeMap<(String, String), i64> = BTreeMap::new();
         for queued in self.queue.iter_mut().filter(|queued| !waiting.contains(&owned_key(&queued.mutation))) {
+            if queued.nature == Nature::Stays {
+                continue;
+            }
             let of = owned_key(&queued.mutation);
             let row = self.rows.get(&of.0).and_then(|rows| rows.get(&of.1));
             let Some(row) = row else { continue };
             queued.mutation["base_version"] = row["_version"].clone();
-            if let Some((field, by)) = queued.adds {
+            if let Nature::Adds(field, by) = queued.nature {
                 let count = counts.entry(of).or_insert_with(|| row[field].as_i64().unwrap_or(0));
                 *count += by;
                 queued.mutation["data"][field] = json!(*count);
@@ -262,7 +276,10 @@ mod tests {
     fn add(replica: &mut Replica, id: &str) {
         let now = replica.seen("t", "r", "count").as_i64().unwrap_or(0);
         let data = json!({"id": "r", "count": now + 1});
-        replica.edit(json!({"mutation_id": id, "table": "t", "operation": "UPDATE", "data": data}), Some(("count", 1)));
+        replica.edit(
+            json!({"mutation_id": id, "table": "t", "operation": "UPDATE", "data": data}),
+            Nature::Adds("count", 1),
+        );
     }
 
     #[test]

@@ -140,7 +140,8 @@ impl Device {
         let stopped = atomic && results.iter().any(|result| result["status"] == "rejected");
         for result in results {
             let only_stopped = stopped && result["errors"][0]["code"] == "atomic";
-            if !stopped {
+            // What is at fault in a request that was stopped is not remembered, so it may be judged otherwise next time.
+            if !stopped || result["status"] != "rejected" || (only_stopped && self.oracle.has_result(result)) {
                 self.oracle.told(&self.id.name, result, self.id.clock());
             }
             self.kept.confirm(&result["mutation_id"], only_stopped);
