@@ -166,7 +166,7 @@ impl<'c> PostgresTransaction<'c> {
             let done = match done {
                 Ok(count) => Ok(count),
                 Err(error) => match self.judged(&error) {
-                    (refused @ (StoreError::Constraint(_) | StoreError::Denied(_)), _) => {
+                    (refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)), _) => {
                         self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
                         Err(refused)
                     }
