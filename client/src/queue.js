@@ -14,7 +14,10 @@
 export function enqueue(queue, { table, operation, data }, base, newId) {
   const mine = queue.filter((queued) => sameRow(queued, table, data.id));
   const last = mine.at(-1);
-  const known = operation === 'INSERT' || base === undefined ? {} : { base_version: base };
+  // What was judged applied is the row that this edit's author saw, though it was not downloaded yet.
+  const done = mine.findLast((edit) => edit.done)?.done;
+  const built = done?.status === 'applied' ? done.version : base;
+  const known = operation === 'INSERT' || built === undefined ? {} : { base_version: built };
   const fresh = () => ({ mutation_id: newId(), table, operation, data, ...known });
   if (!last) return [...queue, fresh()];
   if (operation === 'DELETE') return remove(queue, mine, fresh());
@@ -43,7 +46,8 @@ function split(queue, mine, fresh) {
     const follows = holder?.sent ?? false;
     const target = holder && !follows ? holder
       : mine.findLast((edit) => !edit.sent && (follows ? edit.follows : !edit.follows && edit.base_version === base));
-    const grown = { ...(target ?? { ...fresh(), ...(follows && { follows }) }), data: { ...target?.data, id, [field]: value } };
+    const judged = follows && holder?.done && buildsOn(holder.done, follows) && { base_version: holder.done.version };
+    const grown = { ...(target ?? { ...fresh(), ...(follows && { follows }), ...judged }), data: { ...target?.data, id, [field]: value } };
     mine = target ? swap(mine, target, grown) : [...mine, grown];
     queue = target ? swap(queue, target, grown) : [...queue, grown];
   }
@@ -88,14 +92,21 @@ export function settle(queue, { mutation_id, status, version }) {
   const edit = queue.find((queued) => queued.mutation_id === mutation_id);
   if (!edit || edit.done) return queue;
   if (status === 'rejected') return queue.filter((queued) => queued !== edit);
-  // After a conflict, or next to somebody else's edit, a waiting one keeps its base: its author had not seen the other side.
-  const builds = (/** @type {Edit} */ queued) => status === 'applied' || (status === 'merged' && queued.follows);
+  const done = { status, version };
   return queue.map((queued) => {
-    if (queued === edit) return { ...edit, done: true };
+    if (queued === edit) return { ...edit, done };
     const behind = sameRow(queued, edit.table, edit.data.id) && !queued.done;
-    return behind && version !== undefined && builds(queued) ? { ...queued, base_version: version } : queued;
+    return behind && buildsOn(done, queued.follows) ? { ...queued, base_version: version } : queued;
   });
 }
+
+/**
+ * Whether an edit behind a judged one builds on its result. After a conflict, or next to somebody else's edit, it keeps
+ * its base: its author had not seen the other side.
+ * @param {Pick<Result, 'status' | 'version'>} done
+ * @param {boolean} [follows]
+ */
+const buildsOn = ({ status, version }, follows) => version !== undefined && (status === 'applied' || (status === 'merged' && follows));
 
 /** Drops what the downloaded rows now show. @param {Edit[]} queue */
 export const withoutDone = (queue) => queue.filter(({ done }) => !done);

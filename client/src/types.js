@@ -14,7 +14,7 @@
  * @property {number} [base_version] The version that the edit builds on
  * @property {boolean} [sent] It may have reached the server, so nothing may join it any more
  * @property {boolean} [follows] Its fields are also in an edit before it, whose result it builds on
- * @property {boolean} [done] The server has judged it; it stays visible until its row is downloaded
+ * @property {Pick<Result, 'status' | 'version'>} [done] The server's verdict; it stays visible until its row is downloaded
  */
 /** @typedef {{field: string, code: string, message: string}} FieldError */
 /** @typedef {{mutation_id: string, status: 'applied' | 'merged' | 'conflict' | 'rejected', table: string, id: string, version?: number, errors?: FieldError[]}} Result */

@@ -47,6 +47,21 @@ test('fields of an edit under way wait for its result, others keep their base ne
   assert.deepEqual(after('conflict'), [5, 5]);
 });
 
+test('an edit made between the verdict and its download builds on the verdict', () => {
+  const judged = (status, operation = 'UPDATE', base = 5) => {
+    const first = queued([operation, { a: 1 }, base]);
+    return settle(markSent(first, first), { mutation_id: first[0].mutation_id, status, version: 9 });
+  };
+  const bases = (queue, operation, data) => enqueue(queue, edit(operation, data), 5, newId).slice(1).map(({ data: fields, base_version }) => [Object.keys(fields).join(), base_version]);
+  assert.deepEqual(bases(judged('applied'), 'UPDATE', { a: 2, b: 2 }), [['id,a', 9], ['id,b', 9]]);
+  assert.deepEqual(bases(judged('merged'), 'UPDATE', { a: 2, b: 2 }), [['id,a', 9], ['id,b', 5]]);
+  assert.deepEqual(bases(judged('conflict'), 'UPDATE', { a: 2 }), [['id,a', 5]]);
+  assert.deepEqual(bases(judged('applied'), 'DELETE', {}), [['id', 9]]);
+  assert.deepEqual(bases(judged('merged'), 'DELETE', {}), [['id', 5]], 'its author had not seen the other side');
+  const fresh = enqueue(judged('applied', 'INSERT', undefined), edit('UPDATE', { a: 2 }), undefined, newId);
+  assert.equal(fresh[1].base_version, 9);
+});
+
 test('one edit a row goes out, in order; what is done goes out no more', () => {
   let queue = queued(['UPDATE', { a: 1 }, 1], ['UPDATE', { a: 1 }, 1, 'b']);
   queue = enqueue(markSent(queue, queue), edit('DELETE', {}), 1, newId);
