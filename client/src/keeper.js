@@ -1,9 +1,12 @@
 // Holds the copy and brings every patch of it to storage.
 
-import { applyPatch, open } from './replica.js';
+import { applyPatch, open, wholeOf } from './replica.js';
 import { memoryStorage } from './storage/memory.js';
 
 /** @import { Kept, Patch, Storage } from './types.js' */
+
+/** Patches that wait for a storage that is slow or fails. Once there are more, the whole copy is stored in their stead. */
+const UNSTORED_MOST = 1000;
 
 export class Keeper {
   copy = open();
@@ -76,7 +79,8 @@ export class Keeper {
 
   async #store() {
     this.#next = null;
-    const patches = this.#unstored.splice(0);
+    const waiting = this.#unstored.splice(0);
+    const patches = waiting.length > UNSTORED_MOST ? [wholeOf(this.copy)] : waiting;
     this.#queued = null;
     try {
       await this.#storage.commit(patches);

@@ -7,7 +7,7 @@
  * judges an edit by that version. A field that is queued already joins its like in any case, since its author saw that.
  * @param {Edit[]} queue
  * @param {{table: string, operation: Operation, data: Row}} edit
- * @param {number | undefined} base The row's version, if it is known
+ * @param {number | undefined} base The version that the edit was made on, if there is one
  * @param {() => string} newId
  * @returns {Edit[]}
  */
@@ -17,7 +17,7 @@ export function enqueue(queue, { table, operation, data }, base, newId) {
   // What was judged applied is the row that this edit's author saw, though it was not downloaded yet.
   const done = mine.findLast((edit) => edit.done)?.done;
   const built = done?.status === 'applied' ? done.version : base;
-  const known = operation === 'INSERT' || built === undefined ? {} : { base_version: built };
+  const known = built === undefined ? {} : { base_version: built };
   const fresh = () => ({ mutation_id: newId(), table, operation, data, ...known });
   if (!last) return [...queue, fresh()];
   if (operation === 'DELETE') return remove(queue, mine, fresh());

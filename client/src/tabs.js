@@ -16,6 +16,7 @@ import { Failure } from './server.js';
 
 export class Tabs {
   leads = true;
+  #begun = false;
   #platform;
   #name;
   #tab;
@@ -44,6 +45,7 @@ export class Tabs {
 
   /** Once the tab is ready: the leader says so, a follower asks for the copy. */
   begin() {
+    this.#begun = true;
     this.tell({ type: this.leads ? 'lead' : 'hello', from: this.#id });
   }
 
@@ -65,7 +67,8 @@ export class Tabs {
   async #hear(message) {
     const { type, id } = message;
     if (this.leads) {
-      if (type === 'hello') this.tell({ type: 'copy', to: message.from, ...this.#tab.snapshot() });
+      // Before, it has nothing to show, and it will say when it has.
+      if (type === 'hello' && this.#begun) this.tell({ type: 'copy', to: message.from, ...this.#tab.snapshot() });
       if (type !== 'ask') return;
       const { task, given } = message;
       this.#tab.run(task, given).then(

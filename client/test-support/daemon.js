@@ -50,6 +50,11 @@ export class Daemon {
     return execFileSync(this.#binary, ['token', '--data-dir', this.#folder, '--user', user, ...flags], { cwd: this.#folder, encoding: 'utf8' }).trim();
   }
 
+  /** Writes beside the daemon. @returns {string} What sqlite3 printed */
+  sql(statement) {
+    return execFileSync('sqlite3', ['-cmd', '.timeout 10000', join(this.#folder, 'ryzed.db'), statement], { encoding: 'utf8' });
+  }
+
   async get(path, token) {
     const answer = await fetch(`${this.url}/api/realtime${path}`, { headers: { authorization: `Bearer ${token}` } });
     return answer.json();

@@ -146,6 +146,42 @@ test('a rejected edit is taken back with its reason, and those behind it go on',
   assert.match(faults[0].message, /quantity/);
 });
 
+test('what was deleted can be inserted again, under its id', async () => {
+  const token = daemon.token(randomUUID());
+  const phone = client(token, { deviceId: 'phone' });
+  const conflicts = [];
+  phone.on('conflict', (conflict) => conflicts.push(conflict));
+  const meals = phone.table('food_entries');
+  await phone.connect();
+  const meal = await meals.insert(MEAL);
+  await until(() => phone.pending.value === 0, 'uploaded');
+  await meals.delete(meal.id);
+  await until(() => phone.pending.value === 0, 'deleted');
+  await meals.insert({ ...MEAL, id: meal.id, quantity: 5 });
+  await until(() => phone.pending.value === 0, 'made anew');
+  assert.equal((await meals.get(meal.id))?.quantity, 5);
+  assert.deepEqual(conflicts, []);
+});
+
+test('a food that is moved into the catalogue with SQL, and back, stays on every device', async () => {
+  const token = daemon.token(randomUUID());
+  const [phone, tablet] = [client(token, { deviceId: 'phone' }), client(token, { deviceId: 'tablet' })];
+  await Promise.all([phone.connect(), tablet.connect()]);
+  const { id } = await phone.table('foods').insert({ name_en: 'medlar', name_fr: 'nèfle', calories: 53 });
+  await until(async () => (await tablet.table('foods').get(id))?._version, 'the tablet has it');
+  const owner = (await tablet.table('foods').get(id)).user_id;
+  tablet.disconnect();
+  for (const to of [null, owner, null, owner]) {
+    daemon.sql(`UPDATE foods SET user_id = ${to ? `'${to}'` : 'NULL'} WHERE id = '${id}'`);
+    await until(async () => (await phone.table('foods').get(id))?.user_id === to, `the phone sees it move to ${to}`);
+  }
+  await tablet.connect();
+  for (const device of [phone, tablet]) {
+    assert.equal((await device.table('foods').get(id))?.user_id, owner);
+    await isWhole(device, token);
+  }
+});
+
 test('an open conflict is reported with both sides, listed, and settled', async () => {
   const token = daemon.token(randomUUID());
   const [phone, tablet] = ['phone', 'tablet'].map((deviceId) => client(token, { deviceId, conflictStrategy: 'manual' }));
