@@ -117,7 +117,10 @@ async function whole({ copy, keep, post }, table, noted) {
   /** @type {Page[]} */
   const pages = [];
   await keep({ behind: true });
-  do pages.push(await post({ tables: [table], cursor: pages.at(-1)?.cursor, changes: [], pending_uploads: copy.queue.length }));
-  while (pages.at(-1)?.has_more);
+  for (let cursor, more = true; more; ) {
+    const page = await post({ tables: [table], cursor, changes: [], pending_uploads: copy.queue.length });
+    pages.push(page);
+    ({ cursor, has_more: more } = page);
+  }
   await keep({ ...repaired(copy, table, pages), meta: noted(copy.meta) });
 }

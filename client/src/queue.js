@@ -13,7 +13,7 @@
  */
 export function enqueue(queue, { table, operation, data }, base, newId) {
   const mine = queue.filter((queued) => sameRow(queued, table, data.id));
-  const last = mine.at(-1);
+  const last = mine[mine.length - 1];
   // What was judged applied is the row that this edit's author saw, though it was not downloaded yet.
   const done = mine.findLast((edit) => edit.done)?.done;
   const built = done?.status === 'applied' ? done.version : base;
@@ -56,7 +56,7 @@ function split(queue, mine, fresh) {
 
 /** @param {Edit[]} queue @param {Edit[]} mine @param {Edit} removal */
 function remove(queue, mine, removal) {
-  if (mine.at(-1)?.operation === 'DELETE') return queue;
+  if (mine[mine.length - 1]?.operation === 'DELETE') return queue;
   const rest = queue.filter((edit) => edit.sent || !mine.includes(edit));
   // A row that came and went unseen was never anybody else's business.
   return mine[0].operation === 'INSERT' && !mine[0].sent ? rest : [...rest, removal];

@@ -26,7 +26,7 @@ export function indexedDbStorage(name) {
         done(all.objectStore('state').get('cursor')), done(all.objectStore('state').get('meta')),
       ]);
       stored = new Map(edits.map((edit, at) => [edit.mutation_id, { at: Number(places[at]), edit }]));
-      next = 1 + Number(places.at(-1) ?? -1);
+      next = 1 + Number(places[places.length - 1] ?? -1);
       return { rows: rows.map((row, at) => [String(/** @type {any[]} */ (keys[at])[0]), row]), queue: edits, cursor: cursor ?? null, meta: meta ?? {} };
     },
 

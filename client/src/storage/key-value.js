@@ -33,7 +33,7 @@ export function keyValueStorage(store, name = 'ryzed') {
     async load() {
       await memory.clear();
       const commits = group(await keys());
-      last = commits.at(-1)?.number ?? 0;
+      last = commits[commits.length - 1]?.number ?? 0;
       for (const { entries, size } of commits) {
         if (entries.length !== size) continue;
         const texts = await Promise.all(entries.map((key) => store.getItem(key)));
