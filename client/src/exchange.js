@@ -87,6 +87,8 @@ function judge({ copy, rejected, collided }, { results, conflicts, total_changes
     rejected(edit, result);
   }
   for (const conflict of conflicts) {
+    // An edit that goes along with its follower has been reported.
+    if (!copy.queue.some(({ mutation_id, done }) => mutation_id === conflict.mutation_id && !done)) continue;
     summary.conflicts.push(conflict);
     collided(conflict);
   }

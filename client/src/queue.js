@@ -46,8 +46,8 @@ function split(queue, mine, fresh) {
     const follows = holder?.sent ?? false;
     const target = holder && !follows ? holder
       : mine.findLast((edit) => !edit.sent && (follows ? edit.follows : !edit.follows && edit.base_version === base));
-    const judged = follows && holder?.done && buildsOn(holder.done, follows) && { base_version: holder.done.version };
-    const grown = { ...(target ?? { ...fresh(), ...(follows && { follows }), ...judged }), data: { ...target?.data, id, [field]: value } };
+    const made = () => (follows ? behind({ ...fresh(), follows }, /** @type {Edit} */ (holder)) : fresh());
+    const grown = { ...(target ?? made()), data: { ...target?.data, id, [field]: value } };
     mine = target ? swap(mine, target, grown) : [...mine, grown];
     queue = target ? swap(queue, target, grown) : [...queue, grown];
   }
@@ -95,24 +95,31 @@ export function settle(queue, { mutation_id, status, version }) {
   const done = { status, version };
   return queue.map((queued) => {
     if (queued === edit) return { ...edit, done };
-    const behind = sameRow(queued, edit.table, edit.data.id) && !queued.done;
-    return behind && buildsOn(done, queued.follows) ? { ...queued, base_version: version } : queued;
+    return sameRow(queued, edit.table, edit.data.id) && !queued.done ? behind(queued, { ...edit, done }) : queued;
   });
 }
 
 /**
- * Whether an edit behind a judged one builds on its result. After a conflict, or next to somebody else's edit, it keeps
- * its base: its author had not seen the other side.
- * @param {Pick<Result, 'status' | 'version'>} done
- * @param {boolean} [follows]
+ * An edit behind a judged one, which it may build on. After a conflict, or next to somebody else's edit, it keeps its
+ * base: its author had not seen the other side. Then the judged one goes along, for the server to know what was seen.
+ * @param {Edit} edit
+ * @param {Edit} judged
+ * @returns {Edit}
  */
-const buildsOn = ({ status, version }, follows) => version !== undefined && (status === 'applied' || (status === 'merged' && follows));
+function behind(edit, { done, ...judged }) {
+  if (!done) return edit;
+  const { status, version } = done;
+  const builds = version !== undefined && (status === 'applied' || (status === 'merged' && edit.follows));
+  if (builds) return { ...edit, base_version: version };
+  return status === 'conflict' && edit.follows ? { ...edit, after: judged } : edit;
+}
 
 /** Drops what the downloaded rows now show. @param {Edit[]} queue */
 export const withoutDone = (queue) => queue.filter(({ done }) => !done);
 
-/** An edit as the protocol wants it. @param {Edit} edit */
-export const onTheWire = ({ mutation_id, table, operation, data, base_version }) => ({ mutation_id, table, operation, data, base_version });
+/** An edit as the protocol wants it, behind the one that it follows if that met a conflict. @param {Edit} edit @returns {object[]} */
+export const onTheWire = ({ mutation_id, table, operation, data, base_version, after }) =>
+  [...(after ? onTheWire({ ...after, after: undefined }) : []), { mutation_id, table, operation, data, base_version }];
 
 /**
  * A row as the person sees it: the confirmed one with its queued edits on top.

@@ -52,7 +52,7 @@ export function request({ cursor, staged, queue }, edits, { full, digest, tables
   const from = staged && !aside ? staged.cursor : cursor;
   const body = {
     tables, cursor: from ?? undefined, digest, force_full_sync: Boolean(full && !staged),
-    changes: edits.map(onTheWire), pending_uploads: queue.length - edits.length,
+    changes: edits.flatMap(onTheWire), pending_uploads: queue.length - edits.length,
   };
   return { aside, body };
 }

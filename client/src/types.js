@@ -14,6 +14,7 @@
  * @property {number} [base_version] The version that the edit builds on
  * @property {boolean} [sent] It may have reached the server, so nothing may join it any more
  * @property {boolean} [follows] Its fields are also in an edit before it, whose result it builds on
+ * @property {Edit} [after] The edit that it follows, which met a conflict: sent again ahead of it
  * @property {Pick<Result, 'status' | 'version'>} [done] The server's verdict; it stays visible until its row is downloaded
  */
 /** @typedef {{field: string, code: string, message: string}} FieldError */

@@ -163,6 +163,35 @@ test('what was deleted can be inserted again, under its id', async () => {
   assert.deepEqual(conflicts, []);
 });
 
+test('what is counted while an earlier count is under way, next to another device’s, is counted once', async () => {
+  const token = daemon.token(randomUUID());
+  let gate = Promise.resolve();
+  const slow = async (...call) => {
+    const answer = await fetch(...call);
+    await gate;
+    return answer;
+  };
+  const phone = client(token, { deviceId: 'phone', conflictStrategy: 'merge', platform: { WebSocket, fetch: slow } });
+  const tablet = client(token, { deviceId: 'tablet', conflictStrategy: 'merge' });
+  const plans = phone.table('workout_templates');
+  const { id } = await plans.insert({ name_en: 'legs', name_fr: 'jambes', usage_count: 5 });
+  await phone.performSync();
+  await tablet.performSync();
+  await tablet.table('workout_templates').update(id, { usage_count: 6 });
+  await tablet.performSync();
+
+  let open;
+  gate = new Promise((resolve) => (open = resolve));
+  await plans.update(id, { usage_count: 6 });
+  const syncing = phone.performSync();
+  await until(async () => (await daemon.get('/sync-status?device_id=phone', token)).last_sync, 'the phone has asked');
+  await plans.update(id, { usage_count: 7 });
+  open();
+  await syncing;
+  await phone.performSync();
+  assert.equal((await plans.get(id)).usage_count, 8);
+});
+
 test('a food that is moved into the catalogue with SQL, and back, stays on every device', async () => {
   const token = daemon.token(randomUUID());
   const [phone, tablet] = [client(token, { deviceId: 'phone' }), client(token, { deviceId: 'tablet' })];
