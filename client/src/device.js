@@ -107,7 +107,9 @@ export class Device {
   async performSync(full) {
     const { signal } = this.#line;
     try {
-      return await this.#exchange({ full });
+      const summary = await this.#exchange({ full });
+      await this.#given.keeper.stored();
+      return summary;
     } catch (fault) {
       if (fault instanceof Failure && !signal.aborted) this.#line.lose(fault.loss);
       throw fault;

@@ -2,7 +2,7 @@
 // the digest shows to be broken. What an answer means is decided in `replica.js`.
 
 import { batch, markSent } from './queue.js';
-import { answered, damaged, repaired, request, retabled } from './replica.js';
+import { answered, damaged, gathered, repaired, request, retabled } from './replica.js';
 import { Failure } from './server.js';
 
 /** @import { Conflict, Copy, Edit, Meta, Page, Patch, Result, SyncSummary } from './types.js' */
@@ -60,7 +60,8 @@ export async function exchange(device, { full, digest, ifNeeded }) {
     const judged = new Set(page.results.map(({ mutation_id }) => mutation_id));
     if (!edits.every(({ mutation_id }) => judged.has(mutation_id))) throw new Failure('The server left edits unjudged.', { loss: { code: 1011 } });
     judge(device, page, summary);
-    await device.keep(answered(copy, page, { aside, full, asked: body.cursor, tables }));
+    // Not waited for: a crash before it is stored costs a download, and the next upload waits in its line.
+    device.keep(answered(copy, page, { aside, full, asked: body.cursor, tables }));
     more = copy.staged !== null;
     if (more) continue;
     full = false;
@@ -116,13 +117,12 @@ async function retable(device) {
 
 /** Pulls one table from zero. @param {Device} device @param {string} table @param {(meta: Meta) => Meta} noted */
 async function whole({ copy, keep, post }, table, noted) {
-  /** @type {Page[]} */
-  const pages = [];
+  let found;
   await keep({ behind: true });
   for (let cursor, more = true; more; ) {
     const page = await post({ tables: [table], cursor, changes: [], pending_uploads: copy.queue.length });
-    pages.push(page);
+    found = gathered(page, found);
     ({ cursor, has_more: more } = page);
   }
-  await keep({ ...repaired(copy, table, pages), meta: noted(copy.meta) });
+  await keep({ ...repaired(copy, table, found ?? new Map()), meta: noted(copy.meta) });
 }

@@ -67,9 +67,14 @@ export class Keeper {
     return this.#storing;
   }
 
+  /** Ends when what was kept by now is stored, or could not be. */
+  async stored() {
+    await this.#storing.catch(() => {});
+  }
+
   /** Drops everything that is kept but the device's id. */
   async drop() {
-    await this.#storing.catch(() => {});
+    await this.stored();
     this.#unstored = [];
     this.#queued = null;
     await this.#storage.clear();

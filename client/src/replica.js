@@ -3,7 +3,7 @@
 
 import { batch, onTheWire, overlaid, settle, withoutDone } from './queue.js';
 
-/** @import { Copy, Cursor, Digest, Edit, Kept, Message, Meta, Page, Patch, Row } from './types.js' */
+/** @import { Copy, Cursor, Digest, Edit, Found, Kept, Message, Meta, Page, Patch, Row } from './types.js' */
 
 /** A table that was repaired is left alone for this long. */
 export const REPAIR_EVERY_MS = 3_600_000;
@@ -72,15 +72,15 @@ export function answered(copy, page, { aside, full, asked, tables }) {
   if (aside && staged) return { queue, meta };
   if (page.reset) {
     if (!asked) throw new Error('The server orders to start over again and again.');
-    return { queue, meta, behind: true, staged: { pages: [], cursor: null, replace: true, reset: true } };
+    return { queue, meta, behind: true, staged: { found: new Map(), cursor: null, replace: true, reset: true } };
   }
-  const pages = [...(staged?.pages ?? []), page];
+  const found = gathered(page, staged?.found);
   const replace = staged?.replace ?? Boolean(full);
   // What was edited on the old copy meanwhile has to be judged before that copy is gone.
   const isOwed = staged?.reset && copy.cursor && batch(queue, 1).length;
-  if (page.has_more || isOwed) return { queue, meta, behind: true, staged: { pages, cursor: page.cursor, replace, reset: staged?.reset ?? false } };
+  if (page.has_more || isOwed) return { queue, meta, behind: true, staged: { found, cursor: page.cursor, replace, reset: staged?.reset ?? false } };
   return {
-    queue: withoutDone(queue), rows: facts(pages), ...(replace && { clear: true }),
+    queue: withoutDone(queue), rows: [...found.values()], ...(replace && { clear: true }),
     cursor: page.cursor, staged: null, meta: { ...meta, lastSync: page.sync_timestamp, ...(tables && { tables }) }, ...caughtUp(copy),
   };
 }
@@ -116,9 +116,9 @@ export function retabled({ rows, cursor, meta }, tables) {
 }
 
 /** A whole table pulled anew. The cursor stays: it may be older, and then brings some rows once more.
- * @param {Copy} copy @param {string} table @param {Page[]} pages @returns {Patch}
+ * @param {Copy} copy @param {string} table @param {Found} found @returns {Patch}
  */
-export const repaired = (copy, table, pages) => ({ clear: [table], rows: facts(pages), ...caughtUp(copy) });
+export const repaired = (copy, table, found) => ({ clear: [table], rows: [...found.values()], ...caughtUp(copy) });
 
 /**
  * Takes `data_updated` or `database_change`. While a pull is owed it must wait: the cursor would pass over the hole.
@@ -191,19 +191,18 @@ export function cursorText(cursor) {
 }
 
 /**
- * What a download says of each row. Later pages are newer, and in one page a live row beats a deletion: the row moved
- * between the person's scope and the catalogue, and the one that it left reports it as deleted. The versions of two
- * scopes can't be compared; only within the download does a smaller one show that a deletion is of the other scope.
- * @param {Page[]} pages
+ * What a download says of each row, page by page: it takes each page in as it comes, so that the last one is no more work
+ * than the others. Later pages are newer, and in one page a live row beats a deletion: the row moved between the person's
+ * scope and the catalogue, and the one that it left reports it as deleted. The versions of two scopes can't be compared;
+ * only within the download does a smaller one show that a deletion is of the other scope.
+ * @param {Page} page
+ * @param {Found} [found] Grows
+ * @returns {Found}
  */
-function facts(pages) {
-  /** @type {Map<string, [string, string, Row | null]>} */
-  const found = new Map();
-  for (const { changes, deletions } of pages) {
-    for (const [table, some] of Object.entries(deletions ?? {})) {
-      for (const { id, _version } of some) if (!(_version < found.get(`${table} ${id}`)?.[2]?._version)) found.set(`${table} ${id}`, [table, id, null]);
-    }
-    for (const [table, some] of Object.entries(changes ?? {})) some.forEach((row) => found.set(`${table} ${row.id}`, [table, row.id, row]));
+export function gathered({ changes, deletions }, found = new Map()) {
+  for (const [table, some] of Object.entries(deletions ?? {})) {
+    for (const { id, _version } of some) if (!(_version < found.get(`${table} ${id}`)?.[2]?._version)) found.set(`${table} ${id}`, [table, id, null]);
   }
-  return [...found.values()];
+  for (const [table, some] of Object.entries(changes ?? {})) some.forEach((row) => found.set(`${table} ${row.id}`, [table, row.id, row]));
+  return found;
 }

@@ -17,6 +17,7 @@ import { Failure } from './server.js';
 export class Tabs {
   leads = true;
   #begun = false;
+  #isFollowed = false;
   #platform;
   #name;
   #tab;
@@ -51,6 +52,8 @@ export class Tabs {
 
   /** @param {any} message To all other tabs */
   tell(message) {
+    // A first download is costly to copy for nobody. Who follows has said so, and says so again to a new leader.
+    if (this.leads && !this.#isFollowed && message.type !== 'lead') return;
     this.#channel?.postMessage(message);
   }
 
@@ -68,7 +71,10 @@ export class Tabs {
     const { type, id } = message;
     if (this.leads) {
       // Before, it has nothing to show, and it will say when it has.
-      if (type === 'hello' && this.#begun) this.tell({ type: 'copy', to: message.from, ...this.#tab.snapshot() });
+      if (type === 'hello' && this.#begun) {
+        this.#isFollowed = true;
+        this.tell({ type: 'copy', to: message.from, ...this.#tab.snapshot() });
+      }
       if (type !== 'ask') return;
       const { task, given } = message;
       this.#tab.run(task, given).then(

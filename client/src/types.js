@@ -48,7 +48,8 @@
  * @property {string[]} [tables] What the cursor stands for; none is all
  * @property {Record<string, number>} [removed] The tombstones' versions of rows that were deleted here lately
  */
-/** @typedef {{pages: Page[], cursor: Cursor | null, replace: boolean, reset: boolean}} Staged A download that is not complete. */
+/** @typedef {Map<string, [table: string, id: string, row: any]>} Found What a download says of each row; null is gone */
+/** @typedef {{found: Found, cursor: Cursor | null, replace: boolean, reset: boolean}} Staged A download that is not complete. */
 /**
  * @typedef {object} Copy A device's copy of the data.
  * @property {Map<string, Map<string, Row>>} rows As the server confirmed them

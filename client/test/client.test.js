@@ -285,6 +285,36 @@ test('with a storage that fails the line goes on, and nothing is left out once i
   assert.deepEqual([rows.map(([, { id }]) => id), cursor.user], [['row 2', 'row 3'], 3]);
 });
 
+test('a line does not wait for what it downloaded to be stored; performSync does', async () => {
+  const inner = memoryStorage();
+  let store = Promise.resolve();
+  const storage = { ...inner, commit: (patches) => store.then(() => inner.commit(patches)) };
+  const script = scripted({ storage }, () => page({ changes: { meals: [{ id: 'a', _version: 1 }] } }));
+  await script.client.table('meals').all();
+  let open;
+  script.answer = () => {
+    store = new Promise((resolve) => (open = resolve));
+    return page({ changes: { meals: [{ id: 'a', _version: 1 }] } });
+  };
+  await script.live();
+  assert.deepEqual([script.client.status.value.state, (await inner.load()).rows.length], ['live', 0]);
+  open();
+  await settled();
+  assert.equal((await inner.load()).rows.length, 1);
+
+  script.answer = () => {
+    store = new Promise((resolve) => (open = resolve));
+    return page({ changes: { meals: [{ id: 'b', _version: 2 }] } });
+  };
+  let isDone = false;
+  const syncing = script.client.performSync().then(() => (isDone = true));
+  await settled();
+  assert.equal(isDone, false);
+  open();
+  await syncing;
+  assert.equal((await inner.load()).rows.length, 2);
+});
+
 test('one listener that throws harms nobody', async () => {
   const thrown = new Promise((resolve) => process.setUncaughtExceptionCaptureCallback(resolve));
   const script = scripted();
