@@ -1,4 +1,4 @@
-// The generator of types, and the client's own. How both fare in an app is in fresh-app.test.js.
+// The generator of types. How they fare in an app is in fresh-app.test.js.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -11,7 +11,6 @@ import { Daemon } from '../test-support/daemon.js';
 
 const run = promisify(execFile);
 const here = fileURLToPath(new URL('..', import.meta.url));
-const tsc = join(here, 'node_modules/typescript/bin/tsc');
 let daemon;
 
 before(async () => {
@@ -37,8 +36,4 @@ test('ryzed-types says what is wrong', async () => {
   const cli = join(here, 'bin/ryzed-types.js');
   await assert.rejects(run(process.execPath, [cli]), ({ code, stderr }) => code === 2 && stderr.includes('Usage'));
   await assert.rejects(run(process.execPath, [cli, daemon.url, '--token', 'x.y.z']), ({ code, stderr }) => code === 1 && stderr.includes('refused the token'));
-});
-
-test('the client’s own types hold', async () => {
-  await run(process.execPath, [tsc, '--noEmit', '-p', here]).catch(({ stdout }) => assert.fail(stdout));
 });
