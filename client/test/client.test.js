@@ -315,6 +315,39 @@ test('a line does not wait for what it downloaded to be stored; performSync does
   assert.equal((await inner.load()).rows.length, 2);
 });
 
+test('the events carry what they promise', async () => {
+  const conflict = { mutation_id: 'm', table: 'meals', id: 'a', strategy: 'server_wins', fields: [{ field: 'q', base: 1, server: 2, client: 3, resolved: 2 }], row: null };
+  const script = scripted({}, (path, body) => page({
+    total_changes: 4, results: applied(body).map((result) => ({ ...result, status: 'conflict' })),
+    conflicts: body.changes.map(({ mutation_id }) => ({ ...conflict, mutation_id })),
+  }));
+  const told = {};
+  for (const event of ['connected', 'disconnected', 'data_updated', 'database_change', 'sync_completed', 'sync_triggered', 'other_device_synced', 'conflict', 'error']) {
+    script.client.on(event, (what) => (told[event] ??= what));
+  }
+  const row = await script.client.sendDataChange('meals', 'insert', { id: 'a', q: 3 });
+  assert.deepEqual(row, { id: 'a', q: 3, _pending: true });
+  await script.live();
+  const change = { table: 'meals', operation: 'UPDATE', scope: 'user:u', timestamp: 't' };
+  script.socket().hear({ type: 'other_device_synced', device_id: 'tablet', changes_count: 2, timestamp: 't' });
+  script.socket().hear({ type: 'sync_completed', device_id: 'phone', changes_count: 1, timestamp: 't' });
+  script.socket().hear({ ...change, type: 'data_updated', data: { id: 'b' }, source_device: 'tablet', version: 2 });
+  script.socket().hear({ ...change, type: 'database_change', old_record: null, new_record: { id: 'c' }, version: 3 });
+  script.socket().hear({ type: 'sync_triggered', device_id: null, timestamp: 't' });
+  script.socket().hear({ type: 'error', code: 'bad_message', detail: 'what?', timestamp: 't' });
+  await settled();
+  script.client.disconnect();
+  await settled();
+  assert.deepEqual(told.other_device_synced, { deviceId: 'tablet' });
+  assert.deepEqual([told.sync_completed.totalChanges, told.sync_completed.conflicts.length, told.sync_completed.conflicts[0].fields], [4, 1, conflict.fields]);
+  assert.deepEqual(told.conflict.fields, conflict.fields);
+  assert.deepEqual([told.data_updated.data.id, told.database_change.new_record.id, told.sync_triggered.type], ['b', 'c', 'sync_triggered']);
+  assert.deepEqual([told.error.code, told.error.message], ['bad_message', 'what?']);
+  assert.deepEqual([told.connected, told.disconnected.state], [{ deviceId: 'phone' }, 'off']);
+  const status = await script.client.getSyncStatus();
+  assert.deepEqual([status.device_id, status.pending_uploads, status.cursor.epoch], ['phone', 0, 'e']);
+});
+
 test('one listener that throws harms nobody', async () => {
   const thrown = new Promise((resolve) => process.setUncaughtExceptionCaptureCallback(resolve));
   const script = scripted();
