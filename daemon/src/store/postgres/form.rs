@@ -1,0 +1,62 @@
+//! From what the triggers have noted, in the database's own names and forms, to what travels.
+
+use ryzed_adapters::Table;
+use serde_json::{Map, Value};
+
+use super::Schema;
+use super::layout::Place;
+use crate::sync::Operation;
+
+/// How the notes about one table's rows are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form<'s> {
+    table: &'s Table,
+    /// Where columns may have other names than on the wire.
+    place: Option<&'s Place>,
+}
+
+impl<'s> Form<'s> {
+    pub(super) fn of(schema: &'s Schema, table: &'s Table) -> Self {
+        let place = schema.layout.of(table.name).filter(|place| table.is_fitted || !place.is_plain());
+        Self { table, place }
+    }
+
+    /// Former values, or a former row, under the names and in the forms of the wire.
+    pub(super) fn travelling(self, operation: Operation, previous: &str) -> String {
+        let Ok(fields) = serde_json::from_str::<Map<String, Value>>(previous) else { return previous.to_owned() };
+        let mut fields = self.named(fields);
+        for (name, value) in &mut fields {
+            let Some(column) = self.table.column(name) else { continue };
+            let form = |value: &mut Value| {
+                if let Some(canonical) = column.kind.canonical(value.clone()) {
+                    *value = canonical;
+                }
+            };
+            match value {
+                Value::Array(history) if operation != Operation::Delete => {
+                    history.iter_mut().filter_map(|entry| entry.get_mut(1)).for_each(form);
+                }
+                value => form(value),
+            }
+        }
+        Value::Object(fields).to_string()
+    }
+
+    /// The versions of fields, under the names of the wire.
+    pub(super) fn renamed(self, versions: String) -> String {
+        match (self.place, serde_json::from_str(&versions)) {
+            (Some(_), Ok(fields)) => Value::Object(self.named(fields)).to_string(),
+            _ => versions,
+        }
+    }
+
+    /// What is noted of columns that are not synced is left out.
+    fn named(self, fields: Map<String, Value>) -> Map<String, Value> {
+        let Some(place) = self.place else { return fields };
+        let name = |physical: String| match place.at(&physical) {
+            Some(column) => Some(column.name.clone()),
+            None => (physical == "*").then_some(physical),
+        };
+        fields.into_iter().filter_map(|(physical, value)| Some((name(physical)?, value))).collect()
+    }
+}
