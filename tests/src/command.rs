@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::daemon::bare_command;
+use crate::daemon::{bare_command, binary};
 
 /// What a command came to.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Ran {
 #[must_use]
 pub fn ryzed(folder: &Path, env: &[(&str, &str)], arguments: &[&str]) -> Ran {
     let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let mut command = bare_command(folder, &env);
+    let mut command = bare_command(&binary(), folder, &env);
     command.args(arguments);
     Ran::of(&mut command)
 }

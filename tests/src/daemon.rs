@@ -23,6 +23,7 @@ const DATABASE_URL: &str = "RYZED_DATABASE__URL";
 /// A running daemon. It dies with the value, and with the test process.
 #[derive(Debug)]
 pub struct Daemon {
+    binary: PathBuf,
     folder: TempDir,
     port: u16,
     env: Vec<(String, String)>,
@@ -33,6 +34,7 @@ pub struct Daemon {
 /// How a daemon is to be started.
 #[derive(Debug, Clone)]
 pub struct Builder {
+    binary: &'static str,
     env: Vec<(String, String)>,
 }
 
@@ -52,15 +54,23 @@ impl Builder {
         self
     }
 
+    /// Takes the build that can be broken from inside.
+    #[must_use]
+    pub fn with_faults(mut self) -> Self {
+        self.binary = "ryzed-faults";
+        self
+    }
+
     /// Starts the daemon and waits until it is ready.
     #[must_use]
     pub fn start(self) -> Daemon {
+        let binary = built(self.binary);
         for _ in 1..TRIES {
-            if let Some(daemon) = Daemon::try_start(self.env.clone()) {
+            if let Some(daemon) = Daemon::try_start(&binary, self.env.clone()) {
                 return daemon;
             }
         }
-        Daemon::try_start(self.env).expect("the daemon ended before it was ready; its log is above")
+        Daemon::try_start(&binary, self.env).expect("the daemon ended before it was ready; its log is above")
     }
 }
 
@@ -68,7 +78,7 @@ impl Daemon {
     /// Says how the daemon differs from the usual one.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { env: Vec::new() }.env("RYZED_AUTH__SECRET", SECRET)
+        Builder { binary: "ryzed", env: Vec::new() }.env("RYZED_AUTH__SECRET", SECRET)
     }
 
     /// Starts the usual one.
@@ -77,15 +87,15 @@ impl Daemon {
         Self::builder().start()
     }
 
-    fn try_start(mut env: Vec<(String, String)>) -> Option<Self> {
+    fn try_start(binary: &Path, mut env: Vec<(String, String)>) -> Option<Self> {
         if postgres::is_wanted() && !env.iter().any(|(name, _)| name == DATABASE_URL) {
             env.push((DATABASE_URL.to_owned(), postgres::new_database()));
         }
         let folder = tempfile::Builder::new().prefix("ryzed-story-").tempdir().expect("a temporary folder");
         let port = ports::free();
-        let child = spawn(folder.path(), port, &env);
+        let child = spawn(binary, folder.path(), port, &env);
         let reaper = reaper(&child, folder.path());
-        let mut daemon = Self { folder, port, env, child, reaper };
+        let mut daemon = Self { binary: binary.to_owned(), folder, port, env, child, reaper };
         daemon.wait_until_ready().then_some(daemon)
     }
 
@@ -125,7 +135,7 @@ impl Daemon {
     /// A command of the same binary on the same data.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = bare_command(self.folder.path(), &self.env);
+        let mut command = bare_command(&self.binary, self.folder.path(), &self.env);
         command.args(arguments);
         command
     }
@@ -177,7 +187,7 @@ impl Daemon {
     /// Starts it again, after it ended, on the same data and port.
     pub fn restart(&mut self) {
         assert!(matches!(self.child.try_wait(), Ok(Some(_))), "it still runs");
-        self.child = spawn(self.folder.path(), self.port, &self.env);
+        self.child = spawn(&self.binary, self.folder.path(), self.port, &self.env);
         self.reaper = reaper(&self.child, self.folder.path());
         assert!(self.wait_until_ready(), "it does not come back; its log:\n{}", self.log());
     }
@@ -215,18 +225,26 @@ impl Drop for Daemon {
 /// The binary under test.
 #[must_use]
 pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("RYZED_BIN") {
+    built("ryzed")
+}
+
+/// A program of this workspace. `RYZED_BIN` names another `ryzed`.
+fn built(name: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os("RYZED_BIN").filter(|_| name == "ryzed") {
         return path.into();
     }
     let test = std::env::current_exe().expect("the test knows its own path");
     // <target>/<profile>/deps/<test>, or <target>/<profile>/<program>.
-    let path = test.ancestors().skip(1).take(2).map(|folder| folder.join("ryzed")).find(|path| path.is_file());
-    path.unwrap_or_else(|| panic!("there is no `ryzed` near {}; build it first: cargo build -p ryzed", test.display()))
+    let path = test.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let faults = if name == "ryzed" { String::new() } else { format!(" --features faults --bin {name}") };
+    path.unwrap_or_else(|| {
+        panic!("there is no `{name}` near {}; build it first: cargo build -p ryzed{faults}", test.display())
+    })
 }
 
 /// The binary with its data in `<folder>/data` and nothing of the caller's own settings.
-pub(crate) fn bare_command(folder: &Path, env: &[(String, String)]) -> Command {
-    let mut command = Command::new(binary());
+pub(crate) fn bare_command(binary: &Path, folder: &Path, env: &[(String, String)]) -> Command {
+    let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("RYZED_") || name == "RUST_LOG" {
             command.env_remove(name);
@@ -238,14 +256,14 @@ pub(crate) fn bare_command(folder: &Path, env: &[(String, String)]) -> Command {
     command
 }
 
-fn spawn(folder: &Path, port: u16, env: &[(String, String)]) -> Child {
+fn spawn(binary: &Path, folder: &Path, port: u16, env: &[(String, String)]) -> Child {
     let output = |name: &str| -> File {
         OpenOptions::new().create(true).append(true).open(folder.join(name)).expect("a log file")
     };
-    let mut command = bare_command(folder, env);
+    let mut command = bare_command(binary, folder, env);
     command.arg("serve").env("RYZED_SERVER__LISTEN", format!("127.0.0.1:{port}"));
     command.stdout(output("stdout.log")).stderr(output("stderr.log"));
-    command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", binary().display()))
+    command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display()))
 }
 
 /// A process that outlives this one for a moment, to end a daemon that nobody drops: values in statics never are.

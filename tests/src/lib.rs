@@ -11,6 +11,7 @@ pub mod device;
 pub mod person;
 mod ports;
 pub mod postgres;
+pub mod redis;
 pub mod rows;
 pub mod socket;
 
@@ -22,6 +23,7 @@ pub use daemon::{Builder, Daemon};
 pub use database::Database;
 pub use device::Device;
 pub use person::{Person, Token};
+pub use redis::Redis;
 pub use socket::{Connect, Socket, TokenIn};
 
 /// The secret that the daemon under test and its people share.

@@ -1,5 +1,5 @@
-//! A PostgreSQL of this test process: made from the installed binaries in a temporary folder when the first story asks,
-//! on a free port, as a user that is not root, and gone with the process.
+//! PostgreSQL servers of this test process: made from the installed binaries in temporary folders, on free ports, as a user
+//! that is not root, and gone with the process. One is shared by all stories, made when the first asks.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -30,13 +30,10 @@ pub fn is_wanted() -> bool {
     }
 }
 
-/// The URL of a new, empty database.
+/// The URL of a new, empty database on the server that all stories share.
 #[must_use]
 pub fn new_database() -> String {
-    let name = format!("story_{}", MADE.fetch_add(1, Ordering::Relaxed));
-    let made = psql(&CLUSTER.url("postgres"), &format!("CREATE DATABASE {name}"));
-    made.unwrap_or_else(|error| panic!("no new database: {error}"));
-    CLUSTER.url(&name)
+    CLUSTER.new_database()
 }
 
 /// Runs statements, each in a transaction of its own, and psql's own commands; what they print, a line a row, columns
@@ -63,41 +60,86 @@ pub fn psql(url: &str, sql: &str) -> Result<String, String> {
     Err(format!("{sql}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-struct Cluster {
+/// A server of one's own, for stories in which it is stopped, killed or slow. It ends with the value, and with the test
+/// process.
+#[derive(Debug)]
+pub struct Cluster {
+    programs: PathBuf,
+    folder: PathBuf,
     port: u16,
-    /// Ends the server when this process has ended, however.
-    _reaper: Child,
+    reaper: Child,
 }
 
 impl Cluster {
-    fn start() -> Self {
+    /// Makes the files of a server and starts it.
+    #[must_use]
+    pub fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("ryzed-pg-").tempdir().expect("a temporary folder").keep();
         let (programs, port) = (programs(), ports::free());
         own(&folder);
-        let data = folder.join("data");
-        done(as_nobody_special(&programs.join("initdb")).arg("-D").arg(&data).args([
-            "-U",
-            SUPERUSER,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale",
-            "C.UTF-8",
-            "--no-sync",
-        ]));
-        let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS}", folder.display());
-        let mut start = as_nobody_special(&programs.join("pg_ctl"));
-        start.arg("-D").arg(&data).arg("-l").arg(folder.join("log")).args(["-w", "-o", &options, "start"]);
-        done(&mut start);
-        let pid = std::fs::read_to_string(data.join("postmaster.pid")).expect("the server's pid");
-        let pid = pid.lines().next().expect("a line").to_owned();
-        Self { port, _reaper: reaper(&pid, &folder) }
+        let mut make = as_nobody_special(&programs.join("initdb"));
+        make.arg("-D").arg(folder.join("data"));
+        done(make.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"]));
+        start_server(&programs, &folder, port);
+        let reaper = reaper(&folder);
+        Self { programs, folder, port, reaper }
     }
 
-    fn url(&self, database: &str) -> String {
+    /// Where a database of this server is.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
         format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
     }
+
+    /// Makes a new, empty database and tells where it is.
+    #[must_use]
+    pub fn new_database(&self) -> String {
+        let name = format!("story_{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let made = psql(&self.url("postgres"), &format!("CREATE DATABASE {name}"));
+        made.unwrap_or_else(|error| panic!("no new database: {error}"));
+        self.url(&name)
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops it at once, as a crash would: what was not committed is lost, connections are cut.
+    pub fn crash(&self) {
+        self.stop("immediate");
+    }
+
+    /// Stops it as an operator does who does not wait for clients.
+    pub fn shut_down(&self) {
+        self.stop("fast");
+    }
+
+    /// Starts it again on the same files and port.
+    pub fn start_again(&self) {
+        start_server(&self.programs, &self.folder, self.port);
+    }
+
+    fn stop(&self, mode: &str) {
+        let mut stop = as_nobody_special(&self.programs.join("pg_ctl"));
+        done(stop.arg("-D").arg(self.folder.join("data")).args(["-w", "-m", mode, "stop"]));
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The reaper ends the server when its input ends.
+        drop(self.reaper.stdin.take());
+        let _ = self.reaper.wait();
+    }
+}
+
+fn start_server(programs: &Path, folder: &Path, port: u16) {
+    let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS}", folder.display());
+    let mut start = as_nobody_special(&programs.join("pg_ctl"));
+    start.arg("-D").arg(folder.join("data")).arg("-l").arg(folder.join("log")).args(["-w", "-o", &options, "start"]);
+    done(&mut start);
 }
 
 /// The newest server that is installed.
@@ -142,10 +184,11 @@ fn done(command: &mut Command) {
 }
 
 /// A process that outlives this one for a moment, to end the server at once and to remove its folder.
-fn reaper(pid: &str, folder: &Path) -> Child {
+fn reaper(folder: &Path) -> Child {
     let mut command = Command::new("sh");
-    let script = r#"read -r _; kill -QUIT "$1"; while kill -0 "$1" 2>/dev/null; do sleep 0.05; done; rm -rf "$2""#;
-    command.args(["-c", script, "reaper", pid]).arg(folder);
+    let script = r#"read -r _; pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" &&
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done; rm -rf "$1""#;
+    command.args(["-c", script, "reaper"]).arg(folder);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("a shell")
 }
