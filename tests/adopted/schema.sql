@@ -101,6 +101,11 @@ CREATE INDEX ON public.exercise_sets (workout_exercise_id);
 
 CREATE TABLE public.comments (id bigserial PRIMARY KEY, body text NOT NULL);
 
+-- What the writers of writer.sql go by, and how much they have done.
+CREATE TABLE app.control (stop boolean NOT NULL);
+INSERT INTO app.control VALUES (FALSE);
+CREATE TABLE app.writers (id integer PRIMARY KEY, done integer NOT NULL);
+
 -- The application's own roles and rules. Sets and profiles have no row level security.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, app TO authenticated;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO authenticated;

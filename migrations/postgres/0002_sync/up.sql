@@ -221,7 +221,7 @@ BEGIN
 END $$;
 
 -- The trigger of every synced table, once a statement. Its arguments: rule, owner column, parent, deep columns, the table's
--- name on the wire.
+-- name on the wire, whether the table was adopted.
 -- Rows are worked through in parts, so that the memory it takes is bounded; a part is more than most statements have.
 -- Plans are kept for a session, and the first may be made for one row and an empty index: so the index is asked in scalar
 -- subqueries, whose plan no size of a transition table changes, and never read from end to end.
@@ -230,14 +230,17 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET time
 DECLARE
     part_rows CONSTANT bigint := 50000;
     of_table text := TG_ARGV[4];
+    adopted boolean := TG_ARGV[5];
+    -- Whether statements see what others have committed since the transaction began.
+    sees_others boolean := current_setting('transaction_isolation') = 'read committed';
     rule text := TG_ARGV[0];
     owner_column text := TG_ARGV[1];
     above text := TG_ARGV[2];
     deep text[] := TG_ARGV[3];
     part record;
 BEGIN
-    IF EXISTS (SELECT FROM ryzed.entering e WHERE NOT e.done) THEN
-        -- The index does not know every row yet.
+    IF adopted AND (NOT sees_others OR EXISTS (SELECT FROM ryzed.entering e WHERE NOT e.done)) THEN
+        -- The index, or what this transaction sees of it, may not know every row yet.
         IF TG_OP = 'INSERT' THEN
             IF rule = 'via' THEN
                 PERFORM ryzed.hold(ARRAY(SELECT DISTINCT ryzed.owner_of(above, (to_jsonb(n) ->> owner_column)::uuid)
@@ -246,7 +249,11 @@ BEGIN
         ELSIF EXISTS (SELECT FROM old_rows o WHERE NOT EXISTS (SELECT FROM ryzed.changes c
             WHERE c.table_name = of_table AND c.row_id = o.id AND c.operation <> 'DELETE')) THEN
             -- Waits for a batch that is entering these rows, and keeps further ones away until this transaction ends. In a
-            -- transaction whose snapshot is older than the last batch this fails: it could not see what was entered.
+            -- transaction whose snapshot is older than the last batch, or than the note about it, this fails: it could not
+            -- see what was entered, and has to be tried again.
+            IF NOT sees_others THEN
+                INSERT INTO ryzed.entering (table_name, done) VALUES (of_table, TRUE) ON CONFLICT DO NOTHING;
+            END IF;
             PERFORM FROM ryzed.entering e WHERE e.table_name = of_table FOR SHARE;
             IF TG_OP = 'UPDATE' THEN
                 -- Whoever adds a child takes its scope from the parent, and must find the parent where it will be.

@@ -87,15 +87,15 @@ const LOCK_MS: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// The pause before the first and the longest before a later try.
 const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
-/// How long another command that works on the same is waited for: the server may not have noticed yet that it was killed.
-const OTHERS: Duration = Duration::from_secs(10);
+/// How long others are waited for that may be on their way out: the server does not notice at once that they are gone.
+const OTHERS: Duration = Duration::from_secs(3);
 
 /// Looks, and changes nothing.
 ///
 /// # Errors
 /// When the database can't be read.
 pub async fn look(url: &str, adapters: &Registry, naming: &Naming) -> Result<Look, AdoptError> {
-    let mut connection = migrate::open(url).await?;
+    let mut connection = open(url).await?;
     looked(&mut connection, adapters, naming).await
 }
 
@@ -115,7 +115,8 @@ pub async fn adopt(
     naming: &Naming,
     watch: &mut dyn Watch,
 ) -> Result<Entered, AdoptError> {
-    let mut connection = alone(url).await?;
+    let mut connection = open(url).await?;
+    alone(&mut connection).await?;
     let look = looked(&mut connection, adapters, naming).await?;
     if look.examined.is_stopped() {
         return Err(AdoptError::Refused("nothing was changed: see what the report says does not fit".into()));
@@ -151,28 +152,36 @@ pub async fn adopt(
 const OWN: &str =
     "the tables of this database are the daemon's own: there is nothing to adopt, `ryzed serve` works on it";
 
-/// A connection of the only command of this kind, and no daemon beside it.
-async fn alone(url: &str) -> Result<AsyncPgConnection, AdoptError> {
+/// A connection that a daemon's can be told from.
+async fn open(url: &str) -> Result<AsyncPgConnection, StoreError> {
     let mut connection = migrate::open(url).await?;
     let settings = "SET application_name = 'ryzed adopt'; SET statement_timeout = 0; SET client_min_messages = error; \
                     SET idle_in_transaction_session_timeout = 0; SET ryzed.device = '*'";
     execute(&mut connection, settings).await?;
+    Ok(connection)
+}
+
+/// Makes sure that no other command of this kind works on the database, and no daemon.
+async fn alone(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     let began = std::time::Instant::now();
     let lock = format!("SELECT 'yes' WHERE pg_try_advisory_lock({})", migrate::LOCK);
-    while texts(&mut connection, &lock).await?.is_empty() {
+    while texts(connection, &lock).await?.is_empty() {
         if began.elapsed() > OTHERS {
             let message = "another command of ryzed works on this database; wait for it to end";
-            return Err(StoreError::Unavailable(message.into()).into());
+            return Err(StoreError::Unavailable(message.into()));
         }
         tokio::time::sleep(PAUSES[0]).await;
     }
     let daemons = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
                    AND application_name = 'ryzed' AND pid <> pg_backend_pid()";
-    if !texts(&mut connection, daemons).await?.is_empty() {
-        let message = "a daemon, or another command of ryzed, is connected to this database; stop it first";
-        return Err(StoreError::Unavailable(message.into()).into());
+    while !texts(connection, daemons).await?.is_empty() {
+        if began.elapsed() > OTHERS {
+            let message = "a daemon, or another command of ryzed, is connected to this database; stop it first";
+            return Err(StoreError::Unavailable(message.into()));
+        }
+        tokio::time::sleep(PAUSES[0]).await;
     }
-    Ok(connection)
+    Ok(())
 }
 
 /// A connection that works on tables which an application uses, and who is told of it.

@@ -60,3 +60,16 @@ impl<'s> Form<'s> {
         fields.into_iter().filter_map(|(physical, value)| Some((name(physical)?, value))).collect()
     }
 }
+
+/// Why an application's database refuses a row, without the names that it has there.
+pub(super) fn refusal(rule: &str) -> &'static str {
+    let reasons = [
+        ("foreign key", "it refers to a row or an account that the database does not have"),
+        ("not-null", "it lacks a value that the database demands"),
+        ("unique", "there is a row with the same value where the database wants different ones"),
+        ("check constraint", "a check of the database refuses it"),
+        ("row-level security", "a policy of the database refuses it"),
+    ];
+    let found = reasons.into_iter().find(|(word, _)| rule.contains(word));
+    found.map_or("the database does not take one of its values", |(_, reason)| reason)
+}

@@ -8,7 +8,7 @@ use ryzed_adapters::Table;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::form::Form;
+use super::form::{Form, refusal};
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
 use crate::store::answer::{device_of, raw};
@@ -84,8 +84,10 @@ impl Transaction for PostgresTransaction<'_> {
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
-        self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await?;
-        Ok(())
+        match self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await {
+            Err(StoreError::Constraint(rule)) if table.is_fitted => Err(StoreError::Constraint(refusal(&rule).into())),
+            done => done.map(|_| ()),
+        }
     }
 
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {

@@ -117,11 +117,12 @@ pub(super) fn triggers(table: &Table, place: &Place) -> Vec<String> {
     let relation = place.relation();
     let Ownership { rule, column, parent } = ownership(table, place);
     let arguments = format!(
-        "'{rule}', {}, {}, {}, '{}'",
+        "'{rule}', {}, {}, {}, '{}', '{}'",
         literal(column),
         literal(parent.unwrap_or_default()),
         literal(&deep(table, place)),
-        table.name
+        table.name,
+        table.is_fitted,
     );
     let mut statements: Vec<String> =
         TRIGGERS.iter().map(|trigger| format!("DROP TRIGGER IF EXISTS {trigger} ON {relation}")).collect();

@@ -11,8 +11,8 @@ use crate::store::StoreError;
 const FIRST_BATCH: u64 = 200;
 /// No batch is larger or smaller.
 const BATCHES: std::ops::RangeInclusive<u64> = 20..=5_000;
-/// How long a batch should hold the scopes of its rows, in milliseconds; a quarter of what an application may feel.
-const HOLD_MS: f64 = 12.0;
+/// How long a batch should hold the scopes of its rows, in milliseconds; a fifth of what an application may feel.
+const HOLD_MS: f64 = 10.0;
 
 /// What was entered.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

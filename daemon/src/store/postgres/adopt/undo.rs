@@ -7,7 +7,7 @@ use super::super::migrate::{execute, texts};
 use super::super::triggers::{POLICIES, TRIGGERS};
 use super::put_up::counters_of;
 use super::standing::{AUTH, MEMBER, ROLE, Standing, UID};
-use super::{AdoptError, OWN, Watch, Worker, alone};
+use super::{AdoptError, OWN, Watch, Worker, alone, open};
 use crate::store::StoreError;
 
 /// What leaving came to.
@@ -27,12 +27,13 @@ pub enum Undone {
 /// # Errors
 /// When the database is the daemon's own, a daemon works on it, or it fails.
 pub async fn undo(url: &str, watch: &mut dyn Watch) -> Result<Undone, AdoptError> {
-    let mut connection = alone(url).await?;
+    let mut connection = open(url).await?;
     match Standing::of(&mut connection).await? {
         Standing::Untouched => return Ok(Undone::Nothing),
         Standing::Own => return Err(AdoptError::Refused(OWN.into())),
         Standing::Begun(_) | Standing::Complete(_) | Standing::Leaving => {}
     }
+    alone(&mut connection).await?;
     execute(&mut connection, "UPDATE ryzed.adopted SET state = 'leaving'").await?;
     let layout = texts(&mut connection, "SELECT layout::text FROM ryzed.adopted").await?;
     let layout: Layout = serde_json::from_str(layout.first().map_or("", String::as_str))
