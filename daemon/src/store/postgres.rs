@@ -139,3 +139,6 @@ impl Store for PostgresStore {
         self.connections.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

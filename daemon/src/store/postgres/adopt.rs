@@ -3,7 +3,7 @@
 
 mod enter;
 mod examine;
-mod facts;
+pub(super) mod facts;
 mod put_up;
 mod standing;
 mod undo;

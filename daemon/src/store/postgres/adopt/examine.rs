@@ -291,7 +291,8 @@ impl Look<'_> {
             ScopeRule::Via { column, parent } => {
                 let Some(above) = self.layout.of(parent) else {
                     report.problems.push(format!(
-                        "its rows belong to those of {parent}, which is not synced; leave it alone as well: [tables.{}] skip = true",
+                        "its rows belong to those of {parent}, which is not synced. Say where that is ([tables.{parent}] relation = …), or \
+                         leave this alone as well: [tables.{}] skip = true",
                         self.table.name
                     ));
                     return;
