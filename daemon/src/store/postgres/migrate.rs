@@ -17,8 +17,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres
 /// The lock that lets one of several daemons migrate: "ryzed" in ASCII.
 pub(super) const LOCK: &str = "491664336228";
 
-/// The migrations that make the synced tables end with this. An adopted database has tables of its own.
-const OF_TABLES: &str = "_tables";
+/// The migrations of the schema `ryzed` end with this; all others are of the synced tables, and an adopted database has
+/// tables of its own.
+const OF_SIDECAR: &str = "_sync";
 
 /// The migrations that a database gets: all, or those of the schema `ryzed` alone.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +30,7 @@ pub(super) struct Migrations {
 impl MigrationSource<Pg> for Migrations {
     fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Pg>>>> {
         let mut migrations = MigrationSource::<Pg>::migrations(&MIGRATIONS)?;
-        migrations.retain(|migration| !(self.is_adopted && migration.name().to_string().ends_with(OF_TABLES)));
+        migrations.retain(|migration| !self.is_adopted || migration.name().to_string().ends_with(OF_SIDECAR));
         Ok(migrations)
     }
 }
