@@ -23,7 +23,22 @@ impl Application {
     /// One with so many people; each has about 1,000 rows. Its tables are named in `ryzed.toml`.
     #[must_use]
     pub fn with_people(people: u32) -> Self {
+        Self::at(postgres::new_database(), people)
+    }
+
+    /// The same, owned by somebody who is no superuser, as on a hosted server.
+    #[must_use]
+    pub fn of_an_ordinary_owner(people: u32) -> Self {
         let url = postgres::new_database();
+        let database = url.rsplit('/').next().expect("a name").to_owned();
+        let made = format!(
+            "CREATE ROLE owner_{database} LOGIN CREATEROLE; ALTER DATABASE {database} OWNER TO owner_{database}"
+        );
+        psql(&url, &made).unwrap_or_else(|error| panic!("{error}"));
+        Self::at(url.replace("postgres@", &format!("owner_{database}@")), people)
+    }
+
+    fn at(url: String, people: u32) -> Self {
         postgres::psql_file(&url, "schema.sql", &[("scale", people)]).unwrap_or_else(|error| panic!("{error}"));
         let application = Self { url, folder: tempfile::tempdir().expect("a folder") };
         application.configure(include_str!("../adopted/ryzed.toml"));

@@ -268,3 +268,46 @@ async fn commands_know_an_adopted_database() {
     let ran = app.ryzed(&["serve"]);
     assert!(ran.code == 2 && ran.stderr.contains("`ryzed adopt` again"), "another naming: {}", ran.said());
 }
+
+#[tokio::test]
+async fn the_owner_needs_no_superuser() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let app = Application::of_an_ordinary_owner(1);
+    let before = postgres::dump(&app.url, &[]);
+    let _ = app.ryzed(&["adopt"]).ok();
+    let daemon = app.daemon().start();
+    let me = app.account(&daemon, 1);
+    let row = food(json!({"labels": ["a"]}));
+    me.store("foods", &row).await;
+    assert_eq!(stored(&me, "foods", &row).await["slug"], "quince");
+    me.change(delete("foods", &row["id"])).await;
+    drop(daemon);
+    app.sql("ALTER TABLE foods FORCE ROW LEVEL SECURITY");
+    let ran = app.ryzed(&["serve"]);
+    assert!(ran.code == 2 && ran.stderr.contains("NO FORCE ROW LEVEL SECURITY"), "{}", ran.said());
+    app.sql("ALTER TABLE foods NO FORCE ROW LEVEL SECURITY");
+    let _ = app.ryzed(&["adopt", "--undo"]).ok();
+    // A number that was given out is gone, as after any insert.
+    let numbers =
+        |dump: String| dump.lines().filter(|line| !line.contains("setval")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(numbers(postgres::dump(&app.url, &[])), numbers(before));
+}
+
+#[tokio::test]
+async fn people_need_no_table_of_their_own() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let app = Application::with_people(1);
+    app.configure(&(app.configuration().replace("[tables.users]\n", "[tables.users]\nskip = true\n")));
+    let _ = app.ryzed(&["adopt"]).ok();
+    let daemon = app.daemon().start();
+    let me = app.account(&daemon, 1);
+    let entry = json!({"id": Uuid::new_v4(), "quantity": 2, "consumed_at": "2026-05-01T08:00:00.000000Z"});
+    let change = insert("food_entries", &entry).json();
+    let answer = me.sync(json!({"tables": ["food_entries"], "changes": [change]})).await;
+    assert_eq!(answer["results"][0]["status"], "applied", "{answer}");
+    assert!(me.row("food_entries", &entry["id"]).await.is_some());
+}

@@ -9,6 +9,7 @@ use ryzed_tests::{Account, Daemon};
 
 mod abuse;
 mod adopt;
+mod adopt_meanwhile;
 mod adopted;
 mod cascades;
 mod changes_feed;

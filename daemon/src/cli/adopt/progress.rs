@@ -15,6 +15,8 @@ const BAR: &str = "{bar:30} {human_pos}/{human_len} rows of {msg} ({eta} left)";
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     said: Instant,
+    /// The table that was said to be done.
+    done: String,
 }
 
 impl Progress {
@@ -23,7 +25,7 @@ impl Progress {
             let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(0).with_style(style)
         });
-        Self { bar, said: Instant::now() }
+        Self { bar, said: Instant::now(), done: String::new() }
     }
 
     /// Takes the bar away.
@@ -50,8 +52,11 @@ impl Watch for Progress {
             }
             bar.set_length(of);
             bar.set_position(rows);
-        } else if self.said.elapsed() >= EVERY || rows == of {
+        } else if (self.said.elapsed() >= EVERY || rows == of) && self.done != table {
             self.said = Instant::now();
+            if rows == of {
+                table.clone_into(&mut self.done);
+            }
             eprintln!("{table}: {rows} of {of} rows entered");
         }
     }

@@ -1,6 +1,7 @@
 //! Adopting a database that was there before: what is looked at, what is put up, what is entered, and how all of it goes
 //! again. Whatever locks an application's tables waits for a moment only and is tried again.
 
+mod columns;
 mod enter;
 mod examine;
 pub(super) mod facts;

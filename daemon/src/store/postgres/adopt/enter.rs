@@ -10,7 +10,7 @@ use crate::store::StoreError;
 /// Rows of the first batch; later ones follow the time that it took.
 const FIRST_BATCH: u64 = 200;
 /// No batch is larger or smaller.
-const BATCHES: std::ops::RangeInclusive<u64> = 20..=5_000;
+const BATCHES: std::ops::RangeInclusive<u64> = 100..=5_000;
 /// How long a batch should hold the scopes of its rows, in milliseconds; a fifth of what an application may feel.
 const HOLD_MS: f64 = 10.0;
 
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(next_size(1000, HOLD_MS), 1000);
         assert_eq!(next_size(1000, HOLD_MS * 2.0), 500);
         assert_eq!(next_size(1000, 0.0), 2000, "no more than twice");
-        assert_eq!(next_size(20, 10_000.0), 20);
+        assert_eq!(next_size(150, 10_000.0), 100);
         assert_eq!(next_size(5_000, 1.0), 5_000);
     }
 

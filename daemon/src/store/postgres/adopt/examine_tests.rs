@@ -1,3 +1,5 @@
+use ryzed_adapters::Kind;
+
 use super::super::facts::{ForeignKey, Server};
 use super::*;
 
@@ -37,6 +39,7 @@ fn relation(name: &str, columns: &[(&str, &str)]) -> Relation {
         is_part: false,
         is_ours: true,
         is_guarded: true,
+        binds_us: false,
         restrictive: 0,
         rows: 10,
         has_key: true,
@@ -174,6 +177,8 @@ fn what_stands_in_the_way_of_all_tables_is_said() {
         examine(&Registry::standard(), &Facts { server: locked, relations: relations.clone() }, &Naming::new());
     assert_eq!(examined.problems.len(), 3, "{:?}", examined.problems);
     assert!(examined.is_stopped());
+    let forced = Relation { binds_us: true, ..relations[0].clone() };
+    assert!(of(&seen(vec![forced], &Naming::new()), "foods").problems[0].contains("NO FORCE ROW LEVEL SECURITY"));
     let elsewhere = Relation { schema: "app".into(), ..relations[0].clone() };
     let examined = seen(vec![elsewhere], &Naming::new());
     assert!(of(&examined, "foods").notes[0].contains("relation = \"app.foods\""), "{:?}", of(&examined, "foods"));

@@ -58,6 +58,8 @@ pub struct Relation {
     pub is_ours: bool,
     /// Whether row level security is on.
     pub is_guarded: bool,
+    /// Whether it binds even the user.
+    pub binds_us: bool,
     /// How many restrictive policies of the application bind the daemon's role, too.
     pub restrictive: i64,
     /// How many rows the planner believes it has; fewer than none when nobody has looked.
@@ -121,7 +123,8 @@ const SERVER: &str = "SELECT json_build_object('version', current_setting('serve
     'has_role', to_regrole('ryzed_daemon') IS NOT NULL, \
     'may_make_role', (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user), \
     'may_take_role', coalesce(pg_has_role(current_user, to_regrole('ryzed_daemon'), 'MEMBER'), TRUE) \
-        OR (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user), \
+        OR (current_setting('server_version_num')::int < 160000 \
+            AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)), \
     'has_auth', to_regnamespace('auth') IS NOT NULL, 'has_uid', to_regprocedure('auth.uid()') IS NOT NULL, \
     'auth_is_open', coalesce(has_schema_privilege(to_regnamespace('auth'), 'USAGE WITH GRANT OPTION') \
         OR has_schema_privilege(to_regrole('ryzed_daemon'), to_regnamespace('auth'), 'USAGE') \
@@ -130,6 +133,8 @@ const SERVER: &str = "SELECT json_build_object('version', current_setting('serve
 const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, \
     'is_part', c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)), \
     'is_ours', pg_has_role(c.relowner, 'USAGE'), 'is_guarded', c.relrowsecurity, \
+    'binds_us', c.relrowsecurity AND c.relforcerowsecurity \
+        AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user), \
     'restrictive', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive \
         AND p.polname NOT LIKE 'ryzed\\_%' AND 0 = ANY (p.polroles)), \
     'rows', c.reltuples::bigint, \
