@@ -10,11 +10,13 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::TimeDelta;
 use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
 
 use super::store::{self, Opened, Stay};
 use super::{Failure, Outcome, Settings};
-use crate::actors::{self, Live};
+use crate::actors::{self, Live, Neighbours};
 use crate::auth::{Secret, Verifier, Verify};
+use crate::carrier;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::{self, App, Listening, LiveApi, SocketFilter};
@@ -51,9 +53,11 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
     // From here on a signal is a wish to end well, even while the database is still being migrated.
     let stop = stop_signal()?;
     let address = config.server.listen;
+    let redis = config.redis_address().map_err(|complaint| Failure::usage(anyhow::anyhow!(complaint)))?;
+    let redis = redis.map(|address| carrier::redis::Settings { address, prefix: config.redis.prefix.clone() });
     let listening =
         Listening::on(address).await.with_context(|| format!("can't listen on {address} (server.listen)"))?;
-    let Assembled { service, live, socket } = assemble(&config, &verifier).await?;
+    let Assembled { service, live, socket } = assemble(&config, &verifier, redis).await?;
     let address = listening.address().context("can't tell the address that is listened on")?;
     banner::print(address, &config, secret, settings)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
@@ -73,7 +77,11 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
 }
 
 /// Opens the store, starts what lives on it, and joins them.
-async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> Result<Assembled, Failure> {
+async fn assemble(
+    config: &Arc<Config>,
+    verifier: &Arc<dyn Verify>,
+    redis: Option<carrier::redis::Settings>,
+) -> Result<Assembled, Failure> {
     // The store is there before the actors that are to hear of outside writes; until then nobody is connected.
     let hears: Arc<OnceLock<Live>> = Arc::default();
     let ears = Arc::clone(&hears);
@@ -90,8 +98,10 @@ async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> Result<As
         sweep: Duration::from_secs(config.sync.sweep_seconds),
         ..actors::Settings::default()
     };
-    let live =
-        Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings).await.map_err(anyhow::Error::new)?;
+    let neighbours = Neighbours { me: Uuid::new_v4(), redis: redis.map(|redis| Arc::new(redis) as _) };
+    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours)
+        .await
+        .map_err(anyhow::Error::new)?;
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
     Ok(Assembled { service, live: Arc::new(live), socket })

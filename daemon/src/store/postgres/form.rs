@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Schema;
 use super::layout::Place;
+use crate::store::StoreError;
 use crate::sync::Operation;
 
 /// How the notes about one table's rows are read.
@@ -50,6 +51,22 @@ impl<'s> Form<'s> {
         }
     }
 
+    /// A refusal of the database, under the names of the wire.
+    pub(super) fn refusal(self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Constraint(rule) => StoreError::Constraint(reason(&rule).into()),
+            StoreError::Reference(key) => {
+                let physical = |name: &'s str| self.place.map_or(name, |place| place.physical(name));
+                let columns = self.table.references().map(|(column, _)| column).filter(|column| *column != "user_id");
+                match columns.into_iter().find(|column| key.contains(physical(column))) {
+                    Some(column) => StoreError::Reference(column.to_owned()),
+                    None => StoreError::Constraint(UNKNOWN.into()),
+                }
+            }
+            other => other,
+        }
+    }
+
     /// What is noted of columns that are not synced is left out.
     fn named(self, fields: Map<String, Value>) -> Map<String, Value> {
         let Some(place) = self.place else { return fields };
@@ -61,10 +78,12 @@ impl<'s> Form<'s> {
     }
 }
 
+/// What refers to nothing that devices could upload.
+const UNKNOWN: &str = "it refers to a row or an account that the database does not have";
+
 /// Why an application's database refuses a row, without the names that it has there.
-pub(super) fn refusal(rule: &str) -> &'static str {
+fn reason(rule: &str) -> &'static str {
     let reasons = [
-        ("foreign key", "it refers to a row or an account that the database does not have"),
         ("not-null", "it lacks a value that the database demands"),
         ("unique", "there is a row with the same value where the database wants different ones"),
         ("check constraint", "a check of the database refuses it"),

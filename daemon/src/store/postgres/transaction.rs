@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
 use uuid::Uuid;
 
-use super::form::{Form, refusal};
+use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
 use crate::store::answer::{device_of, raw};
@@ -89,7 +89,7 @@ impl Transaction for PostgresTransaction<'_> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
         match self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await {
-            Err(StoreError::Constraint(rule)) if table.is_fitted => Err(StoreError::Constraint(refusal(&rule).into())),
+            Err(error) if table.is_fitted => Err(Form::of(&schema, table).refusal(error)),
             done => done.map(|_| ()),
         }
     }
@@ -111,7 +111,7 @@ impl Transaction for PostgresTransaction<'_> {
         }
         // An application may have rules of its own for who can be a user. Who is none may still read.
         match self.try_run(insert).await {
-            Ok(_) | Err(StoreError::Constraint(_)) => Ok(()),
+            Ok(_) | Err(StoreError::Constraint(_) | StoreError::Reference(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
