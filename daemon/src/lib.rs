@@ -9,6 +9,8 @@ pub mod carrier;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod http;
 pub mod service;
 pub mod store;

@@ -368,6 +368,9 @@ pub enum StoreError {
     /// A rule of the schema refused a row.
     #[error("a constraint refused the row: {0}")]
     Constraint(String),
+    /// The row belongs to somebody else, which the daemon should have seen before: a mistake of its own, stopped in time.
+    #[error("the row is not the caller's: {0}")]
+    Denied(String),
     /// A row refers to one that is not there; the text names the foreign key.
     #[error("a row refers to one that is not there: {0}")]
     Reference(String),

@@ -235,6 +235,12 @@ pub fn binary() -> PathBuf {
     built("ryzed")
 }
 
+/// The build that can be broken from inside.
+#[must_use]
+pub fn binary_with_faults() -> PathBuf {
+    built("ryzed-faults")
+}
+
 /// A program of this workspace. `RYZED_BIN` names another `ryzed`.
 fn built(name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os("RYZED_BIN").filter(|_| name == "ryzed") {

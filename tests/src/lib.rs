@@ -14,6 +14,7 @@ pub mod instances;
 pub mod person;
 mod ports;
 pub mod postgres;
+pub mod proxy;
 pub mod redis;
 pub mod rows;
 pub mod socket;
@@ -27,6 +28,7 @@ pub use daemon::{Builder, Daemon};
 pub use database::Database;
 pub use device::Device;
 pub use person::{Person, Token};
+pub use proxy::Proxy;
 pub use redis::Redis;
 pub use socket::{Connect, Socket, TokenIn};
 

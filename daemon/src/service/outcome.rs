@@ -44,6 +44,10 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) => Self::Unavailable { retry_after: Duration::from_secs(2) },
+            StoreError::Denied(_) => {
+                tracing::error!(%error, "the daemon let through what only the database has stopped");
+                Self::Forbidden("this is not yours")
+            }
             other => Self::Store(other),
         }
     }

@@ -230,7 +230,7 @@ impl Service {
     /// When a table is unknown.
     pub async fn digest(&self, caller: &Caller, tables: &[String]) -> Result<(Cursor, Digest), ServiceError> {
         let tables = self.tables(tables)?;
-        let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), caller.user);
+        let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), read_by(caller));
         self.store
             .read(caller, move |tx| {
                 let (registry, epoch, tables) = (Arc::clone(&registry), epoch.clone(), tables.clone());
@@ -262,7 +262,7 @@ impl Service {
         });
         Ok(Pull {
             registry: Arc::clone(&self.registry),
-            user: caller.user,
+            user: read_by(caller),
             epoch: self.epoch().to_owned(),
             cursor: cursor.transpose()?,
             since: since.filter(|time| *time > DateTime::UNIX_EPOCH),
@@ -276,6 +276,14 @@ impl Service {
             now: self.clock.now(),
         })
     }
+}
+
+/// Whose scope the caller reads: their own.
+fn read_by(caller: &Caller) -> UserId {
+    #[cfg(feature = "faults")]
+    return crate::faults::pulled_by(caller.user);
+    #[cfg(not(feature = "faults"))]
+    caller.user
 }
 
 /// Where a scope stands.
