@@ -11,6 +11,7 @@ mod devices;
 mod export;
 mod health;
 mod live;
+mod metrics;
 mod observe;
 mod operator;
 mod problem;

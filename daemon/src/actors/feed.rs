@@ -11,6 +11,7 @@ use tracing::debug;
 
 use super::live::{self, Shared};
 use super::session::SessionRef;
+use crate::metrics::metrics;
 use crate::service::ServiceError;
 use crate::sync::Scope;
 
@@ -80,8 +81,10 @@ async fn look(shared: &Shared) -> Result<(), ServiceError> {
     sessions.sort_unstable_by_key(|(scope, _)| *scope);
     let scopes: Vec<Scope> = sessions.iter().map(|(scope, _)| *scope).collect();
     for (scope, version) in shared.backend.heads(&scopes).await? {
-        if let Ok(place) = sessions.binary_search_by_key(&scope, |(scope, _)| *scope) {
-            sessions[place].1.moved(version);
+        if let Ok(place) = sessions.binary_search_by_key(&scope, |(scope, _)| *scope)
+            && sessions[place].1.moved(version)
+        {
+            metrics().sweep_corrections.inc();
         }
     }
     Ok(())

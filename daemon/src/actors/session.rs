@@ -15,6 +15,7 @@ use super::backend::Backend;
 use super::frame::ChangeFrame;
 use super::link::Link;
 use super::live::Shared;
+use crate::metrics::metrics;
 use crate::service::{Committed, ServiceError};
 use crate::sync::{ChangeRecord, Scope, Version};
 use order::{Next, Order};
@@ -66,22 +67,24 @@ impl SessionRef {
         let size: usize = commit.records.iter().map(ChangeRecord::size).sum();
         let waits = self.backlog.bytes.load(Ordering::Relaxed);
         if commit.records.is_empty() || waits + size > MAILBOX_BYTES {
-            return self.moved(commit.version);
+            self.moved(commit.version);
+            return;
         }
         self.backlog.bytes.fetch_add(size, Ordering::Relaxed);
         // A session that has just died is started again and reads what it lacks.
         let _ = self.actor.cast(SessionMsg::Committed(commit));
     }
 
-    /// Tells that the scope stands at `version`, at least.
-    pub(crate) fn moved(&self, version: Version) {
+    /// Tells that the scope stands at `version`, at least. False when everything up to there was handed on.
+    pub(crate) fn moved(&self, version: Version) -> bool {
         if version <= self.backlog.last.load(Ordering::Acquire) {
-            return;
+            return false;
         }
         self.backlog.hinted.fetch_max(version, Ordering::AcqRel);
         if !self.backlog.checking.swap(true, Ordering::AcqRel) {
             let _ = self.actor.cast(SessionMsg::Check);
         }
+        true
     }
 }
 
@@ -200,7 +203,10 @@ impl Session {
         self.begin(state).await?;
         match state.order.as_mut().map(|order| order.committed(commit)) {
             Some(Next::Deliver(records)) => self.deliver(state, &records),
-            Some(Next::Read) => self.read(state).await?,
+            Some(Next::Read) => {
+                metrics().holes_filled.inc();
+                self.read(state).await?;
+            }
             Some(Next::Nothing) | None => {}
         }
         Ok(())
@@ -252,6 +258,7 @@ impl Session {
             let frame = ChangeFrame::of(record, now);
             links.iter().for_each(|link| link.change(&frame));
         }
+        metrics().changes_fanned_out.inc_by((records.len() * links.len()) as u64);
     }
 
     fn retry(&self, myself: &ActorRef<SessionMsg>, state: &mut State) {

@@ -13,6 +13,7 @@ use rand::Rng;
 use super::Schema;
 use super::fault::Remedy;
 use super::session::{PostgresTransaction, connect};
+use crate::metrics::{PoolUse, metrics};
 use crate::store::{Access, Job, Mode, StoreError};
 
 /// How often a transaction is begun again that got in the way of another, or whose connection was lost before its commit.
@@ -55,6 +56,11 @@ impl Connections {
         running.await.unwrap_or_else(|error| Err(StoreError::Failed(format!("a transaction failed: {error}"))))
     }
 
+    pub(super) fn used(&self) -> PoolUse {
+        let status = self.pool.status();
+        PoolUse { busy: status.size.saturating_sub(status.available), most: status.max_size }
+    }
+
     pub(super) fn close(&self) {
         self.pool.close();
     }
@@ -67,6 +73,7 @@ impl Connections {
                 Try::Over(outcome) => return outcome,
                 Try::Again(error) if tried == TRIES => return Err(error),
                 Try::Again(error) => {
+                    metrics().database_retries.inc();
                     tracing::debug!(%error, tried, "a transaction is begun again");
                     let pause = rand::rng().random_range(Duration::ZERO..PAUSE * tried);
                     tokio::time::sleep(pause).await;
