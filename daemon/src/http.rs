@@ -9,7 +9,10 @@ mod call;
 mod conflicts;
 mod devices;
 mod export;
+#[cfg(feature = "faults")]
+mod faults;
 mod health;
+mod impatient;
 mod live;
 mod metrics;
 mod observe;
@@ -71,6 +74,11 @@ pub trait LiveApi: Send + Sync + 'static {
     /// Sends `message` to those of the user's devices that receive `topic`, or to all of them; how many it reached.
     /// A catalogue topic reaches everybody's.
     async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize;
+    /// Has an actor fail. False when there is none of that kind.
+    #[cfg(feature = "faults")]
+    fn fault(&self, _victim: crate::actors::Victim, _fault: crate::actors::Fault) -> bool {
+        false
+    }
     /// Closes every socket with 1012, and returns when they are closed.
     async fn drain(&self);
 }

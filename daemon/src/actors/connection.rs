@@ -108,7 +108,8 @@ impl Live {
         });
         let setup = Box::new(Setup { live: self.clone(), link: Arc::clone(&link), caller, verify });
         let devices = live::held(&self.shared.devices).ok_or(CloseReason::TryLater)?;
-        let device = ractor::call!(devices, DevicesMsg::Start, setup).ok().flatten().ok_or(CloseReason::TryLater)?;
+        let started = async { ractor::call!(devices, DevicesMsg::Start, setup).ok().flatten() };
+        let device = self.in_time(started).await.ok_or(CloseReason::TryLater)?;
         let welcome = Some(welcome);
         Ok(Connection { live: self.clone(), link, device, welcome, replay, _membership: membership })
     }

@@ -88,6 +88,7 @@ async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> anyhow::R
     let settings = actors::Settings {
         heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
         sweep: Duration::from_secs(config.sync.sweep_seconds),
+        patience: Duration::from_secs(config.server.patience_seconds),
         ..actors::Settings::default()
     };
     let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings).await?;

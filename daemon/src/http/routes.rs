@@ -20,6 +20,8 @@ pub(super) fn all(app: &Arc<App>, socket: SocketFilter) -> SocketFilter {
     let mut filters: Vec<_> = table().into_iter().map(|route| at(app, route)).collect();
     // Behind the one that is called most.
     filters.insert(1, socket);
+    #[cfg(feature = "faults")]
+    filters.push(at(app, Route { path: "/faults/{actor}", endpoints: vec![post(super::faults::fault)] }));
     filters.push(unknown());
     any(filters)
 }
