@@ -74,6 +74,10 @@ pub struct Server {
     pub drain_seconds: u64,
     /// How long a client may take to send a request's header, or the next part of its body.
     pub header_timeout_seconds: u64,
+    /// How long a client may take to read the next part of an answer.
+    pub write_timeout_seconds: u64,
+    /// How long a part of the daemon may be busy with one thing before it is taken for hung and replaced.
+    pub patience_seconds: u64,
 }
 
 impl Default for Server {
@@ -83,6 +87,8 @@ impl Default for Server {
             allowed_origins: Vec::new(),
             drain_seconds: 8,
             header_timeout_seconds: 10,
+            write_timeout_seconds: 30,
+            patience_seconds: 60,
         }
     }
 }
@@ -280,6 +286,8 @@ impl Config {
         let positive = [
             ("server.drain_seconds", self.server.drain_seconds),
             ("server.header_timeout_seconds", self.server.header_timeout_seconds),
+            ("server.write_timeout_seconds", self.server.write_timeout_seconds),
+            ("server.patience_seconds", self.server.patience_seconds),
             ("database.readers", self.database.readers as u64),
             ("database.connections", self.database.connections as u64),
             ("sync.tombstone_days", u64::from(self.sync.tombstone_days)),

@@ -103,6 +103,7 @@ async fn assemble(
     let settings = actors::Settings {
         heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
         sweep: Duration::from_secs(config.sync.sweep_seconds),
+        patience: Duration::from_secs(config.server.patience_seconds),
         ..actors::Settings::default()
     };
     let neighbours = Neighbours { me: Uuid::new_v4(), redis: redis.map(|redis| Arc::new(redis) as _) };

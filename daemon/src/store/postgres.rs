@@ -24,6 +24,7 @@ use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
+use crate::metrics::PoolUse;
 use pool::Connections;
 use sql::TableSql;
 use triggers::Placed;
@@ -144,6 +145,10 @@ impl Store for PostgresStore {
 
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
         self.connections.run(mode, access, job).await
+    }
+
+    fn pool_use(&self) -> Option<PoolUse> {
+        Some(self.connections.used())
     }
 
     async fn close(&self) {
