@@ -97,8 +97,8 @@ async fn main() -> ExitCode {
                     .map_or("converged".to_owned(), |report| format!("FAILED, see {}", report.display()));
                 failed |= of.report.is_some();
                 println!(
-                    "seed {seed}: {verdict}; {} faults, {} broken lines, {} edits, {} settled",
-                    of.faults, of.weather, of.edits, of.settled
+                    "seed {seed}: {verdict}; {} faults, {} broken lines, {} edits, {} settled; {}",
+                    of.faults, of.weather, of.edits, of.settled, of.tallied
                 );
             }
             Err(error) => {
