@@ -9,6 +9,7 @@ pub mod convergence;
 pub mod daemon;
 pub mod database;
 pub mod device;
+pub mod instances;
 pub mod person;
 mod ports;
 pub mod postgres;

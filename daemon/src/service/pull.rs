@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{PullRequest, Service, ServiceError};
 use crate::auth::Caller;
-use crate::store::{PAGE_BYTES, Range, ScopeState, StoreError, Transaction};
+use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction};
 use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
 use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
 use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
@@ -60,6 +60,7 @@ impl Pull {
 
     /// Runs on a snapshot.
     pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<SyncResponse, StoreError> {
+        self.foresee(tx).await?;
         let states = tx.scopes(&self.scopes()).await?;
         let stands: Vec<Stand> = states.iter().map(stand).collect();
         let from = self.start(tx).await?;
@@ -91,6 +92,17 @@ impl Pull {
         Ok(answer)
     }
 
+    /// Tells the transaction what is going to be read, where the cursor is known.
+    async fn foresee(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+        let scopes = self.scopes();
+        let mut reads = vec![Read::Scopes(&scopes)];
+        if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.epoch == self.epoch) {
+            let after = |scope| Read::Entries(scope, cursor.at(scope), &self.tables, self.limit + 1);
+            reads.extend(scopes.map(after));
+        }
+        tx.foresee(&reads).await
+    }
+
     /// The cursor that the pull starts from. A time becomes the last versions before it, which is exact, since within
     /// a scope the times of changes never run backwards.
     async fn start(&self, tx: &mut dyn Transaction) -> Result<Cursor, StoreError> {
@@ -114,7 +126,7 @@ impl Pull {
         rows: i64,
         bytes: usize,
     ) -> Result<Part, StoreError> {
-        let mut entries = tx.entries(state.scope, after, &self.tables, rows + 1).await?;
+        let mut entries = tx.entries(state.scope, after, &self.tables, self.limit + 1).await?;
         let mut has_more = entries.len() as i64 > rows;
         entries.truncate(usize::try_from(rows).unwrap_or_default());
         let last = entries.last().map_or(after, |entry| entry.version);
