@@ -5,6 +5,7 @@ import * as collision from './collision.js';
 import { button, element, say } from './element.js';
 import { moment, number } from './formats.js';
 import { icon } from './icons.js';
+import { MEALS } from './totals.js';
 import { nameOf, t, term } from './words.js';
 
 /** Opens the list; what opened it has the focus again when it closes. */
@@ -116,10 +117,12 @@ class Case {
 
   /** A field to type in where a person can write such a value; a moment or an id is only chosen. */
   #mergedField(field, label) {
+    const take = (event) => this.#take(collision.written(this.choices, field, event.target.value));
+    const name = t('conflict.merged.of', { field: label });
+    if (field.field === 'meal_type') return element('select', { 'aria-label': name, onchange: take }, ...MEALS.map((meal) => element('option', { value: meal }, t(`meal.${meal}`))));
     const canType = field.type === 'number' || (field.type === 'string' && !isMoment(field.server ?? field.client) && !field.field.endsWith('_id'));
-    if (!canType) return element('output', { 'aria-label': t('conflict.merged.of', { field: label }) });
-    const typed = (event) => this.#take(collision.written(this.choices, field, event.target.value));
-    return element('input', { inputMode: field.type === 'number' ? 'decimal' : 'text', 'aria-label': t('conflict.merged.of', { field: label }), oninput: typed });
+    if (!canType) return element('output', { 'aria-label': name });
+    return element('input', { inputMode: field.type === 'number' ? 'decimal' : 'text', 'aria-label': name, oninput: take });
   }
 
   #settleFields() {
@@ -152,7 +155,7 @@ class Case {
       radios.server.checked = from === 'server';
       radios.client.checked = from === 'client';
       if (merged.localName === 'output') merged.textContent = this.#shown(field, value);
-      else if (document.activeElement !== merged) merged.value = value ?? '';
+      else if (document.activeElement !== merged || from !== 'merged') merged.value = value ?? '';
     }
   }
 

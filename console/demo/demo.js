@@ -171,7 +171,7 @@ function listen() {
 
 byId('languages').append(...['en', 'fr'].map((language) => button({
   lang: language,
-  'aria-label': { en: 'English', fr: 'Français' }[language],
+  'aria-label': { en: 'EN, English', fr: 'FR, Français' }[language],
   onclick: () => {
     speak(language, true);
     drawPage();

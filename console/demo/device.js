@@ -21,6 +21,7 @@ export class Device {
   #listeners = new Map();
   #settings;
   #timer = null;
+  #owesWord = false;
 
   /** `settings`: `person`, `token()`, `strategy()`, `name(kind)` in the language that is on, and `edits`: row → who edited it last. */
   constructor(kind, settings) {
@@ -116,7 +117,7 @@ export class Device {
     try {
       await this.client.resolve(id, choice);
     } finally {
-      this.client.broadcast('demo_conflicts', {}).catch(() => {});
+      this.#spread();
       await this.lookAtConflicts();
     }
   }
@@ -158,6 +159,7 @@ export class Device {
     client.on('connected', () => {
       this.tell('event.connected', {}, 'good');
       this.lookAtConflicts();
+      if (this.#owesWord) this.#spread();
     });
     client.on('disconnected', () => this.tell('event.disconnected'));
     client.on('sync_completed', ({ totalChanges }) => {
@@ -180,7 +182,12 @@ export class Device {
     if (conflict_id) this.mine.add(conflict_id);
     this.tell('event.conflict', { table, strategy }, 'warn');
     this.lookAtConflicts();
-    if (conflict_id) this.client.broadcast('demo_conflicts', {}).catch(() => {});
+    if (conflict_id) this.#spread();
+  }
+
+  /** Tells the other devices that the open conflicts are others now: at once, or when there is a line again. */
+  async #spread() {
+    this.#owesWord = !(await this.client.broadcast('demo_conflicts', {}).catch(() => false));
   }
 
   #connect() {

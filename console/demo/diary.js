@@ -15,6 +15,8 @@ export class Diary {
   #entries = [];
   #foods = new Map();
   #isDrawn = false;
+  /** An entry that was moved to another meal from here: the keyboard goes along. */
+  #moved = null;
 
   constructor(root, { device, follow, isSmall }) {
     this.device = device;
@@ -103,6 +105,9 @@ export class Diary {
     });
     this.meals.show(meals.map(([id, some]) => ({ id, entries: some })));
     this.empty.hidden = entries.length > 0;
+    const moved = this.#moved && this.meals.root.querySelector(`[data-row="${this.#moved}"] select`);
+    this.#moved = null;
+    moved?.focus();
   }
 
   #dayName() {
@@ -128,11 +133,15 @@ export class Diary {
       type: 'number', min: '0.1', max: '100000', step: 'any', required: true, inputMode: 'decimal',
       onchange: () => quantity.reportValidity() && this.#change(id, { quantity: quantity.valueAsNumber }),
     });
-    const meal = mealSelect((value) => this.#change(id, { meal_type: value }));
+    const meal = mealSelect((value) => {
+      this.#moved = id;
+      this.#change(id, { meal_type: value });
+    });
     const away = button({ className: 'plain', onclick: () => this.#delete(id) }, icon('remove'));
     away.dataset.does = 'delete';
     const small = element('span', { className: 'quantity' });
-    const root = element('li', {}, name, facts, ...(this.isSmall ? [small] : [element('span', { className: 'with-unit' }, quantity, 'g'), meal, away]));
+    const root = element('li', { className: this.isSmall ? '' : 'editable' }, name, facts, ...(this.isSmall ? [small] : [element('span', { className: 'with-unit' }, quantity, 'g'), meal, away]));
+    root.dataset.row = id;
     const shown = {};
     const fill = (entry) => {
       const food = this.#foods.get(entry.food_id);
