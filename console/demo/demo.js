@@ -15,10 +15,12 @@ const SCENES = ['diary', 'workout', 'timer', 'run'];
 const KINDS = ['phone', 'tablet', 'watch'];
 const FURTHER = 'browser';
 const STRATEGIES = ['manual', 'server_wins', 'client_wins', 'merge'];
+const STRATEGY_KEY = 'demo-strategy';
 const byId = (id) => document.getElementById(id);
 
 let token = null;
 let panes = [];
+let spare = null;
 const devices = [];
 const page = {
   /** Row → the device that edited it last and when, to say how long the edit took to another. */
@@ -34,20 +36,27 @@ const page = {
   remove: (pane) => removeDevice(pane),
 };
 
+/** The same in all tabs: the one that leads a device uploads for the others. */
+const keptStrategy = () => read('localStorage', STRATEGY_KEY) ?? STRATEGIES[0];
+
 function makeDevice(kind) {
   const person = subjectOf(token);
-  const device = new Device(kind, { person, token: () => token, strategy: () => byId('strategy').value, name: (of) => t(`device.${of}`), edits: page.edits });
+  const device = new Device(kind, { person, token: () => token, strategy: keptStrategy, name: (of) => t(`device.${of}`), edits: page.edits });
   device.mirror = new Mirror(device);
   device.recorder = new Recorder(device);
   device.on('token', askAgain);
   devices.push(device);
-  device.start();
   return device;
 }
 
-function removeDevice(pane) {
-  const { device } = pane;
-  device.mirror.close();
+/** A further device: made once, and the same one when it comes back. */
+function addDevice() {
+  if (spare) devices.push(spare);
+  else spare = makeDevice(FURTHER);
+  spare.start();
+}
+
+function removeDevice({ device }) {
   device.recorder.close();
   device.forget();
   devices.splice(devices.indexOf(device), 1);
@@ -101,9 +110,8 @@ function drawPage() {
   document.querySelectorAll('[data-words]').forEach((node) => say(node, t(node.dataset.words)));
   document.querySelectorAll('[data-label]').forEach((node) => { node.ariaLabel = t(node.dataset.label); });
   byId('scenes').replaceChildren(...SCENES.map((name) => element('a', { href: `#${name}` }, icon(name), element('span', {}, t(`scene.${name}`)))));
-  const { value } = byId('strategy');
   byId('strategy').replaceChildren(...STRATEGIES.map((name) => element('option', { value: name }, t(`strategy.${name}`))));
-  byId('strategy').value = value || (read('localStorage', 'demo-strategy') ?? STRATEGIES[0]);
+  byId('strategy').value = keptStrategy();
   document.querySelectorAll('#languages button').forEach((one) => one.setAttribute('aria-pressed', String(one.lang === tongue())));
   drawTheme();
   document.title = t('page.title');
@@ -136,8 +144,8 @@ function takeToken(given) {
   byId('bench').hidden = false;
   byId('person').textContent = subject;
   if (!isFirst) return devices.forEach((device) => device.renew(token));
-  const kinds = read('localStorage', furtherKey()) === 'true' ? [...KINDS, FURTHER] : KINDS;
-  kinds.forEach(makeDevice);
+  KINDS.forEach((kind) => makeDevice(kind).start());
+  if (read('localStorage', furtherKey()) === 'true') addDevice();
   drawDevices();
 }
 
@@ -151,9 +159,10 @@ function listen() {
     byId('token-form').hidden = false;
     byId('token').focus();
   });
-  byId('strategy').addEventListener('change', () => write('localStorage', 'demo-strategy', byId('strategy').value));
+  byId('strategy').addEventListener('change', () => write('localStorage', STRATEGY_KEY, byId('strategy').value));
+  addEventListener('storage', ({ key }) => { if (key === STRATEGY_KEY) byId('strategy').value = keptStrategy(); });
   byId('add').addEventListener('click', () => {
-    makeDevice(FURTHER);
+    addDevice();
     write('localStorage', furtherKey(), 'true');
     drawDevices();
     byId(FURTHER).focus();

@@ -20,6 +20,7 @@ export class Device {
   mine = new Set();
   #listeners = new Map();
   #settings;
+  #offKey;
   #timer = null;
   #owesWord = false;
 
@@ -28,7 +29,8 @@ export class Device {
     this.kind = kind;
     this.#settings = settings;
     this.id = keptId(kind, settings.person);
-    this.isOff = read('localStorage', `${this.id}/off`) === 'true';
+    this.#offKey = `${this.id}/off`;
+    this.isOff = read('localStorage', this.#offKey) === 'true';
     this.client = new RyzeRealtimeClient(location.origin, {
       token: settings.token(),
       deviceId: this.id,
@@ -77,13 +79,10 @@ export class Device {
     if (!this.isOff) this.#connect();
   }
 
-  /** The switch of its line. It stays as it is over a reload. */
+  /** The switch of its line. It stays as it is over a reload, and other tabs follow. */
   turn(on) {
-    this.isOff = !on;
-    write('localStorage', `${this.id}/off`, String(this.isOff));
-    if (on) this.#connect();
-    else this.client.disconnect();
-    this.#emit('changed');
+    write('localStorage', this.#offKey, String(!on));
+    this.#turned(on);
   }
 
   renew(token) {
@@ -99,11 +98,9 @@ export class Device {
     this.#connect();
   }
 
-  /** Drops its copy and its place in this browser. What it had not sent is lost. */
-  async forget() {
-    await this.client.forget();
-    await this.#ask(`/devices/${this.id}`, { method: 'DELETE' });
-    write('localStorage', idKey(this.kind, this.#settings.person), '');
+  /** Goes offline and drops its copy, with what it had not sent. Started again, it begins from nothing. */
+  forget() {
+    return this.client.forget();
   }
 
   /** Looks at the open conflicts: the server's list, or the last one known without a line. */
@@ -172,6 +169,7 @@ export class Device {
     }));
     client.on('conflict', (conflict) => this.#collided(conflict));
     client.on('broadcast', ({ event }) => event === 'demo_conflicts' && this.lookAtConflicts());
+    addEventListener('storage', ({ key, newValue }) => key === this.#offKey && this.#turned(newValue !== 'true'));
     client.on('error', ({ code, message }) => {
       if (code === 'token') this.#emit('token');
       this.tell(code === 'rejected' ? 'event.rejected' : 'event.error', { message }, 'bad');
@@ -188,6 +186,13 @@ export class Device {
   /** Tells the other devices that the open conflicts are others now: at once, or when there is a line again. */
   async #spread() {
     this.#owesWord = !(await this.client.broadcast('demo_conflicts', {}).catch(() => false));
+  }
+
+  #turned(on) {
+    this.isOff = !on;
+    if (on) this.#connect();
+    else this.client.disconnect();
+    this.#emit('changed');
   }
 
   #connect() {
@@ -224,11 +229,10 @@ export class Device {
   }
 }
 
-const idKey = (kind, person) => `demo-device/${person}/${kind}`;
-
 /** A device keeps its id for as long as this browser keeps its storage, as an installed app would. */
 function keptId(kind, person) {
-  const id = read('localStorage', idKey(kind, person)) || `demo-${kind}-${crypto.getRandomValues(new Uint32Array(1))[0].toString(16)}`;
-  write('localStorage', idKey(kind, person), id);
+  const key = `demo-device/${person}/${kind}`;
+  const id = read('localStorage', key) ?? `demo-${kind}-${crypto.getRandomValues(new Uint32Array(1))[0].toString(16)}`;
+  write('localStorage', key, id);
   return id;
 }

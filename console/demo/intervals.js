@@ -7,10 +7,13 @@ import { icon } from './icons.js';
 import { nameOf, t } from './words.js';
 
 const QUICK = { id: '', work_duration: 10, rest_duration: 5, total_rounds: 3 };
+const CALM = matchMedia('(prefers-reduced-motion: reduce)');
+const CALM_MS = 250;
 
 export class Intervals {
   #workouts = [QUICK];
   #frame = 0;
+  #timer = 0;
   #said = '';
 
   constructor(root, { device, page, follow, isSmall }) {
@@ -35,7 +38,7 @@ export class Intervals {
   }
 
   close() {
-    cancelAnimationFrame(this.#frame);
+    this.#rest();
     this.ends.forEach((end) => end());
   }
 
@@ -61,7 +64,7 @@ export class Intervals {
   }
 
   #draw() {
-    cancelAnimationFrame(this.#frame);
+    this.#rest();
     const { isRunning } = this.mirror.state;
     const shown = this.mirror.shown();
     const { phase, round, rounds, left, part, total } = shown;
@@ -82,7 +85,19 @@ export class Intervals {
     if (this.pause.textContent !== label) this.pause.replaceChildren(icon(isRunning ? 'pause' : 'play'), label);
     this.#drawFrom();
     this.#announce(shown, isBusy);
-    if (isBusy && isRunning) this.#frame = requestAnimationFrame(() => this.#draw());
+    if (isBusy && isRunning) this.#wait();
+  }
+
+  /** Until it is drawn again: at once, or a few times a second where little is to move. */
+  #wait() {
+    const draw = () => { this.#frame = requestAnimationFrame(() => this.#draw()); };
+    if (CALM.matches) this.#timer = setTimeout(draw, CALM_MS);
+    else draw();
+  }
+
+  #rest() {
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#timer);
   }
 
   #drawFrom() {

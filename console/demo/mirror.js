@@ -1,6 +1,7 @@
 // Keeps the interval timers of a person's devices alike: each command goes to the others with `broadcast`, and whoever comes
 // late asks. Nothing of it is stored but the session's row, which the device writes that started it.
 
+import { read, write } from './kept.js';
 import * as timer from './timer.js';
 
 const STATE = 'demo_timer';
@@ -24,6 +25,8 @@ export class Mirror {
     this.#tabs = new BroadcastChannel(`demo-timer/${id}`);
     this.#tabs.onmessage = ({ data: { event, payload } }) => this.#heard(event, payload);
     this.#tabs.postMessage({ event: ASK });
+    addEventListener('pagehide', () => this.#save());
+    this.#restore();
   }
 
   /** What is shown now. */
@@ -57,11 +60,6 @@ export class Mirror {
     this.#command(timer.stopped(this.state, this.#device.id, performance.now()));
   }
 
-  close() {
-    clearTimeout(this.#next);
-    this.#tabs.close();
-  }
-
   #command(state) {
     this.#take(state);
     this.#tell(STATE, timer.told(state, performance.now()));
@@ -82,6 +80,23 @@ export class Mirror {
   #take(state) {
     this.state = state;
     this.#step();
+  }
+
+  /** A reload ends no timer. This clock is only compared with itself. */
+  #save() {
+    write('sessionStorage', this.#key, JSON.stringify({ message: timer.told(this.state, performance.now()), own: this.#own, at: Date.now() }));
+  }
+
+  #restore() {
+    const { message, own = null, at } = JSON.parse(read('sessionStorage', this.#key) ?? '{}');
+    if (!message?.revision) return;
+    this.#own = own;
+    const since = message.is_running ? Math.max(0, Date.now() - at) : 0;
+    this.#take(timer.heard(timer.NONE, { ...message, elapsed_ms: message.elapsed_ms + since }, performance.now()));
+  }
+
+  get #key() {
+    return `${this.#device.id}/timer`;
   }
 
   /** Shows the phase, keeps it in the session's row if that is ours, and waits for the next one. */

@@ -11,6 +11,8 @@ export class Recorder {
   /** The id of the session that is being recorded here, or null. */
   session = null;
   #device;
+  /** Another tab with the same device is somebody else too. */
+  #tabs;
   #timer = null;
 
   constructor(device) {
@@ -19,6 +21,8 @@ export class Recorder {
     device.client.on('data_updated', ({ table, data, source_device }) => {
       if (table === 'location_points' && source_device !== device.id && data.cardio_session_id) this.ended(data.cardio_session_id);
     });
+    this.#tabs = new BroadcastChannel(`demo-run/${device.id}`);
+    this.#tabs.onmessage = ({ data }) => this.ended(data);
   }
 
   start() {
@@ -57,6 +61,7 @@ export class Recorder {
   #record(session, start, from) {
     this.#stop();
     this.session = session;
+    this.#tabs.postMessage(session);
     let step = from;
     const record = () => {
       this.#device.insert('location_points', { ...pointAt(step++, start), cardio_session_id: session });

@@ -117,6 +117,11 @@ test('a fourth device joins with all rows and leaves again', async () => {
   await page.reload();
   await live(page, 'watch');
   assert.equal(await device(page, 'browser').count(), 0);
+  await page.getByRole('button', { name: 'Add a device' }).click();
+  await grams(page, 'browser', 'Banana', [33]);
+  await page.getByRole('button', { name: 'Remove the Browser' }).click();
+  await page.getByRole('button', { name: 'Add a device' }).click();
+  await grams(page, 'browser', 'Banana', [33]);
 });
 
 /** What axe finds that is serious or worse. */
@@ -134,7 +139,7 @@ const overflow = (page) => page.evaluate(() => document.documentElement.scrollWi
 
 test('axe finds nothing serious on any scene, light and dark, phone and wide, and nothing sticks out', async () => {
   const token = bench.person();
-  const page = await bench.open(await bench.context({ reducedMotion: 'reduce' }), token);
+  const page = await bench.open(await bench.context(), token);
   const found = [];
   await log(page, 'phone', 'banana', 100);
   await grams(page, 'tablet', 'Banana', [100]);

@@ -29,6 +29,9 @@ test('a timer started on one device runs on all, is paused on another, and a lat
   await turn(there, 'watch', true);
   await device(there, 'watch').getByText('Paused').waitFor();
   assert.deepEqual(await face(there, 'watch'), shown);
+  await here.reload();
+  await device(here, 'phone').getByText('Paused').waitFor();
+  assert.deepEqual(await face(here, 'phone'), shown, 'a reload ends no timer');
   await device(there, 'watch').getByRole('button', { name: 'Go on' }).click();
   await until(async () => assert.equal(await device(here, 'phone').getByText('Paused').count(), 0));
   await device(here, 'phone').getByRole('button', { name: 'Stop' }).click();

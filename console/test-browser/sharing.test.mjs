@@ -92,11 +92,18 @@ test('two tabs of one browser are the same devices on the same sockets, and one 
   await log(second, 'phone', 'banana', 40);
   await grams(first, 'phone', 'Banana', [40]);
   await grams(first, 'tablet', 'Banana', [40]);
+  await turn(second, 'phone', false);
+  await device(first, 'phone').getByRole('switch', { checked: false }).waitFor();
+  await log(second, 'phone', 'apple', 45);
+  await grams(first, 'phone', 'Apple', [45]);
+  await turn(second, 'phone', true);
+  await grams(first, 'tablet', 'Apple', [45]);
+  await device(first, 'phone').getByRole('switch', { checked: true }).waitFor();
   await first.close();
   await until(() => assert.equal(second.sockets, 3));
   for (const kind of ['phone', 'tablet', 'watch']) await live(second, kind);
-  await log(second, 'tablet', 'apple', 50);
-  await grams(second, 'watch', 'Apple', [50]);
+  await log(second, 'tablet', 'kiwi', 50);
+  await grams(second, 'watch', 'Kiwi', [50]);
 });
 
 test('a reload while offline keeps the switch, the rows and the queue', async () => {

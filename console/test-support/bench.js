@@ -33,7 +33,7 @@ export class Bench {
 
   /** A browser of its own, with a storage of its own. */
   async context(options = {}) {
-    const context = await this.browser.newContext({ locale: 'en-GB', viewport: { width: 1440, height: 900 }, ...options });
+    const context = await this.browser.newContext({ locale: 'en-GB', viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce', ...options });
     context.setDefaultTimeout(PATIENCE_MS);
     this.#contexts.push(context);
     return context;
