@@ -77,7 +77,8 @@ class Case {
     this.choices = collision.untouched(this.conflict);
     const { kind, fields, id } = this.conflict;
     const isFields = kind === 'fields';
-    const heading = element('h3', { id: `case-${id}` }, names.row(this.conflict) || t('diary.unknown'), ' ', element('span', { className: 'chip' }, term('table', raw.table)));
+    const chip = element('span', { className: 'chip' }, term('table', raw.table));
+    const heading = element('h3', { id: `case-${id}` }, names.row(this.conflict) || t('diary.unknown'), ' ', chip);
     const told = isFields ? t('conflict.fields', { n: fields.length }) : t(`conflict.${kind}`);
     this.root = element('section', { className: 'case', 'aria-labelledby': heading.id }, heading, element('p', { className: 'dim' }, told),
       isFields && this.#table(fields), isFields ? this.#settleFields() : this.#settleRow(kind));
@@ -119,7 +120,10 @@ class Case {
   #mergedField(field, label) {
     const take = (event) => this.#take(collision.written(this.choices, field, event.target.value));
     const name = t('conflict.merged.of', { field: label });
-    if (field.field === 'meal_type') return element('select', { 'aria-label': name, onchange: take }, ...MEALS.map((meal) => element('option', { value: meal }, t(`meal.${meal}`))));
+    if (field.field === 'meal_type') {
+      const meals = MEALS.map((meal) => element('option', { value: meal }, t(`meal.${meal}`)));
+      return element('select', { 'aria-label': name, onchange: take }, ...meals);
+    }
     const canType = field.type === 'number' || (field.type === 'string' && !isMoment(field.server ?? field.client) && !field.field.endsWith('_id'));
     if (!canType) return element('output', { 'aria-label': name });
     return element('input', { inputMode: field.type === 'number' ? 'decimal' : 'text', 'aria-label': name, oninput: take });
@@ -134,7 +138,8 @@ class Case {
 
   #settleRow(kind) {
     return element('p', { className: 'actions' },
-      this.#button('', `conflict.stay.${kind}`, () => this.#settle('server')), this.#button('', `conflict.take.${kind}`, () => this.#settle('client')));
+      this.#button('', `conflict.stay.${kind}`, () => this.#settle('server')),
+      this.#button('', `conflict.take.${kind}`, () => this.#settle('client')));
   }
 
   #button(className, key, onclick) {

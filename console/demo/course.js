@@ -27,7 +27,7 @@ export function pointAt(step, start) {
 }
 
 function loop(angle) {
-  const reach = RADIUS_M * (1 + 0.28 * Math.sin(3 * angle + 0.6) + 0.11 * Math.cos(5 * angle) + 0.05 * Math.sin(11 * angle));
+  const reach = RADIUS_M * (1 + 0.22 * Math.sin(3 * angle + 0.6) + 0.08 * Math.cos(5 * angle) + 0.015 * Math.sin(9 * angle));
   return [1.25 * reach * Math.cos(angle), 0.85 * reach * Math.sin(angle)];
 }
 

@@ -141,7 +141,7 @@ function takeToken(given) {
   const isFirst = !token;
   token = given;
   byId('token-form').hidden = true;
-  byId('bench').hidden = false;
+  byId('bench').hidden = byId('scenes').hidden = false;
   byId('person').textContent = subject;
   if (!isFirst) return devices.forEach((device) => device.renew(token));
   KINDS.forEach((kind) => makeDevice(kind).start());
@@ -174,7 +174,11 @@ function listen() {
   addEventListener('hashchange', () => {
     const given = tokenInAddress();
     if (given) takeToken(given);
-    else if (token) drawScene();
+    else if (token) {
+      drawScene();
+      // A narrow page stays at the device that is looked at.
+      if (matchMedia('(min-width: 700px)').matches) scrollTo(0, 0);
+    }
   });
 }
 

@@ -172,13 +172,15 @@ export class Device {
     addEventListener('storage', ({ key, newValue }) => key === this.#offKey && this.#turned(newValue !== 'true'));
     client.on('error', ({ code, message }) => {
       if (code === 'token') this.#emit('token');
-      this.tell(code === 'rejected' ? 'event.rejected' : 'event.error', { message }, 'bad');
+      // What stops the line is said beside it.
+      const tone = ['stopped', 'token'].includes(code) ? '' : 'bad';
+      this.tell(code === 'rejected' ? 'event.rejected' : 'event.error', { message }, tone);
     });
   }
 
-  #collided({ table, strategy, conflict_id }) {
+  #collided({ table, strategy, conflict_id, fields, row }) {
     if (conflict_id) this.mine.add(conflict_id);
-    this.tell('event.conflict', { table, strategy }, 'warn');
+    this.tell('event.conflict', { table, strategy, fields: row ? fields : [] }, 'warn');
     this.lookAtConflicts();
     if (conflict_id) this.#spread();
   }
@@ -201,10 +203,10 @@ export class Device {
 
   /** A line that stopped was refused: for its token, or for the device itself. */
   async #findOutWhy() {
-    const answer = await this.#ask(`/sync-status?device_id=${this.id}`);
+    const answer = await this.#ask('/devices');
     if (answer?.status === 401) this.#emit('token');
-    const problem = answer?.status === 403 ? await answer.json().catch(() => ({})) : {};
-    this.isRevoked = problem.type?.endsWith('/device-revoked') ?? false;
+    const devices = answer?.ok ? await answer.json() : [];
+    this.isRevoked = devices.some(({ device_id, is_revoked }) => device_id === this.id && is_revoked);
     this.#emit('changed');
   }
 

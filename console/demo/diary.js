@@ -43,7 +43,9 @@ export class Diary {
 
   #head() {
     this.day = element('h3', { className: 'day' });
-    const step = (by, name, label) => button({ className: 'plain', 'aria-label': label, onclick: () => this.#show(sums.dayAfter(this.#day, by)) }, icon(name));
+    const step = (by, name, label) => button({
+      className: 'plain', 'aria-label': label, onclick: () => this.#show(sums.dayAfter(this.#day, by)),
+    }, icon(name));
     this.kcal = element('strong', { className: 'figure' });
     this.bar = element('div', { className: 'split', role: 'img' }, ...sums.MACROS.map((macro) => element('span', { className: macro })));
     this.macros = Object.fromEntries(sums.MACROS.map((macro) => [macro, element('dd')]));
@@ -140,7 +142,9 @@ export class Diary {
     const away = button({ className: 'plain', onclick: () => this.#delete(id) }, icon('remove'));
     away.dataset.does = 'delete';
     const small = element('span', { className: 'quantity' });
-    const root = element('li', { className: this.isSmall ? '' : 'editable' }, name, facts, ...(this.isSmall ? [small] : [element('span', { className: 'with-unit' }, quantity, 'g'), meal, away]));
+    const head = element('div', { className: 'entry-head' }, name, facts);
+    const tools = this.isSmall ? [small] : [element('span', { className: 'with-unit' }, quantity, 'g'), meal, away];
+    const root = element('li', { className: this.isSmall ? '' : 'editable' }, head, ...tools);
     root.dataset.row = id;
     const shown = {};
     const fill = (entry) => {
@@ -175,6 +179,7 @@ export class Diary {
 }
 
 function mealSelect(changed) {
-  const select = element('select', { onchange: () => changed?.(select.value) }, ...sums.MEALS.map((meal) => element('option', { value: meal }, t(`meal.${meal}`))));
+  const meals = sums.MEALS.map((meal) => element('option', { value: meal }, t(`meal.${meal}`)));
+  const select = element('select', { onchange: () => changed?.(select.value) }, ...meals);
   return select;
 }

@@ -81,6 +81,7 @@ export const ENGLISH = {
   'device.queued': { one: '{n} edit still waits: compare when it is sent.', other: '{n} edits still wait: compare when they are sent.' },
   'device.allow': 'Allow it again',
   'device.revoked': 'This device was revoked: the server takes nothing from it.',
+  'device.dismiss': 'Dismiss',
   'device.remove': 'Remove the {device}',
 
   'event.connected': 'The line is up.',

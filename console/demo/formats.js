@@ -18,7 +18,8 @@ export const number = (value, digits = 0) => formatter(Intl.NumberFormat, { maxi
 export const fixed = (value, digits) => formatter(Intl.NumberFormat, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 
 /** A number with its unit, such as `gram` or `kilometer`. */
-export const measure = (value, unit, digits = 0) => formatter(Intl.NumberFormat, { style: 'unit', unit, maximumFractionDigits: digits }).format(value);
+export const measure = (value, unit, digits = 0) =>
+  formatter(Intl.NumberFormat, { style: 'unit', unit, maximumFractionDigits: digits }).format(value);
 
 /** A part of a whole, as per cent. */
 export const percent = (part) => formatter(Intl.NumberFormat, { style: 'percent' }).format(part);
@@ -30,7 +31,8 @@ export const longDay = (date) => formatter(Intl.DateTimeFormat, { weekday: 'long
 export const moment = (date) => formatter(Intl.DateTimeFormat, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }).format(date);
 
 /** An hour with seconds. */
-export const clock = (date) => formatter(Intl.DateTimeFormat, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(date);
+export const clock = (date) =>
+  formatter(Intl.DateTimeFormat, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(date);
 
 /** Yesterday, today, tomorrow; null for days further away. */
 export function nearDay(days) {

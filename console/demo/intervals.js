@@ -4,6 +4,7 @@ import { announce } from './announce.js';
 import { button, element, say, shape } from './element.js';
 import { duration } from './formats.js';
 import { icon } from './icons.js';
+import { lengthOf } from './timer.js';
 import { nameOf, t } from './words.js';
 
 const QUICK = { id: '', work_duration: 10, rest_duration: 5, total_rounds: 3 };
@@ -19,21 +20,23 @@ export class Intervals {
   constructor(root, { device, page, follow, isSmall }) {
     Object.assign(this, { root, device, page, mirror: device.mirror });
     this.arc = shape('circle', { cx: 60, cy: 60, r: 54, pathLength: 100, class: 'arc' });
-    const ring = shape('svg', { viewBox: '0 0 120 120', class: 'ring', 'aria-hidden': 'true' }, shape('circle', { cx: 60, cy: 60, r: 54, class: 'track' }), this.arc);
+    const track = shape('circle', { cx: 60, cy: 60, r: 54, class: 'track' });
+    const ring = shape('svg', { viewBox: '0 0 120 120', class: 'ring', 'aria-hidden': 'true' }, track, this.arc);
     [this.phase, this.left, this.round] = ['phase', 'left', 'round'].map((className) => element('p', { className }));
     this.total = element('p', { className: 'dim total' });
     this.from = element('p', { className: 'dim from' });
-    this.plan = element('select');
+    this.plan = element('select', { onchange: () => this.#draw() });
     const start = button({ className: 'primary', onclick: () => this.#start() }, icon('play'), t('timer.start'));
     this.idle = element('div', { className: 'begin' }, !isSmall && element('label', {}, t('timer.plan'), this.plan), start);
     this.pause = button({ className: 'primary', onclick: () => (this.mirror.state.isRunning ? this.mirror.pause() : this.mirror.resume()) });
     this.stop = button({ onclick: () => this.#stop(start) }, icon('stop'), t('timer.stop'));
     this.busy = element('div', { className: 'actions' }, this.pause, this.stop);
     this.history = element('p', { className: 'dim history' });
-    root.append(element('div', { className: 'dial', role: 'timer', 'aria-live': 'off', 'aria-label': t('scene.timer') }, ring, element('div', { className: 'face' }, this.phase, this.left, this.round)),
-      this.total, this.from, this.idle, this.busy, this.history);
+    const face = element('div', { className: 'face' }, this.phase, this.left, this.round);
+    root.append(element('div', { className: 'dial', role: 'timer', 'aria-live': 'off', 'aria-label': t('scene.timer') }, ring, face), this.total,
+       this.from, this.idle, this.busy, this.history);
     follow('hiit_workouts', null, (workouts) => this.#offer(workouts));
-    follow('hiit_sessions', { is_completed: true }, (sessions) => say(this.history, sessions.length ? t('timer.sessions', { n: sessions.length }) : ''));
+    follow('hiit_sessions', { is_completed: true }, ({ length: n }) => say(this.history, n ? t('timer.sessions', { n }) : ''));
     this.ends = [this.mirror.watch(() => this.#draw()), device.on('changed', () => this.#drawFrom())];
   }
 
@@ -49,12 +52,17 @@ export class Intervals {
       name: nameOf(workout) || t('timer.quick'), rounds: workout.total_rounds, work: workout.work_duration, rest: workout.rest_duration,
     }))));
     this.plan.value = this.#workouts.some(({ id }) => id === value) ? value : '';
+    this.#draw();
+  }
+
+  get #chosen() {
+    const workout = this.#workouts.find(({ id }) => id === this.plan.value) ?? QUICK;
+    return { id: workout.id, work: workout.work_duration, rest: workout.rest_duration, rounds: workout.total_rounds };
   }
 
   #start() {
-    const workout = this.#workouts.find(({ id }) => id === this.plan.value) ?? QUICK;
-    const { work_duration: work, rest_duration: rest, total_rounds: rounds } = workout;
-    this.mirror.start({ work, rest, rounds }, workout.id || null);
+    const { id, ...plan } = this.#chosen;
+    this.mirror.start(plan, id || null);
     this.pause.focus();
   }
 
@@ -73,7 +81,8 @@ export class Intervals {
     this.root.classList.toggle('held', isBusy && !isRunning);
     say(this.phase, isBusy && !isRunning ? t('timer.paused') : t(`timer.phase.${phase}`));
     const seconds = Math.ceil(left / 1000);
-    say(this.left, isBusy ? (seconds < 60 ? String(seconds) : duration(seconds)) : phase === 'finished' ? '✓' : '–');
+    const counted = seconds < 60 ? String(seconds) : duration(seconds);
+    say(this.left, isBusy ? counted : phase === 'finished' ? '✓' : duration(lengthOf(this.#chosen) / 1000));
     say(this.round, isBusy ? t('timer.round', { round, rounds }) : '');
     say(this.total, isBusy ? t('timer.total', { time: duration(Math.ceil(total / 1000)) }) : '');
     this.arc.style.strokeDashoffset = 100 * (isBusy ? part : phase === 'finished' ? 0 : 1);

@@ -43,7 +43,8 @@ export class Mirror {
 
   start(plan, workoutId) {
     const start_time = new Date().toISOString();
-    const session = this.#device.insert('hiit_sessions', { workout_id: workoutId, start_time, current_phase: 'warmup', current_round: 1, is_completed: false });
+    const row = { workout_id: workoutId, start_time, current_phase: 'warmup', current_round: 1, is_completed: false };
+    const session = this.#device.insert('hiit_sessions', row);
     this.#own = { session, phase: 'warmup', round: 1 };
     this.#command(timer.started(this.state, plan, session, this.#device.id, performance.now()));
   }

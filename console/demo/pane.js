@@ -24,7 +24,8 @@ export class Pane {
     Object.assign(this, { device, page });
     this.body = element('div', { className: 'view' });
     const title = `device-${device.kind}`;
-    this.root = element('section', { className: 'device', id: device.kind, tabIndex: -1, 'aria-labelledby': title }, this.#head(title), this.body, this.#foot());
+    this.root = element('section', { className: 'device', id: device.kind, tabIndex: -1, 'aria-labelledby': title },
+      this.#head(title), this.body, this.#foot());
     this.root.dataset.kind = device.kind;
     this.stops = [
       device.on('changed', () => this.draw()),
@@ -74,11 +75,14 @@ export class Pane {
 
   /** A line in the log of events. */
   log({ key, values, tone }) {
-    const { table, strategy, ...others } = values;
-    const told = { ...others, ...(table && { table: term('table', table) }), ...(strategy && { outcome: t(`event.conflict.${strategy}`) }) };
+    const { table, strategy, fields = [], ...others } = values;
+    const settled = fields.map(({ field, resolved }) => `${term('field', field)} ${resolved}`);
+    const outcome = strategy && [t(`event.conflict.${strategy}`), ...settled].join(', ');
+    const text = t(key, { ...others, ...(table && { table: term('table', table) }), ...(strategy && { outcome }) });
+    if (['warn', 'bad'].includes(tone) && strategy !== 'manual') this.#notice(text);
     this.noEvents.hidden = true;
     const time = element('time', {}, clock(new Date()));
-    this.events.prepend(element('li', { className: tone }, time, ' ', t(key, told)));
+    this.events.prepend(element('li', { className: tone }, time, ' ', text));
     this.events.children[LOG_LINES]?.remove();
   }
 
@@ -93,13 +97,17 @@ export class Pane {
     });
     this.why = element('p', { className: 'why', role: 'status' });
     this.allow = button({ className: 'primary', hidden: true, onclick: () => device.allow() }, t('device.allow'));
+    this.notice = element('span', { role: 'status' });
+    this.noted = element('p', { className: 'notice', hidden: true }, this.notice, button({
+      className: 'plain', 'aria-label': t('device.dismiss'), onclick: () => this.#dismiss(),
+    }, icon('close')));
     const away = device.kind === 'browser' && button({
       className: 'plain', 'aria-label': t('device.remove', { device: name }), onclick: () => this.page.remove(this),
     }, icon('close'));
     return element('header', {}, element('span', { className: 'what' }, icon(device.kind)),
       element('div', { className: 'who' }, element('h2', { id: title }, name), element('p', { className: 'facts' }, this.badge, this.queued)),
       element('label', { className: 'line' }, element('span', { ariaHidden: 'true' }, t('device.line')), this.line), away,
-      this.collisions, this.why, this.allow);
+      this.collisions, this.noted, this.why, this.allow);
   }
 
   #foot() {
@@ -108,10 +116,22 @@ export class Pane {
     this.noEvents = element('p', { className: 'dim' }, t('device.noevents'));
     this.verdict = element('p', { className: 'verdict', role: 'status' });
     this.verify = button({ onclick: () => this.#compare() }, t('device.verify'));
-    const box = element('div', { className: 'log', tabIndex: 0, role: 'region', 'aria-label': `${t('device.events')}, ${t(`device.${this.device.kind}`)}` }, this.noEvents, this.events);
+    const label = `${t('device.events')}, ${t(`device.${this.device.kind}`)}`;
+    const box = element('div', { className: 'log', tabIndex: 0, role: 'region', 'aria-label': label }, this.noEvents, this.events);
     return element('footer', {},
       element('p', { className: 'place' }, element('span', { className: 'dim' }, t('device.cursor')), ' ', this.cursor),
       element('details', {}, element('summary', {}, t('device.events')), element('div', { className: 'proof' }, this.verify, this.verdict), box));
+  }
+
+  /** What the person must not miss stays until it is dismissed. */
+  #notice(text) {
+    this.noted.hidden = false;
+    say(this.notice, text);
+  }
+
+  #dismiss() {
+    this.noted.hidden = true;
+    this.root.focus();
   }
 
   #arrived({ operation, table, version, source_device, data, new_record }) {
@@ -119,6 +139,8 @@ export class Pane {
     const isStraight = edit?.isLive && edit.by === source_device;
     const delay = isStraight ? t('event.delay', { ms: number(performance.now() - edit.at) }) : '';
     const from = source_device ? this.page.nameOfDevice(source_device) : t('event.outside');
+    // A run would drive all else out of the log.
+    if (table === 'location_points') return;
     this.log({ key: 'event.arrived', values: { operation, table, version, from, delay }, tone: 'good' });
   }
 

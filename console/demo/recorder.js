@@ -42,10 +42,11 @@ export class Recorder {
   async end(id) {
     this.#stop();
     const points = await this.#device.client.table('location_points').where({ cardio_session_id: id });
-    const { metres, seconds } = summary(travelled(points));
+    const track = travelled(points);
+    const { metres, seconds } = summary(track);
     this.#device.update('cardio_sessions', id, {
-      is_running: false, end_time: points.reduce((last, { recorded_at }) => (recorded_at > last ? recorded_at : last), new Date(0).toISOString()),
-      duration_seconds: Math.round(seconds), distance_km: Math.round(metres) / 1000, average_speed_kmh: seconds ? Math.round((metres / seconds) * 360) / 100 : 0,
+      is_running: false, end_time: track.at(-1)?.recorded_at ?? new Date().toISOString(), duration_seconds: Math.round(seconds),
+      distance_km: Math.round(metres) / 1000, average_speed_kmh: seconds ? Math.round((metres / seconds) * 360) / 100 : 0,
     });
   }
 

@@ -24,10 +24,12 @@ export class Run {
     this.map = element('canvas', { className: 'map', role: 'img' });
     this.hills = element('canvas', { className: 'hills', role: 'img', 'aria-label': t('run.elevation') });
     this.figures = Object.fromEntries(FIGURES.map((name) => [name, element('dd')]));
-    const figures = element('dl', { className: 'figures' }, ...FIGURES.map((name) => element('div', { className: name }, element('dt', {}, t(`run.${name}`)), this.figures[name])));
+    const named = FIGURES.map((name) => element('div', { className: name }, element('dt', {}, t(`run.${name}`)), this.figures[name]));
+    const figures = element('dl', { className: 'figures' }, ...named);
     this.empty = element('p', { className: 'empty' }, t('run.none'));
-    this.shown = element('div', { className: 'course' }, element('div', { className: 'course-head' }, element('p', {}, this.state, ' ', this.count), !isSmall && this.which),
-      this.map, figures, element('p', { className: 'dim elevation' }, t('run.elevation')), this.hills);
+    const head = element('div', { className: 'course-head' }, element('p', {}, this.state, ' ', this.count), !isSmall && this.which);
+    this.shown = element('div', { className: 'course' }, head, this.map, figures,
+      element('p', { className: 'dim elevation' }, t('run.elevation')), this.hills);
     this.start = button({ className: 'primary', onclick: () => this.#start() }, icon('play'), t('run.start'));
     this.end = button({ className: 'primary', onclick: () => this.#end() }, icon('stop'), t('run.end'));
     this.goOn = button({ onclick: () => this.recorder.resume(this.#session, this.#track.length) }, t('run.continue'));
@@ -106,7 +108,8 @@ export class Run {
     this.#drawChoice(session);
     const { metres, seconds, pace, recent, climb } = summary(this.#track);
     const paced = (value) => (value === null ? '–' : `${duration(value)} ${t('run.perkm')}`);
-    const told = { distance: `${fixed(metres / 1000, 2)} km`, time: duration(seconds), pace: paced(pace), recent: paced(recent), climb: measure(climb, 'meter') };
+    const distance = `${fixed(metres / 1000, 2)} km`;
+    const told = { distance, time: duration(seconds), pace: paced(pace), recent: paced(recent), climb: measure(climb, 'meter') };
     FIGURES.forEach((name) => say(this.figures[name], told[name]));
     this.map.ariaLabel = t('run.map', { summary: this.#summary() });
     this.#paint();

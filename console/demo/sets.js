@@ -38,9 +38,12 @@ export function progress(sets) {
 
 /** The rows that a new session takes from a template's exercises, with ids from `make` and kg from `weightOf(exerciseId)`. */
 export function fromTemplate(exercises, sessionId, make, weightOf) {
-  const rows = ordered(exercises, 'order_index').map((planned, at) => ({ planned, row: { id: make(), session_id: sessionId, exercise_id: planned.exercise_id, order_index: at } }));
-  const sets = rows.flatMap(({ planned, row }) => Array.from({ length: planned.suggested_sets ?? 3 }, (_, at) => ({
-    id: make(), workout_exercise_id: row.id, reps: planned.suggested_reps_min ?? 10, weight: weightOf(row.exercise_id), is_completed: false, set_order: at,
-  })));
-  return { exercises: rows.map(({ row }) => row), sets };
+  const planned = ordered(exercises, 'order_index');
+  const rows = planned.map(({ exercise_id }, at) => ({ id: make(), session_id: sessionId, exercise_id, order_index: at }));
+  const sets = rows.flatMap(({ id, exercise_id }, place) => {
+    const { suggested_sets, suggested_reps_min } = planned[place];
+    const set = { workout_exercise_id: id, reps: suggested_reps_min ?? 10, weight: weightOf(exercise_id), is_completed: false };
+    return Array.from({ length: suggested_sets ?? 3 }, (_, at) => ({ ...set, id: make(), set_order: at }));
+  });
+  return { exercises: rows, sets };
 }

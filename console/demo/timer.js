@@ -37,7 +37,8 @@ export const told = (state, now) => {
 /** Takes what another device tells, unless this one knows better or it makes no sense. */
 export function heard(state, message, now) {
   const { plan, session, revision, by, is_running, elapsed_ms } = message ?? {};
-  const makesSense = Number.isSafeInteger(revision) && typeof by === 'string' && Number.isFinite(elapsed_ms) && elapsed_ms >= 0 && (plan === null || isPlan(plan));
+  const isSigned = Number.isSafeInteger(revision) && typeof by === 'string';
+  const makesSense = isSigned && Number.isFinite(elapsed_ms) && elapsed_ms >= 0 && (plan === null || isPlan(plan));
   if (!makesSense || !isNewer(message, state)) return state;
   return { plan, session: session ?? null, revision, by, isRunning: is_running === true, elapsed: elapsed_ms, at: now };
 }

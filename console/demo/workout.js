@@ -15,7 +15,8 @@ const TABLES = ['exercises', 'workout_sessions', 'workout_exercises', 'exercise_
 export class Workout {
   #rows = Object.fromEntries(TABLES.map((table) => [table, []]));
   #exercises = new Map();
-  #isDrawn = false;
+  /** Tables that have come; until all have, nothing that shows is news. */
+  #known = new Set();
 
   constructor(root, { device, follow, isSmall }) {
     Object.assign(this, { device, isSmall });
@@ -23,7 +24,8 @@ export class Workout {
     this.when = element('p', { className: 'dim' });
     this.sets = element('dd');
     this.volume = element('dd');
-    const figures = element('dl', { className: 'figures' }, element('div', {}, element('dt', {}, t('workout.sets')), this.sets), element('div', {}, element('dt', {}, t('workout.volume')), this.volume));
+    const figure = (key, value) => element('div', {}, element('dt', {}, t(key)), value);
+    const figures = element('dl', { className: 'figures' }, figure('workout.sets', this.sets), figure('workout.volume', this.volume));
     this.meter = element('progress', { 'aria-label': t('workout.sets') });
     this.list = new Keyed(element('ol', { className: 'exercises' }), ({ id }) => this.#exercise(id));
     this.picker = new Picker({
@@ -33,15 +35,16 @@ export class Workout {
     });
     this.finish = button({ className: 'primary', onclick: () => this.#finish() }, icon('check'), t('workout.finish'));
     this.away = button({ className: 'plain', 'aria-label': t('workout.delete'), onclick: () => this.#delete() }, icon('remove'));
-    this.session = element('div', { className: 'session' }, element('div', { className: 'session-head' }, element('div', {}, this.name, this.when), !isSmall && this.finish, !isSmall && this.away),
-      figures, this.meter, this.list.root, !isSmall && this.picker.root);
+    const head = element('div', { className: 'session-head' }, element('div', {}, this.name, this.when),
+      !isSmall && this.finish, !isSmall && this.away);
+    this.session = element('div', { className: 'session' }, head, figures, this.meter, this.list.root, !isSmall && this.picker.root);
     this.empty = element('p', { className: 'empty' }, t('workout.none'));
     root.append(this.empty, this.session, this.#beginning());
     TABLES.forEach((table) => follow(table, null, (rows) => {
       this.#rows[table] = rows;
       this.#draw();
+      this.#known.add(table);
     }));
-    this.#isDrawn = true;
   }
 
   close() {
@@ -84,7 +87,8 @@ export class Workout {
 
   #add(exercise) {
     const mine = this.#mine();
-    const id = this.device.insert('workout_exercises', { session_id: this.#session.id, exercise_id: exercise.id, order_index: nextPlace(mine, 'order_index') });
+    const order_index = nextPlace(mine, 'order_index');
+    const id = this.device.insert('workout_exercises', { session_id: this.#session.id, exercise_id: exercise.id, order_index });
     this.device.insert('exercise_sets', { ...furtherSet([], firstWeight(exercise)), workout_exercise_id: id });
     this.picker.clear();
   }
@@ -151,7 +155,8 @@ export class Workout {
     const [up, down] = [tool('up', 'up', () => this.#move(id, -1)), tool('down', 'down', () => this.#move(id, 1))];
     const away = tool('remove', 'remove', () => this.device.remove('workout_exercises', id));
     const sets = new Keyed(element('ul', { className: 'sets' }), (set) => this.#set(set.id));
-    const more = button({ className: 'more', onclick: () => this.device.insert('exercise_sets', { ...furtherSet(this.#setsOf(id)), workout_exercise_id: id }) }, icon('add'), t('workout.addset'));
+    const add = () => this.device.insert('exercise_sets', { ...furtherSet(this.#setsOf(id)), workout_exercise_id: id });
+    const more = button({ className: 'more', onclick: add }, icon('add'), t('workout.addset'));
     const names = ['set', 'reps', 'weight', 'tick'].map((key) => element('span', {}, t(`workout.${key}`)));
     const root = element('li', {}, element('div', { className: 'exercise-head' }, title, ...(this.isSmall ? [] : [up, down, away])),
       element('div', { className: 'set-names', ariaHidden: 'true' }, ...names), sets.root, !this.isSmall && more);
@@ -204,7 +209,7 @@ export class Workout {
       tick.checked = Boolean(set.is_completed);
       root.classList.toggle('done', tick.checked);
       root.classList.toggle('pending', Boolean(set._pending));
-      if (this.#isDrawn && !set._pending && shown.version !== set._version) light(root);
+      if (this.#known.size === TABLES.length && !set._pending && shown.version !== set._version) light(root);
       Object.assign(shown, { reps: set.reps, weight: set.weight, version: set._version });
     };
     return { root, fill };

@@ -92,6 +92,20 @@ test('without a token the page says how to get one, and with a wrong one what is
   await live(page, 'phone');
 });
 
+test('a device that was revoked says so, and can be allowed again', async () => {
+  const token = bench.person();
+  const page = await bench.open(await bench.context(), token);
+  const devices = await bench.daemon.get('/devices', token);
+  const { device_id } = devices.find(({ device_type }) => device_type === 'watch');
+  const headers = { authorization: `Bearer ${token}` };
+  await fetch(`${bench.daemon.url}/api/realtime/devices/${device_id}`, { method: 'DELETE', headers });
+  await device(page, 'watch').getByRole('status').getByText('This device was revoked').waitFor();
+  await device(page, 'watch').getByRole('button', { name: 'Allow it again' }).click();
+  await live(page, 'watch');
+  await log(page, 'phone', 'banana', 15);
+  await grams(page, 'watch', 'Banana', [15]);
+});
+
 test('a row that holds markup is shown as text', async () => {
   const token = bench.person();
   const name = '<img src=x onerror="window.hurt = true"><b>bold</b>';

@@ -25,7 +25,7 @@ test('a timer started on one device runs on all, is paused on another, and a lat
   await device(here, 'phone').getByText('Paused').waitFor();
   const [shown, ...others] = await Promise.all([face(here, 'phone'), face(here, 'watch'), face(there, 'phone'), face(there, 'tablet')]);
   for (const other of others) assert.deepEqual(other, shown);
-  assert.deepEqual(await face(there, 'watch'), ['Ready when you are', '–', '']);
+  assert.deepEqual(await face(there, 'watch'), ['Ready when you are', '0:45', '']);
   await turn(there, 'watch', true);
   await device(there, 'watch').getByText('Paused').waitFor();
   assert.deepEqual(await face(there, 'watch'), shown);
@@ -123,6 +123,24 @@ test('a conflict is settled by hand, field by field, and every device has the ou
   assert.equal(await meal('phone').inputValue(), 'dinner');
   const [entry] = await bench.rows(token, 'food_entries');
   assert.deepEqual([entry.quantity, entry.meal_type], [250, 'dinner']);
+});
+
+test('where the server wins, the device that lost is told which value stayed', async () => {
+  const page = await bench.open(await bench.context(), bench.person());
+  await page.getByRole('combobox', { name: 'Conflicts' }).selectOption('The server’s value stays');
+  await log(page, 'phone', 'banana', 100);
+  await grams(page, 'tablet', 'Banana', [100]);
+  await turn(page, 'tablet', false);
+  await change(page, 'tablet', 'Banana', 300);
+  await change(page, 'phone', 'Banana', 200);
+  await sent(page, 'phone');
+  await turn(page, 'tablet', true);
+  const notice = device(page, 'tablet').locator('.notice');
+  await notice.getByText('A conflict in Diary entry: the server’s value stayed, Quantity 200.').waitFor();
+  await grams(page, 'tablet', 'Banana', [200]);
+  await notice.getByRole('button', { name: 'Dismiss' }).click();
+  await notice.waitFor({ state: 'hidden' });
+  assert.equal(await device(page, 'tablet').getByRole('button', { name: /conflict to settle/ }).count(), 0);
 });
 
 test('a row that was deleted there and edited here is brought back by hand', async () => {
