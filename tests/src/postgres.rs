@@ -13,9 +13,10 @@ use crate::ports;
 const INSTALLED: &str = "/usr/lib/postgresql";
 /// The superuser.
 const SUPERUSER: &str = "postgres";
-/// A lost machine is no matter here, and nobody waits for the disk.
-const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB -c jit=off \
-    -c autovacuum_naptime=10s -c log_lock_waits=on";
+/// In a story a lost machine is no matter, and nobody waits for the disk.
+const FORGETFUL: &str = "-c fsync=off -c full_page_writes=off";
+const SETTINGS: &str =
+    "-c max_connections=400 -c shared_buffers=64MB -c jit=off -c autovacuum_naptime=10s -c log_lock_waits=on";
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -67,6 +68,7 @@ pub struct Cluster {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
+    durability: &'static str,
     reaper: Child,
 }
 
@@ -74,15 +76,25 @@ impl Cluster {
     /// Makes the files of a server and starts it.
     #[must_use]
     pub fn start() -> Self {
+        Self::with(FORGETFUL)
+    }
+
+    /// The same with a server that waits for the disk, as in production.
+    #[must_use]
+    pub fn durable() -> Self {
+        Self::with("")
+    }
+
+    fn with(durability: &'static str) -> Self {
         let folder = tempfile::Builder::new().prefix("ryzed-pg-").tempdir().expect("a temporary folder").keep();
         let (programs, port) = (programs(), ports::free());
         own(&folder);
         let mut make = as_nobody_special(&programs.join("initdb"));
         make.arg("-D").arg(folder.join("data"));
         done(make.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"]));
-        start_server(&programs, &folder, port);
+        start_server(&programs, &folder, port, durability);
         let reaper = reaper(&folder);
-        Self { programs, folder, port, reaper }
+        Self { programs, folder, port, durability, reaper }
     }
 
     /// Where a database of this server is.
@@ -118,7 +130,7 @@ impl Cluster {
 
     /// Starts it again on the same files and port.
     pub fn start_again(&self) {
-        start_server(&self.programs, &self.folder, self.port);
+        start_server(&self.programs, &self.folder, self.port, self.durability);
     }
 
     fn stop(&self, mode: &str) {
@@ -135,8 +147,8 @@ impl Drop for Cluster {
     }
 }
 
-fn start_server(programs: &Path, folder: &Path, port: u16) {
-    let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS}", folder.display());
+fn start_server(programs: &Path, folder: &Path, port: u16, durability: &str) {
+    let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS} {durability}", folder.display());
     let mut start = as_nobody_special(&programs.join("pg_ctl"));
     start.arg("-D").arg(folder.join("data")).arg("-l").arg(folder.join("log")).args(["-w", "-o", &options, "start"]);
     done(&mut start);

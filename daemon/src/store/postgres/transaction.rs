@@ -19,6 +19,9 @@ use crate::store::{
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
+/// Parts JSON texts: JSON has no such character outside of an escape. An array of texts would have each taken apart twice.
+const SEPARATOR: &str = "\x1e";
+
 #[async_trait]
 impl Transaction for PostgresTransaction<'_> {
     async fn foresee(&mut self, wanted: &[Read<'_>]) -> Result<(), StoreError> {
@@ -29,7 +32,9 @@ impl Transaction for PostgresTransaction<'_> {
                 Read::Scopes(scopes) => self.expected(reads::scopes(scopes)),
                 Read::States(table, ids, scopes) => self.expected(reads::states(&schema, table, ids, scopes)?),
                 Read::Owners(table, ids) => self.expected(reads::owners(table, ids)),
-                Read::Versions(table, ids, scopes) => self.expected(reads::versions(table, ids, scopes)),
+                Read::Entries(scope, after, tables, limit) => {
+                    self.expected(reads::entries(scope, after, tables, limit))
+                }
                 Read::Records(scope, after, limit) => self.expected(reads::records(&schema, scope, after, limit)),
                 Read::Receipts(user, mutations) => self.expected(reads::receipts(user, mutations)),
                 Read::Device(user, device) => self.expected(reads::device(&schema, user, device)),
@@ -93,16 +98,6 @@ impl Transaction for PostgresTransaction<'_> {
         Ok(())
     }
 
-    async fn versions(
-        &mut self,
-        table: &str,
-        ids: &[RowId],
-        scopes: &[Scope],
-    ) -> Result<Vec<(RowId, Version)>, StoreError> {
-        let rows: Vec<(String, i64)> = self.load(reads::versions(table, ids, scopes)).await?;
-        Ok(rows.into_iter().map(|(id, version)| (id.into(), version)).collect())
-    }
-
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
         self.on_behalf_of(None);
         self.run_ahead(
@@ -124,18 +119,7 @@ impl Transaction for PostgresTransaction<'_> {
         tables: &[&'static str],
         limit: i64,
     ) -> Result<Vec<Entry>, StoreError> {
-        let rows: Vec<(i64, String, String, String)> = self
-            .load(
-                statement::<(BigInt, Text, Text, Text)>(
-                    "SELECT version, table_name, row_id::text, operation FROM ryzed.changes WHERE scope = ?1 \
-                     AND version > ?2 AND (?3 = '{}' OR table_name = ANY (?3::text[])) ORDER BY version LIMIT ?4",
-                )
-                .text(scope.to_string())
-                .int(after)
-                .text(list(tables))
-                .int(limit),
-            )
-            .await?;
+        let rows: Vec<(i64, String, String, String)> = self.load(reads::entries(scope, after, tables, limit)).await?;
         let entries = rows.into_iter().map(|(version, table, id, operation)| Entry {
             version,
             table: self.schema.registry.get(&table).map(|table| table.name),
@@ -217,13 +201,13 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn keep_receipts(&mut self, user: UserId, receipts: &[(Uuid, String)], now: &str) -> Result<(), StoreError> {
-        let results: Vec<Value> = receipts.iter().map(|(_, result)| Value::from(result.as_str())).collect();
-        let (ids, results) = (list(receipts.iter().map(|(id, _)| id)), Value::from(results).to_string());
+        let results: Vec<&str> = receipts.iter().map(|(_, result)| result.as_str()).collect();
+        let (ids, results) = (list(receipts.iter().map(|(id, _)| id)), results.join(SEPARATOR));
         self.run_ahead(
             statement(
                 "INSERT INTO ryzed.receipts (user_id, mutation_id, result, created_at) \
                  SELECT ?1::uuid, r.id, r.result::json, ?4::timestamptz \
-                 FROM ROWS FROM (unnest(?2::uuid[]), json_array_elements_text(?3::json)) AS r (id, result) \
+                 FROM unnest(?2::uuid[], string_to_array(?3, E'\\x1e')) AS r (id, result) \
                  ON CONFLICT DO NOTHING",
             )
             .text(user.to_string())
