@@ -2,6 +2,7 @@
 //! small honest client. It knows the daemon only from outside, and no database but through [`Database`].
 
 pub mod account;
+pub mod adopted;
 pub mod api;
 pub mod change;
 pub mod command;
@@ -18,6 +19,7 @@ pub mod rows;
 pub mod socket;
 
 pub use account::Account;
+pub use adopted::Application;
 pub use api::{Answer, Api};
 pub use change::{Change, delete, insert, update, upsert};
 pub use command::Ran;
