@@ -6,7 +6,9 @@
 mod limits;
 mod load;
 mod redis_address;
+mod tables;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use limits::Limits;
 pub use load::{ConfigError, Flag, Sources};
 pub use redis_address::{RedisAddress, RedisKind};
+pub use tables::TableNames;
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,8 @@ pub struct Config {
     pub log: Log,
     /// What helps while an app is being written.
     pub dev: Dev,
+    /// How an adopted database names the tables, by their names on the wire.
+    pub tables: BTreeMap<String, TableNames>,
 }
 
 impl Default for Config {
@@ -52,6 +57,7 @@ impl Default for Config {
             limits: Limits::default(),
             log: Log::default(),
             dev: Dev::default(),
+            tables: BTreeMap::new(),
         }
     }
 }
@@ -68,6 +74,10 @@ pub struct Server {
     pub drain_seconds: u64,
     /// How long a client may take to send a request's header, or the next part of its body.
     pub header_timeout_seconds: u64,
+    /// How long a client may take to read the next part of an answer.
+    pub write_timeout_seconds: u64,
+    /// How long a part of the daemon may be busy with one thing before it is taken for hung and replaced.
+    pub patience_seconds: u64,
 }
 
 impl Default for Server {
@@ -77,6 +87,8 @@ impl Default for Server {
             allowed_origins: Vec::new(),
             drain_seconds: 8,
             header_timeout_seconds: 10,
+            write_timeout_seconds: 30,
+            patience_seconds: 60,
         }
     }
 }
@@ -274,6 +286,8 @@ impl Config {
         let positive = [
             ("server.drain_seconds", self.server.drain_seconds),
             ("server.header_timeout_seconds", self.server.header_timeout_seconds),
+            ("server.write_timeout_seconds", self.server.write_timeout_seconds),
+            ("server.patience_seconds", self.server.patience_seconds),
             ("database.readers", self.database.readers as u64),
             ("database.connections", self.database.connections as u64),
             ("sync.tombstone_days", u64::from(self.sync.tombstone_days)),

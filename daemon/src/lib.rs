@@ -12,6 +12,7 @@ pub mod config;
 #[cfg(feature = "faults")]
 pub mod faults;
 pub mod http;
+pub mod metrics;
 pub mod service;
 pub mod store;
 pub mod sync;

@@ -63,6 +63,27 @@ pub fn psql(url: &str, sql: &str) -> Result<String, String> {
     Err(format!("{sql}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
+/// Runs the statements of a file of `tests/adopted`, with psql's variables.
+///
+/// # Errors
+/// What the server complains of.
+pub fn psql_file(url: &str, file: &str, variables: &[(&str, u32)]) -> Result<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("adopted").join(file);
+    let sets: String = variables.iter().map(|(name, value)| format!("\\set {name} {value}\n")).collect();
+    psql(url, &format!("{sets}\\i {}\n", path.display()))
+}
+
+/// The whole database as SQL, or a part of it.
+#[must_use]
+pub fn dump(url: &str, arguments: &[&str]) -> String {
+    let output = Command::new("pg_dump").args(arguments).args(["-d", url]).output().expect("the story needs pg_dump");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    // Newer releases bracket a dump with a key that is another one each time.
+    let lines = text.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 /// A server of one's own, for stories in which it is stopped, killed or slow. It ends with the value, and with the test
 /// process.
 #[derive(Debug)]

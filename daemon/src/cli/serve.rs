@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::TimeDelta;
-use ryzed_adapters::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use super::store::{self, Stay};
+use super::store::{self, Opened, Stay};
 use super::{Failure, Outcome, Settings};
 use crate::actors::{self, Live, Neighbours};
 use crate::auth::{Secret, Verifier, Verify};
@@ -90,19 +89,21 @@ async fn assemble(
     verifier: &Arc<dyn Verify>,
     redis: Option<carrier::redis::Settings>,
 ) -> Result<Assembled, Failure> {
-    let registry = Arc::new(Registry::standard());
     // The store is there before the actors that are to hear of outside writes; until then nobody is connected.
     let hears: Arc<OnceLock<Live>> = Arc::default();
     let ears = Arc::clone(&hears);
     let outside = Arc::new(move || ears.get().into_iter().for_each(Live::outside_write));
-    let store = store::open(config, &registry, Stay::Resident, outside).await?;
+    let Opened { store, registry, is_adopted } = store::open(config, Stay::Resident, outside).await?;
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let service = Service::new(store, registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
-    starter::load(&service).await.context("can't load the starter catalogue")?;
+    if !is_adopted {
+        starter::load(&service).await.context("can't load the starter catalogue")?;
+    }
     let settings = actors::Settings {
         heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
         sweep: Duration::from_secs(config.sync.sweep_seconds),
+        patience: Duration::from_secs(config.server.patience_seconds),
         ..actors::Settings::default()
     };
     let neighbours = Neighbours { me: Uuid::new_v4(), redis: redis.map(|redis| Arc::new(redis) as _) };

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{PullRequest, Service, ServiceError};
 use crate::auth::Caller;
+use crate::metrics::metrics;
 use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction};
 use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
 use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
@@ -50,6 +51,12 @@ struct Part {
     items: Vec<Item>,
     reached: Version,
     has_more: bool,
+}
+
+/// Counts a download that is about to go out.
+pub(super) fn count(answer: &SyncResponse) {
+    metrics().pulls.inc();
+    metrics().rows_pulled.inc_by(answer.total_changes as u64);
 }
 
 impl Pull {
@@ -222,6 +229,7 @@ impl Service {
                 Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
             })
             .await
+            .inspect(count)
     }
 
     /// `GET /digest`: where the caller's newest state is, and its digest.

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use ryzed_adapters::format_time;
 use serde_json::Value;
 
+use super::pull::count;
 use super::push::{Push, Stop};
 use super::request::Change;
 use super::{DeviceSeen, Pushed, Service, ServiceError, devices};
@@ -58,6 +59,7 @@ impl Service {
                 Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
             })
             .await?;
+        count(&answer);
         answer.results = pushed.results;
         answer.conflicts = pushed.conflicts;
         Ok(answer)

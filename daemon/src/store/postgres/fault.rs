@@ -41,9 +41,14 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
         _ if message.contains("row-level security policy") => (StoreError::Denied(message), Remedy::None),
         _ if is_any(&message, &LOST) => (StoreError::Unavailable(message), Remedy::Reconnect),
         _ if is_any(&message, &PASSING) => (StoreError::Unavailable(message), Remedy::None),
+        _ if is_any(&message, &REFUSED) => (StoreError::Constraint(message), Remedy::None),
         _ => (StoreError::Failed(message), Remedy::None),
     }
 }
+
+/// About the values of the row: an application's own table may take fewer than its adapter.
+const REFUSED: [&str; 4] =
+    ["value too long for type", "invalid input value for enum", "out of range for type", "numeric field overflow"];
 
 /// The same from a server whose words are not understood: what can't be told apart may pass.
 pub(super) fn in_doubt(judged: (StoreError, Remedy)) -> (StoreError, Remedy) {

@@ -15,6 +15,7 @@ use super::fault::Remedy;
 use super::outage::Outage;
 use super::server::connect;
 use super::session::PostgresTransaction;
+use crate::metrics::{PoolUse, metrics};
 use crate::store::{Access, Job, Mode, StoreError};
 
 /// How often a transaction is begun again that got in the way of another, or whose connection was lost before its commit.
@@ -69,6 +70,11 @@ impl Connections {
         }
     }
 
+    pub(super) fn used(&self) -> PoolUse {
+        let status = self.pool.status();
+        PoolUse { busy: status.size.saturating_sub(status.available), most: status.max_size }
+    }
+
     pub(super) fn close(&self) {
         self.pool.close();
     }
@@ -83,6 +89,7 @@ impl Connections {
                     return Ok(());
                 }
                 Try::Again(error) if tried < TRIES => {
+                    metrics().database_retries.inc();
                     tracing::debug!(%error, tried, "a transaction is begun again");
                     let pause = rand::rng().random_range(Duration::ZERO..PAUSE * tried);
                     tokio::time::sleep(pause).await;
