@@ -5,7 +5,10 @@
 
 mod limits;
 mod load;
+mod redis_address;
+mod tables;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -13,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use limits::Limits;
 pub use load::{ConfigError, Flag, Sources};
+pub use redis_address::{RedisAddress, RedisKind};
+pub use tables::TableNames;
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +41,8 @@ pub struct Config {
     pub log: Log,
     /// What helps while an app is being written.
     pub dev: Dev,
+    /// How an adopted database names the tables, by their names on the wire.
+    pub tables: BTreeMap<String, TableNames>,
 }
 
 impl Default for Config {
@@ -50,6 +57,7 @@ impl Default for Config {
             limits: Limits::default(),
             log: Log::default(),
             dev: Dev::default(),
+            tables: BTreeMap::new(),
         }
     }
 }
@@ -91,6 +99,10 @@ impl Default for Server {
 pub struct Database {
     /// `sqlite://<path>` or `postgres://…`; none means the file `ryzed.db` in the data directory.
     pub url: Option<String>,
+    /// A file with the password for a PostgreSQL server, which then is not in the URL.
+    pub password_file: Option<PathBuf>,
+    /// How long a start waits for a PostgreSQL server that is not there yet; 0 does not wait.
+    pub wait_seconds: u64,
     /// What a commit waits for.
     pub synchronous: Synchronous,
     /// How many connections read a SQLite database at once.
@@ -101,7 +113,14 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: None, synchronous: Synchronous::default(), readers: 4, connections: 10 }
+        Self {
+            url: None,
+            password_file: None,
+            wait_seconds: 30,
+            synchronous: Synchronous::default(),
+            readers: 4,
+            connections: 10,
+        }
     }
 }
 
@@ -116,12 +135,22 @@ pub enum Synchronous {
     Normal,
 }
 
-/// `[redis]`: how several instances find each other.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// `[redis]`: how several instances find each other faster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Redis {
-    /// Where it is. Not supported by this release.
+    /// Where it is: see [`RedisAddress`].
     pub url: Option<String>,
+    /// The file that holds it.
+    pub url_file: Option<PathBuf>,
+    /// What the name of every channel begins with.
+    pub prefix: String,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self { url: None, url_file: None, prefix: "ryzed".into() }
+    }
 }
 
 /// `[auth]`: whose tokens are believed.
@@ -216,6 +245,20 @@ impl Config {
         }
     }
 
+    /// Where Redis is, when it is used. Reads the file that holds the URL.
+    ///
+    /// # Errors
+    /// What is wrong with the file or what it says.
+    pub fn redis_address(&self) -> Result<Option<RedisAddress>, String> {
+        let url = match (&self.redis.url, &self.redis.url_file) {
+            (Some(url), _) => url.clone(),
+            (None, Some(file)) => std::fs::read_to_string(file)
+                .map_err(|error| format!("can't read {} (redis.url_file): {error}", file.display()))?,
+            (None, None) => return Ok(None),
+        };
+        RedisAddress::parse(&url).map(Some).map_err(|complaint| format!("the URL of Redis (redis.url) {complaint}"))
+    }
+
     /// The database's file.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
@@ -255,16 +298,17 @@ impl Config {
         if let Some(key) = zero.or(self.limits.first_zero()) {
             return Err((key, "must be at least 1".into()));
         }
-        if self.redis.url.is_some() {
-            return Err(("redis.url", "Redis is not supported by this release; remove the key".into()));
-        }
         self.check_database()?;
+        self.check_redis()?;
         self.check_auth()?;
         self.check_origins()
     }
 
     fn check_database(&self) -> Result<(), Complaint> {
         const KEY: &str = "database.url";
+        if self.database.password_file.is_some() && self.database_server().is_none() {
+            return Err(("database.password_file", "is for a PostgreSQL server; database.url names none".into()));
+        }
         match self.database.url.as_deref() {
             Some(url) if is_server(url) => Ok(()),
             Some(url) if url.strip_prefix("sqlite://").is_none_or(str::is_empty) => Err((
@@ -274,6 +318,30 @@ impl Config {
             )),
             _ => Ok(()),
         }
+    }
+
+    fn check_redis(&self) -> Result<(), Complaint> {
+        let redis = &self.redis;
+        let key = if redis.url_file.is_some() { "redis.url_file" } else { "redis.url" };
+        if redis.url.is_some() && redis.url_file.is_some() {
+            return Err(("redis.url", "is given as well as redis.url_file; keep one of them".into()));
+        }
+        if (redis.url.is_some() || redis.url_file.is_some()) && self.database_server().is_none() {
+            return Err((
+                key,
+                "joins several instances, and a SQLite database has only one: remove the key, or \
+                set database.url to a PostgreSQL server"
+                    .into(),
+            ));
+        }
+        if let Some(url) = &redis.url {
+            RedisAddress::parse(url).map_err(|complaint| ("redis.url", complaint))?;
+        }
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
+        if redis.prefix.is_empty() || !redis.prefix.bytes().all(allowed) {
+            return Err(("redis.prefix", "must be of the characters [A-Za-z0-9._:-], such as ryzed".into()));
+        }
+        Ok(())
     }
 
     fn check_auth(&self) -> Result<(), Complaint> {
@@ -317,13 +385,20 @@ fn is_of_authority(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_')
 }
 
-/// The URL without what stands before its host's `@`.
+/// The URL without what stands before its host's `@`, and without a password in its query.
 fn masked_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://{MASK}@{host}{path}"),
-        None => url.to_owned(),
+    // The last one: a password may have any character.
+    let place = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("{MASK}@{host}"));
+    let Some((place, query)) = place.split_once('?') else { return format!("{scheme}://{place}") };
+    let pairs: Vec<String> = query.split('&').map(masked_pair).collect();
+    format!("{scheme}://{place}?{}", pairs.join("&"))
+}
+
+fn masked_pair(pair: &str) -> String {
+    match pair.split_once('=') {
+        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}={MASK}"),
+        _ => pair.to_owned(),
     }
 }
 

@@ -5,9 +5,12 @@
 
 pub mod actors;
 pub mod auth;
+pub mod carrier;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod http;
 pub mod metrics;
 pub mod service;

@@ -63,6 +63,8 @@ label! {
         Device "device",
         /// Who asks the database where the scopes are.
         Feed "feed",
+        /// The way to other instances.
+        Bridge "bridge",
         /// Who forgets what is old.
         Janitor "janitor",
     }
@@ -87,6 +89,8 @@ label! {
         Unavailable "unavailable",
         /// A rule of the schema refused.
         Constraint "constraint",
+        /// A row was not the caller's, which the daemon should have seen before.
+        Denied "denied",
         /// A statement failed.
         Failed "failed",
     }

@@ -113,6 +113,13 @@ impl Service {
         }
     }
 
+    /// Nobody knows whether an upload that failed at its end was committed, so somebody may have to hear of it.
+    fn tell_of_doubt(&self, error: &ServiceError) {
+        if let (ServiceError::Unavailable { .. }, Some(hints)) = (error, self.hints.get()) {
+            hints.others_may_have_moved();
+        }
+    }
+
     /// The names of these tables; an unknown one is an error that names it.
     fn tables(&self, names: &[String]) -> Result<Vec<&'static str>, ServiceError> {
         let known = |name: &String| {

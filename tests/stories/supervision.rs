@@ -133,6 +133,11 @@ async fn the_registry_of_sessions_is_replaced_and_nobody_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_bridge_is_replaced_and_nobody_notices() {
+    nobody_notices("bridge", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_catalogue_is_replaced_and_goes_on() {
     let mut scene = Scene::begin().await;
     let keeper = scene.daemon.account_of(Person::admin());

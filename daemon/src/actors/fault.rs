@@ -1,5 +1,6 @@
 //! Faults on demand: what only tests, and the build that stories break, can ask of an actor.
 
+use super::bridge::BridgeMsg;
 use super::devices::DevicesMsg;
 use super::feed::FeedMsg;
 use super::janitor::JanitorMsg;
@@ -32,6 +33,8 @@ pub enum Victim {
     Device(UserId, DeviceId),
     /// Who asks where the scopes are.
     Feed,
+    /// The way to other instances.
+    Bridge,
     /// The housekeeping.
     Janitor,
 }
@@ -62,6 +65,7 @@ impl Live {
                     && held(&shared.devices).is_some_and(|it| it.cast(DevicesMsg::Within(user, device, fault)).is_ok())
             }
             Victim::Feed => held(&shared.feed).is_some_and(|it| it.cast(FeedMsg::Fault(fault)).is_ok()),
+            Victim::Bridge => held(&shared.bridge_actor).is_some_and(|it| it.cast(BridgeMsg::Fault(fault)).is_ok()),
             Victim::Janitor => held(&shared.janitor).is_some_and(|it| it.cast(JanitorMsg::Fault(fault)).is_ok()),
         }
     }

@@ -21,6 +21,9 @@ use crate::sync::Scope;
 /// Outside writes are looked for at most this often.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
+/// When it looks again after the database could not be asked.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// What the feed is told.
 pub(crate) enum FeedMsg {
     /// The time has come.
@@ -80,7 +83,10 @@ impl Actor for Feed {
         }
         state.asked = Some(Instant::now());
         if let Err(error) = look(&state.shared).await {
-            debug!(%error, "the scopes could not be looked at; the next sweep will");
+            debug!(%error, "the scopes could not be looked at; soon again");
+            if !state.shared.outside.swap(true, Ordering::AcqRel) {
+                myself.send_after(AGAIN, || FeedMsg::Outside);
+            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, 
 use tracing::{error, warn};
 
 use super::backoff::Backoff;
+use super::bridge::BridgeActor;
 use super::close::CloseReason;
 use super::devices::Devices;
 use super::feed::Feed;
@@ -26,10 +27,12 @@ enum Branch {
     Sessions,
     Devices,
     Feed,
+    Bridge,
     Janitor,
 }
 
-const BRANCHES: [Branch; 5] = [Branch::Catalogue, Branch::Sessions, Branch::Devices, Branch::Feed, Branch::Janitor];
+const BRANCHES: [Branch; 6] =
+    [Branch::Catalogue, Branch::Sessions, Branch::Devices, Branch::Feed, Branch::Bridge, Branch::Janitor];
 
 impl Branch {
     fn kind(self) -> ActorKind {
@@ -38,6 +41,7 @@ impl Branch {
             Self::Sessions => ActorKind::Sessions,
             Self::Devices => ActorKind::Devices,
             Self::Feed => ActorKind::Feed,
+            Self::Bridge => ActorKind::Bridge,
             Self::Janitor => ActorKind::Janitor,
         }
     }
@@ -166,6 +170,7 @@ impl State {
             Branch::Sessions => (Sessions::spawn_linked(None, Sessions, with, root).await?.0.get_cell(), pulse),
             Branch::Devices => (Devices::spawn_linked(None, Devices, with, root).await?.0.get_cell(), pulse),
             Branch::Feed => (Feed::spawn_linked(None, Feed, with, root).await?.0.get_cell(), pulse),
+            Branch::Bridge => (BridgeActor::spawn_linked(None, BridgeActor, with, root).await?.0.get_cell(), pulse),
             Branch::Janitor => {
                 let arguments = (with.0, with.1, Arc::clone(&self.housekeeping));
                 (Janitor::spawn_linked(None, Janitor, arguments, root).await?.0.get_cell(), pulse)

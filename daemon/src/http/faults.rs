@@ -38,6 +38,7 @@ pub(super) async fn fault(mut call: Call) -> Answer {
         ("devices", None, None) => Victim::Devices,
         ("device", Some(user), Some(device)) => Victim::Device(user, device),
         ("feed", None, None) => Victim::Feed,
+        ("bridge", None, None) => Victim::Bridge,
         ("janitor", None, None) => Victim::Janitor,
         _ => return Err(Problem::not_found("no such actor, or user and device do not fit it")),
     };

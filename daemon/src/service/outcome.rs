@@ -45,11 +45,16 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         metrics().database_errors.inc(match error {
             StoreError::Unavailable(_) => DatabaseError::Unavailable,
-            StoreError::Constraint(_) => DatabaseError::Constraint,
+            StoreError::Constraint(_) | StoreError::Reference(_) => DatabaseError::Constraint,
+            StoreError::Denied(_) => DatabaseError::Denied,
             StoreError::RolledBack | StoreError::Failed(_) => DatabaseError::Failed,
         });
         match error {
             StoreError::Unavailable(_) => Self::Unavailable { retry_after: Duration::from_secs(2) },
+            StoreError::Denied(_) => {
+                tracing::error!(%error, "the daemon let through what only the database has stopped");
+                Self::Forbidden("this is not yours")
+            }
             other => Self::Store(other),
         }
     }

@@ -49,7 +49,7 @@ impl Service {
             same_life: epoch.is_empty() || epoch == self.epoch(),
             now: self.clock.now(),
         };
-        let pushed = self.upload(push, seen).await?;
+        let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
         self.tell(&pushed);
         let pull = Arc::new(pull);
         let mut answer = self
@@ -117,7 +117,7 @@ impl Service {
                 Box::pin(async move { push.run(tx).await.map_err(PushError::from) })
             })
             .await;
-        let pushed = outcome.or_else(PushError::settled)?;
+        let pushed = outcome.or_else(PushError::settled).inspect_err(|error| self.tell_of_doubt(error))?;
         self.tell(&pushed);
         Ok(pushed)
     }
