@@ -8,6 +8,7 @@
 //!  ├─ Devices ── supervises the Device actors, apart from the sessions so that neither ends the other
 //!  │    └─ Device (one a connected device) ── heartbeat, token, rate limit, its own requests
 //!  ├─ Bridge ── tells other instances on the same database what happened here, and hears of theirs
+//!  ├─ Presence ── keeps in the database who is connected here, and that this instance is alive
 //!  ├─ Feed ── asks the database where the scopes are: every sweep, and when somebody else wrote to it
 //!  └─ Janitor ── calls the housekeeping every few minutes
 //! ```
@@ -23,6 +24,8 @@ mod close;
 mod connection;
 mod device;
 mod devices;
+mod drain;
+mod everywhere;
 mod feed;
 mod frame;
 mod janitor;
@@ -30,6 +33,7 @@ mod link;
 mod live;
 mod message;
 mod outbox;
+mod presence;
 mod replay;
 mod root;
 mod roster;

@@ -22,6 +22,7 @@ mod sync;
 mod tables;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -72,8 +73,12 @@ pub trait LiveApi: Send + Sync + 'static {
     async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize;
     /// How the way to other instances is: `redis`, `degraded`, `postgres` or `none`.
     fn bridge(&self) -> &'static str;
-    /// Closes every socket with 1012, and returns when they are closed.
-    async fn drain(&self);
+    /// Whether the daemon is about to end.
+    fn is_draining(&self) -> bool;
+    /// Closes every socket with 1012, spread over most of `window`, and returns when they are closed or it is over.
+    async fn drain(&self, window: Duration);
+    /// Ends what is behind this, once nobody asks anything any more.
+    async fn stop(&self);
 }
 
 /// How many there are.

@@ -132,6 +132,13 @@ impl Daemon {
         }
     }
 
+    /// Where its PostgreSQL database is.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        let url = self.env.iter().find(|(name, _)| name == DATABASE_URL).map(|(_, url)| url.as_str());
+        url.expect("a daemon on PostgreSQL")
+    }
+
     /// A command of the same binary on the same data.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {

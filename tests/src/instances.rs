@@ -19,9 +19,14 @@ impl Instances {
     #[must_use]
     pub fn with_redis(settings: impl Fn(Builder) -> Builder) -> Self {
         let redis = Redis::start();
-        let url = redis.url();
-        let both = Self::without_redis(|builder| settings(builder.env("RYZED_REDIS__URL", &url)));
+        let both = Self::over(&redis.url(), settings);
         Self { redis: Some(redis), ..both }
+    }
+
+    /// Two with something at this URL that somebody else looks after.
+    #[must_use]
+    pub fn over(url: &str, settings: impl Fn(Builder) -> Builder) -> Self {
+        Self::without_redis(|builder| settings(builder.env("RYZED_REDIS__URL", url)))
     }
 
     /// Two that have only their database in common.

@@ -18,6 +18,8 @@ mod durability;
 mod export;
 mod imports;
 mod instances;
+mod instances_faults;
+mod instances_restart;
 mod limits;
 mod live;
 mod logs;

@@ -13,6 +13,7 @@ use super::devices::Devices;
 use super::feed::Feed;
 use super::janitor::{Housekeeping, Janitor};
 use super::live::{self, Shared};
+use super::presence::PresenceActor;
 use super::session;
 use super::sessions::Sessions;
 use crate::sync::Scope;
@@ -25,11 +26,20 @@ enum Branch {
     Devices,
     Feed,
     Bridge,
+    Presence,
     Janitor,
 }
 
-const BRANCHES: [Branch; 6] =
-    [Branch::Catalogue, Branch::Sessions, Branch::Devices, Branch::Feed, Branch::Bridge, Branch::Janitor];
+/// In the order of their start. Presence is there only where other instances can be.
+const BRANCHES: [Branch; 7] = [
+    Branch::Catalogue,
+    Branch::Sessions,
+    Branch::Devices,
+    Branch::Feed,
+    Branch::Bridge,
+    Branch::Presence,
+    Branch::Janitor,
+];
 
 pub(crate) struct Root;
 
@@ -109,6 +119,10 @@ impl State {
             Branch::Devices => Devices::spawn_linked(None, Devices, shared, root).await?.0.get_id(),
             Branch::Feed => Feed::spawn_linked(None, Feed, shared, root).await?.0.get_id(),
             Branch::Bridge => BridgeActor::spawn_linked(None, BridgeActor, shared, root).await?.0.get_id(),
+            Branch::Presence => {
+                let Some(directory) = shared.bridge.neighbours.directory.clone() else { return Ok(()) };
+                PresenceActor::spawn_linked(None, PresenceActor, (shared, directory), root).await?.0.get_id()
+            }
             Branch::Janitor => {
                 let arguments = (Arc::clone(&self.housekeeping), shared.settings.housekeeping);
                 Janitor::spawn_linked(None, Janitor, arguments, root).await?.0.get_id()

@@ -5,19 +5,20 @@ mod life;
 mod listen;
 mod migrate;
 mod pool;
+mod presence;
 mod reads;
 mod session;
 mod sql;
 mod transaction;
 mod triggers;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
-use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
+use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use pool::Connections;
 use sql::TableSql;
 
@@ -72,6 +73,7 @@ pub struct PostgresStore {
     epoch: String,
     connections: Connections,
     listener: Option<JoinHandle<()>>,
+    ear: Arc<OnceLock<OnNotice>>,
 }
 
 impl PostgresStore {
@@ -88,8 +90,9 @@ impl PostgresStore {
         let epoch = life::epoch(&mut connection).await?;
         let schema = Arc::new(Schema::new(registry, settings.resident));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
-        let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside));
-        Ok(Self { epoch, connections, listener })
+        let ear = Arc::default();
+        let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
+        Ok(Self { epoch, connections, listener, ear })
     }
 }
 
@@ -105,6 +108,14 @@ impl Store for PostgresStore {
 
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
         self.connections.run(mode, access, job).await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn hear(&self, ear: OnNotice) {
+        let _ = self.ear.set(ear);
     }
 
     async fn close(&self) {

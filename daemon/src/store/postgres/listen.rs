@@ -1,6 +1,7 @@
-//! The connection that hears of writes from outside. What it tells is only a hint; when it was cut, it tells that
+//! The connection that hears of writes from outside, and of other instances. What it tells is only a hint; when it was cut, it tells that
 //! something may have happened meanwhile.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
@@ -8,18 +9,21 @@ use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
 use super::session::connect;
-use crate::store::OnOutsideWrite;
+use crate::store::{OnNotice, OnOutsideWrite};
 
 /// The first pause before the connection is tried again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The channel on which instances speak to each other.
+const BRIDGE: &str = "ryzed_bridge";
+
 /// Listens until it is aborted.
-pub(super) fn start(url: String, outside: OnOutsideWrite) -> JoinHandle<()> {
+pub(super) fn start(url: String, outside: OnOutsideWrite, ear: Arc<OnceLock<OnNotice>>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut pause = FIRST_PAUSE;
         loop {
-            match listen(&url, &outside).await {
+            match listen(&url, &outside, &ear).await {
                 Ok(()) => pause = FIRST_PAUSE,
                 Err(error) => tracing::warn!(%error, "can't hear of writes from outside; trying again"),
             }
@@ -30,14 +34,23 @@ pub(super) fn start(url: String, outside: OnOutsideWrite) -> JoinHandle<()> {
 }
 
 /// `Ok` when the connection stood and was lost.
-async fn listen(url: &str, outside: &OnOutsideWrite) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn listen(
+    url: &str,
+    outside: &OnOutsideWrite,
+    ear: &OnceLock<OnNotice>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut connection = connect(url).await?;
-    connection.batch_execute("SET statement_timeout = 0; LISTEN ryzed").await?;
+    connection.batch_execute("SET statement_timeout = 0; LISTEN ryzed; LISTEN ryzed_bridge").await?;
     // Whatever was written while nobody listened.
     outside();
     let mut notices = std::pin::pin!(connection.notifications_stream());
-    while let Some(Ok(_)) = notices.next().await {
-        outside();
+    while let Some(Ok(notice)) = notices.next().await {
+        match ear.get() {
+            Some(ear) if notice.channel == BRIDGE => ear(&notice.payload),
+            // Of another instance, before there is anybody to be told.
+            None if notice.channel == BRIDGE => {}
+            _ => outside(),
+        }
     }
     tracing::warn!("the connection that hears of writes from outside was lost");
     Ok(())
