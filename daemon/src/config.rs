@@ -6,7 +6,9 @@
 mod limits;
 mod load;
 mod redis_address;
+mod tables;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use limits::Limits;
 pub use load::{ConfigError, Flag, Sources};
 pub use redis_address::{RedisAddress, RedisKind};
+pub use tables::TableNames;
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,8 @@ pub struct Config {
     pub log: Log,
     /// What helps while an app is being written.
     pub dev: Dev,
+    /// How an adopted database names the tables, by their names on the wire.
+    pub tables: BTreeMap<String, TableNames>,
 }
 
 impl Default for Config {
@@ -52,6 +57,7 @@ impl Default for Config {
             limits: Limits::default(),
             log: Log::default(),
             dev: Dev::default(),
+            tables: BTreeMap::new(),
         }
     }
 }

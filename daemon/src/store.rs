@@ -184,13 +184,6 @@ pub trait Transaction: Send {
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError>;
     /// Deletes rows on behalf of `device`.
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError>;
-    /// The latest version of these rows in any of `scopes`, live or deleted.
-    async fn versions(
-        &mut self,
-        table: &str,
-        ids: &[RowId],
-        scopes: &[Scope],
-    ) -> Result<Vec<(RowId, Version)>, StoreError>;
     /// Makes the person's row unless it is there.
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError>;
 
@@ -258,8 +251,8 @@ pub enum Read<'r> {
     States(&'r Table, &'r [RowId], &'r [Scope]),
     /// [`Transaction::owners`].
     Owners(&'r str, &'r [RowId]),
-    /// [`Transaction::versions`].
-    Versions(&'r str, &'r [RowId], &'r [Scope]),
+    /// [`Transaction::entries`].
+    Entries(Scope, Version, &'r [&'static str], i64),
     /// [`Transaction::records`].
     Records(Scope, Version, i64),
     /// [`Transaction::receipts`].
@@ -392,6 +385,9 @@ pub enum StoreError {
     /// A rule of the schema refused a row.
     #[error("a constraint refused the row: {0}")]
     Constraint(String),
+    /// A row refers to one that is not there; the text names the foreign key.
+    #[error("a row refers to one that is not there: {0}")]
+    Reference(String),
     /// The job decided against committing.
     #[error("rolled back")]
     RolledBack,

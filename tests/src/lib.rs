@@ -2,9 +2,11 @@
 //! small honest client. It knows the daemon only from outside, and no database but through [`Database`].
 
 pub mod account;
+pub mod adopted;
 pub mod api;
 pub mod change;
 pub mod command;
+pub mod convergence;
 pub mod daemon;
 pub mod database;
 pub mod device;
@@ -17,6 +19,7 @@ pub mod rows;
 pub mod socket;
 
 pub use account::Account;
+pub use adopted::Application;
 pub use api::{Answer, Api};
 pub use change::{Change, delete, insert, update, upsert};
 pub use command::Ran;

@@ -13,9 +13,10 @@ use crate::ports;
 const INSTALLED: &str = "/usr/lib/postgresql";
 /// The superuser.
 const SUPERUSER: &str = "postgres";
-/// A lost machine is no matter here, and nobody waits for the disk.
-const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB -c jit=off \
-    -c autovacuum_naptime=10s -c log_lock_waits=on";
+/// In a story a lost machine is no matter, and nobody waits for the disk.
+const FORGETFUL: &str = "-c fsync=off -c full_page_writes=off";
+const SETTINGS: &str =
+    "-c max_connections=400 -c shared_buffers=64MB -c jit=off -c autovacuum_naptime=10s -c log_lock_waits=on";
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -60,6 +61,27 @@ pub fn psql(url: &str, sql: &str) -> Result<String, String> {
     Err(format!("{sql}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
+/// Runs the statements of a file of `tests/adopted`, with psql's variables.
+///
+/// # Errors
+/// What the server complains of.
+pub fn psql_file(url: &str, file: &str, variables: &[(&str, u32)]) -> Result<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("adopted").join(file);
+    let sets: String = variables.iter().map(|(name, value)| format!("\\set {name} {value}\n")).collect();
+    psql(url, &format!("{sets}\\i {}\n", path.display()))
+}
+
+/// The whole database as SQL, or a part of it.
+#[must_use]
+pub fn dump(url: &str, arguments: &[&str]) -> String {
+    let output = Command::new("pg_dump").args(arguments).args(["-d", url]).output().expect("the story needs pg_dump");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    // Newer releases bracket a dump with a key that is another one each time.
+    let lines = text.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 /// A server of one's own, for stories in which it is stopped, killed or slow. It ends with the value, and with the test
 /// process.
 #[derive(Debug)]
@@ -67,6 +89,7 @@ pub struct Cluster {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
+    durability: &'static str,
     reaper: Child,
 }
 
@@ -74,15 +97,25 @@ impl Cluster {
     /// Makes the files of a server and starts it.
     #[must_use]
     pub fn start() -> Self {
+        Self::with(FORGETFUL)
+    }
+
+    /// The same with a server that waits for the disk, as in production.
+    #[must_use]
+    pub fn durable() -> Self {
+        Self::with("")
+    }
+
+    fn with(durability: &'static str) -> Self {
         let folder = tempfile::Builder::new().prefix("ryzed-pg-").tempdir().expect("a temporary folder").keep();
         let (programs, port) = (programs(), ports::free());
         own(&folder);
         let mut make = as_nobody_special(&programs.join("initdb"));
         make.arg("-D").arg(folder.join("data"));
         done(make.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"]));
-        start_server(&programs, &folder, port);
+        start_server(&programs, &folder, port, durability);
         let reaper = reaper(&folder);
-        Self { programs, folder, port, reaper }
+        Self { programs, folder, port, durability, reaper }
     }
 
     /// Where a database of this server is.
@@ -118,7 +151,7 @@ impl Cluster {
 
     /// Starts it again on the same files and port.
     pub fn start_again(&self) {
-        start_server(&self.programs, &self.folder, self.port);
+        start_server(&self.programs, &self.folder, self.port, self.durability);
     }
 
     fn stop(&self, mode: &str) {
@@ -135,8 +168,8 @@ impl Drop for Cluster {
     }
 }
 
-fn start_server(programs: &Path, folder: &Path, port: u16) {
-    let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS}", folder.display());
+fn start_server(programs: &Path, folder: &Path, port: u16, durability: &str) {
+    let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS} {durability}", folder.display());
     let mut start = as_nobody_special(&programs.join("pg_ctl"));
     start.arg("-D").arg(folder.join("data")).arg("-l").arg(folder.join("log")).args(["-w", "-o", &options, "start"]);
     done(&mut start);

@@ -8,6 +8,9 @@ use std::sync::LazyLock;
 use ryzed_tests::{Account, Daemon};
 
 mod abuse;
+mod adopt;
+mod adopt_meanwhile;
+mod adopted;
 mod cascades;
 mod changes_feed;
 mod command_line;

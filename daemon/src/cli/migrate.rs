@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use ryzed_adapters::Registry;
 
 use super::store::{self, Stay};
 use super::{Outcome, print};
@@ -55,9 +54,8 @@ fn listed(states: &[MigrationState]) -> String {
 }
 
 /// Opens the database, which brings it up to date, and closes it.
-async fn apply(config: &Config) -> anyhow::Result<()> {
-    let registry = Arc::new(Registry::standard());
-    let opened = store::open(config, &registry, Stay::Visitor, Arc::new(|| ())).await?;
-    opened.close().await;
+async fn apply(config: &Config) -> Outcome {
+    let opened = store::open(config, Stay::Visitor, Arc::new(|| ())).await?;
+    opened.store.close().await;
     Ok(())
 }

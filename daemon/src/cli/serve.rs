@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::TimeDelta;
-use ryzed_adapters::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use super::store::{self, Stay};
+use super::store::{self, Opened, Stay};
 use super::{Failure, Outcome, Settings};
 use crate::actors::{self, Live, Neighbours};
 use crate::auth::{Secret, Verifier, Verify};
@@ -82,17 +81,18 @@ async fn assemble(
     config: &Arc<Config>,
     verifier: &Arc<dyn Verify>,
     redis: Option<carrier::redis::Settings>,
-) -> anyhow::Result<Assembled> {
-    let registry = Arc::new(Registry::standard());
+) -> Result<Assembled, Failure> {
     // The store is there before the actors that are to hear of outside writes; until then nobody is connected.
     let hears: Arc<OnceLock<Live>> = Arc::default();
     let ears = Arc::clone(&hears);
     let outside = Arc::new(move || ears.get().into_iter().for_each(Live::outside_write));
-    let store = store::open(config, &registry, Stay::Resident, outside).await?;
+    let Opened { store, registry, is_adopted } = store::open(config, Stay::Resident, outside).await?;
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let service = Service::new(store, registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
-    starter::load(&service).await.context("can't load the starter catalogue")?;
+    if !is_adopted {
+        starter::load(&service).await.context("can't load the starter catalogue")?;
+    }
     let settings = actors::Settings {
         heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
         sweep: Duration::from_secs(config.sync.sweep_seconds),
@@ -105,7 +105,9 @@ async fn assemble(
         redis: redis.map(|redis| Arc::new(redis) as _),
         directory: service.is_shared().then(|| Arc::clone(&service) as _),
     };
-    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await?;
+    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours)
+        .await
+        .map_err(anyhow::Error::new)?;
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
     Ok(Assembled { service, live: Arc::new(live), socket })

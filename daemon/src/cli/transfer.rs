@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use chrono::TimeDelta;
 use futures_util::future::LocalBoxFuture;
-use ryzed_adapters::Registry;
 
 use super::store::{self, Stay};
 use super::{Failure, Outcome};
@@ -26,12 +25,11 @@ fn with_service<'a>(
     config: &Config,
     work: impl FnOnce(Arc<Service>) -> LocalBoxFuture<'a, Result<u8, TransferError>>,
 ) -> Outcome {
-    let registry = Arc::new(Registry::standard());
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-    let opened = runtime.block_on(store::open(config, &registry, Stay::Visitor, Arc::new(|| ())))?;
-    let service = Service::new(opened, registry, Arc::new(SystemClock), config.limits.clone(), keep);
+    let opened = runtime.block_on(store::open(config, Stay::Visitor, Arc::new(|| ())))?;
+    let service = Service::new(opened.store, opened.registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
     let outcome = runtime.block_on(async {
         let outcome = work(Arc::clone(&service)).await;

@@ -76,6 +76,7 @@ impl Sources {
             ConfigError(format!("{}: {}", place(&key), error.kind))
         })?;
         config.check().map_err(|(key, complaint)| ConfigError(format!("{}: {complaint}", place(key))))?;
+        config.check_tables().map_err(|(key, complaint)| ConfigError(format!("{}: {complaint}", place(&key))))?;
         Ok(config)
     }
 

@@ -130,6 +130,15 @@ impl Batch {
         self.rows.get(key).map(|entry| &entry.working)
     }
 
+    /// The version that the row, or its tombstone, had before this request.
+    pub(super) fn known_version(&self, key: &Key) -> Option<Version> {
+        self.rows
+            .get(key)
+            .and_then(|entry| entry.working.known.as_ref())
+            .map(|known| known.version)
+            .filter(|at| *at > 0)
+    }
+
     /// Whose the row is now; none when it is not there.
     pub(super) fn scope(&self, key: &Key) -> Option<Scope> {
         self.rows.get(key).and_then(|entry| entry.scope)

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::{PullRequest, Service, ServiceError};
 use crate::auth::Caller;
-use crate::store::{PAGE_BYTES, Range, ScopeState, StoreError, Transaction};
-use crate::sync::page::{Stand, advanced, can_serve, fitting};
+use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction};
+use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
 use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
 use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
 
@@ -27,6 +27,7 @@ pub(super) struct Pull {
     pub user: UserId,
     pub epoch: String,
     pub cursor: Option<Cursor>,
+    /// None: the client holds nothing.
     pub since: Option<DateTime<Utc>>,
     /// Empty: all.
     pub tables: Vec<&'static str>,
@@ -59,10 +60,12 @@ impl Pull {
 
     /// Runs on a snapshot.
     pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<SyncResponse, StoreError> {
+        self.foresee(tx).await?;
         let states = tx.scopes(&self.scopes()).await?;
         let stands: Vec<Stand> = states.iter().map(stand).collect();
         let from = self.start(tx).await?;
-        if !can_serve(&from, &self.epoch, &stands) {
+        let by_time = self.cursor.is_none() && self.since.is_some();
+        if !can_serve(&from, &self.epoch, &stands) || (by_time && !can_serve_since(&from, &stands)) {
             return self.answer(Vec::new(), Cursor::zero(&self.epoch), BEFORE_ALL.into(), true, true);
         }
         let mut items = Vec::new();
@@ -89,6 +92,17 @@ impl Pull {
         Ok(answer)
     }
 
+    /// Tells the transaction what is going to be read, where the cursor is known.
+    async fn foresee(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+        let scopes = self.scopes();
+        let mut reads = vec![Read::Scopes(&scopes)];
+        if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.epoch == self.epoch) {
+            let after = |scope| Read::Entries(scope, cursor.at(scope), &self.tables, self.limit + 1);
+            reads.extend(scopes.map(after));
+        }
+        tx.foresee(&reads).await
+    }
+
     /// The cursor that the pull starts from. A time becomes the last versions before it, which is exact, since within
     /// a scope the times of changes never run backwards.
     async fn start(&self, tx: &mut dyn Transaction) -> Result<Cursor, StoreError> {
@@ -112,7 +126,7 @@ impl Pull {
         rows: i64,
         bytes: usize,
     ) -> Result<Part, StoreError> {
-        let mut entries = tx.entries(state.scope, after, &self.tables, rows + 1).await?;
+        let mut entries = tx.entries(state.scope, after, &self.tables, self.limit + 1).await?;
         let mut has_more = entries.len() as i64 > rows;
         entries.truncate(usize::try_from(rows).unwrap_or_default());
         let last = entries.last().map_or(after, |entry| entry.version);
@@ -251,7 +265,7 @@ impl Service {
             user: caller.user,
             epoch: self.epoch().to_owned(),
             cursor: cursor.transpose()?,
-            since,
+            since: since.filter(|time| *time > DateTime::UNIX_EPOCH),
             tables: self.tables(tables)?,
             limit: match limit {
                 None => PAGE_ROWS,

@@ -3,7 +3,7 @@
 mod owner;
 mod work;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -55,11 +55,18 @@ impl From<StoreError> for Stop {
 }
 
 /// What a mutation got, kept so that a retry gets the same.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Receipt {
     result: ChangeResult,
-    #[serde(skip_serializing_if = "Option::is_none")]
     conflict: Option<Conflict>,
+}
+
+/// A [`Receipt`] as it is kept.
+#[derive(Serialize)]
+struct Kept<'r> {
+    result: &'r ChangeResult,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflict: Option<&'r Conflict>,
 }
 
 impl Push {
@@ -136,7 +143,7 @@ impl Push {
 
     /// The changes to decide: readable, not seen before, each mutation once.
     fn fresh(&self, seen: &HashMap<Uuid, Receipt>) -> Vec<(usize, &Ready)> {
-        let mut taken = std::collections::HashSet::new();
+        let mut taken = HashSet::new();
         let fresh = self.changes.iter().enumerate().filter_map(|(index, change)| match change {
             Change::Ready(ready) => Some((index, ready.as_ref())),
             Change::Unreadable(_) => None,
@@ -151,9 +158,10 @@ impl Push {
     /// The answers in the order of the changes.
     fn collect(&self, fresh: &[(usize, &Ready)], receipts: Vec<Receipt>, mut seen: HashMap<Uuid, Receipt>) -> Pushed {
         let known: Vec<Uuid> = seen.keys().copied().collect();
+        let repeated = repeated(self.mutation_ids());
         let mut by_index: HashMap<usize, Receipt> = HashMap::new();
         for ((index, ready), receipt) in fresh.iter().zip(receipts) {
-            if let Some(id) = ready.mutation.mutation_id {
+            if let Some(id) = ready.mutation.mutation_id.filter(|id| repeated.contains(id)) {
                 seen.insert(id, receipt.clone());
             }
             by_index.insert(*index, receipt);
@@ -175,13 +183,12 @@ impl Push {
     }
 
     async fn keep(&self, tx: &mut dyn Transaction, pushed: &Pushed, now: &str) -> Result<(), StoreError> {
-        let conflict_of = |id: Uuid| pushed.conflicts.iter().find(|conflict| conflict.mutation_id == Some(id)).cloned();
+        let conflict_of = |id: Uuid| pushed.conflicts.iter().find(|conflict| conflict.mutation_id == Some(id));
         let mut receipts = Vec::new();
         for (change, result) in self.changes.iter().zip(&pushed.results) {
             let Change::Ready(ready) = change else { continue };
             let Some(id) = ready.mutation.mutation_id.filter(|id| !pushed.retried.contains(id)) else { continue };
-            let receipt = Receipt { result: result.clone(), conflict: conflict_of(id) };
-            receipts.push((id, to_json(&receipt)?));
+            receipts.push((id, to_json(&Kept { result, conflict: conflict_of(id) })?));
         }
         if !receipts.is_empty() {
             tx.keep_receipts(self.caller.user, &receipts, now).await?;
@@ -230,20 +237,27 @@ impl Push {
     }
 }
 
+/// The ids that come more than once.
+fn repeated(ids: Vec<Uuid>) -> HashSet<Uuid> {
+    let mut once = HashSet::with_capacity(ids.len());
+    ids.into_iter().filter(|id| !once.insert(*id)).collect()
+}
+
 fn step(change: &Ready) -> Step<'_> {
     Step { rank: change.rank, id: change.id.as_str(), delete: change.mutation.operation == Intent::Delete }
 }
 
-/// Nothing of an atomic request is done when one change can't be.
+/// Nothing of an atomic request is done when one change can't be. What an earlier request has done stays done.
 fn stopped(mut pushed: Pushed) -> Pushed {
+    let before = |id: Option<Uuid>| id.is_some_and(|id| pushed.retried.contains(&id));
     for result in &mut pushed.results {
-        if result.status != Status::Rejected {
+        if result.status != Status::Rejected && !before(result.mutation_id) {
             result.status = Status::Rejected;
             result.version = None;
             result.errors = vec![FieldError::new("", ATOMIC, "another change of this atomic request was rejected")];
         }
     }
-    pushed.conflicts.clear();
+    pushed.conflicts.retain(|conflict| before(conflict.mutation_id));
     pushed
 }
 

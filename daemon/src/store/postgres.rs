@@ -1,6 +1,9 @@
 //! The house for PostgreSQL: a bounded pool, native types, triggers on statements, row level security.
 
+pub mod adopt;
 mod fault;
+mod form;
+mod layout;
 mod life;
 mod listen;
 mod migrate;
@@ -21,7 +24,9 @@ use tokio::task::JoinHandle;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use pool::Connections;
 use sql::TableSql;
+use triggers::Placed;
 
+pub use layout::{Layout, Place, PlacedColumn};
 pub use migrate::migration_states;
 
 /// How the database is opened.
@@ -40,7 +45,10 @@ pub struct Settings {
 #[derive(Debug)]
 struct Schema {
     registry: Arc<Registry>,
+    layout: Layout,
     tables: Vec<TableSql>,
+    /// Makes a person's row; none where people have no rows.
+    ensure_user: Option<String>,
     /// Changes of scope `?1` after `?2`, at most `?3`, with their rows.
     records: String,
     /// The device `?2` of the person `?1`.
@@ -51,10 +59,13 @@ struct Schema {
 }
 
 impl Schema {
-    fn new(registry: Arc<Registry>, resident: bool) -> Self {
+    fn new(registry: Arc<Registry>, layout: Layout, resident: bool) -> Self {
+        let placed = registry.iter().filter_map(|table| Some((table, layout.of(table.name)?)));
         Self {
-            tables: registry.iter().map(TableSql::of).collect(),
-            records: sql::records(&registry),
+            tables: placed.map(|(table, place)| TableSql::of(table, place)).collect(),
+            ensure_user: sql::ensure_user(&registry, &layout),
+            records: sql::records(&registry, &layout),
+            layout,
             device: reads::devices("user_id = ?1::uuid AND device_id = ?2"),
             devices: reads::devices("user_id = ?1::uuid ORDER BY first_seen, device_id"),
             registry,
@@ -71,28 +82,42 @@ impl Schema {
 /// A PostgreSQL database.
 pub struct PostgresStore {
     epoch: String,
+    registry: Arc<Registry>,
     connections: Connections,
     listener: Option<JoinHandle<()>>,
     ear: Arc<OnceLock<OnNotice>>,
 }
 
 impl PostgresStore {
-    /// Brings the schema up to date and begins to listen.
+    /// Brings the schema up to date and begins to listen. `adopted` tells where the tables are that were there before; none
+    /// when they are the daemon's own.
     ///
     /// # Errors
     /// When the database can't be reached or migrated.
     pub async fn open(
         settings: &Settings,
-        registry: Arc<Registry>,
+        adapters: &Arc<Registry>,
+        adopted: Option<Layout>,
         outside: OnOutsideWrite,
     ) -> Result<Self, StoreError> {
-        let mut connection = migrate::up_to_date(&settings.url, &registry).await?;
+        let (registry, layout) = match adopted {
+            Some(layout) => (Arc::new(layout.fit(adapters)), layout),
+            None => (Arc::clone(adapters), Layout::own(adapters)),
+        };
+        let placed = Placed { registry: &registry, layout: &layout };
+        let mut connection = migrate::up_to_date(&settings.url, placed).await?;
         let epoch = life::epoch(&mut connection).await?;
-        let schema = Arc::new(Schema::new(registry, settings.resident));
+        let schema = Arc::new(Schema::new(Arc::clone(&registry), layout, settings.resident));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let ear = Arc::default();
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
-        Ok(Self { epoch, connections, listener, ear })
+        Ok(Self { epoch, registry, connections, listener, ear })
+    }
+
+    /// The tables that the database has.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
     }
 }
 
@@ -125,3 +150,6 @@ impl Store for PostgresStore {
         self.connections.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

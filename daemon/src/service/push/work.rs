@@ -1,6 +1,7 @@
 //! The changes of one request, worked through: decided in memory, written with a statement a table.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ryzed_adapters::{FieldError, Row, Strategy, Table};
@@ -8,10 +9,10 @@ use uuid::Uuid;
 
 use super::super::batch::{Batch, Key};
 use super::super::request::Ready;
-use super::owner::{forbidden, owner_column, row_has_owner, via};
+use super::owner::{forbidden, owner_column, referring, row_has_owner, unknown_reference, via};
 use super::{ATTACHED_RECORDS, Push, Receipt, to_json};
 use crate::store::{Read, ScopeState, StoreError, Transaction};
-use crate::sync::decide::{Circumstances, Decision, Effect, Met, decide};
+use crate::sync::decide::{Circumstances, Decision, Effect, Met, Mine, decide};
 use crate::sync::wire::{ChangeResult, Conflict, Status};
 use crate::sync::{RowId, Scope, Version};
 
@@ -35,8 +36,8 @@ impl Work<'_> {
             let change = ready[*index];
             let key: Key = (change.rank, change.id.clone());
             let decision = match self.decide(change, &key) {
-                Ok((decision, scope)) => {
-                    self.batch.apply(&key, decision.effect.clone(), scope);
+                Ok((mut decision, scope)) => {
+                    self.batch.apply(&key, std::mem::replace(&mut decision.effect, Effect::Leave), scope);
                     decision
                 }
                 Err(error) => Decision::rejected(vec![error]),
@@ -119,22 +120,45 @@ impl Work<'_> {
             return Ok(());
         }
         let device = self.push.device.as_ref();
-        let rows: Vec<&Row> = ids.iter().filter_map(|id| self.row(rank, id)).collect();
+        let rows: Vec<Cow<'_, Row>> = ids.iter().filter_map(|id| self.written(table, rank, id)).collect();
         match tx.upsert(table, &to_json(&rows)?, device).await {
-            Err(StoreError::Constraint(_)) => {}
+            Err(StoreError::Constraint(_) | StoreError::Reference(_)) => {}
             other => return other,
         }
         for id in ids {
-            let Some(row) = self.row(rank, id) else { continue };
-            let Err(StoreError::Constraint(rule)) = tx.upsert(table, &to_json(&[row])?, device).await else { continue };
+            let Some(row) = self.written(table, rank, id) else { continue };
+            let error = match tx.upsert(table, &to_json(&[row])?, device).await {
+                Ok(()) => continue,
+                Err(StoreError::Constraint(rule)) => FieldError::new("", CONSTRAINT, rule),
+                // Somebody with SQL deleted it after we had looked.
+                Err(StoreError::Reference(key)) => unknown_reference(referring(table, &key)),
+                Err(other) => return Err(other),
+            };
             tracing::info!(table = table.name, "a rule of the database refused a row");
-            let refused = Decision::rejected(vec![FieldError::new("", CONSTRAINT, rule)]);
+            let refused = Decision::rejected(vec![error]);
             for (index, _) in ready.iter().enumerate().filter(|(_, change)| change.rank == rank && change.id == *id) {
                 self.outcomes.insert(index, refused.clone());
             }
             self.batch.undo(&(rank, id.clone()));
         }
         Ok(())
+    }
+
+    /// What goes to the database of a row. An application's own columns stay as they are, in every digit, unless they are
+    /// brought.
+    fn written(&self, table: &Table, rank: usize, id: &RowId) -> Option<Cow<'_, Row>> {
+        let working = self.batch.working(&(rank, id.clone()))?;
+        let row = working.row.as_ref()?;
+        if !table.is_fitted {
+            return Some(Cow::Borrowed(row));
+        }
+        let is_brought = |name: &str| match &working.mine {
+            Mine::Fields(fields) => fields.contains_key(name) || matches!(name, "id" | "updated_at"),
+            Mine::Untouched | Mine::Made | Mine::Deleted => true,
+        };
+        let mut row = row.clone();
+        row.retain(|name, _| is_brought(name) && table.column(name).is_some_and(|column| !column.read_only));
+        Some(Cow::Owned(row))
     }
 
     fn row(&self, rank: usize, id: &RowId) -> Option<&Row> {
@@ -148,20 +172,24 @@ impl Work<'_> {
         ready: &[&Ready],
         before: &[ScopeState],
     ) -> Result<Vec<Receipt>, StoreError> {
-        let mut ids: BTreeMap<&str, Vec<RowId>> = BTreeMap::new();
-        for change in ready {
-            ids.entry(change.table).or_default().push(change.id.clone());
-        }
-        self.foresee(tx, &ids, before).await?;
-        let mut versions: HashMap<(&str, RowId), Version> = HashMap::new();
-        for (table, ids) in ids {
-            for (id, version) in tx.versions(table, &ids, &self.push.scopes()).await? {
-                versions.insert((table, id), version);
+        let tables: Vec<&'static str> =
+            ready.iter().map(|change| change.table).collect::<BTreeSet<_>>().into_iter().collect();
+        // Nobody else moves a scope that the caller holds; one that the caller may not write can be far ahead by now.
+        let held: Vec<ScopeState> =
+            before.iter().filter(|state| self.may_write(Some(state.scope), "").is_ok()).cloned().collect();
+        self.foresee(tx, ready.len(), &held, &tables).await?;
+        let mut versions: HashMap<(&'static str, RowId), Version> = HashMap::new();
+        for state in &held {
+            for entry in tx.entries(state.scope, state.version, &tables, i64::MAX).await? {
+                let Some(table) = entry.table else { continue };
+                let newest = versions.entry((table, entry.id)).or_default();
+                *newest = entry.version.max(*newest);
             }
         }
         let receipts = ready.iter().enumerate().map(|(index, change)| {
             let decision = self.outcomes.remove(&index).unwrap_or_else(|| Decision::rejected(vec![forbidden("id")]));
-            let version = versions.get(&(change.table, change.id.clone())).copied();
+            let taken = versions.get(&(change.table, change.id.clone())).copied();
+            let version = taken.or_else(|| self.batch.known_version(&(change.rank, change.id.clone())));
             self.receipt(change, decision, version)
         });
         Ok(receipts.collect::<Vec<_>>())
@@ -171,14 +199,15 @@ impl Work<'_> {
     async fn foresee(
         &self,
         tx: &mut dyn Transaction,
-        ids: &BTreeMap<&str, Vec<RowId>>,
-        before: &[ScopeState],
+        changes: usize,
+        held: &[ScopeState],
+        tables: &[&'static str],
     ) -> Result<(), StoreError> {
         let scopes = self.push.scopes();
         let mut reads = vec![Read::Scopes(&scopes)];
-        reads.extend(ids.iter().map(|(table, ids)| Read::Versions(table, ids, &scopes)));
-        let own = before.iter().find(|state| state.scope != Scope::Global);
-        if let Some(own) = own.filter(|_| ids.values().map(Vec::len).sum::<usize>() <= FEW) {
+        reads.extend(held.iter().map(|state| Read::Entries(state.scope, state.version, tables, i64::MAX)));
+        let own = held.iter().find(|state| state.scope != Scope::Global);
+        if let Some(own) = own.filter(|_| changes <= FEW) {
             reads.push(Read::Records(own.scope, own.version, ATTACHED_RECORDS));
         }
         tx.foresee(&reads).await

@@ -22,8 +22,10 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
     };
     let message = information.message().to_owned();
     match kind {
+        Kind::ForeignKeyViolation => {
+            (StoreError::Reference(information.constraint_name().unwrap_or_default().to_owned()), Remedy::None)
+        }
         Kind::UniqueViolation
-        | Kind::ForeignKeyViolation
         | Kind::NotNullViolation
         | Kind::CheckViolation
         | Kind::ExclusionViolation
@@ -36,9 +38,19 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
         }
         _ if is_any(&message, &LOST) => (StoreError::Unavailable(message), Remedy::Reconnect),
         _ if is_any(&message, &PASSING) => (StoreError::Unavailable(message), Remedy::None),
+        _ if is_any(&message, &REFUSED) => (StoreError::Constraint(message), Remedy::None),
         _ => (StoreError::Failed(message), Remedy::None),
     }
 }
+
+/// About the values of the row: an application's own table may take fewer than its adapter.
+const REFUSED: [&str; 5] = [
+    "value too long for type",
+    "invalid input value for enum",
+    "out of range for type",
+    "numeric field overflow",
+    "violates row-level security policy",
+];
 
 /// The server has ended the connection, or is about to.
 const LOST: [&str; 3] = ["terminating connection", "the database system is", "connection closed"];

@@ -4,9 +4,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use rand::Rng;
 
@@ -81,6 +81,11 @@ impl Connections {
         let worked = AssertUnwindSafe(job(&mut transaction)).catch_unwind().await;
         let worked = worked.unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())));
         let remedy = transaction.remedy;
+        if worked.is_ok() && transaction.has_only_read() {
+            drop(transaction);
+            tokio::spawn(end_reading(connection));
+            return Ok(Try::Over(Ok(())));
+        }
         let (tried, is_sound) = match worked {
             Ok(()) => match transaction.commit().await {
                 Ok(()) => (Try::Over(Ok(())), true),
@@ -110,6 +115,14 @@ impl Connections {
                 Err(StoreError::Unavailable("every connection to the database is busy (database.connections)".into()))
             }
         }
+    }
+}
+
+/// Gives a connection back that has only read. Nobody waits for that: what was read stays as it is.
+async fn end_reading(connection: Object<AsyncPgConnection>) {
+    let mut ending = &*connection;
+    if ending.batch_execute("COMMIT").await.is_err() {
+        drop(Object::take(connection));
     }
 }
 

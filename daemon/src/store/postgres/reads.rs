@@ -52,15 +52,20 @@ pub(super) fn owners<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, (Text, 
     .text(ids_of(ids))
 }
 
-pub(super) fn versions<'s>(table: &'s str, ids: &[RowId], scopes: &[Scope]) -> Statement<'s, (Text, BigInt)> {
+pub(super) fn entries(
+    scope: Scope,
+    after: Version,
+    tables: &[&str],
+    limit: i64,
+) -> Statement<'static, (BigInt, Text, Text, Text)> {
     statement(
-        "SELECT i.id::text, c.version FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL (SELECT max(c.version) \
-         AS version FROM ryzed.changes c WHERE c.table_name = ?1 AND c.row_id = i.id \
-         AND c.scope = ANY (?3::text[])) c WHERE c.version IS NOT NULL",
+        "SELECT version, table_name, row_id::text, operation FROM ryzed.changes WHERE scope = ?1 \
+         AND version > ?2 AND (?3 = '{}' OR table_name = ANY (?3::text[])) ORDER BY version LIMIT ?4",
     )
-    .text(table)
-    .text(ids_of(ids))
-    .text(list(scopes))
+    .text(scope.to_string())
+    .int(after)
+    .text(list(tables))
+    .int(limit)
 }
 
 pub(super) fn records(schema: &Schema, scope: Scope, after: Version, limit: i64) -> Statement<'_, RecordColumns> {

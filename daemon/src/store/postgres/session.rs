@@ -23,6 +23,7 @@ use crate::sync::DeviceId;
 pub(super) struct PostgresTransaction<'c> {
     connection: &'c AsyncPgConnection,
     pub(super) schema: &'c Arc<Schema>,
+    mode: Mode,
     /// Statements without answers that go out with the next one, to save their round trips. The first begins the
     /// transaction.
     ahead: Vec<BoxFuture<'c, QueryResult<usize>>>,
@@ -46,7 +47,7 @@ impl<'c> PostgresTransaction<'c> {
         let mut first = connection;
         let begin = async move { first.batch_execute(&opening).await.map(|()| 0) }.boxed();
         let (ahead, foreseen) = (vec![begin], HashMap::new());
-        Self { connection, schema, ahead, foreseen, device: None, remedy: Remedy::None, spoilt: false }
+        Self { connection, schema, mode, ahead, foreseen, device: None, remedy: Remedy::None, spoilt: false }
     }
 
     // A statement is taken apart before anything is awaited, so the futures hold nothing of it.
@@ -153,7 +154,7 @@ impl<'c> PostgresTransaction<'c> {
             let done = match done {
                 Ok(count) => Ok(count),
                 Err(error) => match judge(&error) {
-                    (refused @ StoreError::Constraint(_), _) => {
+                    (refused @ (StoreError::Constraint(_) | StoreError::Reference(_)), _) => {
                         self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
                         Err(refused)
                     }
@@ -188,6 +189,11 @@ impl<'c> PostgresTransaction<'c> {
         // After a failure ahead of it, this is a rollback.
         self.push_ahead(statement("COMMIT"));
         all_of(self.ahead).await.map_err(|error| judge(&error))
+    }
+
+    /// Whether it has read, and there is nothing to commit.
+    pub(super) fn has_only_read(&self) -> bool {
+        self.mode == Mode::Read && self.ahead.is_empty() && !self.spoilt
     }
 
     /// Whether the connection can be used again.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
 use crate::store::answer::{device_of, raw};
@@ -20,6 +20,9 @@ use crate::store::{
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
+/// Parts JSON texts: JSON has no such character outside of an escape. An array of texts would have each taken apart twice.
+const SEPARATOR: &str = "\x1e";
+
 #[async_trait]
 impl Transaction for PostgresTransaction<'_> {
     async fn foresee(&mut self, wanted: &[Read<'_>]) -> Result<(), StoreError> {
@@ -30,7 +33,9 @@ impl Transaction for PostgresTransaction<'_> {
                 Read::Scopes(scopes) => self.expected(reads::scopes(scopes)),
                 Read::States(table, ids, scopes) => self.expected(reads::states(&schema, table, ids, scopes)?),
                 Read::Owners(table, ids) => self.expected(reads::owners(table, ids)),
-                Read::Versions(table, ids, scopes) => self.expected(reads::versions(table, ids, scopes)),
+                Read::Entries(scope, after, tables, limit) => {
+                    self.expected(reads::entries(scope, after, tables, limit))
+                }
                 Read::Records(scope, after, limit) => self.expected(reads::records(&schema, scope, after, limit)),
                 Read::Receipts(user, mutations) => self.expected(reads::receipts(user, mutations)),
                 Read::Device(user, device) => self.expected(reads::device(&schema, user, device)),
@@ -61,6 +66,7 @@ impl Transaction for PostgresTransaction<'_> {
             (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);
         let rows: Vec<Row> = self.load(reads::states(&schema, table, ids, scopes)?).await?;
+        let form = Form::of(&schema, table);
         let states = rows.into_iter().filter(|row| row.1.is_some() || row.2.is_some()).map(
             |(id, row, scope, version, operation, field_versions, previous)| {
                 let operation = operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert);
@@ -71,8 +77,8 @@ impl Transaction for PostgresTransaction<'_> {
                     scope: scope.and_then(|scope| scope.parse().ok()),
                     version: version.unwrap_or(0),
                     operation,
-                    field_versions: field_versions.unwrap_or_else(|| "{}".into()),
-                    previous: previous.map_or_else(|| "{}".into(), |previous| travelling(table, operation, &previous)),
+                    field_versions: field_versions.map_or_else(|| "{}".into(), |versions| form.renamed(versions)),
+                    previous: previous.map_or_else(|| "{}".into(), |previous| form.travelling(operation, &previous)),
                 }
             },
         );
@@ -87,8 +93,10 @@ impl Transaction for PostgresTransaction<'_> {
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
-        self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await?;
-        Ok(())
+        match self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await {
+            Err(error) if table.is_fitted => Err(Form::of(&schema, table).refusal(error)),
+            done => done.map(|_| ()),
+        }
     }
 
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
@@ -98,28 +106,19 @@ impl Transaction for PostgresTransaction<'_> {
         Ok(())
     }
 
-    async fn versions(
-        &mut self,
-        table: &str,
-        ids: &[RowId],
-        scopes: &[Scope],
-    ) -> Result<Vec<(RowId, Version)>, StoreError> {
-        let rows: Vec<(String, i64)> = self.load(reads::versions(table, ids, scopes)).await?;
-        Ok(rows.into_iter().map(|(id, version)| (id.into(), version)).collect())
-    }
-
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
+        let schema = Arc::clone(self.schema);
+        let Some(insert) = &schema.ensure_user else { return Ok(()) };
         self.on_behalf_of(None);
-        self.run_ahead(
-            statement(
-                "INSERT INTO public.users (id, email, created_at, updated_at) SELECT ?1::uuid, ?2, ?3::timestamptz, ?3::timestamptz \
-                 WHERE NOT EXISTS (SELECT FROM public.users WHERE id = ?1::uuid) ON CONFLICT (id) DO NOTHING",
-            )
-            .text(user.to_string())
-            .maybe(email)
-            .text(now),
-        )
-        .await
+        let insert = statement(insert).text(user.to_string()).maybe(email).text(now);
+        if schema.registry.get("users").is_none_or(|users| !users.is_fitted) {
+            return self.run_ahead(insert).await;
+        }
+        // An application may have rules of its own for who can be a user. Who is none may still read.
+        match self.try_run(insert).await {
+            Ok(_) | Err(StoreError::Constraint(_) | StoreError::Reference(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn entries(
@@ -129,18 +128,7 @@ impl Transaction for PostgresTransaction<'_> {
         tables: &[&'static str],
         limit: i64,
     ) -> Result<Vec<Entry>, StoreError> {
-        let rows: Vec<(i64, String, String, String)> = self
-            .load(
-                statement::<(BigInt, Text, Text, Text)>(
-                    "SELECT version, table_name, row_id::text, operation FROM ryzed.changes WHERE scope = ?1 \
-                     AND version > ?2 AND (?3 = '{}' OR table_name = ANY (?3::text[])) ORDER BY version LIMIT ?4",
-                )
-                .text(scope.to_string())
-                .int(after)
-                .text(list(tables))
-                .int(limit),
-            )
-            .await?;
+        let rows: Vec<(i64, String, String, String)> = self.load(reads::entries(scope, after, tables, limit)).await?;
         let entries = rows.into_iter().map(|(version, table, id, operation)| Entry {
             version,
             table: self.schema.registry.get(&table).map(|table| table.name),
@@ -178,7 +166,7 @@ impl Transaction for PostgresTransaction<'_> {
                 id: id.into(),
                 source_device: device.and_then(|device| device.parse().ok()),
                 row: row.map(raw).transpose()?,
-                old: old.map(|old| raw(travelling(table, Operation::Delete, &old))).transpose()?,
+                old: old.map(|old| raw(Form::of(&schema, table).travelling(Operation::Delete, &old))).transpose()?,
             });
         }
         Ok(Records { records, reached, has_more })
@@ -222,13 +210,13 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn keep_receipts(&mut self, user: UserId, receipts: &[(Uuid, String)], now: &str) -> Result<(), StoreError> {
-        let results: Vec<Value> = receipts.iter().map(|(_, result)| Value::from(result.as_str())).collect();
-        let (ids, results) = (list(receipts.iter().map(|(id, _)| id)), Value::from(results).to_string());
+        let results: Vec<&str> = receipts.iter().map(|(_, result)| result.as_str()).collect();
+        let (ids, results) = (list(receipts.iter().map(|(id, _)| id)), results.join(SEPARATOR));
         self.run_ahead(
             statement(
                 "INSERT INTO ryzed.receipts (user_id, mutation_id, result, created_at) \
                  SELECT ?1::uuid, r.id, r.result::json, ?4::timestamptz \
-                 FROM ROWS FROM (unnest(?2::uuid[]), json_array_elements_text(?3::json)) AS r (id, result) \
+                 FROM unnest(?2::uuid[], string_to_array(?3, E'\\x1e')) AS r (id, result) \
                  ON CONFLICT DO NOTHING",
             )
             .text(user.to_string())
@@ -355,24 +343,4 @@ impl Transaction for PostgresTransaction<'_> {
     async fn ping(&mut self) -> Result<(), StoreError> {
         self.number(statement("SELECT 1::bigint")).await.map(|_| ())
     }
-}
-
-/// Former values as they travel. The index keeps them as the trigger found them, in the database's own forms.
-fn travelling(table: &Table, operation: Operation, previous: &str) -> String {
-    let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(previous) else { return previous.to_owned() };
-    for (name, value) in &mut fields {
-        let Some(column) = table.column(name) else { continue };
-        let form = |value: &mut Value| {
-            if let Some(canonical) = column.kind.canonical(value.clone()) {
-                *value = canonical;
-            }
-        };
-        match value {
-            Value::Array(history) if operation != Operation::Delete => {
-                history.iter_mut().filter_map(|entry| entry.get_mut(1)).for_each(form);
-            }
-            value => form(value),
-        }
-    }
-    Value::Object(fields).to_string()
 }

@@ -115,23 +115,6 @@ impl Transaction for SqliteTransaction<'_> {
         self.on_behalf_of(None)
     }
 
-    async fn versions(
-        &mut self,
-        table: &str,
-        ids: &[RowId],
-        scopes: &[Scope],
-    ) -> Result<Vec<(RowId, Version)>, StoreError> {
-        let rows: Vec<(String, i64)> = statement::<(Text, BigInt)>(
-            "SELECT row_id, max(version) FROM sync_changes WHERE table_name = ?1 \
-             AND row_id IN (SELECT value FROM json_each(?2)) AND scope IN (SELECT value FROM json_each(?3)) GROUP BY row_id",
-        )
-        .text(table)
-        .text(json(&ids))
-        .text(json(&scopes))
-        .load(self.connection)?;
-        Ok(rows.into_iter().map(|(id, version)| (id.into(), version)).collect())
-    }
-
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
         let id = user.to_string();
         self.run(
