@@ -70,7 +70,7 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Web origins whose pages may call from a browser; `*` is all of them.
     pub allowed_origins: Vec<String>,
-    /// How long requests may take to end when the daemon stops.
+    /// How long sending sockets away and ending requests may take when the daemon stops.
     pub drain_seconds: u64,
     /// How long a client may take to send a request's header, or the next part of its body.
     pub header_timeout_seconds: u64,

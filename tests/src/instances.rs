@@ -34,7 +34,8 @@ impl Instances {
     pub fn without_redis(settings: impl Fn(Builder) -> Builder) -> Self {
         let database = postgres::new_database();
         // Without the sweep, only what one tells the other brings changes.
-        let builder = Daemon::builder().env("RYZED_DATABASE__URL", database).env("RYZED_SYNC__SWEEP_SECONDS", 3600);
+        let builder =
+            Daemon::builder().alone().env("RYZED_DATABASE__URL", database).env("RYZED_SYNC__SWEEP_SECONDS", 3600);
         let builder = settings(builder);
         Self { a: builder.clone().start(), b: builder.start(), redis: None }
     }

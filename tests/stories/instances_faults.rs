@@ -119,8 +119,10 @@ async fn an_instance_without_redis_is_heard_and_told_as_well() {
     }
     let both = Instances::with_redis(settings);
     let url = both.a.database_url();
-    let third =
-        settings(Daemon::builder()).env("RYZED_DATABASE__URL", url).env("RYZED_SYNC__SWEEP_SECONDS", 3600).start();
+    let third = settings(Daemon::builder().alone())
+        .env("RYZED_DATABASE__URL", url)
+        .env("RYZED_SYNC__SWEEP_SECONDS", 3600)
+        .start();
     let (here, there) = both.account();
     let other = third.account_of(here.person.clone());
     let (mut tablet, mut watch) = (there.socket("tablet").await, other.socket("watch").await);

@@ -11,31 +11,40 @@ use ryzed_tests::instances::Instances;
 use ryzed_tests::rows::food_entry;
 use ryzed_tests::{Account, Daemon, insert, postgres};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 /// Devices at both instances.
 const DEVICES: usize = 100;
-/// When nothing comes for so long, everything has come.
-const QUIET: Duration = Duration::from_secs(1);
+/// How long the last change may take; the sweep is off.
+const LAST: Duration = Duration::from_secs(15);
 
-/// A device that stays connected to whichever instance takes it, resuming where it was; the rows it was told of.
-async fn stays(accounts: [Account; 2], device: String, ends: Arc<AtomicBool>) -> (HashSet<String>, usize) {
+/// What was written for the device's person, once that is known.
+type Written = watch::Receiver<Option<Arc<HashSet<String>>>>;
+
+/// A device that stays connected to whichever instance takes it, resuming where it was, until it was told of everything or too
+/// much time has gone. What it was not told of, and how often it was sent away.
+async fn stays(
+    accounts: [Account; 2],
+    device: String,
+    mut cursor: Value,
+    written: Written,
+) -> (HashSet<String>, usize) {
     let (mut seen, mut restarts, mut turn) = (HashSet::new(), 0, device.len());
-    let mut cursor = accounts[0].cursor().await;
-    'connected: loop {
+    let mut ends: Option<Instant> = None;
+    loop {
         turn += 1;
-        let Ok(mut socket) = accounts[turn % 2].connect(&device).from_cursor(&cursor).try_established().await else {
+        let opening = accounts[turn % 2].connect(&device).from_cursor(&cursor).try_established();
+        let Ok(mut socket) = opening.await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         loop {
-            match socket.event(QUIET).await {
+            match socket.event(Duration::from_millis(200)).await {
                 Ok(Some(message)) if message["type"] == "data_updated" => {
                     seen.insert(message["data"]["id"].as_str().expect("an id").to_owned());
                     cursor["user"] = message["version"].clone();
                 }
-                Ok(Some(_)) => {}
-                Ok(None) if ends.load(Ordering::Acquire) => break 'connected,
-                Ok(None) => {}
+                Ok(_) => {}
                 Err(Some(code)) => {
                     assert_eq!(code, 1012, "sent away with another reason");
                     restarts += 1;
@@ -43,9 +52,15 @@ async fn stays(accounts: [Account; 2], device: String, ends: Arc<AtomicBool>) ->
                 }
                 Err(None) => break,
             }
+            if let Some(all) = written.borrow().clone() {
+                let ends = *ends.get_or_insert_with(|| Instant::now() + LAST);
+                let missing: HashSet<String> = all.difference(&seen).cloned().collect();
+                if missing.is_empty() || Instant::now() > ends {
+                    return (missing, restarts);
+                }
+            }
         }
     }
-    (seen, restarts)
 }
 
 /// Writes for one person at whichever instance answers, until told to end; the rows that were acknowledged.
@@ -87,13 +102,18 @@ async fn restarting_each_instance_in_turn_loses_no_change_and_no_acknowledged_wr
         return;
     }
     let mut both = Instances::with_redis(|builder| builder.env("RYZED_SERVER__DRAIN_SECONDS", 4));
-    let (ends, is_written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let ends = Arc::new(AtomicBool::new(false));
     let people: Vec<[Account; 2]> = (0..DEVICES / 10).map(|_| both.account().into()).collect();
+    let mut before = Vec::new();
+    for person in &people {
+        before.push(person[0].cursor().await);
+    }
     let writers: Vec<_> = people.iter().map(|person| tokio::spawn(writes(person.clone(), Arc::clone(&ends)))).collect();
+    let known: Vec<_> = people.iter().map(|_| watch::Sender::new(None)).collect();
     let devices: Vec<_> = (0..DEVICES)
         .map(|n| {
-            let person = people[n % people.len()].clone();
-            tokio::spawn(stays(person, "d".repeat(1 + n / people.len()), Arc::clone(&is_written)))
+            let (person, cursor) = (people[n % people.len()].clone(), before[n % people.len()].clone());
+            tokio::spawn(stays(person, "d".repeat(1 + n / people.len()), cursor, known[n % people.len()].subscribe()))
         })
         .collect();
     let begun = Instant::now();
@@ -111,8 +131,9 @@ async fn restarting_each_instance_in_turn_loses_no_change_and_no_acknowledged_wr
     for writer in writers {
         written.push(writer.await.expect("a writer"));
     }
-    is_written.store(true, Ordering::Release);
-    for (person, acknowledged) in people.iter().zip(&written) {
+    for ((person, acknowledged), known) in people.iter().zip(&written).zip(&known) {
+        let all = acknowledged.iter().filter_map(|id| id.as_str().map(ToOwned::to_owned));
+        known.send_replace(Some(Arc::new(all.collect::<HashSet<String>>())));
         let rows = person[0].rows("food_entries").await;
         let stored: HashSet<&str> = rows.iter().filter_map(|row| row["id"].as_str()).collect();
         for id in acknowledged {
@@ -122,11 +143,9 @@ async fn restarting_each_instance_in_turn_loses_no_change_and_no_acknowledged_wr
     }
     let mut restarts = 0;
     for (n, device) in devices.into_iter().enumerate() {
-        let (seen, told) = device.await.expect("a device");
+        let (missing, told) = device.await.expect("a device");
         restarts += told;
-        let missing: Vec<_> =
-            written[n % people.len()].iter().filter(|id| !seen.contains(id.as_str().unwrap_or_default())).collect();
-        assert!(missing.is_empty(), "device {n} missed {} changes: {missing:?}", missing.len());
+        assert!(missing.is_empty(), "device {n} missed {missing:?}");
     }
     assert!(restarts >= DEVICES / 2, "only {restarts} devices were told of a restart");
 }
