@@ -156,6 +156,15 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Its resident memory, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse().unwrap_or_else(|error| panic!("VmRSS {line:?}: {error}"))
+    }
+
     /// Kills it as a power cut would.
     pub fn kill9(&mut self) {
         self.child.kill().expect("SIGKILL is sent");
@@ -238,6 +247,12 @@ impl Drop for Daemon {
 #[must_use]
 pub fn binary() -> PathBuf {
     built("ryzed")
+}
+
+/// The build that can be broken from inside.
+#[must_use]
+pub fn binary_with_faults() -> PathBuf {
+    built("ryzed-faults")
 }
 
 /// A program of this workspace. `RYZED_BIN` names another `ryzed`.

@@ -7,10 +7,13 @@ mod layout;
 mod life;
 mod listen;
 mod migrate;
+mod outage;
 mod pool;
 mod reads;
+mod server;
 mod session;
 mod sql;
+mod tls;
 mod transaction;
 mod triggers;
 
@@ -21,12 +24,14 @@ use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
+use crate::metrics::PoolUse;
 use pool::Connections;
 use sql::TableSql;
 use triggers::Placed;
 
 pub use layout::{Layout, Place, PlacedColumn};
 pub use migrate::migration_states;
+pub use server::{AddressError, check_url, wait_until_there, with_password};
 
 /// How the database is opened.
 #[derive(Debug, Clone)]
@@ -55,10 +60,12 @@ struct Schema {
     /// The devices of the person `?1`.
     devices: String,
     resident: bool,
+    /// Whether the server's errors can be told apart by their words.
+    speaks_english: bool,
 }
 
 impl Schema {
-    fn new(registry: Arc<Registry>, layout: Layout, resident: bool) -> Self {
+    fn new(registry: Arc<Registry>, layout: Layout, resident: bool, speaks_english: bool) -> Self {
         let placed = registry.iter().filter_map(|table| Some((table, layout.of(table.name)?)));
         Self {
             tables: placed.map(|(table, place)| TableSql::of(table, place)).collect(),
@@ -69,6 +76,7 @@ impl Schema {
             devices: reads::devices("user_id = ?1::uuid ORDER BY first_seen, device_id"),
             registry,
             resident,
+            speaks_english,
         }
     }
 
@@ -105,7 +113,14 @@ impl PostgresStore {
         let placed = Placed { registry: &registry, layout: &layout };
         let mut connection = migrate::up_to_date(&settings.url, placed).await?;
         let epoch = life::epoch(&mut connection).await?;
-        let schema = Arc::new(Schema::new(Arc::clone(&registry), layout, settings.resident));
+        let speaks_english = server::speaks_english(&mut connection).await?;
+        if !speaks_english {
+            tracing::warn!(
+                "the server's errors are not in English, so every failure is tried again and answered with 503; \
+                 let a superuser say: ALTER ROLE <user of database.url> SET lc_messages = 'C'"
+            );
+        }
+        let schema = Arc::new(Schema::new(Arc::clone(&registry), layout, settings.resident, speaks_english));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside));
         Ok(Self { epoch, registry, connections, listener })
@@ -130,6 +145,10 @@ impl Store for PostgresStore {
 
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
         self.connections.run(mode, access, job).await
+    }
+
+    fn pool_use(&self) -> Option<PoolUse> {
+        Some(self.connections.used())
     }
 
     async fn close(&self) {
