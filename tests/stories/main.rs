@@ -21,6 +21,7 @@ mod limits;
 mod live;
 mod logs;
 mod merging;
+mod moving;
 mod open_conflicts;
 mod outside_writes;
 mod ownership;

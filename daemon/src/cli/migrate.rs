@@ -45,7 +45,7 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
         let summary = format!("{} to apply to {name}; nothing was changed\n", pending.len());
         return print(&(text + &summary));
     }
-    runtime.block_on(apply(config))?;
+    runtime.block_on(apply(config)).map_err(store::judged)?;
     print(&format!("{text}{} applied; {name} is up to date\n", pending.len()))
 }
 

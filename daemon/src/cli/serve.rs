@@ -54,7 +54,7 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
     let address = config.server.listen;
     let listening =
         Listening::on(address).await.with_context(|| format!("can't listen on {address} (server.listen)"))?;
-    let Assembled { service, live, socket } = assemble(&config, &verifier).await?;
+    let Assembled { service, live, socket } = assemble(&config, &verifier).await.map_err(store::judged)?;
     let address = listening.address().context("can't tell the address that is listened on")?;
     banner::print(address, &config, secret, settings)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");

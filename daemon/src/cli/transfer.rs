@@ -1,4 +1,4 @@
-//! `ryzed import` and `ryzed export`, beside a daemon that may be running on the same database.
+//! `ryzed import` and `ryzed export`: beside a daemon that may be running on the same database, or of the database as a whole.
 
 use std::sync::Arc;
 
@@ -7,19 +7,53 @@ use chrono::TimeDelta;
 use futures_util::future::LocalBoxFuture;
 use ryzed_adapters::Registry;
 
+use super::Outcome;
 use super::store::{self, Stay};
-use super::{Failure, Outcome};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::service::Service;
 use crate::transfer::{self, ExportArgs, ImportArgs, TransferError};
 
 pub(super) fn import(config: &Config, args: &ImportArgs) -> Outcome {
+    if args.all {
+        return alone(async {
+            let registry = Arc::new(Registry::standard());
+            let database = store::restore(config, &registry).await?;
+            Ok(transfer::import_all(database, &registry, args).await?)
+        });
+    }
     with_service(config, |service| Box::pin(async move { transfer::import(&service, args).await }))
 }
 
 pub(super) fn export(config: &Config, args: &ExportArgs) -> Outcome {
+    if args.all {
+        return alone(async {
+            let registry = Arc::new(Registry::standard());
+            let database = store::dump(config, &registry, args.seal).await?;
+            Ok(transfer::export_all(database, &registry, &SystemClock, args).await?)
+        });
+    }
+    if args.unseal {
+        return alone(async {
+            let was_sealed = store::unseal(config, &Arc::new(Registry::standard())).await?;
+            eprintln!(
+                "{}",
+                if was_sealed { "unsealed; every device starts over" } else { "the database was not sealed" }
+            );
+            Ok(0)
+        });
+    }
     with_service(config, |service| Box::pin(async move { transfer::export(&service, args).await }))
+}
+
+/// Does what wants the database for itself.
+fn alone(work: impl Future<Output = anyhow::Result<u8>>) -> Outcome {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
+    match runtime.block_on(work) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(store::judged(error)),
+    }
 }
 
 fn with_service<'a>(
@@ -30,7 +64,8 @@ fn with_service<'a>(
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-    let opened = runtime.block_on(store::open(config, &registry, Stay::Visitor, Arc::new(|| ())))?;
+    let opened =
+        runtime.block_on(store::open(config, &registry, Stay::Visitor, Arc::new(|| ()))).map_err(store::judged)?;
     let service = Service::new(opened, registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
     let outcome = runtime.block_on(async {
@@ -41,7 +76,6 @@ fn with_service<'a>(
     match outcome {
         Ok(0) => Ok(()),
         Ok(_) => Err(anyhow!("some rows were refused; what is wrong with each is said above").into()),
-        Err(error @ TransferError::Usage(_)) => Err(Failure::usage(error)),
-        Err(error) => Err(anyhow::Error::new(error).into()),
+        Err(error) => Err(store::judged(error.into())),
     }
 }

@@ -1,5 +1,6 @@
 //! The house for PostgreSQL: a bounded pool, native types, triggers on statements, row level security.
 
+pub mod archive;
 mod fault;
 mod life;
 mod listen;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
+use super::archive::sealed;
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
 use pool::Connections;
 use sql::TableSql;
@@ -85,6 +87,9 @@ impl PostgresStore {
         outside: OnOutsideWrite,
     ) -> Result<Self, StoreError> {
         let mut connection = migrate::up_to_date(&settings.url, &registry).await?;
+        if life::is_sealed(&mut connection).await? {
+            return Err(sealed());
+        }
         let epoch = life::epoch(&mut connection).await?;
         let schema = Arc::new(Schema::new(registry, settings.resident));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;

@@ -16,7 +16,7 @@ use crate::store::{MigrationState, StoreError};
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
 
 /// The lock that lets one of several daemons migrate: "ryzed" in ASCII.
-const LOCK: &str = "491664336228";
+pub(super) const LOCK: &str = "491664336228";
 
 /// Every migration, in order, with its state in the database. Changes nothing.
 ///
