@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ryzed_tests::command::ryzed;
-use ryzed_tests::daemon::binary;
+use ryzed_tests::command::{command, ryzed};
 use ryzed_tests::rows::{exercise_set, food, food_entry, row, workout_exercise, workout_session};
 use ryzed_tests::{Account, Daemon, Device, Person, Ran, delete, insert, postgres, update};
 use serde_json::{Value, json};
@@ -45,6 +44,10 @@ impl Place {
 
     fn run(&self, arguments: &[&str]) -> Ran {
         ryzed(self.folder.path(), &[(URL, &self.url)], arguments)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        command(self.folder.path(), &[(URL, &self.url)], arguments)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -291,16 +294,10 @@ async fn there_and_back_again_is_the_same() {
 async fn a_pipe_takes_everything_along() {
     let (from, to) = (Place::usual(), Place::usual());
     let lived = live(&from).await;
-    let piped = |place: &Place, arguments: &[&str]| {
-        let mut command = Command::new(binary());
-        command.current_dir(place.folder.path()).env(URL, &place.url).env("RYZED_DATA_DIR", place.folder.path());
-        command.args(arguments).stderr(Stdio::piped());
-        command
-    };
-    let exporting = piped(&from, &["export", "--all", "--seal"]).stdout(Stdio::piped()).spawn();
+    let exporting = from.command(&["export", "--all", "--seal"]).stdout(Stdio::piped()).spawn();
     let mut exporting = exporting.expect("an export");
     let archive = exporting.stdout.take().expect("its output");
-    Ran::of(piped(&to, &["import", "--all", "-"]).stdin(archive).stdout(Stdio::piped())).ok();
+    Ran::of(to.command(&["import", "--all", "-"]).stdin(archive)).ok();
     assert!(exporting.wait().expect("the end of the export").success());
     lived.goes_on(&to).await;
 }
@@ -346,8 +343,8 @@ async fn an_archive_that_is_not_right_is_refused_whole() {
         (Box::new(|lines| lines.truncate(lines.len() / 2)), "cut off"),
         (
             Box::new(|lines| {
-                let (above, below) = (position(lines, SESSION), position(lines, EXERCISE));
-                lines.swap(above, below);
+                let (scope, end) = (lines.remove(1), lines.len() - 1);
+                lines.insert(end - 1, scope);
             }),
             "too late",
         ),
@@ -493,9 +490,8 @@ async fn without_the_seal_a_new_life_begins_and_nothing_is_lost() {
 async fn an_import_that_is_killed_leaves_nothing_and_is_run_again() {
     let (from, me, cursor, archive) = small(&["--seal"]).await;
     let to = Place::usual();
-    let mut child = Command::new(binary());
-    child.current_dir(to.folder.path()).env(URL, &to.url).env("RYZED_DATA_DIR", to.folder.path());
-    child.args(["import", "--all", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = to.command(&["import", "--all", "-"]);
+    child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = child.spawn().expect("an import");
     let whole = std::fs::read(&archive).expect("an archive");
     let mut input = child.stdin.take().expect("its input");
