@@ -7,6 +7,7 @@
 //!  ├─ Catalogue ── a Session for the scope `global` and every device
 //!  ├─ Devices ── supervises the Device actors, apart from the sessions so that neither ends the other
 //!  │    └─ Device (one a connected device) ── heartbeat, token, rate limit, its own requests
+//!  ├─ Bridge ── tells other instances on the same database what happened here, and hears of theirs
 //!  ├─ Feed ── asks the database where the scopes are: every sweep, and when somebody else wrote to it
 //!  └─ Janitor ── calls the housekeeping every few minutes
 //! ```
@@ -17,6 +18,7 @@
 
 mod backend;
 mod backoff;
+mod bridge;
 mod close;
 mod connection;
 mod device;
@@ -38,6 +40,7 @@ mod sessions;
 pub(crate) mod tests;
 
 pub use backend::Backend;
+pub use bridge::Neighbours;
 pub use close::CloseReason;
 pub use connection::{Connection, Hello};
 pub use device::{Answer, Input, token_of};

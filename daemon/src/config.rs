@@ -5,6 +5,7 @@
 
 mod limits;
 mod load;
+mod redis_address;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use limits::Limits;
 pub use load::{ConfigError, Flag, Sources};
+pub use redis_address::{RedisAddress, RedisKind};
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,12 +112,22 @@ pub enum Synchronous {
     Normal,
 }
 
-/// `[redis]`: how several instances find each other.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// `[redis]`: how several instances find each other faster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Redis {
-    /// Where it is. Not supported by this release.
+    /// Where it is: see [`RedisAddress`].
     pub url: Option<String>,
+    /// The file that holds it.
+    pub url_file: Option<PathBuf>,
+    /// What the name of every channel begins with.
+    pub prefix: String,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self { url: None, url_file: None, prefix: "ryzed".into() }
+    }
 }
 
 /// `[auth]`: whose tokens are believed.
@@ -210,6 +222,20 @@ impl Config {
         }
     }
 
+    /// Where Redis is, when it is used. Reads the file that holds the URL.
+    ///
+    /// # Errors
+    /// What is wrong with the file or what it says.
+    pub fn redis_address(&self) -> Result<Option<RedisAddress>, String> {
+        let url = match (&self.redis.url, &self.redis.url_file) {
+            (Some(url), _) => url.clone(),
+            (None, Some(file)) => std::fs::read_to_string(file)
+                .map_err(|error| format!("can't read {} (redis.url_file): {error}", file.display()))?,
+            (None, None) => return Ok(None),
+        };
+        RedisAddress::parse(&url).map(Some).map_err(|complaint| format!("the URL of Redis (redis.url) {complaint}"))
+    }
+
     /// The database's file.
     #[must_use]
     pub fn database_path(&self) -> PathBuf {
@@ -247,10 +273,8 @@ impl Config {
         if let Some(key) = zero.or(self.limits.first_zero()) {
             return Err((key, "must be at least 1".into()));
         }
-        if self.redis.url.is_some() {
-            return Err(("redis.url", "Redis is not supported by this release; remove the key".into()));
-        }
         self.check_database()?;
+        self.check_redis()?;
         self.check_auth()?;
         self.check_origins()
     }
@@ -266,6 +290,30 @@ impl Config {
             )),
             _ => Ok(()),
         }
+    }
+
+    fn check_redis(&self) -> Result<(), Complaint> {
+        let redis = &self.redis;
+        let key = if redis.url_file.is_some() { "redis.url_file" } else { "redis.url" };
+        if redis.url.is_some() && redis.url_file.is_some() {
+            return Err(("redis.url", "is given as well as redis.url_file; keep one of them".into()));
+        }
+        if (redis.url.is_some() || redis.url_file.is_some()) && self.database_server().is_none() {
+            return Err((
+                key,
+                "joins several instances, and a SQLite database has only one: remove the key, or \
+                set database.url to a PostgreSQL server"
+                    .into(),
+            ));
+        }
+        if let Some(url) = &redis.url {
+            RedisAddress::parse(url).map_err(|complaint| ("redis.url", complaint))?;
+        }
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
+        if redis.prefix.is_empty() || !redis.prefix.bytes().all(allowed) {
+            return Err(("redis.prefix", "must be of the characters [A-Za-z0-9._:-], such as ryzed".into()));
+        }
+        Ok(())
     }
 
     fn check_auth(&self) -> Result<(), Complaint> {

@@ -70,6 +70,8 @@ pub trait LiveApi: Send + Sync + 'static {
     /// Sends `message` to those of the user's devices that receive `topic`, or to all of them; how many it reached.
     /// A catalogue topic reaches everybody's.
     async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize;
+    /// How the way to other instances is: `redis`, `degraded`, `postgres` or `none`.
+    fn bridge(&self) -> &'static str;
     /// Closes every socket with 1012, and returns when they are closed.
     async fn drain(&self);
 }

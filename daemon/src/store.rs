@@ -369,6 +369,9 @@ pub enum StoreError {
     /// A rule of the schema refused a row.
     #[error("a constraint refused the row: {0}")]
     Constraint(String),
+    /// A row refers to one that is not there; the text names the foreign key.
+    #[error("a row refers to one that is not there: {0}")]
+    Reference(String),
     /// The job decided against committing.
     #[error("rolled back")]
     RolledBack,

@@ -189,10 +189,17 @@ impl Daemon {
 
     /// Starts it again, after it ended, on the same data and port.
     pub fn restart(&mut self) {
+        assert!(self.try_restart(), "it does not come back; its log:\n{}", self.log());
+    }
+
+    /// The same where it may end instead of getting ready; `false` then.
+    pub fn try_restart(&mut self) -> bool {
         assert!(matches!(self.child.try_wait(), Ok(Some(_))), "it still runs");
+        // One of an earlier try would take the folder along.
+        put_down(&mut self.reaper);
         self.child = spawn(&self.binary, self.folder.path(), self.port, &self.env);
         self.reaper = reaper(&self.child, self.folder.path());
-        assert!(self.wait_until_ready(), "it does not come back; its log:\n{}", self.log());
+        self.wait_until_ready()
     }
 
     /// Sets an environment variable for the next [`Self::restart`].

@@ -17,6 +17,7 @@ mod devices;
 mod durability;
 mod export;
 mod imports;
+mod instances;
 mod limits;
 mod live;
 mod logs;

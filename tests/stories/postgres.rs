@@ -303,3 +303,21 @@ async fn with_another_persons_claims_no_row_is_written() {
     assert!(stolen.expect_err("a row given away").contains("row-level security"));
     assert_eq!(other.row("workout_sessions", &session["id"]).await.expect("the row")["name"], session["name"]);
 }
+
+#[tokio::test]
+async fn a_parent_that_is_deleted_between_the_check_and_the_write_is_an_unknown_reference() {
+    let Some(daemon) = daemon() else { return };
+    let me = met(daemon).await;
+    let food = food(json!({}));
+    me.store("foods", &food).await;
+    let id = food["id"].as_str().expect("an id");
+    // Catalogue rows go without the person's scope, so nothing but the row itself stands between the two.
+    sql(&format!("UPDATE foods SET user_id = NULL WHERE id = '{id}'"));
+    let deleting = meanwhile(format!("BEGIN; DELETE FROM foods WHERE id = '{id}'; SELECT pg_sleep(1.5); COMMIT"));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let result = me.change(insert("food_entries", &food_entry(json!({"food_id": id})))).await;
+    deleting.join().expect("psql");
+    assert_eq!(result["status"], "rejected", "{result}");
+    assert_eq!(result["errors"][0]["code"], "invalid_reference", "{result}");
+    assert_eq!(result["errors"][0]["field"], "food_id", "{result}");
+}

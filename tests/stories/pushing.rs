@@ -322,3 +322,19 @@ async fn a_malformed_change_is_rejected_alone() {
         assert!(result["errors"][0]["code"].is_string(), "{result}");
     }
 }
+
+#[tokio::test]
+async fn what_was_done_before_keeps_its_result_in_an_atomic_request_that_is_stopped() {
+    let me = somebody();
+    let entry = food_entry(json!({}));
+    let done = insert("food_entries", &entry);
+    let first = me.change(done.clone()).await;
+    assert_eq!(first["status"], "applied", "{first}");
+    let faulty = insert("food_entries", &food_entry(json!({"quantity": -1})));
+    let fine = insert("food_entries", &food_entry(json!({})));
+    let changes: Vec<Value> = [&done, &faulty, &fine].map(|change| change.json()).into();
+    let answer = me.sync(json!({"atomic": true, "changes": changes})).await;
+    assert_eq!(answer["results"][0], first, "{answer}");
+    assert_eq!(answer["results"][1]["errors"][0]["code"], "out_of_range", "{answer}");
+    assert_eq!(answer["results"][2]["errors"][0]["code"], "atomic", "{answer}");
+}

@@ -123,6 +123,21 @@ async fn a_phone_lost_for_too_long_starts_over_and_brings_nothing_back() {
 }
 
 #[tokio::test]
+async fn a_time_from_before_all_that_is_kept_starts_over_too() {
+    let swept = Swept::away().await;
+    let since = |time: &str| json!({"last_sync_timestamp": time});
+    // Whoever synced then may hold the row whose tombstone is gone, though nothing that is left is as old.
+    let old = swept.me.sync(since("2002-01-01T00:00:00Z")).await;
+    assert_eq!((&old["reset"], &old["changes"]), (&json!(true), &json!({})), "{old}");
+    let asked = swept.me.api.get("/changes?last_sync_timestamp=2002-01-01T00:00:00Z").await.ok();
+    assert_eq!(asked["reset"], true, "{asked}");
+    // Nobody has synced before there were clocks: this is how a client says that it holds nothing.
+    let new = swept.me.sync(since("1970-01-01T00:00:00Z")).await;
+    assert_eq!(new["reset"], false, "{new}");
+    assert!(new["changes"]["food_entries"].is_array(), "{new}");
+}
+
+#[tokio::test]
 async fn a_copy_begun_from_zero_pages_through_though_the_floor_is_above_it() {
     let swept = Swept::away().await;
     let mut tablet = swept.me.device("tablet");

@@ -60,10 +60,11 @@ struct Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let shared = &self.live.shared;
-        if shared.roster.leave(&self.link, shared.backend.now())
-            && let Some(sessions) = live::held(&shared.sessions)
-        {
-            let _ = sessions.cast(SessionsMsg::Close(self.link.user));
+        if shared.roster.leave(&self.link, shared.backend.now()) {
+            shared.bridge.follow(self.link.user, &|| shared.roster.has(self.link.user));
+            if let Some(sessions) = live::held(&shared.sessions) {
+                let _ = sessions.cast(SessionsMsg::Close(self.link.user));
+            }
         }
     }
 }
@@ -92,6 +93,7 @@ impl Live {
         let link = Arc::new(Link::new(self.next_link(), caller.user, device, device_type, outbox));
         self.shared.roster.join(&link, backend.now());
         let membership = Membership { live: self.clone(), link: Arc::clone(&link) };
+        self.shared.bridge.follow(link.user, &|| self.shared.roster.has(link.user));
         if *self.draining().borrow() {
             return Err(CloseReason::restarting());
         }

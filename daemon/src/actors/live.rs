@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::backend::Backend;
+use super::bridge::{Addressees, Bridge, Message, Neighbours};
 use super::close::CloseReason;
 use super::devices::DevicesMsg;
 use super::feed::FeedMsg;
@@ -20,6 +21,7 @@ use super::root::Root;
 use super::roster::Roster;
 use super::session::{SessionMsg, SessionRef};
 use super::sessions::SessionsMsg;
+use crate::carrier::Topic;
 use crate::service::{Committed, Hints, Service};
 use crate::sync::{DeviceId, Scope, UserId, Version};
 
@@ -70,6 +72,7 @@ pub(crate) struct Shared {
     pub backend: Arc<dyn Backend>,
     pub settings: Settings,
     pub roster: Roster,
+    pub bridge: Bridge,
     pub catalogue: RwLock<Option<SessionRef>>,
     pub sessions: RwLock<Option<ActorRef<SessionsMsg>>>,
     pub devices: RwLock<Option<ActorRef<DevicesMsg>>>,
@@ -91,6 +94,25 @@ pub(crate) fn hold<T>(place: &RwLock<Option<T>>, value: T) {
     *place.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
 }
 
+impl Shared {
+    /// Has the feed look where the scopes are.
+    pub(crate) fn look_soon(&self) {
+        if !self.outside.swap(true, Ordering::AcqRel)
+            && let Some(feed) = held(&self.feed)
+        {
+            let _ = feed.cast(FeedMsg::Outside);
+        }
+    }
+
+    /// The session of a scope, if it runs.
+    pub(crate) fn session_of(&self, scope: Scope) -> Option<SessionRef> {
+        match scope {
+            Scope::Global => held(&self.catalogue),
+            Scope::User(user) => self.roster.session(user),
+        }
+    }
+}
+
 /// The living part of the daemon.
 #[derive(Clone)]
 pub struct Live {
@@ -107,8 +129,10 @@ impl Live {
         service: Arc<Service>,
         housekeeping: Arc<dyn Housekeeping>,
         settings: Settings,
+        neighbours: Neighbours,
     ) -> Result<Self, StartError> {
-        let live = Self::start_with(Arc::clone(&service) as Arc<dyn Backend>, housekeeping, settings).await?;
+        let backend = Arc::clone(&service) as Arc<dyn Backend>;
+        let live = Self::start_with(backend, housekeeping, settings, neighbours).await?;
         service.set_hints(Arc::new(live.clone()));
         Ok(live)
     }
@@ -121,11 +145,13 @@ impl Live {
         backend: Arc<dyn Backend>,
         housekeeping: Arc<dyn Housekeeping>,
         settings: Settings,
+        neighbours: Neighbours,
     ) -> Result<Self, StartError> {
         let shared = Arc::new(Shared {
             backend,
             settings,
             roster: Roster::default(),
+            bridge: Bridge::new(neighbours),
             catalogue: RwLock::default(),
             sessions: RwLock::default(),
             devices: RwLock::default(),
@@ -153,6 +179,12 @@ impl Live {
         self.shared.roster.link(user, device).is_some()
     }
 
+    /// How the way to other instances is: `redis`, `degraded`, `postgres` or `none`.
+    #[must_use]
+    pub fn bridge(&self) -> &'static str {
+        self.shared.bridge.word()
+    }
+
     /// How much is connected.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -168,28 +200,41 @@ impl Live {
 
     /// Asks the user's devices to sync, but not the one that wants them to. Returns how many were asked.
     pub fn trigger_sync(&self, user: UserId, from: Option<&DeviceId>) -> usize {
-        let message = self.encoded(&ServerMessage::SyncTriggered { device_id: from, changes_count: 0 });
-        self.shared.roster.tell_others(user, from, &message)
+        self.tell_others(user, from, &ServerMessage::SyncTriggered { device_id: from, changes_count: 0 })
+    }
+
+    /// Sends to the user's devices but one, wherever they are. Returns how many there were here.
+    pub(crate) fn tell_others(&self, user: UserId, except: Option<&DeviceId>, message: &ServerMessage<'_>) -> usize {
+        let bytes = self.encoded(message);
+        let to = Addressees { user: Some(user), except: except.cloned(), ..Addressees::default() };
+        self.shared.bridge.pass(to, &bytes);
+        self.shared.roster.tell_others(user, except, &bytes)
     }
 
     /// A device has synced something of note: tells its socket and the user's others.
     pub fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
-        if let Some(link) = self.shared.roster.link(user, device) {
-            link.message(self.encoded(&ServerMessage::SyncCompleted { device_id: device, changes_count }));
+        let completed = self.encoded(&ServerMessage::SyncCompleted { device_id: device, changes_count });
+        match self.shared.roster.link(user, device) {
+            Some(link) => link.message(completed),
+            None => {
+                let to = Addressees { user: Some(user), only: Some(device.clone()), ..Addressees::default() };
+                self.shared.bridge.pass(to, &completed);
+            }
         }
         self.others_synced(user, device, changes_count);
     }
 
     pub(crate) fn others_synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
-        let message = self.encoded(&ServerMessage::OtherDeviceSynced { device_id: device, changes_count });
-        self.shared.roster.tell_others(user, Some(device), &message);
+        self.tell_others(user, Some(device), &ServerMessage::OtherDeviceSynced { device_id: device, changes_count });
     }
 
-    /// Closes a device's socket, if it has one.
-    pub fn close_device(&self, user: UserId, device: &DeviceId, reason: CloseReason) {
+    /// Closes the socket of a device that was revoked, wherever it is.
+    pub fn revoked(&self, user: UserId, device: &DeviceId) {
         if let Some(link) = self.shared.roster.link(user, device) {
-            link.close(reason);
+            link.close(CloseReason::Revoked);
         }
+        let close = Message::Close { user, device: device.clone(), link: None };
+        self.shared.bridge.tell(Bridge::topic_of(user), &close);
     }
 
     /// Sends a `broadcast` to the user's devices, or to those that receive `topic`. Returns to how many.
@@ -203,6 +248,12 @@ impl Live {
             return 0;
         }
         let bytes = self.encoded(&ServerMessage::Broadcast { event: "test", payload: message, source_device: None });
+        let to = Addressees {
+            user: (scope != Scope::Global).then_some(user),
+            table: table.map(ToOwned::to_owned),
+            ..Addressees::default()
+        };
+        self.shared.bridge.pass(to, &bytes);
         let links = self.shared.roster.links(scope);
         let receive = links.iter().filter(|link| table.is_none_or(|table| link.outbox().wants(table)));
         receive.map(|link| link.message(bytes.clone())).count()
@@ -210,16 +261,7 @@ impl Live {
 
     /// Somebody else wrote to the database.
     pub fn outside_write(&self) {
-        self.look_soon();
-    }
-
-    /// Has the feed look where the scopes are.
-    fn look_soon(&self) {
-        if !self.shared.outside.swap(true, Ordering::AcqRel)
-            && let Some(feed) = held(&self.shared.feed)
-        {
-            let _ = feed.cast(FeedMsg::Outside);
-        }
+        self.shared.look_soon();
     }
 
     /// Closes every socket with 1012 and a jittered delay, and waits until they are gone, but no longer than `max`.
@@ -295,11 +337,7 @@ impl Live {
 
     /// Waits until everything up to `version` was put into the outboxes.
     pub(crate) async fn settled(&self, scope: Scope, version: Version) {
-        let session = match scope {
-            Scope::Global => held(&self.shared.catalogue),
-            Scope::User(user) => self.shared.roster.session(user),
-        };
-        if let Some(session) = session {
+        if let Some(session) = self.shared.session_of(scope) {
             let _ = ractor::call!(session.actor, SessionMsg::Settled, version);
         }
     }
@@ -307,17 +345,15 @@ impl Live {
 
 impl Hints for Live {
     fn committed(&self, commit: Committed) {
-        let session = match commit.scope {
-            Scope::Global => held(&self.shared.catalogue),
-            Scope::User(user) => self.shared.roster.session(user),
-        };
-        if let Some(session) = session {
+        self.shared.bridge.committed(&commit);
+        if let Some(session) = self.shared.session_of(commit.scope) {
             session.committed(commit);
         }
     }
 
     fn others_may_have_moved(&self) {
-        self.look_soon();
+        self.shared.look_soon();
+        self.shared.bridge.tell(Topic::Scope(Scope::Global), &Message::Look);
     }
 }
 

@@ -8,6 +8,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, 
 use tracing::{error, warn};
 
 use super::backoff::Backoff;
+use super::bridge::BridgeActor;
 use super::devices::Devices;
 use super::feed::Feed;
 use super::janitor::{Housekeeping, Janitor};
@@ -23,10 +24,12 @@ enum Branch {
     Sessions,
     Devices,
     Feed,
+    Bridge,
     Janitor,
 }
 
-const BRANCHES: [Branch; 5] = [Branch::Catalogue, Branch::Sessions, Branch::Devices, Branch::Feed, Branch::Janitor];
+const BRANCHES: [Branch; 6] =
+    [Branch::Catalogue, Branch::Sessions, Branch::Devices, Branch::Feed, Branch::Bridge, Branch::Janitor];
 
 pub(crate) struct Root;
 
@@ -105,6 +108,7 @@ impl State {
             Branch::Sessions => Sessions::spawn_linked(None, Sessions, shared, root).await?.0.get_id(),
             Branch::Devices => Devices::spawn_linked(None, Devices, shared, root).await?.0.get_id(),
             Branch::Feed => Feed::spawn_linked(None, Feed, shared, root).await?.0.get_id(),
+            Branch::Bridge => BridgeActor::spawn_linked(None, BridgeActor, shared, root).await?.0.get_id(),
             Branch::Janitor => {
                 let arguments = (Arc::clone(&self.housekeeping), shared.settings.housekeeping);
                 Janitor::spawn_linked(None, Janitor, arguments, root).await?.0.get_id()

@@ -96,6 +96,11 @@ impl Roster {
         }
     }
 
+    /// Whether the user has a device here.
+    pub(crate) fn has(&self, user: UserId) -> bool {
+        self.people().get(&user).is_some_and(|person| !person.links.is_empty())
+    }
+
     /// One device of a user.
     pub(crate) fn link(&self, user: UserId, device: &DeviceId) -> Option<Arc<Link>> {
         self.people().get(&user)?.links.iter().find(|link| link.device == *device).cloned()

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::close::CloseReason;
 use super::outbox::Outgoing;
 use super::session::SessionMsg;
-use super::{Connection, Hello, Input, Live, Settings, live};
+use super::{Connection, Hello, Input, Live, Neighbours, Settings, live};
 use crate::service::{Committed, Hints};
 use crate::sync::{Cursor, Scope, Version};
 use fake::{Fake, Idle, Open, caller, user};
@@ -19,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 async fn started(fake: &Arc<Fake>) -> Live {
     let settings = Settings { sweep: Duration::from_secs(3600), ..Settings::default() };
-    let live = Live::start_with(Arc::clone(fake) as _, Arc::new(Idle), settings).await.unwrap();
+    let live = Live::start_with(Arc::clone(fake) as _, Arc::new(Idle), settings, Neighbours::none()).await.unwrap();
     fake.hint_to(live.clone());
     live
 }

@@ -11,11 +11,13 @@ use anyhow::Context;
 use chrono::TimeDelta;
 use ryzed_adapters::Registry;
 use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
 
 use super::store::{self, Stay};
 use super::{Failure, Outcome, Settings};
-use crate::actors::{self, Live};
+use crate::actors::{self, Live, Neighbours};
 use crate::auth::{Secret, Verifier, Verify};
+use crate::carrier;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::http::{self, App, Listening, LiveApi, SocketFilter};
@@ -52,9 +54,11 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
     // From here on a signal is a wish to end well, even while the database is still being migrated.
     let stop = stop_signal()?;
     let address = config.server.listen;
+    let redis = config.redis_address().map_err(|complaint| Failure::usage(anyhow::anyhow!(complaint)))?;
+    let redis = redis.map(|address| carrier::redis::Settings { address, prefix: config.redis.prefix.clone() });
     let listening =
         Listening::on(address).await.with_context(|| format!("can't listen on {address} (server.listen)"))?;
-    let Assembled { service, live, socket } = assemble(&config, &verifier).await.map_err(store::judged)?;
+    let Assembled { service, live, socket } = assemble(&config, &verifier, redis).await.map_err(store::judged)?;
     let address = listening.address().context("can't tell the address that is listened on")?;
     banner::print(address, &config, secret, settings)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
@@ -74,7 +78,11 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
 }
 
 /// Opens the store, starts what lives on it, and joins them.
-async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> anyhow::Result<Assembled> {
+async fn assemble(
+    config: &Arc<Config>,
+    verifier: &Arc<dyn Verify>,
+    redis: Option<carrier::redis::Settings>,
+) -> anyhow::Result<Assembled> {
     let registry = Arc::new(Registry::standard());
     // The store is there before the actors that are to hear of outside writes; until then nobody is connected.
     let hears: Arc<OnceLock<Live>> = Arc::default();
@@ -90,7 +98,8 @@ async fn assemble(config: &Arc<Config>, verifier: &Arc<dyn Verify>) -> anyhow::R
         sweep: Duration::from_secs(config.sync.sweep_seconds),
         ..actors::Settings::default()
     };
-    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings).await?;
+    let neighbours = Neighbours { me: Uuid::new_v4(), redis: redis.map(|redis| Arc::new(redis) as _) };
+    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await?;
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
     Ok(Assembled { service, live: Arc::new(live), socket })

@@ -30,7 +30,7 @@ pub(super) async fn health(call: Call) -> Answer {
         "total_devices": total_devices,
         "timestamp": format_time(service.clock.now()),
         "database": if is_there { service.database() } else { "unavailable" },
-        "bridge": "none",
+        "bridge": call.app.live.bridge(),
         "features": {
             "websocket": true,
             "broadcast": true,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::{ActiveUser, Counts, LiveApi};
-use crate::actors::{CloseReason, Live};
+use crate::actors::Live;
 use crate::sync::{DeviceId, UserId};
 
 /// The server bounds the drain itself.
@@ -35,11 +35,15 @@ impl LiveApi for Live {
     }
 
     async fn close_device(&self, user: UserId, device: &DeviceId) {
-        Self::close_device(self, user, device, CloseReason::Revoked);
+        Self::revoked(self, user, device);
     }
 
     async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize {
         Self::test_broadcast(self, user, &json!(message), topic)
+    }
+
+    fn bridge(&self) -> &'static str {
+        Self::bridge(self)
     }
 
     async fn drain(&self) {

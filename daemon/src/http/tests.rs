@@ -51,6 +51,9 @@ impl LiveApi for Quiet {
     async fn test_broadcast(&self, _user: UserId, _message: &str, _topic: Option<&str>) -> usize {
         1
     }
+    fn bridge(&self) -> &'static str {
+        "none"
+    }
     async fn drain(&self) {
         self.note("drain".into());
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{PullRequest, Service, ServiceError};
 use crate::auth::Caller;
 use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction};
-use crate::sync::page::{Stand, advanced, can_serve, fitting};
+use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
 use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
 use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
 
@@ -27,6 +27,7 @@ pub(super) struct Pull {
     pub user: UserId,
     pub epoch: String,
     pub cursor: Option<Cursor>,
+    /// None: the client holds nothing.
     pub since: Option<DateTime<Utc>>,
     /// Empty: all.
     pub tables: Vec<&'static str>,
@@ -63,7 +64,8 @@ impl Pull {
         let states = tx.scopes(&self.scopes()).await?;
         let stands: Vec<Stand> = states.iter().map(stand).collect();
         let from = self.start(tx).await?;
-        if !can_serve(&from, &self.epoch, &stands) {
+        let by_time = self.cursor.is_none() && self.since.is_some();
+        if !can_serve(&from, &self.epoch, &stands) || (by_time && !can_serve_since(&from, &stands)) {
             return self.answer(Vec::new(), Cursor::zero(&self.epoch), BEFORE_ALL.into(), true, true);
         }
         let mut items = Vec::new();
@@ -263,7 +265,7 @@ impl Service {
             user: caller.user,
             epoch: self.epoch().to_owned(),
             cursor: cursor.transpose()?,
-            since,
+            since: since.filter(|time| *time > DateTime::UNIX_EPOCH),
             tables: self.tables(tables)?,
             limit: match limit {
                 None => PAGE_ROWS,

@@ -247,16 +247,17 @@ fn step(change: &Ready) -> Step<'_> {
     Step { rank: change.rank, id: change.id.as_str(), delete: change.mutation.operation == Intent::Delete }
 }
 
-/// Nothing of an atomic request is done when one change can't be.
+/// Nothing of an atomic request is done when one change can't be. What an earlier request has done stays done.
 fn stopped(mut pushed: Pushed) -> Pushed {
+    let before = |id: Option<Uuid>| id.is_some_and(|id| pushed.retried.contains(&id));
     for result in &mut pushed.results {
-        if result.status != Status::Rejected {
+        if result.status != Status::Rejected && !before(result.mutation_id) {
             result.status = Status::Rejected;
             result.version = None;
             result.errors = vec![FieldError::new("", ATOMIC, "another change of this atomic request was rejected")];
         }
     }
-    pushed.conflicts.clear();
+    pushed.conflicts.retain(|conflict| before(conflict.mutation_id));
     pushed
 }
 

@@ -147,8 +147,10 @@ impl From<diesel::result::Error> for StoreError {
     fn from(error: diesel::result::Error) -> Self {
         use diesel::result::{DatabaseErrorKind as Kind, Error};
         match &error {
+            // SQLite does not name the key.
+            Error::DatabaseError(Kind::ForeignKeyViolation, _) => Self::Reference(String::new()),
             Error::DatabaseError(
-                Kind::UniqueViolation | Kind::ForeignKeyViolation | Kind::NotNullViolation | Kind::CheckViolation,
+                Kind::UniqueViolation | Kind::NotNullViolation | Kind::CheckViolation,
                 information,
             ) => Self::Constraint(information.message().to_owned()),
             Error::DatabaseError(_, information) if is_passing(information.message()) => {

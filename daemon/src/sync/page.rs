@@ -30,6 +30,13 @@ pub fn can_serve(cursor: &Cursor, epoch: &str, stands: &[Stand]) -> bool {
             }))
 }
 
+/// The same for a cursor that was found by the time at which the client last synced. Where nothing that is left is older
+/// than that time, the cursor stands at zero without the copy being empty: it may hold rows whose tombstones are gone.
+#[must_use]
+pub fn can_serve_since(found: &Cursor, stands: &[Stand]) -> bool {
+    stands.iter().all(|stand| found.at(stand.scope) >= stand.floor)
+}
+
 /// The cursor after a page: `reached` in each scope, given where the request's cursor stood.
 #[must_use]
 pub fn advanced(from: &Cursor, epoch: &str, stands: &[Stand], reached: &[(Scope, Version)]) -> Cursor {
@@ -99,5 +106,14 @@ mod tests {
         assert_eq!(fitting([5, 5, 5], 10), 2);
         assert_eq!(fitting([50], 10), 1);
         assert_eq!(fitting([], 10), 0);
+    }
+
+    #[test]
+    fn a_time_before_all_that_is_left_says_nothing_about_what_is_gone() {
+        assert!(can_serve(&at(0, 0), "life", &[stand(9, 5)]), "a copy that begins");
+        assert!(!can_serve_since(&at(0, 0), &[stand(9, 5)]));
+        assert!(!can_serve_since(&at(4, 0), &[stand(9, 5)]));
+        assert!(can_serve_since(&at(5, 0), &[stand(9, 5)]));
+        assert!(can_serve_since(&at(0, 0), &[stand(9, 0)]), "nothing was ever forgotten");
     }
 }

@@ -46,7 +46,7 @@ With --all it is the whole database with versions, tombstones, devices and open 
 With --seal the database is taken elsewhere for good: no daemon may be running on it, and none starts on it afterwards.";
 
 /// `ryzed import`: rows from a file.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(after_help = IMPORT_EXAMPLES)]
 pub struct ImportArgs {
     /// The file: NDJSON (one row a line), CSV (the header names the columns) or a GPX track; `-` is stdin
@@ -75,7 +75,7 @@ pub struct ImportArgs {
 }
 
 /// `ryzed export`: everything of one owner, or the whole database, as NDJSON.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(after_help = EXPORT_EXAMPLES)]
 #[command(group(ArgGroup::new("whose").required(true)))]
 pub struct ExportArgs {

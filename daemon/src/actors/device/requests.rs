@@ -138,8 +138,8 @@ impl State {
             return Err(Refused::Say(Problem::new(code::INVALID, detail).answering("broadcast")));
         }
         let source_device = Some(&self.link.device);
-        let message = self.live.encoded(&ServerMessage::Broadcast { event, payload, source_device });
-        self.live.shared.roster.tell_others(self.caller.user, source_device, &message);
+        let message = ServerMessage::Broadcast { event, payload, source_device };
+        self.live.tell_others(self.caller.user, source_device, &message);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use yawc::frame::{Frame, OpCode};
 use yawc::{Options, Role, WebSocket};
 
 use crate::actors::tests::fake::{Fake, Idle, Open, user};
-use crate::actors::{Live, Settings};
+use crate::actors::{Live, Neighbours, Settings};
 use crate::config::Limits;
 use crate::service::Hints;
 use crate::sync::Scope;
@@ -29,7 +29,9 @@ struct House {
 
 async fn house() -> House {
     let fake = Fake::new();
-    let live = Live::start_with(Arc::clone(&fake) as _, Arc::new(Idle), Settings::default()).await.unwrap();
+    let live = Live::start_with(Arc::clone(&fake) as _, Arc::new(Idle), Settings::default(), Neighbours::none())
+        .await
+        .unwrap();
     fake.hint_to(live.clone());
     let limits = Limits { auth_seconds: 1, ..Limits::default() };
     let route = super::route(live.clone(), Arc::new(Open), &limits);

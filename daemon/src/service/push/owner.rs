@@ -79,6 +79,11 @@ pub(super) fn forbidden(field: &str) -> FieldError {
     FieldError::new(field, code::FORBIDDEN, "not yours to write or to refer to")
 }
 
-fn unknown_reference(column: &str) -> FieldError {
+/// The column that a foreign key is of, by the key's name; empty when the name does not tell.
+pub(super) fn referring<'t>(table: &'t Table, key: &str) -> &'t str {
+    table.references().map(|(column, _)| column).find(|column| key.contains(column)).unwrap_or_default()
+}
+
+pub(super) fn unknown_reference(column: &str) -> FieldError {
     FieldError::new(column, code::INVALID_REFERENCE, "refers to a row that does not exist")
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::batch::{Batch, Key};
 use super::super::request::Ready;
-use super::owner::{forbidden, owner_column, row_has_owner, via};
+use super::owner::{forbidden, owner_column, referring, row_has_owner, unknown_reference, via};
 use super::{ATTACHED_RECORDS, Push, Receipt, to_json};
 use crate::store::{Read, ScopeState, StoreError, Transaction};
 use crate::sync::decide::{Circumstances, Decision, Effect, Met, decide};
@@ -121,14 +121,20 @@ impl Work<'_> {
         let device = self.push.device.as_ref();
         let rows: Vec<&Row> = ids.iter().filter_map(|id| self.row(rank, id)).collect();
         match tx.upsert(table, &to_json(&rows)?, device).await {
-            Err(StoreError::Constraint(_)) => {}
+            Err(StoreError::Constraint(_) | StoreError::Reference(_)) => {}
             other => return other,
         }
         for id in ids {
             let Some(row) = self.row(rank, id) else { continue };
-            let Err(StoreError::Constraint(rule)) = tx.upsert(table, &to_json(&[row])?, device).await else { continue };
+            let error = match tx.upsert(table, &to_json(&[row])?, device).await {
+                Ok(()) => continue,
+                Err(StoreError::Constraint(rule)) => FieldError::new("", CONSTRAINT, rule),
+                // Somebody with SQL deleted it after we had looked.
+                Err(StoreError::Reference(key)) => unknown_reference(referring(table, &key)),
+                Err(other) => return Err(other),
+            };
             tracing::info!(table = table.name, "a rule of the database refused a row");
-            let refused = Decision::rejected(vec![FieldError::new("", CONSTRAINT, rule)]);
+            let refused = Decision::rejected(vec![error]);
             for (index, _) in ready.iter().enumerate().filter(|(_, change)| change.rank == rank && change.id == *id) {
                 self.outcomes.insert(index, refused.clone());
             }

@@ -22,8 +22,10 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
     };
     let message = information.message().to_owned();
     match kind {
+        Kind::ForeignKeyViolation => {
+            (StoreError::Reference(information.constraint_name().unwrap_or_default().to_owned()), Remedy::None)
+        }
         Kind::UniqueViolation
-        | Kind::ForeignKeyViolation
         | Kind::NotNullViolation
         | Kind::CheckViolation
         | Kind::ExclusionViolation

@@ -154,7 +154,7 @@ impl<'c> PostgresTransaction<'c> {
             let done = match done {
                 Ok(count) => Ok(count),
                 Err(error) => match judge(&error) {
-                    (refused @ StoreError::Constraint(_), _) => {
+                    (refused @ (StoreError::Constraint(_) | StoreError::Reference(_)), _) => {
                         self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
                         Err(refused)
                     }

@@ -1,0 +1,52 @@
+//! What is done with a message from another instance. Called from the carrier's task: nothing here waits.
+
+use bytes::Bytes;
+use tracing::debug;
+
+use super::envelope::{self, Addressees, Message, Read};
+use crate::actors::close::CloseReason;
+use crate::actors::live::Shared;
+use crate::service::Committed;
+use crate::sync::Scope;
+
+/// Takes a message from another instance.
+pub(super) fn heard(shared: &Shared, bytes: &Bytes) {
+    match envelope::read(shared.bridge.neighbours.me, bytes) {
+        Read::Own => {}
+        Read::Unknown => {
+            debug!("a message of another release");
+            shared.look_soon();
+        }
+        Read::Other(Message::Committed { scope, version, records }) => {
+            if let Some(commit) = envelope::to_commit(&scope, version, records, shared.backend.registry()) {
+                committed(shared, commit);
+            }
+        }
+        Read::Other(Message::Pass { to, frame }) => pass(shared, &to, &bytes.slice_ref(frame.get().as_bytes())),
+        Read::Other(Message::Close { user, device, link }) => {
+            let reason = if link.is_some() { CloseReason::Replaced } else { CloseReason::Revoked };
+            let found = shared.roster.link(user, &device).filter(|found| link.is_none_or(|id| id == found.id));
+            if let Some(found) = found {
+                found.close(reason);
+            }
+        }
+        Read::Other(Message::Look | Message::Hello) => shared.look_soon(),
+    }
+}
+
+/// Tells the session that is concerned, if it runs here.
+pub(super) fn committed(shared: &Shared, commit: Committed) {
+    if let Some(session) = shared.session_of(commit.scope) {
+        session.committed(commit);
+    }
+}
+
+fn pass(shared: &Shared, to: &Addressees, frame: &Bytes) {
+    let links = shared.roster.links(to.user.map_or(Scope::Global, Scope::User));
+    let meant = links.iter().filter(|link| {
+        to.only.as_ref().is_none_or(|only| *only == link.device)
+            && to.except.as_ref() != Some(&link.device)
+            && to.table.as_deref().is_none_or(|table| link.outbox().wants(table))
+    });
+    meant.for_each(|link| link.message(frame.clone()));
+}

@@ -1,0 +1,137 @@
+//! Which way messages go, and what the operator is told of it. No I/O.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+/// What is known of the ways to other instances.
+#[derive(Debug, Default)]
+pub(crate) struct Route {
+    /// Whether Redis is to be used at all.
+    pub redis_configured: bool,
+    /// Whether it works.
+    redis_up: bool,
+    /// The others, and whether each hears Redis.
+    others: HashMap<Uuid, bool>,
+    /// Whether anything was said of Redis since the start.
+    told: bool,
+}
+
+/// The ways that a message takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Ways {
+    /// Redis.
+    pub redis: bool,
+    /// Notices of PostgreSQL.
+    pub notices: bool,
+}
+
+impl Ways {
+    /// Whether there is none.
+    pub(crate) fn are_none(self) -> bool {
+        !self.redis && !self.notices
+    }
+}
+
+/// What has changed, when something has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing.
+    Same,
+    /// Redis began to work.
+    Up,
+    /// Redis does not work any more, or not from the start.
+    Down,
+}
+
+impl Route {
+    pub(crate) fn new(redis_configured: bool) -> Self {
+        Self { redis_configured, ..Self::default() }
+    }
+
+    /// Redis works, or does not.
+    pub(crate) fn redis(&mut self, is_up: bool) -> Turn {
+        if self.told && self.redis_up == is_up {
+            return Turn::Same;
+        }
+        self.told = true;
+        self.redis_up = is_up;
+        if is_up { Turn::Up } else { Turn::Down }
+    }
+
+    /// The other instances that are alive, and whether each hears Redis. True when there is a new one among them, or one that
+    /// is heard in another way.
+    #[cfg(test)]
+    pub(crate) fn others(&mut self, others: impl IntoIterator<Item = (Uuid, bool)>) -> bool {
+        let before = std::mem::take(&mut self.others);
+        self.others.extend(others);
+        self.others.iter().any(|(id, hears)| before.get(id) != Some(hears))
+    }
+
+    /// The ways of the next message: Redis when it works, and notices when somebody would not hear it there.
+    pub(crate) fn ways(&self) -> Ways {
+        Ways { redis: self.redis_up, notices: self.others.values().any(|hears_redis| !(self.redis_up && *hears_redis)) }
+    }
+
+    /// What `/health` calls it.
+    pub(crate) fn word(&self) -> &'static str {
+        match (self.redis_configured, self.redis_up) {
+            (true, true) => "redis",
+            (true, false) => "degraded",
+            (false, _) if self.others.is_empty() => "none",
+            (false, _) => "postgres",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Uuid = Uuid::from_u128(1);
+    const B: Uuid = Uuid::from_u128(2);
+
+    #[test]
+    fn an_instance_alone_tells_nobody() {
+        let mut route = Route::new(false);
+        assert!(route.ways().are_none());
+        assert_eq!(route.word(), "none");
+        assert!(!route.others([]));
+    }
+
+    #[test]
+    fn without_redis_there_are_notices_once_somebody_is_there() {
+        let mut route = Route::new(false);
+        assert!(route.others([(A, false)]));
+        assert!(!route.others([(A, false)]), "known already");
+        assert_eq!((route.ways(), route.word()), (Ways { redis: false, notices: true }, "postgres"));
+        assert!(!route.others([]));
+        assert!(route.ways().are_none());
+    }
+
+    #[test]
+    fn redis_down_means_notices_until_it_is_back() {
+        let mut route = Route::new(true);
+        route.others([(A, true)]);
+        assert_eq!(route.redis(true), Turn::Up);
+        assert_eq!((route.ways(), route.word()), (Ways { redis: true, notices: false }, "redis"));
+        assert_eq!((route.redis(false), route.redis(false)), (Turn::Down, Turn::Same));
+        assert_eq!((route.ways(), route.word()), (Ways { redis: false, notices: true }, "degraded"));
+        assert_eq!(route.redis(true), Turn::Up);
+    }
+
+    #[test]
+    fn a_redis_that_never_came_is_said_once() {
+        let mut route = Route::new(true);
+        assert_eq!((route.redis(false), route.redis(false)), (Turn::Down, Turn::Same));
+    }
+
+    #[test]
+    fn who_does_not_hear_redis_is_told_otherwise() {
+        let mut route = Route::new(true);
+        route.redis(true);
+        route.others([(A, true), (B, true)]);
+        assert!(route.others([(A, true), (B, false)]), "one is heard in another way");
+        assert_eq!(route.ways(), Ways { redis: true, notices: true });
+    }
+}

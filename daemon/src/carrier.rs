@@ -1,0 +1,67 @@
+//! What carries messages between instances: Redis in `redis`, PostgreSQL's notices in `notices`.
+//!
+//! A carrier may lose what it carries and may bring it twice or in another order. It knows nothing of what the messages say.
+
+mod line;
+pub mod redis;
+mod subscriptions;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::sync::{Scope, UserId};
+
+/// The largest message, in bytes, that may have changes attached. A larger one says only that there is something.
+pub const LARGEST_MESSAGE: usize = 32 << 10;
+
+/// To whom a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// The instances that a device of this person is connected to, or all of them for the catalogue.
+    Scope(Scope),
+    /// One instance.
+    Instance(Uuid),
+}
+
+/// What a carrier tells.
+#[derive(Debug)]
+pub enum Heard {
+    /// A message came.
+    Message(Bytes),
+    /// From now on messages of these topics come; what was sent before may be missing.
+    Following(Vec<Topic>),
+    /// It works.
+    Up,
+    /// It does not work any more, or still not.
+    Down(String),
+}
+
+/// Who is told; must not block.
+pub type Ear = Arc<dyn Fn(Heard) + Send + Sync>;
+
+/// A way to other instances.
+pub trait Carrier: Send + Sync + 'static {
+    /// Hands a message over; must not block. False when it is dropped, as the queue is full.
+    fn publish(&self, topic: Topic, message: Bytes) -> bool;
+
+    /// Asks for a person's messages, or asks for them no more. `is_wanted` is asked while no other call for anybody is
+    /// under way, so the last one finds how it is.
+    fn follow(&self, user: UserId, is_wanted: &dyn Fn() -> bool);
+}
+
+/// A carrier that works in a task of its own, which never ends by itself.
+pub struct Started {
+    /// The carrier.
+    pub carrier: Arc<dyn Carrier>,
+    /// Its task.
+    pub task: JoinHandle<()>,
+}
+
+/// Starts a carrier, again whenever its task has failed.
+pub trait Start: Send + Sync + 'static {
+    /// Starts it for the instance `me`, which hears of itself and of the catalogue from the beginning.
+    fn start(&self, me: Uuid, ear: Ear) -> Started;
+}

@@ -1,0 +1,239 @@
+//! One connection to Redis, whatever stands there: a server, a Sentinel's master, a Cluster.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisConnectionInfo, RedisResult, TlsMode, Value,
+};
+use tokio::sync::Notify;
+
+use super::{Ear, Heard};
+use crate::config::{RedisAddress, RedisKind};
+
+/// How long an answer may take, and a connection to stand.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What a probe begins with; no message does.
+const PROBE: u8 = b'~';
+
+/// An open connection.
+#[derive(Clone)]
+pub(super) enum Line {
+    /// To one server.
+    Single(MultiplexedConnection),
+    /// To a Cluster; channels are sharded.
+    Cluster(ClusterConnection),
+}
+
+/// What came over a connection besides messages.
+pub(super) struct Signs {
+    /// Rings when the connection is gone.
+    pub broken: Notify,
+    /// The last probe that came back.
+    returned: AtomicU64,
+    /// Whether a channel should be subscribed to.
+    is_wanted: Box<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl Signs {
+    pub(super) fn new(is_wanted: impl Fn(&str) -> bool + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { broken: Notify::new(), returned: AtomicU64::new(0), is_wanted: Box::new(is_wanted) })
+    }
+
+    /// The last probe that came back.
+    pub(super) fn returned(&self) -> u64 {
+        self.returned.load(Ordering::Acquire)
+    }
+
+    /// Takes what the server pushes; called from the connection's own task, so that nothing waits in between.
+    fn take(&self, push: PushInfo, ear: &Ear) {
+        match push.kind {
+            PushKind::Message | PushKind::SMessage => {
+                let Some(Value::BulkString(message)) = push.data.into_iter().nth(1) else { return };
+                if message.first() == Some(&PROBE) {
+                    let number = std::str::from_utf8(&message[1..]).ok().and_then(|text| text.parse().ok());
+                    self.returned.fetch_max(number.unwrap_or(0), Ordering::AcqRel);
+                } else {
+                    ear(Heard::Message(message.into()));
+                }
+            }
+            PushKind::Disconnection => self.broken.notify_one(),
+            // A slot of a Cluster has moved away with its channels: everything is begun anew.
+            PushKind::SUnsubscribe => {
+                if let Some(Value::BulkString(channel)) = push.data.first()
+                    && std::str::from_utf8(channel).is_ok_and(&self.is_wanted)
+                {
+                    self.broken.notify_one();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The probe of a number.
+pub(super) fn probe(number: u64) -> Bytes {
+    format!("{}{number}", char::from(PROBE)).into()
+}
+
+impl Line {
+    /// Opens one.
+    pub(super) async fn open(address: &RedisAddress, signs: &Arc<Signs>, ear: &Ear) -> RedisResult<Self> {
+        let (signs, ear) = (Arc::clone(signs), Arc::clone(ear));
+        let pushed = move |push: PushInfo| {
+            signs.take(push, &ear);
+            Ok::<_, std::convert::Infallible>(())
+        };
+        if address.kind == RedisKind::Cluster {
+            let nodes = places(address).map(IntoConnectionInfo::into_connection_info);
+            let mut builder = ClusterClientBuilder::new(nodes.collect::<RedisResult<Vec<_>>>()?)
+                .use_protocol(ProtocolVersion::RESP3)
+                .connection_timeout(PATIENCE)
+                .response_timeout(PATIENCE)
+                .overall_response_timeout(Some(2 * PATIENCE))
+                .push_sender(pushed);
+            if let Some(user) = &address.user {
+                builder = builder.username(user);
+            }
+            if let Some(password) = &address.password {
+                builder = builder.password(password);
+            }
+            if address.tls {
+                builder = builder.tls(TlsMode::Secure);
+            }
+            return builder.build()?.get_async_connection().await.map(Self::Cluster);
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE))
+            .set_push_sender(pushed);
+        let client = match &address.kind {
+            RedisKind::Sentinel(master) => master_of(address, master).await?,
+            _ => single(address)?,
+        };
+        client.get_multiplexed_async_connection_with_config(&config).await.map(Self::Single)
+    }
+
+    /// Subscribes to channels; done when the server has said so.
+    pub(super) async fn subscribe(&mut self, channels: &[String]) -> RedisResult<()> {
+        match self {
+            Self::Single(_) if channels.is_empty() => Ok(()),
+            Self::Single(connection) => connection.subscribe(channels).await,
+            // Channels of different slots can't be named in one command.
+            Self::Cluster(connection) => {
+                all(channels, connection, |mut connection, channel| async move { connection.ssubscribe(channel).await })
+                    .await
+            }
+        }
+    }
+
+    /// Unsubscribes from channels.
+    pub(super) async fn unsubscribe(&mut self, channels: &[String]) -> RedisResult<()> {
+        match self {
+            Self::Single(_) if channels.is_empty() => Ok(()),
+            Self::Single(connection) => connection.unsubscribe(channels).await,
+            Self::Cluster(connection) => {
+                all(
+                    channels,
+                    connection,
+                    |mut connection, channel| async move { connection.sunsubscribe(channel).await },
+                )
+                .await
+            }
+        }
+    }
+
+    /// Publishes messages, all sent before any answer is waited for.
+    pub(super) async fn publish(&mut self, messages: &[(String, Bytes)]) -> RedisResult<()> {
+        match self {
+            Self::Single(connection) => {
+                let mut pipeline = redis::pipe();
+                for (channel, message) in messages {
+                    pipeline.cmd("PUBLISH").arg(channel).arg(message.as_ref()).ignore();
+                }
+                pipeline.query_async(connection).await
+            }
+            Self::Cluster(connection) => {
+                let commands: Vec<Cmd> = messages
+                    .iter()
+                    .map(|(channel, message)| {
+                        let mut command = redis::cmd("SPUBLISH");
+                        command.arg(channel).arg(message.as_ref());
+                        command
+                    })
+                    .collect();
+                let sending = commands.iter().map(|command| {
+                    let mut connection = connection.clone();
+                    async move { connection.req_packed_command(command).await.map(|_| ()) }
+                });
+                join_all(sending).await.into_iter().collect()
+            }
+        }
+    }
+}
+
+async fn all<'c, F>(
+    channels: &'c [String],
+    connection: &ClusterConnection,
+    command: impl Fn(ClusterConnection, &'c String) -> F,
+) -> RedisResult<()>
+where
+    F: Future<Output = RedisResult<()>>,
+{
+    join_all(channels.iter().map(|channel| command(connection.clone(), channel))).await.into_iter().collect()
+}
+
+fn places(address: &RedisAddress) -> impl Iterator<Item = ConnectionAddr> + '_ {
+    address.hosts.iter().cloned().map(|(host, port)| {
+        if address.tls {
+            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        }
+    })
+}
+
+fn single(address: &RedisAddress) -> RedisResult<Client> {
+    let place = places(address).next().ok_or((redis::ErrorKind::InvalidClientConfig, "no host is named"))?;
+    let mut settings = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_db(address.database);
+    if let Some(user) = &address.user {
+        settings = settings.set_username(user);
+    }
+    if let Some(password) = &address.password {
+        settings = settings.set_password(password);
+    }
+    Client::open(place.into_connection_info()?.set_redis_settings(settings))
+}
+
+/// Asks the Sentinels anew, since the master may be another by now.
+async fn master_of(address: &RedisAddress, master: &str) -> RedisResult<Client> {
+    let mut builder = SentinelClientBuilder::new(places(address), master, SentinelServerType::Master)?
+        .set_client_to_redis_protocol(ProtocolVersion::RESP3)
+        .set_client_to_redis_db(address.database);
+    if let Some(user) = &address.user {
+        builder = builder.set_client_to_redis_username(user);
+    }
+    if let Some(password) = &address.password {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    if address.tls {
+        builder =
+            builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_sentinel_tls_mode(TlsMode::Secure);
+    }
+    let mut sentinels = builder.build()?;
+    let asked = tokio::time::timeout(PATIENCE, sentinels.async_get_client()).await;
+    asked.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no Sentinel answers").into()))
+}
+
+/// What the carriers and their tasks share; nothing done under the lock can panic halfway.
+pub(super) fn locked<T>(place: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
+}

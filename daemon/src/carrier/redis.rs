@@ -1,0 +1,251 @@
+//! Messages over Redis pub/sub: a channel a person, one for the catalogue, one an instance.
+//!
+//! The connection is made again, with a growing and jittered pause, for as long as the task runs. A probe that goes round
+//! over the instance's own channel tells a server that hangs from one that is only quiet.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::RedisError;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tracing::debug;
+use uuid::Uuid;
+
+use super::line::{Line, Signs, locked, probe};
+use super::subscriptions::Subscriptions;
+use super::{Carrier, Ear, Heard, Start, Started, Topic};
+use crate::config::RedisAddress;
+use crate::sync::{Scope, UserId};
+
+/// Messages that wait to be published; more are dropped, and the sweep finds what they told of.
+const QUEUE: usize = 2048;
+/// The same in bytes.
+const QUEUE_BYTES: usize = 8 << 20;
+/// Messages that are published at once.
+const BATCH: usize = 128;
+/// Channels that are subscribed to at once.
+const CHANNELS: usize = 500;
+/// How often a probe is sent.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How long one may take to come back.
+const PROBE_WITHIN: Duration = Duration::from_secs(3);
+/// The pause before the connection is tried again is a random part of this, which doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How Redis is reached.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it is.
+    pub address: RedisAddress,
+    /// What every channel begins with, so that two installations can share a server.
+    pub prefix: String,
+}
+
+/// The carrier; its task is beside it.
+struct RedisCarrier {
+    queue: mpsc::Sender<(Topic, Bytes)>,
+    waits: Arc<AtomicUsize>,
+    wishes: Arc<Wishes>,
+}
+
+/// What the task is asked for.
+#[derive(Default)]
+struct Wishes {
+    subscriptions: Mutex<Subscriptions>,
+    changed: Notify,
+}
+
+impl Carrier for RedisCarrier {
+    fn publish(&self, topic: Topic, message: Bytes) -> bool {
+        let size = message.len();
+        if self.waits.fetch_add(size, Ordering::AcqRel) + size <= QUEUE_BYTES
+            && self.queue.try_send((topic, message)).is_ok()
+        {
+            return true;
+        }
+        self.waits.fetch_sub(size, Ordering::AcqRel);
+        false
+    }
+
+    fn follow(&self, user: UserId, is_wanted: &dyn Fn() -> bool) {
+        let mut subscriptions = locked(&self.wishes.subscriptions);
+        subscriptions.want(user, is_wanted());
+        drop(subscriptions);
+        self.wishes.changed.notify_one();
+    }
+}
+
+impl Start for Settings {
+    fn start(&self, me: Uuid, ear: Ear) -> Started {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let wishes = Arc::new(Wishes::default());
+        let waits = Arc::new(AtomicUsize::new(0));
+        let work = Work { settings: self.clone(), me, ear, wishes: Arc::clone(&wishes), waits: Arc::clone(&waits) };
+        let task = tokio::spawn(work.run(waiting));
+        Started { carrier: Arc::new(RedisCarrier { queue, waits, wishes }), task }
+    }
+}
+
+/// What the task works with.
+struct Work {
+    settings: Settings,
+    me: Uuid,
+    ear: Ear,
+    wishes: Arc<Wishes>,
+    /// Bytes in the queue.
+    waits: Arc<AtomicUsize>,
+}
+
+impl Work {
+    async fn run(self, mut waiting: mpsc::Receiver<(Topic, Bytes)>) {
+        let mut longest = FIRST_PAUSE;
+        loop {
+            let wishes = Arc::clone(&self.wishes);
+            let signs = Signs::new(move |channel| {
+                user_of(channel).is_none_or(|user| locked(&wishes.subscriptions).is_held(user))
+            });
+            let reason = match Line::open(&self.settings.address, &signs, &self.ear).await {
+                Ok(line) => {
+                    // What waited meanwhile went another way, or is found by the sweep.
+                    while let Ok((_, message)) = waiting.try_recv() {
+                        self.taken(&message);
+                    }
+                    let begun = Instant::now();
+                    let reason = self.serve(line, &signs, &mut waiting).await;
+                    if begun.elapsed() > LONGEST_PAUSE {
+                        longest = FIRST_PAUSE;
+                    }
+                    reason
+                }
+                Err(error) => words(&error),
+            };
+            debug!(reason, "no connection to Redis");
+            (self.ear)(Heard::Down(reason));
+            tokio::time::sleep(rand::random_range(Duration::ZERO..longest)).await;
+            longest = (longest * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Works until the connection fails; why it did.
+    async fn serve(&self, mut line: Line, signs: &Signs, waiting: &mut mpsc::Receiver<(Topic, Bytes)>) -> String {
+        locked(&self.wishes.subscriptions).lost();
+        let own = [Topic::Scope(Scope::Global), Topic::Instance(self.me)];
+        if let Err(error) = line.subscribe(&own.map(|topic| self.channel(topic))).await {
+            return words(&error);
+        }
+        if let Err(error) = self.catch_up(&mut line).await {
+            return words(&error);
+        }
+        (self.ear)(Heard::Up);
+        (self.ear)(Heard::Following(own.to_vec()));
+        tokio::select! {
+            error = self.publish(line.clone(), waiting) => words(&error),
+            error = self.follow(line.clone()) => words(&error),
+            reason = self.probe(line, signs) => reason,
+            () = signs.broken.notified() => "the connection was lost".into(),
+        }
+    }
+
+    async fn publish(&self, mut line: Line, waiting: &mut mpsc::Receiver<(Topic, Bytes)>) -> RedisError {
+        let mut messages = Vec::with_capacity(BATCH);
+        loop {
+            if waiting.recv_many(&mut messages, BATCH).await == 0 {
+                // Nobody publishes any more; the task is about to be ended.
+                std::future::pending::<()>().await;
+            }
+            messages.iter().for_each(|(_, message)| self.taken(message));
+            let addressed: Vec<_> = messages.drain(..).map(|(topic, message)| (self.channel(topic), message)).collect();
+            if let Err(error) = line.publish(&addressed).await {
+                return error;
+            }
+        }
+    }
+
+    fn taken(&self, message: &Bytes) {
+        self.waits.fetch_sub(message.len(), Ordering::AcqRel);
+    }
+
+    async fn follow(&self, mut line: Line) -> RedisError {
+        loop {
+            self.wishes.changed.notified().await;
+            if let Err(error) = self.catch_up(&mut line).await {
+                return error;
+            }
+        }
+    }
+
+    /// Brings the subscriptions to what is wanted.
+    async fn catch_up(&self, line: &mut Line) -> Result<(), RedisError> {
+        loop {
+            let difference = locked(&self.wishes.subscriptions).next(CHANNELS);
+            let channels = |users: &[UserId]| -> Vec<String> {
+                users.iter().map(|user| self.channel(Topic::Scope(Scope::User(*user)))).collect()
+            };
+            if difference.begin.is_empty() && difference.end.is_empty() {
+                return Ok(());
+            }
+            line.unsubscribe(&channels(&difference.end)).await?;
+            line.subscribe(&channels(&difference.begin)).await?;
+            let begun = difference.begin.into_iter().map(|user| Topic::Scope(Scope::User(user)));
+            (self.ear)(Heard::Following(begun.collect()));
+        }
+    }
+
+    /// Sends probes until one does not come back.
+    async fn probe(&self, mut line: Line, signs: &Signs) -> String {
+        let (sent, channel) = (AtomicU64::new(0), self.channel(Topic::Instance(self.me)));
+        let sending = async {
+            loop {
+                let number = sent.fetch_add(1, Ordering::AcqRel) + 1;
+                if let Err(error) = line.publish(&[(channel.clone(), probe(number))]).await {
+                    return words(&error);
+                }
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+        };
+        tokio::select! {
+            reason = sending => reason,
+            () = silent(&sent, signs) => "it does not answer in time".into(),
+        }
+    }
+
+    /// A channel's name; the braces keep what belongs together in one slot of a Cluster.
+    fn channel(&self, topic: Topic) -> String {
+        let prefix = &self.settings.prefix;
+        match topic {
+            Topic::Scope(Scope::Global) => format!("{prefix}:{{global}}"),
+            Topic::Scope(Scope::User(user)) => format!("{prefix}:{{{user}}}"),
+            Topic::Instance(id) => format!("{prefix}:instance:{{{id}}}"),
+        }
+    }
+}
+
+/// Whose channel it is.
+fn user_of(channel: &str) -> Option<UserId> {
+    let id = channel.rsplit_once('{')?.1.strip_suffix('}')?;
+    if channel.contains(":instance:{") { None } else { Uuid::try_parse(id).ok().map(UserId) }
+}
+
+/// Ready when what was sent has not come back for too long.
+async fn silent(sent: &AtomicU64, signs: &Signs) {
+    loop {
+        let number = sent.load(Ordering::Acquire);
+        tokio::time::sleep(PROBE_WITHIN).await;
+        if signs.returned() < number {
+            return;
+        }
+    }
+}
+
+/// What went wrong, without what was sent.
+fn words(error: &RedisError) -> String {
+    let detail = error.detail().unwrap_or_default();
+    if error.is_io_error() || error.is_timeout() {
+        return error.to_string();
+    }
+    format!("{:?} {} {detail}", error.kind(), error.code().unwrap_or_default()).trim_end().to_owned()
+}

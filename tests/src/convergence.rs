@@ -1,0 +1,156 @@
+//! The convergence harness: simulated devices against real daemons on a real database, while processes and lines break.
+//! After quiet every copy must be the server's and every edit must have counted exactly once. What is done is drawn from a
+//! seed ([`plan`]); what it meets depends on the machine.
+
+mod device;
+mod edits;
+mod line;
+mod nemesis;
+mod oracle;
+mod outside;
+pub mod plan;
+mod proxy;
+mod replica;
+mod report;
+mod sync;
+mod timeline;
+mod verdict;
+mod world;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::Person;
+use device::{Device, Identity};
+use oracle::Oracle;
+use plan::{DevicePlan, Dice, FaultPlan, Kind, WeatherPlan};
+
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// How often a violation is looked for.
+const GLANCE: Duration = Duration::from_millis(200);
+/// Writers with SQL.
+const OUTSIDERS: usize = 2;
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where all decisions come from.
+    pub seed: u64,
+    /// How long things break.
+    pub lasts: Duration,
+    /// How many devices there are.
+    pub devices: usize,
+    /// How many people have them.
+    pub people: usize,
+    /// How many daemons serve them.
+    pub daemons: usize,
+    /// On SQLite instead of PostgreSQL; one daemon, and nobody writes with SQL.
+    pub sqlite: bool,
+    /// Whether the daemons are joined by Redis.
+    pub redis: bool,
+    /// What the daemons log.
+    pub log: String,
+    /// Where the report of a failure goes.
+    pub reports: PathBuf,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What was broken among the processes.
+    pub faults: usize,
+    /// What was broken on the lines.
+    pub weather: usize,
+    /// Edits that were made.
+    pub edits: usize,
+    /// Edits that have a result.
+    pub settled: usize,
+    /// Where the report is, when something was wrong.
+    pub report: Option<PathBuf>,
+}
+
+/// Runs to the end.
+///
+/// # Errors
+/// When it can't begin, or the report can't be written.
+pub async fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let people: Vec<Person> = (0..options.people).map(|_| Person::new()).collect();
+    let ids: Vec<_> = people.iter().map(|person| person.id).collect();
+    let (processes, lines) = world::begin(options, &people).await?;
+    let lines = Arc::new(lines);
+    let oracle = Arc::new(Oracle::of(options.people));
+    verdict::know_catalogue(&processes, &oracle).await;
+    let (stop, stopped) = watch::channel(false);
+    let mut devices = tokio::task::JoinSet::new();
+    for number in 0..options.devices {
+        let id = identity(options, number, &people);
+        let plan = DevicePlan::of(options.seed, &id.name);
+        let device = Device::new(id.clone(), &people[id.person], lines.fronts(), &oracle, options.seed);
+        devices.spawn(device.run(plan, stopped.clone()));
+    }
+    let mut others = tokio::task::JoinSet::new();
+    for number in 0..OUTSIDERS {
+        if let Some(url) = processes.sql() {
+            let name = format!("sql-{number}");
+            others.spawn(outside::Outside::new(&name, &url, &ids, &oracle, options.seed).run(stopped.clone()));
+        }
+    }
+    let weather =
+        nemesis::break_lines(Arc::clone(&lines), WeatherPlan::of(options.seed), Arc::clone(&oracle), stopped.clone());
+    let weather = tokio::spawn(weather);
+    let faults = FaultPlan::of(options.seed, options.daemons, options.people, options.redis);
+    let faults = tokio::spawn(nemesis::break_processes(processes, faults, Arc::clone(&oracle), stopped.clone()));
+
+    watch_over(options, &oracle).await;
+    stop.send_replace(true);
+    let weather = weather.await?;
+    let mut processes = faults.await?;
+    others.join_all().await;
+    let mut devices = devices.join_all().await;
+    eprintln!("{:6.0}s quiet", oracle.timeline.elapsed().as_secs_f64());
+    if oracle.violations().is_empty() {
+        devices = verdict::come_to_rest(devices, &oracle).await;
+        for (number, person) in people.iter().enumerate() {
+            verdict::judge(number, person, &mut devices, &processes, &oracle).await;
+        }
+        if !tokio::task::block_in_place(|| processes.database().is_sound()) {
+            oracle.violated("verdict", "the index and the tables do not fit");
+        }
+    }
+    let (edits, settled) = oracle.counted();
+    let report = report::write(options, &oracle, &mut processes)?;
+    Ok(Outcome { faults: processes.faults, weather, edits, settled, report })
+}
+
+/// Tells how it goes until the time is over or something is wrong.
+async fn watch_over(options: &Options, oracle: &Oracle) {
+    let mut next = Instant::now() + PROGRESS;
+    while oracle.timeline.elapsed() < options.lasts && oracle.violations().is_empty() {
+        sleep(GLANCE).await;
+        if Instant::now() >= next {
+            next += PROGRESS;
+            let (edits, settled) = oracle.counted();
+            let last = oracle.timeline.of(|actor| actor == "nemesis");
+            let last = last.lines().last().map(str::trim).unwrap_or_default().to_owned();
+            eprintln!("{:6.0}s {edits} edits, {settled} settled; {last}", oracle.timeline.elapsed().as_secs_f64());
+        }
+    }
+}
+
+/// Devices are dealt to the people; the clock of one in seven is days ahead, others are hours off.
+fn identity(options: &Options, number: usize, people: &[Person]) -> Identity {
+    let person = number % people.len();
+    let mut dice = Dice::of(options.seed, &format!("identity {number}"));
+    let skew = if number % 7 == 6 {
+        TimeDelta::days(3)
+    } else {
+        TimeDelta::minutes(dice.between(0, 40 * 60) as i64) - TimeDelta::hours(20)
+    };
+    Identity { name: format!("device-{number:02}"), person, user: people[person].id, kind: Kind::of(number), skew }
+}

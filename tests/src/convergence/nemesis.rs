@@ -1,0 +1,141 @@
+//! Carries out what is to break: among the processes one thing after another, on the lines at the same time.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::oracle::Oracle;
+use super::outside;
+use super::plan::{Fault, FaultPlan, Weather, WeatherPlan};
+use super::world::{Lines, Processes};
+
+/// How long a daemon may need until it is back.
+const BACK: Duration = Duration::from_secs(90);
+
+/// Breaks processes until it is told to stop, and leaves all of them running.
+pub async fn break_processes(
+    mut processes: Processes,
+    plan: FaultPlan,
+    oracle: Arc<Oracle>,
+    mut stop: watch::Receiver<bool>,
+) -> Processes {
+    for (calm, fault) in plan {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            () = sleep(calm) => {}
+        }
+        oracle.timeline.note("nemesis", format!("{fault:?}"));
+        processes.faults += 1;
+        carry_out(&mut processes, fault, &oracle).await;
+        oracle.timeline.note("nemesis", "all processes run");
+    }
+    processes
+}
+
+async fn carry_out(processes: &mut Processes, fault: Fault, oracle: &Oracle) {
+    match fault {
+        Fault::KillDaemon(daemon, down) => {
+            tokio::task::block_in_place(|| processes.daemons[daemon].kill9());
+            sleep(down).await;
+            start(processes, daemon, oracle).await;
+        }
+        Fault::KillAllDaemons(down) => {
+            tokio::task::block_in_place(|| processes.daemons.iter_mut().for_each(crate::Daemon::kill9));
+            sleep(down).await;
+            for daemon in 0..processes.daemons.len() {
+                start(processes, daemon, oracle).await;
+            }
+        }
+        Fault::PauseDaemon(daemon, pause) => {
+            signal("STOP", processes.daemons[daemon].pid());
+            sleep(pause).await;
+            signal("CONT", processes.daemons[daemon].pid());
+        }
+        Fault::RestartDaemon(daemon) => restart(processes, daemon, oracle).await,
+        Fault::CrashPostgres(down) => {
+            let Some(cluster) = &processes.cluster else { return };
+            tokio::task::block_in_place(|| cluster.crash());
+            sleep(down).await;
+            tokio::task::block_in_place(|| cluster.start_again());
+        }
+        Fault::RestartPostgres(down) => {
+            let Some(cluster) = &processes.cluster else { return };
+            tokio::task::block_in_place(|| cluster.shut_down());
+            sleep(down).await;
+            tokio::task::block_in_place(|| cluster.start_again());
+        }
+        Fault::KillRedis(down) => {
+            let Some(redis) = &mut processes.redis else { return };
+            tokio::task::block_in_place(|| redis.kill9());
+            sleep(down).await;
+            tokio::task::block_in_place(|| redis.start_again());
+        }
+        Fault::Forget(person, daemon) => {
+            match outside::age(&processes.database(), processes.people[person], oracle, person).await {
+                Ok(()) => restart(processes, daemon, oracle).await,
+                Err(error) => oracle.timeline.note("nemesis", format!("nothing became old: {error:#}")),
+            }
+        }
+    }
+}
+
+async fn restart(processes: &mut Processes, daemon: usize, oracle: &Oracle) {
+    processes.daemons[daemon].terminate();
+    let code = processes.daemons[daemon].exit_code().await;
+    if code != 0 {
+        oracle.violated("nemesis", format!("daemon {daemon}, told to stop, ended with {code}"));
+    }
+    start(processes, daemon, oracle).await;
+}
+
+/// Starts a daemon that has ended. While lines are broken it may take several tries.
+async fn start(processes: &mut Processes, daemon: usize, oracle: &Oracle) {
+    let began = Instant::now();
+    while !tokio::task::block_in_place(|| processes.daemons[daemon].try_restart()) {
+        oracle.timeline.note("nemesis", format!("daemon {daemon} ended while it started"));
+        if began.elapsed() > BACK {
+            return oracle.violated("nemesis", format!("daemon {daemon} does not come back"));
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Breaks lines until it is told to stop, and leaves all of them clear.
+pub async fn break_lines(
+    lines: Arc<Lines>,
+    plan: WeatherPlan,
+    oracle: Arc<Oracle>,
+    mut stop: watch::Receiver<bool>,
+) -> usize {
+    let mut count = 0;
+    for (calm, which, weather, lasts) in plan {
+        let (name, proxy) = lines.pick(which);
+        let over = async {
+            sleep(calm).await;
+            oracle.timeline.note("lines", format!("{name}: {weather:?} for {lasts:?}"));
+            proxy.suffer(&weather);
+            if !matches!(weather, Weather::Cut | Weather::HalfClose) {
+                sleep(lasts).await;
+            }
+        };
+        let stopped = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => true,
+            () = over => false,
+        };
+        proxy.clear();
+        oracle.timeline.note("lines", format!("{name}: clear"));
+        if stopped {
+            break;
+        }
+        count += 1;
+    }
+    count
+}
+
+fn signal(name: &str, pid: u32) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "SIG{name} could not be sent to {pid}");
+}

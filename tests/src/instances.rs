@@ -1,0 +1,49 @@
+//! Several daemons on one PostgreSQL database, with or without a Redis between them.
+
+use crate::daemon::Builder;
+use crate::{Account, Daemon, Person, postgres, redis::Redis};
+
+/// Two daemons on one database.
+#[derive(Debug)]
+pub struct Instances {
+    /// The first.
+    pub a: Daemon,
+    /// The second.
+    pub b: Daemon,
+    /// What is between them, when something is.
+    pub redis: Option<Redis>,
+}
+
+impl Instances {
+    /// Two with a Redis of their own.
+    #[must_use]
+    pub fn with_redis(settings: impl Fn(Builder) -> Builder) -> Self {
+        let redis = Redis::start();
+        let url = redis.url();
+        let both = Self::without_redis(|builder| settings(builder.env("RYZED_REDIS__URL", &url)));
+        Self { redis: Some(redis), ..both }
+    }
+
+    /// Two that have only their database in common.
+    #[must_use]
+    pub fn without_redis(settings: impl Fn(Builder) -> Builder) -> Self {
+        let database = postgres::new_database();
+        // Without the sweep, only what one tells the other brings changes.
+        let builder = Daemon::builder().env("RYZED_DATABASE__URL", database).env("RYZED_SYNC__SWEEP_SECONDS", 3600);
+        let builder = settings(builder);
+        Self { a: builder.clone().start(), b: builder.start(), redis: None }
+    }
+
+    /// The Redis between them.
+    #[must_use]
+    pub fn redis(&mut self) -> &mut Redis {
+        self.redis.as_mut().expect("these have no Redis")
+    }
+
+    /// A new person's account at each.
+    #[must_use]
+    pub fn account(&self) -> (Account, Account) {
+        let person = Person::new();
+        (self.a.account_of(person.clone()), self.b.account_of(person))
+    }
+}
