@@ -83,10 +83,10 @@ fn page(table: &str, record: &str, (first, second): (&str, &str)) -> String {
         "" => format!(
             "SELECT t.{first}, '', {record} FROM {table} t WHERE t.{first} > ?1 AND ?2 = '' ORDER BY t.{first} LIMIT ?3"
         ),
-        // An empty text is the number 0, and versions begin at 1.
+        // The bound text is compared as the number that the column holds; a cast would keep the index from being used.
         "version" => format!(
             "SELECT t.{first}, CAST(t.version AS TEXT), {record} FROM {table} t \
-             WHERE (t.{first}, t.version) > (?1, CAST(?2 AS INTEGER)) ORDER BY t.{first}, t.version LIMIT ?3"
+             WHERE (t.{first}, t.version) > (?1, ?2) ORDER BY t.{first}, t.version LIMIT ?3"
         ),
         _ => format!(
             "SELECT t.{first}, t.{second}, {record} FROM {table} t WHERE (t.{first}, t.{second}) > (?1, ?2) \
