@@ -47,6 +47,8 @@ pub mod code {
     pub const IN_FUTURE: &str = "in_future";
     /// Two fields contradict each other.
     pub const INCONSISTENT: &str = "inconsistent";
+    /// The database alone sets the column.
+    pub const READ_ONLY: &str = "read_only";
     /// Any other rule of the table's schema.
     pub const INVALID: &str = "invalid";
     /// The row or the owner is somebody else's.

@@ -26,6 +26,16 @@ pub struct Column {
     pub references: Option<String>,
     /// How the `merge` strategy settles it.
     pub merge: Merge,
+    /// Whether the database alone decides its value, as it does of a generated column.
+    #[serde(skip_serializing_if = "is_false")]
+    pub read_only: bool,
+    /// Whether the database has a value of its own for a row that does not bring one.
+    #[serde(skip)]
+    pub fills_itself: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What a column holds.

@@ -7,6 +7,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::column::{Column, Kind, format_time, is_nullable};
+use crate::fit::{self, Fitting};
 use crate::{Domain, FieldError, Merge, Row, ScopeRule, Strategy, TableAdapter, check, code, schema};
 
 /// How far ahead of the server's clock a row's times may lie.
@@ -26,6 +27,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The JSON Schema of one row.
     pub schema: Value,
+    /// Whether the table belongs to an application whose database was there before, see [`Table::fitted`].
+    pub is_fitted: bool,
     whole: Validator,
     patch: Validator,
     check: fn(&Row) -> Vec<FieldError>,
@@ -55,10 +58,37 @@ impl Table {
             scope: T::SCOPE,
             strategy: T::STRATEGY,
             columns: columns_of(&row, T::SCOPE),
+            is_fitted: false,
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
             schema: row,
             check: T::check,
+        }
+    }
+
+    /// The same table with the columns that a database has, which was there before and belongs to an application. Rows have
+    /// these columns and no others; of an edit, only what it brings is written.
+    #[must_use]
+    pub fn fitted(&self, columns: &[Fitting], has_table: impl Fn(&str) -> bool) -> Self {
+        let row = fit::schema(&self.schema, columns, has_table);
+        let mut fitted = columns_of(&row, self.scope);
+        for column in &mut fitted {
+            if let Some(fitting) = columns.iter().find(|fitting| fitting.name == column.name) {
+                column.read_only = fitting.read_only;
+                column.fills_itself = fitting.fills_itself;
+            }
+        }
+        Self {
+            name: self.name,
+            domain: self.domain,
+            scope: self.scope,
+            strategy: self.strategy,
+            columns: fitted,
+            is_fitted: true,
+            whole: compile(&row),
+            patch: compile(&schema::of_patch(&row)),
+            schema: row,
+            check: self.check,
         }
     }
 
@@ -82,6 +112,13 @@ impl Table {
     pub fn accept(&self, mut row: Row, purpose: Purpose, now: DateTime<Utc>) -> Result<Row, Vec<FieldError>> {
         row.remove("_version");
         row.remove("updated_at");
+        let refused = self.columns.iter().filter(|column| column.read_only && row.contains_key(&column.name));
+        let refused: Vec<_> = refused
+            .map(|column| FieldError::new(&column.name, code::READ_ONLY, "is set by the database alone; leave it out"))
+            .collect();
+        if !refused.is_empty() {
+            return Err(refused);
+        }
         let row = Value::Object(row);
         let validator = if purpose == Purpose::Whole { &self.whole } else { &self.patch };
         let errors: Vec<_> = validator.iter_errors(&row).flat_map(|error| check::errors_of(&error)).collect();
@@ -101,12 +138,13 @@ impl Table {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// Fills what an insert left out: the column's default, else null.
+    /// Fills what an insert left out: the column's default, else null. What the database fills by itself stays out.
     pub fn complete(&self, row: &mut Row, now: DateTime<Utc>) {
         for column in &self.columns {
-            if !row.contains_key(&column.name) {
+            let is_left = column.fills_itself && column.default.is_none() && !is_stamp(&column.name);
+            if !is_left && !column.read_only && !row.contains_key(&column.name) {
                 let value = match column.name.as_str() {
-                    "created_at" | "updated_at" => Value::from(format_time(now)),
+                    name if is_stamp(name) => Value::from(format_time(now)),
                     _ => column.default.clone().unwrap_or(Value::Null),
                 };
                 row.insert(column.name.clone(), value);
@@ -162,6 +200,8 @@ fn columns_of(row: &Value, scope: ScopeRule) -> Vec<Column> {
             default: property.get("default").filter(|value| !value.is_null()).cloned(),
             references: property.get("x-references").and_then(Value::as_str).map(str::to_owned),
             merge: property.get("x-merge").map_or(Merge::default(), merge_of),
+            read_only: false,
+            fills_itself: false,
         })
         .collect();
     if let ScopeRule::Via { column, .. } = scope {
@@ -169,6 +209,10 @@ fn columns_of(row: &Value, scope: ScopeRule) -> Vec<Column> {
     }
     columns.sort_by_key(|column| base_rank(&column.name));
     columns
+}
+
+fn is_stamp(name: &str) -> bool {
+    matches!(name, "created_at" | "updated_at")
 }
 
 fn merge_of(value: &Value) -> Merge {

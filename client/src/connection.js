@@ -36,6 +36,8 @@ export class Connection {
   /** @type {Record<string, any>} */
   #timers = {};
   #gone = new AbortController();
+  /** Several calls may need a token at once. @type {Promise<string> | null} */
+  #asking = null;
 
   /** @param {Owner} owner @param {Token} [source] */
   constructor(owner, source) {
@@ -66,16 +68,36 @@ export class Connection {
   renew(source) {
     this.#source = source;
     this.#token = '';
-    if (this.line.name === 'live') this.#ask(false);
-    else if (this.line.name === 'stopped') this.dispatch({ type: 'connect' });
+    this.#asking = null;
+    const { name } = this.line;
+    if (name === 'live') this.#ask(false);
+    else if (name === 'stopped' || name === 'waiting') this.dispatch({ type: 'connect' });
   }
 
-  /** A token that is good for a while. @param {boolean} [fresh] The last one was refused or ends */
+  /** Ends the requests that are under way. */
+  cancel() {
+    this.#gone.abort();
+    this.#gone = new AbortController();
+  }
+
+  /** Whether a refused token may be followed by another one. */
+  get canAsk() {
+    return typeof this.#source === 'function';
+  }
+
+  /** A token that is good for a while. @returns {Promise<string>} @param {boolean} [fresh] The last one was refused or ends */
   async token(fresh = false) {
     const source = this.#source;
     if (typeof source === 'function') {
       const { exp = Infinity } = claims(this.#token);
-      if (fresh || !this.#token || exp * 1000 < this.#owner.platform.now() + TOKEN_SPARE_MS) this.#token = await source();
+      const isGood = this.#token && exp * 1000 >= this.#owner.platform.now() + TOKEN_SPARE_MS;
+      if (fresh || !isGood) {
+        const asking = (this.#asking ??= askFor(source));
+        const token = await asking.finally(() => asking === this.#asking && (this.#asking = null));
+        // Another one was set meanwhile.
+        if (source !== this.#source) return this.token();
+        this.#token = token;
+      }
     } else if (!source || (fresh && source === this.#token)) {
       throw new Failure('The token is missing or was refused: set another one.', { loss: { code: 4401 } });
     } else this.#token = source;
@@ -105,8 +127,7 @@ export class Connection {
         return this.#expect();
       case 'hang_up':
         Object.keys(this.#timers).forEach((name) => this.#clear(name));
-        this.#gone.abort();
-        this.#gone = new AbortController();
+        this.cancel();
         this.#socket?.close(1000);
         this.#socket = null;
     }
@@ -174,4 +195,11 @@ export class Connection {
   #clear(name) {
     this.#owner.platform.clearTimeout(this.#timers[name]);
   }
+}
+
+/** @param {() => string | Promise<string>} source */
+async function askFor(source) {
+  const token = await source();
+  if (!token) throw new Error('the function gave none.');
+  return token;
 }

@@ -9,8 +9,10 @@ import { cursorText, live, see } from './replica.js';
 import { call, Failure } from './server.js';
 
 /** @import { Keeper } from './keeper.js' */
-/** @import { Conflict, Line, Message, Operation, Options, Patch, Platform, Row, SyncSummary, Token } from './types.js' */
+/** @import { Conflict, Line, Message, Operation, Options, Patch, Platform, Row, Status, SyncSummary, Token } from './types.js' */
 /** @import { Watched } from './watched.js' */
+
+const OPERATIONS = ['INSERT', 'UPDATE', 'UPSERT', 'DELETE'];
 
 /**
  * @typedef {object} Given
@@ -18,7 +20,7 @@ import { call, Failure } from './server.js';
  * @property {Options} options
  * @property {Platform} platform
  * @property {Keeper} keeper
- * @property {Watched<{state: string, why: string, retryInMs: number}>} status
+ * @property {Watched<Status>} status
  * @property {(event: string, told: any) => void} emit
  */
 
@@ -89,9 +91,12 @@ export class Device {
     const { tables } = this.#given.options;
     if (tables?.length && !tables.includes(table)) throw new Error(`This client does not copy the table ${table}.`);
     // `_version` and `_pending` are ours, and a row may come back as it was read.
-    const data = /** @type {Row} */ (Object.fromEntries(Object.entries(row).filter(([field, value]) => field[0] !== '_' && value !== undefined)));
+    const data = /** @type {Row} */ (Object.fromEntries(Object.entries(plain(row)).filter(([field]) => field[0] !== '_')));
+    if (!OPERATIONS.includes(operation)) throw new Error(`A change is an INSERT, UPDATE, UPSERT or DELETE, not ${operation}.`);
     if (!data.id) throw new Error('A change needs the id of its row.');
-    const base = this.#copy.rows.get(table)?.get(data.id)?._version;
+    const { rows, meta } = this.#copy;
+    const held = rows.get(table)?.get(data.id);
+    const base = !held ? meta.removed?.[data.id] : operation === 'INSERT' ? undefined : held._version;
     const stored = this.#keep({ queue: enqueue(this.#copy.queue, { table, operation, data }, base, uuid) });
     this.#line.dispatch({ type: 'changed' });
     await stored;
@@ -100,10 +105,13 @@ export class Device {
 
   /** @param {boolean} full @returns {Promise<SyncSummary>} */
   async performSync(full) {
+    const { signal } = this.#line;
     try {
-      return await this.#exchange({ full });
+      const summary = await this.#exchange({ full });
+      await this.#given.keeper.stored();
+      return summary;
     } catch (fault) {
-      if (fault instanceof Failure) this.#line.lose(fault.loss);
+      if (fault instanceof Failure && !signal.aborted) this.#line.lose(fault.loss);
       throw fault;
     }
   }
@@ -135,8 +143,11 @@ export class Device {
     return result;
   }
 
-  forget() {
+  async forget() {
     this.disconnect();
+    this.#line.cancel();
+    // What it downloads would come after the drop.
+    await this.#exchanges.catch(() => {});
     return this.#given.keeper.drop();
   }
 
@@ -177,13 +188,18 @@ export class Device {
     return { device_id: this.id, device_type: deviceType, device_name: deviceName, app_version: appVersion, conflict_strategy: conflictStrategy };
   }
 
-  /** @param {string} path @param {object} [body] @param {AbortSignal} [signal] */
-  async #call(path, body, signal) {
+  /** @param {string} path @param {object} [body] @param {AbortSignal} [signal] @param {boolean} [fresh] The last token was refused @returns {Promise<any>} */
+  async #call(path, body, signal, fresh = false) {
     const { api, platform } = this.#given;
-    const token = await this.#line.token().catch((fault) => {
-      throw fault instanceof Failure ? fault : new Failure('No token could be had.', { loss: { code: 1006 } });
+    const token = await this.#line.token(fresh).catch((fault) => {
+      throw fault instanceof Failure ? fault : new Failure(fault.message, { loss: { code: 1006 } });
     });
-    return call(platform, api + path, { token, body, signal });
+    try {
+      return await call(platform, api + path, { token, body, signal });
+    } catch (fault) {
+      if (fresh || !this.#line.canAsk || !(fault instanceof Failure && fault.loss.code === 4401)) throw fault;
+      return this.#call(path, body, signal, true);
+    }
   }
 
   #address() {
@@ -232,7 +248,7 @@ export class Device {
 
   /** What came during a download. A jump in its versions is none any more: the download closed it. */
   #replay() {
-    this.#copy.held.splice(0).forEach((message) => this.#takeLive(message, false));
+    this.#copy.held?.splice(0).forEach((message) => this.#takeLive(message, false));
   }
 
   #owePull() {
@@ -250,3 +266,8 @@ export class Device {
     this.#keep({ meta: { ...this.#copy.meta, conflicts } }).catch(() => {});
   }
 }
+
+/** What JSON makes of a row: the queue holds what the server will get, and what can't be sent fails here, not there.
+ * @param {Row} row @returns {Row}
+ */
+const plain = (row) => JSON.parse(JSON.stringify(row));

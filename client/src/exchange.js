@@ -2,10 +2,10 @@
 // the digest shows to be broken. What an answer means is decided in `replica.js`.
 
 import { batch, markSent } from './queue.js';
-import { answered, damaged, repaired, request } from './replica.js';
+import { answered, damaged, gathered, repaired, request, retabled } from './replica.js';
 import { Failure } from './server.js';
 
-/** @import { Conflict, Copy, Edit, Page, Patch, Result, SyncSummary } from './types.js' */
+/** @import { Conflict, Copy, Edit, Meta, Page, Patch, Result, SyncSummary } from './types.js' */
 
 /** Well under the server's limit for one request. */
 const BATCH = 500;
@@ -29,6 +29,7 @@ const BATCH = 500;
  */
 export async function exchange(device, { full, digest, ifNeeded }) {
   const { copy, tables } = device;
+  full = (await retable(device)) || full;
   /** @type {SyncSummary} */
   const summary = { totalChanges: 0, conflicts: [], rejected: [] };
   let size = BATCH;
@@ -56,8 +57,11 @@ export async function exchange(device, { full, digest, ifNeeded }) {
       refusal = null;
       size = BATCH;
     }
+    const judged = new Set(page.results.map(({ mutation_id }) => mutation_id));
+    if (!edits.every(({ mutation_id }) => judged.has(mutation_id))) throw new Failure('The server left edits unjudged.', { loss: { code: 1011 } });
     judge(device, page, summary);
-    await device.keep(answered(copy, page, { aside, full, asked: body.cursor }));
+    // Not waited for: a crash before it is stored costs a download, and the next upload waits in its line.
+    device.keep(answered(copy, page, { aside, full, asked: body.cursor, tables }));
     more = copy.staged !== null;
     if (more) continue;
     full = false;
@@ -84,20 +88,41 @@ function judge({ copy, rejected, collided }, { results, conflicts, total_changes
     rejected(edit, result);
   }
   for (const conflict of conflicts) {
+    // An edit that goes along with its follower has been reported.
+    if (!copy.queue.some(({ mutation_id, done }) => mutation_id === conflict.mutation_id && !done)) continue;
     summary.conflicts.push(conflict);
     collided(conflict);
   }
 }
 
-/** Pulls the damaged tables anew, each whole. @param {Device} device @param {import('./types.js').Digest} digest */
+/** Pulls the damaged tables anew. @param {Device} device @param {import('./types.js').Digest} digest */
 async function repair(device, digest) {
-  const { copy, keep, post, now } = device;
+  const { copy, now } = device;
   for (const table of damaged(copy, digest, now())) {
-    /** @type {Page[]} */
-    const pages = [];
-    await keep({ behind: true });
-    do pages.push(await post({ tables: [table], cursor: pages.at(-1)?.cursor, changes: [], pending_uploads: copy.queue.length }));
-    while (pages.at(-1)?.has_more);
-    await keep({ ...repaired(copy, table, pages), meta: { ...copy.meta, repaired: { ...copy.meta.repaired, [table]: now() } }, behind: false });
+    await whole(device, table, (meta) => ({ ...meta, repaired: { ...meta.repaired, [table]: now() } }));
   }
+}
+
+/** Other tables than the last time: drops those that are no longer copied, pulls the new ones. Answers whether everything
+ * has to be pulled. @param {Device} device @returns {Promise<boolean>}
+ */
+async function retable(device) {
+  const { missing, full, patch } = retabled(device.copy, device.tables);
+  if (patch) await device.keep(patch);
+  for (const table of missing) await whole(device, table, (meta) => ({ ...meta, tables: [...(meta.tables ?? []), table] }));
+  // The others are as old as their cursor.
+  if (missing.length) device.keep({ behind: true });
+  return full;
+}
+
+/** Pulls one table from zero. @param {Device} device @param {string} table @param {(meta: Meta) => Meta} noted */
+async function whole({ copy, keep, post }, table, noted) {
+  let found;
+  await keep({ behind: true });
+  for (let cursor, more = true; more; ) {
+    const page = await post({ tables: [table], cursor, changes: [], pending_uploads: copy.queue.length });
+    found = gathered(page, found);
+    ({ cursor, has_more: more } = page);
+  }
+  await keep({ ...repaired(copy, table, found ?? new Map()), meta: noted(copy.meta) });
 }

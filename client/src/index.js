@@ -12,14 +12,23 @@ import { matcher, Table } from './table.js';
 import { Tabs } from './tabs.js';
 import { Watched } from './watched.js';
 
-/** @import { Conflict, Operation, Options, Patch, Query, Result, Row, SyncSummary, Token } from './types.js' */
+/** @import { Operation, Patch, Query, Token } from './types.js' */
+/** @typedef {import('./types.js').Conflict} Conflict */
+/** @typedef {import('./types.js').Edit} Edit */
+/** @typedef {import('./types.js').Events} Events */
+/** @typedef {import('./types.js').Options} Options */
+/** @typedef {import('./types.js').Result} Result */
+/** @typedef {import('./types.js').Row} Row */
+/** @typedef {import('./types.js').Status} Status */
+/** @typedef {import('./types.js').Storage} Storage */
+/** @typedef {import('./types.js').SyncSummary} SyncSummary */
 
 export { Failure, indexedDbStorage, memoryStorage, Table };
 
 /** @template {object} [Tables=Record<string, Row>] */
 export class RyzeRealtimeClient {
   /** `state` of the line, `why` it is no better, and `retryInMs` while it waits. */
-  status = new Watched({ state: 'off', why: '', retryInMs: 0 });
+  status = new Watched(/** @type {Status} */ ({ state: 'off', why: '', retryInMs: 0 }));
   /** How many edits the server has not judged yet. */
   pending = new Watched(0);
   #platform;
@@ -42,11 +51,16 @@ export class RyzeRealtimeClient {
    */
   constructor(url, how = {}) {
     const options = typeof how === 'object' ? how : { token: how };
+    if (!/^(http|ws)s?:\/\//.test(url)) throw new Error(`The server’s address begins with https:// or http://, unlike ${url}.`);
+    const { deviceId } = options;
+    if (deviceId !== undefined && (!/^[\w.-]{1,64}$/.test(deviceId) || deviceId === 'ryzed')) {
+      throw new Error('A deviceId is 1 to 64 of A–Z a–z 0–9 . _ - and not the server’s own, ryzed.');
+    }
     const platform = { ...surroundings(), ...options.platform };
     this.#platform = platform;
     const api = `${url.replace(/^ws/, 'http').replace(/\/(api\/realtime\/?)?$/, '')}/api/realtime`;
     // Two devices on one page keep two copies.
-    const name = ['ryzed', api, options.deviceId].join(' ').trim();
+    const name = ['ryzed', api, deviceId].join(' ').trim();
     const { storage = typeof indexedDB === 'object' ? indexedDbStorage(name) : memoryStorage() } = options;
     this.#keeper = new Keeper(storage, (patch) => this.#changed(patch), (message) => this.#emit('error', { code: 'storage', message }));
     const emit = (/** @type {string} */ event, /** @type {any} */ told) => this.#emit(event, told);
@@ -92,7 +106,7 @@ export class RyzeRealtimeClient {
     if (!this.#tabs.leads && typeof token === 'string') this.#do('setToken', token);
   }
 
-  /** @param {string} event @param {(told: any) => void} handler @returns {() => void} Ends it */
+  /** @template {keyof Events} Name @param {Name} event @param {(told: Events[Name]) => void} handler @returns {() => void} Ends it */
   on(event, handler) {
     const handlers = this.#handlers.get(event) ?? new Set();
     this.#handlers.set(event, handlers.add(handler));

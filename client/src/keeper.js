@@ -1,9 +1,12 @@
 // Holds the copy and brings every patch of it to storage.
 
-import { applyPatch, open } from './replica.js';
+import { applyPatch, open, wholeOf } from './replica.js';
 import { memoryStorage } from './storage/memory.js';
 
 /** @import { Kept, Patch, Storage } from './types.js' */
+
+/** Patches that wait for a storage that is slow or fails. Once there are more, the whole copy is stored in their stead. */
+const UNSTORED_MOST = 1000;
 
 export class Keeper {
   copy = open();
@@ -64,9 +67,14 @@ export class Keeper {
     return this.#storing;
   }
 
+  /** Ends when what was kept by now is stored, or could not be. */
+  async stored() {
+    await this.#storing.catch(() => {});
+  }
+
   /** Drops everything that is kept but the device's id. */
   async drop() {
-    await this.#storing.catch(() => {});
+    await this.stored();
     this.#unstored = [];
     this.#queued = null;
     await this.#storage.clear();
@@ -76,7 +84,8 @@ export class Keeper {
 
   async #store() {
     this.#next = null;
-    const patches = this.#unstored.splice(0);
+    const waiting = this.#unstored.splice(0);
+    const patches = waiting.length > UNSTORED_MOST ? [wholeOf(this.copy)] : waiting;
     this.#queued = null;
     try {
       await this.#storage.commit(patches);

@@ -35,13 +35,17 @@ export function uuid() {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
-/** What a token says of itself; nothing when it can't be read, since judging it is the server's business.
+/** What a token says of itself, as far as it is ASCII, and without `atob`, which React Native may lack; nothing when it can't be read, since judging it is the server's business.
  * @param {string} token @returns {{sub?: string, exp?: number}}
  */
 export function claims(token) {
   try {
-    return JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));
+    const text = token.split('.')[1].replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '');
+    const bits = [...text].map((sign) => (64 + SIX_BITS.indexOf(sign)).toString(2).slice(1)).join('');
+    return JSON.parse((bits.match(/.{8}/g) ?? []).map((byte) => String.fromCharCode(parseInt(byte, 2))).join(''));
   } catch {
     return {};
   }
 }
+
+const SIX_BITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';

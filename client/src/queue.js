@@ -7,14 +7,17 @@
  * judges an edit by that version. A field that is queued already joins its like in any case, since its author saw that.
  * @param {Edit[]} queue
  * @param {{table: string, operation: Operation, data: Row}} edit
- * @param {number | undefined} base The row's version, if it is known
+ * @param {number | undefined} base The version that the edit was made on, if there is one
  * @param {() => string} newId
  * @returns {Edit[]}
  */
 export function enqueue(queue, { table, operation, data }, base, newId) {
   const mine = queue.filter((queued) => sameRow(queued, table, data.id));
-  const last = mine.at(-1);
-  const known = operation === 'INSERT' || base === undefined ? {} : { base_version: base };
+  const last = mine[mine.length - 1];
+  // What was judged applied is the row that this edit's author saw, though it was not downloaded yet.
+  const done = mine.findLast((edit) => edit.done)?.done;
+  const built = done?.status === 'applied' ? done.version : base;
+  const known = built === undefined ? {} : { base_version: built };
   const fresh = () => ({ mutation_id: newId(), table, operation, data, ...known });
   if (!last) return [...queue, fresh()];
   if (operation === 'DELETE') return remove(queue, mine, fresh());
@@ -43,7 +46,8 @@ function split(queue, mine, fresh) {
     const follows = holder?.sent ?? false;
     const target = holder && !follows ? holder
       : mine.findLast((edit) => !edit.sent && (follows ? edit.follows : !edit.follows && edit.base_version === base));
-    const grown = { ...(target ?? { ...fresh(), ...(follows && { follows }) }), data: { ...target?.data, id, [field]: value } };
+    const made = () => (follows ? behind({ ...fresh(), follows }, /** @type {Edit} */ (holder)) : fresh());
+    const grown = { ...(target ?? made()), data: { ...target?.data, id, [field]: value } };
     mine = target ? swap(mine, target, grown) : [...mine, grown];
     queue = target ? swap(queue, target, grown) : [...queue, grown];
   }
@@ -52,7 +56,7 @@ function split(queue, mine, fresh) {
 
 /** @param {Edit[]} queue @param {Edit[]} mine @param {Edit} removal */
 function remove(queue, mine, removal) {
-  if (mine.at(-1)?.operation === 'DELETE') return queue;
+  if (mine[mine.length - 1]?.operation === 'DELETE') return queue;
   const rest = queue.filter((edit) => edit.sent || !mine.includes(edit));
   // A row that came and went unseen was never anybody else's business.
   return mine[0].operation === 'INSERT' && !mine[0].sent ? rest : [...rest, removal];
@@ -88,20 +92,34 @@ export function settle(queue, { mutation_id, status, version }) {
   const edit = queue.find((queued) => queued.mutation_id === mutation_id);
   if (!edit || edit.done) return queue;
   if (status === 'rejected') return queue.filter((queued) => queued !== edit);
-  // After a conflict, or next to somebody else's edit, a waiting one keeps its base: its author had not seen the other side.
-  const builds = (/** @type {Edit} */ queued) => status === 'applied' || (status === 'merged' && queued.follows);
+  const done = { status, version };
   return queue.map((queued) => {
-    if (queued === edit) return { ...edit, done: true };
-    const behind = sameRow(queued, edit.table, edit.data.id) && !queued.done;
-    return behind && version !== undefined && builds(queued) ? { ...queued, base_version: version } : queued;
+    if (queued === edit) return { ...edit, done };
+    return sameRow(queued, edit.table, edit.data.id) && !queued.done ? behind(queued, { ...edit, done }) : queued;
   });
+}
+
+/**
+ * An edit behind a judged one, which it may build on. After a conflict, or next to somebody else's edit, it keeps its
+ * base: its author had not seen the other side. Then the judged one goes along, for the server to know what was seen.
+ * @param {Edit} edit
+ * @param {Edit} judged
+ * @returns {Edit}
+ */
+function behind(edit, { done, ...judged }) {
+  if (!done) return edit;
+  const { status, version } = done;
+  const builds = version !== undefined && (status === 'applied' || (status === 'merged' && edit.follows));
+  if (builds) return { ...edit, base_version: version };
+  return status === 'conflict' && edit.follows ? { ...edit, after: judged } : edit;
 }
 
 /** Drops what the downloaded rows now show. @param {Edit[]} queue */
 export const withoutDone = (queue) => queue.filter(({ done }) => !done);
 
-/** An edit as the protocol wants it. @param {Edit} edit */
-export const onTheWire = ({ mutation_id, table, operation, data, base_version }) => ({ mutation_id, table, operation, data, base_version });
+/** An edit as the protocol wants it, behind the one that it follows if that met a conflict. @param {Edit} edit @returns {object[]} */
+export const onTheWire = ({ mutation_id, table, operation, data, base_version, after }) =>
+  [...(after ? onTheWire({ ...after, after: undefined }) : []), { mutation_id, table, operation, data, base_version }];
 
 /**
  * A row as the person sees it: the confirmed one with its queued edits on top.

@@ -1,17 +1,23 @@
 // A device's copy of the data. Pure: every function looks at a copy and answers with a patch, which memory and storage
 // then take whole. Network, clock and storage live elsewhere; the queue's rules are in `queue.js`.
 
-import { onTheWire, overlaid, settle, withoutDone } from './queue.js';
+import { batch, onTheWire, overlaid, settle, withoutDone } from './queue.js';
 
-/** @import { Copy, Cursor, Digest, Edit, Kept, Message, Page, Patch, Row } from './types.js' */
+/** @import { Copy, Cursor, Digest, Edit, Found, Kept, Message, Meta, Page, Patch, Row } from './types.js' */
 
 /** A table that was repaired is left alone for this long. */
 export const REPAIR_EVERY_MS = 3_600_000;
+/** Live messages that wait for a download. Of more, none are held, and another download follows. */
+export const HELD_MOST = 1000;
+/** How many rows that were deleted here can be told from ones that never were. */
+const REMOVED_MOST = 100;
 
 /** @param {Kept | null} [kept] @returns {Copy} */
 export function open(kept) {
+  // Each may have left before, also when storage failed to note it: nothing may join it any more.
+  const queue = (kept?.queue ?? []).map((edit) => (edit.sent ? edit : { ...edit, sent: true }));
   /** @type {Copy} */
-  const copy = { rows: new Map(), queue: kept?.queue ?? [], cursor: kept?.cursor ?? null, meta: kept?.meta ?? {}, behind: true, held: [], staged: null };
+  const copy = { rows: new Map(), queue, cursor: kept?.cursor ?? null, meta: kept?.meta ?? {}, behind: true, held: [], staged: null };
   applyPatch(copy, { rows: (kept?.rows ?? []).map(([table, row]) => [table, row.id, row]) });
   return copy;
 }
@@ -28,6 +34,12 @@ export function applyPatch(copy, { clear, rows = [], ...rest }) {
   Object.assign(copy, rest);
 }
 
+/** A patch that makes any copy this one. @param {Copy} copy @returns {Patch} */
+export const wholeOf = ({ rows, queue, cursor, meta }) => ({
+  clear: true, queue, cursor, meta,
+  rows: [...rows].flatMap(([table, some]) => [...some].map(([id, row]) => /** @type {[string, string, Row]} */ ([table, id, row]))),
+});
+
 /**
  * The next request of an exchange. After a `reset`, what was edited on the old copy still goes out under the old
  * cursor, aside from the new download: only with it can the server judge what those edits build on.
@@ -40,7 +52,7 @@ export function request({ cursor, staged, queue }, edits, { full, digest, tables
   const from = staged && !aside ? staged.cursor : cursor;
   const body = {
     tables, cursor: from ?? undefined, digest, force_full_sync: Boolean(full && !staged),
-    changes: edits.map(onTheWire), pending_uploads: queue.length - edits.length,
+    changes: edits.flatMap(onTheWire), pending_uploads: queue.length - edits.length,
   };
   return { aside, body };
 }
@@ -50,30 +62,63 @@ export function request({ cursor, staged, queue }, edits, { full, digest, tables
  * consistent state.
  * @param {Copy} copy
  * @param {Page} page
- * @param {{aside: boolean, full?: boolean, asked?: Cursor}} how `asked` is the cursor of the request
+ * @param {{aside: boolean, full?: boolean, asked?: Cursor, tables?: string[]}} how `asked` is the cursor of the request
  * @returns {Patch}
  */
-export function answered(copy, page, { aside, full, asked }) {
+export function answered(copy, page, { aside, full, asked, tables }) {
+  const meta = withRemoved(copy, page);
   const queue = page.results.reduce(settle, copy.queue);
   const { staged } = copy;
-  if (aside && staged) return { queue };
+  if (aside && staged) return { queue, meta };
   if (page.reset) {
     if (!asked) throw new Error('The server orders to start over again and again.');
-    return { queue, behind: true, staged: { pages: [], cursor: null, replace: true, reset: true } };
+    return { queue, meta, behind: true, staged: { found: new Map(), cursor: null, replace: true, reset: true } };
   }
-  const pages = [...(staged?.pages ?? []), page];
+  const found = gathered(page, staged?.found);
   const replace = staged?.replace ?? Boolean(full);
-  if (page.has_more) return { queue, behind: true, staged: { pages, cursor: page.cursor, replace, reset: staged?.reset ?? false } };
+  // What was edited on the old copy meanwhile has to be judged before that copy is gone.
+  const isOwed = staged?.reset && copy.cursor && batch(queue, 1).length;
+  if (page.has_more || isOwed) return { queue, meta, behind: true, staged: { found, cursor: page.cursor, replace, reset: staged?.reset ?? false } };
   return {
-    queue: withoutDone(queue), rows: facts(copy, pages, replace), ...(replace && { clear: true }),
-    cursor: page.cursor, behind: false, staged: null, meta: { ...copy.meta, lastSync: page.sync_timestamp },
+    queue: withoutDone(queue), rows: [...found.values()], ...(replace && { clear: true }),
+    cursor: page.cursor, staged: null, meta: { ...meta, lastSync: page.sync_timestamp, ...(tables && { tables }) }, ...caughtUp(copy),
   };
 }
 
-/** A whole table pulled anew. The cursor stays: it may be older, and then brings some rows once more.
- * @param {Copy} copy @param {string} table @param {Page[]} pages @returns {Patch}
+/** What the copy is once a download is complete: behind still, if more came live than it could hold. @param {Copy} copy */
+const caughtUp = ({ held }) => ({ behind: !held, held: held ?? [] });
+
+/** Notes what was deleted here, so that making it anew does not look like an edit of somebody who never saw the deletion.
+ * @param {Copy} copy @param {Page} page @returns {Meta}
  */
-export const repaired = (copy, table, pages) => ({ clear: [table], rows: facts(copy, pages, true) });
+function withRemoved({ queue, meta }, { results }) {
+  const gone = results.filter(({ mutation_id, status }) =>
+    status === 'applied' && queue.some((edit) => edit.mutation_id === mutation_id && edit.operation === 'DELETE'));
+  if (!gone.length) return meta;
+  const removed = [...Object.entries(meta.removed ?? {}), ...gone.map(({ id, version }) => [id, version])];
+  return { ...meta, removed: Object.fromEntries(removed.slice(-REMOVED_MOST)) };
+}
+
+/**
+ * What other `tables` than the last time mean: which of them have to be pulled from zero, or `full` when nobody can name
+ * them, and what goes at once.
+ * @param {Copy} copy
+ * @param {string[]} tables None is all
+ * @returns {{missing: string[], full: boolean, patch: Patch | null}}
+ */
+export function retabled({ rows, cursor, meta }, tables) {
+  const had = meta.tables ?? tables;
+  if (!cursor || String(had) === String(tables)) return { missing: [], full: false, patch: null };
+  if (!tables.length) return { missing: [], full: true, patch: null };
+  const clear = [...rows.keys()].filter((table) => !tables.includes(table));
+  const missing = had.length ? tables.filter((table) => !had.includes(table)) : [];
+  return { missing, full: false, patch: { clear, meta: { ...meta, tables: tables.filter((table) => !missing.includes(table)) } } };
+}
+
+/** A whole table pulled anew. The cursor stays: it may be older, and then brings some rows once more.
+ * @param {Copy} copy @param {string} table @param {Found} found @returns {Patch}
+ */
+export const repaired = (copy, table, found) => ({ clear: [table], rows: [...found.values()], ...caughtUp(copy) });
 
 /**
  * Takes `data_updated` or `database_change`. While a pull is owed it must wait: the cursor would pass over the hole.
@@ -87,12 +132,16 @@ export function live(copy, message, dense) {
   const row = message.type === 'database_change' ? message.new_record : message.data;
   const id = row?.id ?? message.old_record?.id;
   if (!table || !id || !Number.isSafeInteger(version)) return {};
-  if (copy.behind) return { held: [...copy.held, message] };
+  if (copy.behind) return { held: copy.held && copy.held.length < HELD_MOST ? [...copy.held, message] : null };
   const key = String(scope).split(':')[0];
   const at = copy.cursor?.[key] ?? 0;
   if (version <= at) return {};
   if (dense && version > at + 1) return { behind: true, held: [message] };
-  return { rows: [[table, id, operation === 'DELETE' ? null : { ...row, _version: version }]], cursor: { ...copy.cursor, [key]: version } };
+  const cursor = { ...copy.cursor, [key]: version };
+  if (operation !== 'DELETE') return { rows: [[table, id, { ...row, _version: version }]], cursor };
+  // Of a row that moved, the scope that it left reports a deletion, perhaps after the other has brought it.
+  const owner = copy.rows.get(table)?.get(id)?.user_id;
+  return owner !== undefined && (owner === null) !== (key === 'global') ? { cursor } : { rows: [[table, id, null]], cursor };
 }
 
 /** What the person sees of one row. @param {Copy} copy @param {string} table @param {string} id */
@@ -129,7 +178,9 @@ export function damaged(copy, theirs, now) {
   return tables.filter((table) => {
     const { rows, version_sum } = theirs[table] ?? empty;
     const differs = rows !== mine[table].rows || version_sum !== mine[table].version_sum;
-    return differs && !(now - (copy.meta.repaired?.[table] ?? -Infinity) < REPAIR_EVERY_MS);
+    const ago = now - (copy.meta.repaired?.[table] ?? -Infinity);
+    // Before it was repaired: the clock was set back.
+    return differs && (ago < 0 || ago >= REPAIR_EVERY_MS);
   });
 }
 
@@ -139,18 +190,19 @@ export function cursorText(cursor) {
   return [epoch, ...Object.entries(parts).map(([part, version]) => `${part}:${version}`)].join(',');
 }
 
-/** The newest of each row in a download. @param {Copy} copy @param {Page[]} pages @param {boolean} replace */
-function facts({ rows }, pages, replace) {
-  /** @type {Map<string, [string, string, Row | null, number]>} */
-  const newest = new Map();
-  const take = (/** @type {string} */ table, /** @type {Row | null} */ row, /** @type {string} */ id, /** @type {number} */ version) => {
-    const held = replace ? undefined : rows.get(table)?.get(id)?._version;
-    const known = newest.get(`${table} ${id}`)?.[3] ?? held ?? 0;
-    if (version >= known) newest.set(`${table} ${id}`, [table, id, row, version]);
-  };
-  for (const { changes, deletions } of pages) {
-    for (const [table, some] of Object.entries(changes ?? {})) some.forEach((row) => take(table, row, row.id, row._version));
-    for (const [table, some] of Object.entries(deletions ?? {})) some.forEach((gone) => take(table, null, gone.id, gone._version));
+/**
+ * What a download says of each row, page by page: it takes each page in as it comes, so that the last one is no more work
+ * than the others. Later pages are newer, and in one page a live row beats a deletion: the row moved between the person's
+ * scope and the catalogue, and the one that it left reports it as deleted. The versions of two scopes can't be compared;
+ * only within the download does a smaller one show that a deletion is of the other scope.
+ * @param {Page} page
+ * @param {Found} [found] Grows
+ * @returns {Found}
+ */
+export function gathered({ changes, deletions }, found = new Map()) {
+  for (const [table, some] of Object.entries(deletions ?? {})) {
+    for (const { id, _version } of some) if (!(_version < found.get(`${table} ${id}`)?.[2]?._version)) found.set(`${table} ${id}`, [table, id, null]);
   }
-  return [...newest.values()].map(([table, id, row]) => /** @type {[string, string, Row | null]} */ ([table, id, row]));
+  for (const [table, some] of Object.entries(changes ?? {})) some.forEach((row) => found.set(`${table} ${row.id}`, [table, row.id, row]));
+  return found;
 }

@@ -32,6 +32,7 @@ export async function call({ fetch, setTimeout, clearTimeout }, address, { token
   const stop = () => given.abort();
   const timer = setTimeout(stop, PATIENCE_MS);
   signal?.addEventListener('abort', stop);
+  if (signal?.aborted) stop();
   try {
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     const answer = await fetch(address, { method, headers, body: body && JSON.stringify(body), signal: given.signal });

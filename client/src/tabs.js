@@ -16,6 +16,8 @@ import { Failure } from './server.js';
 
 export class Tabs {
   leads = true;
+  #begun = false;
+  #isFollowed = false;
   #platform;
   #name;
   #tab;
@@ -44,11 +46,14 @@ export class Tabs {
 
   /** Once the tab is ready: the leader says so, a follower asks for the copy. */
   begin() {
+    this.#begun = true;
     this.tell({ type: this.leads ? 'lead' : 'hello', from: this.#id });
   }
 
   /** @param {any} message To all other tabs */
   tell(message) {
+    // A first download is costly to copy for nobody. Who follows has said so, and says so again to a new leader.
+    if (this.leads && !this.#isFollowed && message.type !== 'lead') return;
     this.#channel?.postMessage(message);
   }
 
@@ -65,7 +70,11 @@ export class Tabs {
   async #hear(message) {
     const { type, id } = message;
     if (this.leads) {
-      if (type === 'hello') this.tell({ type: 'copy', to: message.from, ...this.#tab.snapshot() });
+      // Before, it has nothing to show, and it will say when it has.
+      if (type === 'hello' && this.#begun) {
+        this.#isFollowed = true;
+        this.tell({ type: 'copy', to: message.from, ...this.#tab.snapshot() });
+      }
       if (type !== 'ask') return;
       const { task, given } = message;
       this.#tab.run(task, given).then(

@@ -14,7 +14,8 @@
  * @property {number} [base_version] The version that the edit builds on
  * @property {boolean} [sent] It may have reached the server, so nothing may join it any more
  * @property {boolean} [follows] Its fields are also in an edit before it, whose result it builds on
- * @property {boolean} [done] The server has judged it; it stays visible until its row is downloaded
+ * @property {Edit} [after] The edit that it follows, which met a conflict: sent again ahead of it
+ * @property {Pick<Result, 'status' | 'version'>} [done] The server's verdict; it stays visible until its row is downloaded
  */
 /** @typedef {{field: string, code: string, message: string}} FieldError */
 /** @typedef {{mutation_id: string, status: 'applied' | 'merged' | 'conflict' | 'rejected', table: string, id: string, version?: number, errors?: FieldError[]}} Result */
@@ -44,8 +45,11 @@
  * @property {Conflict[]} [conflicts] Open ones
  * @property {Record<string, number>} [repaired] When a table was last pulled anew
  * @property {string} [lastSync]
+ * @property {string[]} [tables] What the cursor stands for; none is all
+ * @property {Record<string, number>} [removed] The tombstones' versions of rows that were deleted here lately
  */
-/** @typedef {{pages: Page[], cursor: Cursor | null, replace: boolean, reset: boolean}} Staged A download that is not complete. */
+/** @typedef {Map<string, [table: string, id: string, row: any]>} Found What a download says of each row; null is gone */
+/** @typedef {{found: Found, cursor: Cursor | null, replace: boolean, reset: boolean}} Staged A download that is not complete. */
 /**
  * @typedef {object} Copy A device's copy of the data.
  * @property {Map<string, Map<string, Row>>} rows As the server confirmed them
@@ -53,7 +57,7 @@
  * @property {Cursor | null} cursor
  * @property {Meta} meta
  * @property {boolean} behind A pull is owed or under way: live messages wait in `held`
- * @property {Message[]} held
+ * @property {Message[] | null} held Null when more came than it may hold
  * @property {Staged | null} staged
  */
 /**
@@ -64,7 +68,7 @@
  * @property {Cursor | null} [cursor]
  * @property {Meta} [meta]
  * @property {boolean} [behind] This and the following are never stored
- * @property {Message[]} [held]
+ * @property {Message[] | null} [held]
  * @property {Staged | null} [staged]
  */
 /** @typedef {{rows: [table: string, row: Row][], queue: Edit[], cursor: Cursor | null, meta: Meta}} Kept */
@@ -114,6 +118,22 @@
  */
 /** @typedef {'ask_token' | 'fresh_token' | 'sync' | 'open' | 'hang_up' | 'wait' | 'ping' | 'auth' | 'beat'} Effect */
 /** @typedef {{totalChanges: number, conflicts: Conflict[], rejected: (Result & {edit: Edit})[]}} SyncSummary */
+/** @typedef {{state: StateName, why: string, retryInMs: number}} Status */
+/** @typedef {{code: string, message: string, edit?: Edit, errors?: FieldError[], [more: string]: any}} Fault `code`: `rejected`, `stopped`, `storage`, `token`, or the server's */
+/**
+ * @typedef {object} Events What `on` tells.
+ * @property {{deviceId: string}} connected
+ * @property {Status} disconnected
+ * @property {Message} data_updated A device's change
+ * @property {Message} database_change A change written straight into the database
+ * @property {SyncSummary} sync_completed
+ * @property {Message} sync_triggered
+ * @property {{deviceId: string}} other_device_synced
+ * @property {Conflict} conflict
+ * @property {Message} presence
+ * @property {Message} broadcast
+ * @property {Fault} error
+ */
 /** @typedef {Record<string, any> | ((row: any) => boolean) | null | undefined} Query Fields that must be equal, or a test; nothing is all rows */
 
 export {};

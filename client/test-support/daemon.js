@@ -50,9 +50,31 @@ export class Daemon {
     return execFileSync(this.#binary, ['token', '--data-dir', this.#folder, '--user', user, ...flags], { cwd: this.#folder, encoding: 'utf8' }).trim();
   }
 
+  /** Makes the database one that was restored from a backup: the daemon begins a new life of it when it starts. */
+  restored() {
+    rmSync(join(this.#folder, 'ryzed.db.life'));
+  }
+
+  /** Writes beside the daemon. @returns {string} What sqlite3 printed */
+  sql(statement) {
+    return execFileSync('sqlite3', ['-cmd', '.timeout 10000', join(this.#folder, 'ryzed.db'), statement], { encoding: 'utf8' });
+  }
+
   async get(path, token) {
     const answer = await fetch(`${this.url}/api/realtime${path}`, { headers: { authorization: `Bearer ${token}` } });
     return answer.json();
+  }
+
+  /** All that the daemon holds for a person: table → id → row. */
+  async rows(token) {
+    const held = {};
+    for (let page = { has_more: true }; page.has_more; ) {
+      const { epoch, ...parts } = page.cursor ?? {};
+      const cursor = epoch ? [epoch, ...Object.entries(parts).map(([part, version]) => `${part}:${version}`)].join() : '';
+      page = await this.get(`/changes?cursor=${cursor}`, token);
+      for (const [table, rows] of Object.entries(page.changes)) for (const row of rows) (held[table] ??= {})[row.id] = row;
+    }
+    return held;
   }
 }
 

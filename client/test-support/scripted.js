@@ -85,6 +85,7 @@ export function scripted(options = {}, answer = (path, body) => page({ results: 
       return () => {};
     },
     fetch: async (address, { body, headers, method, signal }) => {
+      if (signal.aborted) throw new Error('aborted');
       const path = address.replace(/^.*\/api\/realtime/, '');
       const request = body ? JSON.parse(body) : undefined;
       script.asked.push({ path, body: request, token: headers.authorization.slice(7), method });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { batch, enqueue, markSent, overlaid, settle } from '../src/queue.js';
+import { batch, enqueue, markSent, onTheWire, overlaid, settle } from '../src/queue.js';
 import { table } from '../test-support/spec.js';
 
 const edit = (operation, data, id = 'a') => ({ table: 'meals', operation, data: { id, ...data } });
@@ -45,6 +45,34 @@ test('fields of an edit under way wait for its result, others keep their base ne
   assert.deepEqual(after('merged'), [9, 5]);
   assert.deepEqual(after('applied'), [9, 9]);
   assert.deepEqual(after('conflict'), [5, 5]);
+});
+
+test('an edit made between the verdict and its download builds on the verdict', () => {
+  const judged = (status, operation = 'UPDATE', base = 5) => {
+    const first = queued([operation, { a: 1 }, base]);
+    return settle(markSent(first, first), { mutation_id: first[0].mutation_id, status, version: 9 });
+  };
+  const bases = (queue, operation, data) => enqueue(queue, edit(operation, data), 5, newId).slice(1).map(({ data: fields, base_version }) => [Object.keys(fields).join(), base_version]);
+  assert.deepEqual(bases(judged('applied'), 'UPDATE', { a: 2, b: 2 }), [['id,a', 9], ['id,b', 9]]);
+  assert.deepEqual(bases(judged('merged'), 'UPDATE', { a: 2, b: 2 }), [['id,a', 9], ['id,b', 5]]);
+  assert.deepEqual(bases(judged('conflict'), 'UPDATE', { a: 2 }), [['id,a', 5]]);
+  assert.deepEqual(bases(judged('applied'), 'DELETE', {}), [['id', 9]]);
+  assert.deepEqual(bases(judged('merged'), 'DELETE', {}), [['id', 5]], 'its author had not seen the other side');
+  const fresh = enqueue(judged('applied', 'INSERT', undefined), edit('UPDATE', { a: 2 }), undefined, newId);
+  assert.equal(fresh[1].base_version, 9);
+});
+
+test('what follows an edit that met a conflict takes it along, so that the server knows what was seen', () => {
+  const first = queued(['UPDATE', { a: 1 }, 5]);
+  const verdict = { mutation_id: first[0].mutation_id, status: 'conflict', version: 9 };
+  const sent = markSent(first, first);
+  const before = settle(enqueue(sent, edit('UPDATE', { a: 2, b: 2 }), 5, newId), verdict).slice(1);
+  const later = enqueue(settle(sent, verdict), edit('UPDATE', { a: 2, b: 2 }), 5, newId).slice(1);
+  for (const [follower, other] of [before, later]) {
+    assert.deepEqual(onTheWire(follower).map(({ mutation_id, data, base_version }) => [mutation_id, data.a, base_version]),
+      [[first[0].mutation_id, 1, 5], [follower.mutation_id, 2, 5]]);
+    assert.equal(onTheWire(other).length, 1);
+  }
 });
 
 test('one edit a row goes out, in order; what is done goes out no more', () => {

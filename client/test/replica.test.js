@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answered, applyPatch, cursorText, damaged, digestOf, live, open, request, see, seeAll, REPAIR_EVERY_MS } from '../src/replica.js';
+import { answered, applyPatch, cursorText, damaged, digestOf, live, open, request, see, seeAll, HELD_MOST, REPAIR_EVERY_MS } from '../src/replica.js';
 import { page } from '../test-support/scripted.js';
 
 const OWN = { scope: 'user:u', type: 'data_updated', table: 'meals', operation: 'UPDATE' };
@@ -27,11 +27,11 @@ test('pages count only once the last one is there', () => {
   assert.deepEqual([copy.cursor, copy.behind, copy.staged], [{ user: 7 }, false, null]);
 });
 
-test('an older row in a download never replaces a newer one, in whatever order they come', () => {
-  const copy = copyWith([row('a', 9, { q: 9 })]);
-  const pages = { changes: { meals: [row('a', 8, { q: 8 }), row('b', 4)] }, deletions: { meals: [row('b', 6), row('a', 7)] } };
-  take(copy, answered(copy, page(pages), how));
-  assert.deepEqual(seeAll(copy, 'meals'), [row('a', 9, { q: 9 })]);
+test('of a row that comes several times, the last page counts', () => {
+  const copy = copyWith([row('a', 1)]);
+  take(copy, answered(copy, page({ changes: { meals: [row('a', 6), row('b', 7)] }, has_more: true, cursor: { user: 7 } }), how));
+  take(copy, answered(copy, page({ changes: { meals: [row('b', 9)] }, deletions: { meals: [{ id: 'a', _version: 8 }] } }), how));
+  assert.deepEqual(seeAll(copy, 'meals'), [row('b', 9)]);
 });
 
 test('a reset keeps unsent edits and shows the old rows until the new ones are complete', () => {
@@ -99,4 +99,54 @@ test('a digest names the damaged tables, each once an hour', () => {
 
 test('the cursor goes into an address as it came', () => {
   assert.equal(cursorText({ epoch: 'k3f9', user: 41, global: 7, user_begun: 3 }), 'k3f9,user:41,global:7,user_begun:3');
+});
+
+test('a clock that was set back does not put off a repair', () => {
+  const copy = copyWith([row('a', 3)]);
+  copy.meta = { repaired: { meals: 5000 } };
+  assert.deepEqual(damaged(copy, { meals: { rows: 2, version_sum: 8 } }, 4999), ['meals']);
+});
+
+const foods = (id, user_id, version) => ({ id, user_id, _version: version });
+
+test('a row that moves between a person and the catalogue stays, whichever scope counts higher', () => {
+  const download = (held, changed, deletedAt) => {
+    const copy = open({ rows: [['foods', held]], queue: [], cursor: { epoch: 'e', user: 9, global: 9 }, meta: {} });
+    take(copy, answered(copy, page({ changes: { foods: [changed] }, deletions: { foods: [{ id: 'f', _version: deletedAt }] } }), how));
+    return seeAll(copy, 'foods');
+  };
+  assert.deepEqual(download(foods('f', 'u', 5000), foods('f', null, 184), 5001), [foods('f', null, 184)]);
+  assert.deepEqual(download(foods('f', null, 184), foods('f', 'u', 4), 185), [foods('f', 'u', 4)]);
+});
+
+test('a deletion in a later page counts, unless the row had moved before', () => {
+  const copy = copyWith();
+  const first = page({ changes: { meals: [row('a', 6), row('b', 900)] }, has_more: true, cursor: { user: 900 } });
+  take(copy, answered(copy, first, how));
+  take(copy, answered(copy, page({ deletions: { meals: [{ id: 'a', _version: 901 }, { id: 'b', _version: 8 }] } }), how));
+  assert.deepEqual(seeAll(copy, 'meals').map(({ id }) => id), ['b']);
+});
+
+test('live, a deletion in the scope that a row left does not take it away', () => {
+  for (const order of [[0, 1], [1, 0]]) {
+    const copy = open({ rows: [['foods', foods('f', 'u', 5)]], queue: [], cursor: { epoch: 'e', user: 5, global: 1 }, meta: {} });
+    copy.behind = false;
+    const messages = [
+      { type: 'database_change', scope: 'user:u', table: 'foods', operation: 'DELETE', version: 6, new_record: null, old_record: { id: 'f' } },
+      { type: 'database_change', scope: 'global', table: 'foods', operation: 'INSERT', version: 2, new_record: { id: 'f', user_id: null }, old_record: null },
+    ];
+    for (const at of order) take(copy, live(copy, messages[at], true));
+    assert.deepEqual([seeAll(copy, 'foods'), copy.cursor], [[foods('f', null, 2)], { epoch: 'e', user: 6, global: 2 }]);
+  }
+});
+
+test('more live messages than it holds during a download mean another pull', () => {
+  const copy = copyWith();
+  take(copy, { behind: true });
+  for (let version = 6; version < 6 + HELD_MOST + 5; version++) take(copy, live(copy, { ...OWN, version, data: { id: 'a' } }, false));
+  assert.equal(copy.held, null);
+  take(copy, answered(copy, page(), how));
+  assert.deepEqual([copy.behind, copy.held], [true, []]);
+  take(copy, answered(copy, page(), how));
+  assert.equal(copy.behind, false);
 });

@@ -1,9 +1,11 @@
-// Both storages keep the same promise: what was committed comes back, whole.
+// All storages keep the same promise: what was committed comes back, whole.
 
 import 'fake-indexeddb/auto';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { indexedDbStorage, memoryStorage } from '../src/index.js';
+import { keyValueStorage } from '../src/storage/key-value.js';
+import { KeyValueStore } from '../test-support/key-value.js';
 
 const edit = (mutation_id) => ({ mutation_id, table: 'meals', operation: 'INSERT', data: { id: mutation_id } });
 let count = 0;
@@ -13,6 +15,10 @@ const kinds = {
   indexedDb: () => {
     const name = `test ${++count}`;
     return { storage: indexedDbStorage(name), again: () => indexedDbStorage(name) };
+  },
+  keyValue: () => {
+    const store = new KeyValueStore();
+    return { storage: keyValueStorage(store, 'copy'), again: () => keyValueStorage(store, 'copy') };
   },
 };
 
@@ -61,4 +67,36 @@ test('indexedDb: a transaction that fails leaves nothing of itself', async () =>
   assert.deepEqual([kept.cursor, kept.queue.length, kept.rows], [{ user: 1 }, 1, []]);
   await storage.commit([{ queue: [] }]);
   assert.deepEqual((await indexedDbStorage('fails').load()).queue, []);
+});
+
+test('keyValue: whichever write fails or comes last, what is loaded once was whole', async () => {
+  const row = (at) => ['meals', `${at}`, { id: `${at}`, text: '🥕'.repeat(100_000) }];
+  for (let left = 0; left < 12; left++) {
+    const store = new KeyValueStore();
+    const storage = keyValueStorage(store, 'copy');
+    await storage.load();
+    await storage.commit([{ rows: [row(1)], cursor: { user: 1 } }]);
+    store.writesLeft = left;
+    await storage.commit([{ rows: [row(2), row(3), row(4)], cursor: { user: 4 } }]).catch(() => {});
+    const killed = await keyValueStorage(store, 'copy').load();
+    assert.ok(killed.cursor.user === killed.rows.length, `${left} writes: ${killed.rows.length} rows at ${killed.cursor.user}`);
+    assert.ok(killed.rows.every(([, { text }]) => text === row(0)[2].text));
+    store.writesLeft = Infinity;
+    await storage.commit([{ rows: [row(2), row(3), row(4)], cursor: { user: 4 } }]);
+    const after = await keyValueStorage(store, 'copy').load();
+    assert.deepEqual([after.rows.length, after.cursor.user], [4, 4]);
+  }
+});
+
+test('keyValue: what is stored grows with the copy, not with what happened', async () => {
+  const store = new KeyValueStore();
+  store.entries.set('the app’s own', 'x');
+  const storage = keyValueStorage(store, 'copy');
+  await storage.load();
+  for (let at = 0; at < 1000; at++) await storage.commit([{ rows: [['meals', 'a', { id: 'a', at }]], cursor: { user: at } }]);
+  assert.ok(store.entries.size < 120, `${store.entries.size} entries`);
+  const kept = await keyValueStorage(store, 'copy').load();
+  assert.deepEqual([kept.rows, kept.cursor], [[['meals', { id: 'a', at: 999 }]], { user: 999 }]);
+  await storage.clear();
+  assert.deepEqual([...store.entries.keys()], ['the app’s own']);
 });

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 ended well, 1 failed while running, 2 wrong use or configuration.
 
+mod adopt;
 mod check_config;
 mod completions;
 mod migrate;
@@ -28,6 +29,7 @@ Examples:
   ryzed import foods.csv --table foods        rows into the catalogue
   ryzed import run.gpx --user 7b0e9f0e-7d2c-4f5c-9d5f-6f1c2b1f8a11
   ryzed migrate --status                      which migrations the database has
+  ryzed adopt --dry-run                       how an application's database would be synced
   ryzed check-config                          what came of file, environment and flags
 
 Every key of the configuration can be set in a file, by the environment and partly by flags, in this order:
@@ -54,7 +56,7 @@ struct Settings {
     /// Where the database and the token secret live (data_dir)
     #[arg(long, value_name = "FOLDER", global = true)]
     data_dir: Option<String>,
-    /// The database, sqlite:// and its path (database.url)
+    /// The database, sqlite:// and its path, or postgres:// (database.url)
     #[arg(long, value_name = "URL", global = true)]
     database_url: Option<String>,
     /// Address and port to listen on (server.listen)
@@ -74,6 +76,8 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date; serve does so as well
     Migrate(migrate::Options),
+    /// Sync the tables of a PostgreSQL database that an application has already
+    Adopt(adopt::Options),
     /// Print a token for a person, and nothing else
     Token(token::Options),
     /// List the synced tables
@@ -100,6 +104,14 @@ enum Failure {
 impl Failure {
     fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self::Usage(error.into())
+    }
+
+    /// The same, with what was tried.
+    fn context(self, what: String) -> Self {
+        match self {
+            Self::Usage(error) => Self::Usage(error.context(what)),
+            Self::Running(error) => Self::Running(error.context(what)),
+        }
     }
 }
 
@@ -132,9 +144,12 @@ fn execute(cli: Cli) -> Outcome {
     }
     let config = cli.settings.sources().load().map_err(Failure::usage)?;
     crate::telemetry::init(&config.log).map_err(Failure::usage)?;
+    #[cfg(feature = "faults")]
+    crate::faults::arm().map_err(Failure::usage)?;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config, &cli.settings),
         Command::Migrate(options) => migrate::run(&config, &options),
+        Command::Adopt(options) => adopt::run(&config, &options),
         Command::Token(options) => token::run(&config, options),
         Command::Tables => tables::run(),
         Command::Import(args) => transfer::import(&config, &args),

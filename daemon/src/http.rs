@@ -9,8 +9,12 @@ mod call;
 mod conflicts;
 mod devices;
 mod export;
+#[cfg(feature = "faults")]
+mod faults;
 mod health;
+mod impatient;
 mod live;
+mod metrics;
 mod observe;
 mod operator;
 mod problem;
@@ -72,6 +76,11 @@ pub trait LiveApi: Send + Sync + 'static {
     async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize;
     /// How the way to other instances is: `redis`, `degraded`, `postgres` or `none`.
     fn bridge(&self) -> &'static str;
+    /// Has an actor fail. False when there is none of that kind.
+    #[cfg(feature = "faults")]
+    fn fault(&self, _victim: crate::actors::Victim, _fault: crate::actors::Fault) -> bool {
+        false
+    }
     /// Closes every socket with 1012, and returns when they are closed.
     async fn drain(&self);
 }

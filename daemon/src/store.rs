@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 use crate::auth::{Caller, Role};
+use crate::metrics::PoolUse;
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
@@ -29,6 +30,9 @@ pub trait Store: Send + Sync + 'static {
     /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not. A database that
     /// can refuse rows by itself is told on whose behalf. Writes on behalf of one person come one after the other.
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError>;
+
+    /// How many connections are in use; those that read, where others write.
+    fn pool_use(&self) -> Option<PoolUse>;
 
     /// Finishes what is queued and closes; later calls are [`StoreError::Unavailable`].
     async fn close(&self);
@@ -369,6 +373,9 @@ pub enum StoreError {
     /// A rule of the schema refused a row.
     #[error("a constraint refused the row: {0}")]
     Constraint(String),
+    /// The row belongs to somebody else, which the daemon should have seen before: a mistake of its own, stopped in time.
+    #[error("the row is not the caller's: {0}")]
+    Denied(String),
     /// A row refers to one that is not there; the text names the foreign key.
     #[error("a row refers to one that is not there: {0}")]
     Reference(String),

@@ -2,6 +2,7 @@
 //! small honest client. It knows the daemon only from outside, and no database but through [`Database`].
 
 pub mod account;
+pub mod adopted;
 pub mod api;
 pub mod change;
 pub mod command;
@@ -10,21 +11,26 @@ pub mod daemon;
 pub mod database;
 pub mod device;
 pub mod instances;
+pub mod metrics;
 pub mod person;
 mod ports;
 pub mod postgres;
+pub mod proxy;
 pub mod redis;
 pub mod rows;
 pub mod socket;
 
 pub use account::Account;
+pub use adopted::Application;
 pub use api::{Answer, Api};
 pub use change::{Change, delete, insert, update, upsert};
 pub use command::Ran;
 pub use daemon::{Builder, Daemon};
 pub use database::Database;
 pub use device::Device;
+pub use metrics::Metrics;
 pub use person::{Person, Token};
+pub use proxy::Proxy;
 pub use redis::Redis;
 pub use socket::{Connect, Socket, TokenIn};
 

@@ -24,6 +24,12 @@ impl Person {
         Self { id: Uuid::new_v4(), role: "authenticated" }
     }
 
+    /// Somebody whom the application knows under this id.
+    #[must_use]
+    pub fn known(id: Uuid) -> Self {
+        Self { id, ..Self::new() }
+    }
+
     /// Somebody who may write the catalogue.
     #[must_use]
     pub fn admin() -> Self {

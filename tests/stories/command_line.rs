@@ -153,7 +153,7 @@ fn completions_are_made_for_every_shell() {
 #[test]
 fn help_names_every_command_and_gives_examples() {
     let help = run(folder().path(), &["--help"]).ok();
-    for command in ["serve", "migrate", "token", "tables", "check-config", "import", "export", "completions"] {
+    for command in ["serve", "migrate", "adopt", "token", "tables", "check-config", "import", "export", "completions"] {
         assert!(help.contains(command), "{command} is missing:\n{help}");
         let more = run(folder().path(), &[command, "--help"]).ok();
         assert!(more.contains("Usage"), "{command}: {more}");

@@ -14,7 +14,7 @@ export function indexedDbStorage(name) {
   /** What the queue's store holds. @type {Map<string, {at: number, edit: Edit}>} */
   let stored = new Map();
   let next = 0;
-  const database = () => (opening ??= openDatabase(name));
+  const database = () => (opening ??= openDatabase(name, () => (opening = undefined)));
 
   return {
     async load() {
@@ -26,7 +26,7 @@ export function indexedDbStorage(name) {
         done(all.objectStore('state').get('cursor')), done(all.objectStore('state').get('meta')),
       ]);
       stored = new Map(edits.map((edit, at) => [edit.mutation_id, { at: Number(places[at]), edit }]));
-      next = 1 + Number(places.at(-1) ?? -1);
+      next = 1 + Number(places[places.length - 1] ?? -1);
       return { rows: rows.map((row, at) => [String(/** @type {any[]} */ (keys[at])[0]), row]), queue: edits, cursor: cursor ?? null, meta: meta ?? {} };
     },
 
@@ -87,11 +87,13 @@ async function putRows(store, { clear, rows = [] }) {
   }
 }
 
-/** @param {string} name @returns {Promise<IDBDatabase>} */
-function openDatabase(name) {
+/** @param {string} name @param {() => void} closed The browser took it away, such as when its data was cleared @returns {Promise<IDBDatabase>} */
+async function openDatabase(name, closed) {
   const opening = indexedDB.open(name, VERSION);
   opening.onupgradeneeded = () => ['rows', 'queue', 'state'].forEach((store) => opening.result.createObjectStore(store));
-  return done(opening);
+  const database = await done(opening);
+  database.onclose = closed;
+  return database;
 }
 
 /** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */

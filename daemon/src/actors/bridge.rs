@@ -18,6 +18,8 @@ use crate::carrier::{Carrier, LARGEST_MESSAGE, Start, Topic};
 use crate::service::Committed;
 use crate::sync::{Scope, UserId};
 pub(crate) use actor::BridgeActor;
+#[cfg(any(test, feature = "faults"))]
+pub(crate) use actor::BridgeMsg;
 pub(crate) use envelope::{Addressees, Message};
 use route::{Route, Ways};
 

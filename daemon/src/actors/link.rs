@@ -9,6 +9,7 @@ use tokio::sync::futures::Notified;
 use super::close::CloseReason;
 use super::frame::{ChangeFrame, Mark};
 use super::outbox::{Outbox, Outgoing};
+use super::pulse::Pulse;
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
 /// One connected device: who it is, what waits for it, and the bell that wakes its socket.
@@ -22,13 +23,15 @@ pub struct Link {
     pub(crate) device: DeviceId,
     /// `mobile`, `web`, `desktop`, `watch`.
     pub(crate) device_type: Option<Box<str>>,
+    /// Whether its actor gets on.
+    pub(crate) pulse: Pulse,
     outbox: Mutex<Outbox>,
     bell: Notify,
 }
 
 impl Link {
     pub(crate) fn new(id: u64, user: UserId, device: DeviceId, device_type: Option<Box<str>>, outbox: Outbox) -> Self {
-        Self { id, user, device, device_type, outbox: Mutex::new(outbox), bell: Notify::new() }
+        Self { id, user, device, device_type, pulse: Pulse::default(), outbox: Mutex::new(outbox), bell: Notify::new() }
     }
 
     /// Nothing that is done under this lock can panic halfway, so a poisoned one is as good as any.

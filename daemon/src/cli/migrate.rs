@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use ryzed_adapters::Registry;
 
 use super::store::{self, Stay};
 use super::{Outcome, print};
@@ -31,8 +30,8 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
     let name = config.database_name();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-    let before = match config.database_server() {
-        Some(url) => runtime.block_on(postgres::migration_states(url)),
+    let before = match store::server_url(config)? {
+        Some(url) => runtime.block_on(postgres::migration_states(&url)),
         None => sqlite::migration_states(&config.database_path()),
     };
     let before = before.with_context(|| format!("can't look at the database {name}"))?;
@@ -45,7 +44,7 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
         let summary = format!("{} to apply to {name}; nothing was changed\n", pending.len());
         return print(&(text + &summary));
     }
-    runtime.block_on(apply(config)).map_err(store::judged)?;
+    runtime.block_on(apply(config))?;
     print(&format!("{text}{} applied; {name} is up to date\n", pending.len()))
 }
 
@@ -55,9 +54,8 @@ fn listed(states: &[MigrationState]) -> String {
 }
 
 /// Opens the database, which brings it up to date, and closes it.
-async fn apply(config: &Config) -> anyhow::Result<()> {
-    let registry = Arc::new(Registry::standard());
-    let opened = store::open(config, &registry, Stay::Visitor, Arc::new(|| ())).await?;
-    opened.close().await;
+async fn apply(config: &Config) -> Outcome {
+    let opened = store::open(config, Stay::Visitor, Arc::new(|| ())).await?;
+    opened.store.close().await;
     Ok(())
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::TimeDelta;
-use ryzed_adapters::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use super::store::{self, Stay};
+use super::store::{self, Opened, Stay};
 use super::{Failure, Outcome, Settings};
 use crate::actors::{self, Live, Neighbours};
 use crate::auth::{Secret, Verifier, Verify};
@@ -52,13 +51,20 @@ pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
 
 async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, settings: &Settings) -> Outcome {
     // From here on a signal is a wish to end well, even while the database is still being migrated.
-    let stop = stop_signal()?;
+    let mut stop = Box::pin(stop_signal()?);
     let address = config.server.listen;
     let redis = config.redis_address().map_err(|complaint| Failure::usage(anyhow::anyhow!(complaint)))?;
     let redis = redis.map(|address| carrier::redis::Settings { address, prefix: config.redis.prefix.clone() });
     let listening =
         Listening::on(address).await.with_context(|| format!("can't listen on {address} (server.listen)"))?;
-    let Assembled { service, live, socket } = assemble(&config, &verifier, redis).await.map_err(store::judged)?;
+    tokio::select! {
+        there = store::wait_until_there(&config) => there?,
+        () = &mut stop => {
+            tracing::info!("stopped before the database was there");
+            return Ok(());
+        }
+    }
+    let Assembled { service, live, socket } = assemble(&config, &verifier, redis).await?;
     let address = listening.address().context("can't tell the address that is listened on")?;
     banner::print(address, &config, secret, settings)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
@@ -82,24 +88,27 @@ async fn assemble(
     config: &Arc<Config>,
     verifier: &Arc<dyn Verify>,
     redis: Option<carrier::redis::Settings>,
-) -> anyhow::Result<Assembled> {
-    let registry = Arc::new(Registry::standard());
+) -> Result<Assembled, Failure> {
     // The store is there before the actors that are to hear of outside writes; until then nobody is connected.
     let hears: Arc<OnceLock<Live>> = Arc::default();
     let ears = Arc::clone(&hears);
     let outside = Arc::new(move || ears.get().into_iter().for_each(Live::outside_write));
-    let store = store::open(config, &registry, Stay::Resident, outside).await?;
+    let Opened { store, registry, is_adopted } = store::open(config, Stay::Resident, outside).await?;
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let service = Service::new(store, registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
-    starter::load(&service).await.context("can't load the starter catalogue")?;
+    if !is_adopted {
+        starter::load(&service).await.context("can't load the starter catalogue")?;
+    }
     let settings = actors::Settings {
         heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
         sweep: Duration::from_secs(config.sync.sweep_seconds),
+        patience: Duration::from_secs(config.server.patience_seconds),
         ..actors::Settings::default()
     };
     let neighbours = Neighbours { me: Uuid::new_v4(), redis: redis.map(|redis| Arc::new(redis) as _) };
-    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await?;
+    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await;
+    let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
     Ok(Assembled { service, live: Arc::new(live), socket })

@@ -1,13 +1,15 @@
 //! Opening the database as the configuration says, for every command that needs it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use ryzed_adapters::Registry;
 
 use super::Failure;
 use crate::config::{Config, Synchronous};
 use crate::store::archive::{Dump, Restore};
+use crate::store::postgres::adopt::{AdoptError, Naming, TableNaming, layout_to_serve};
 use crate::store::{OnOutsideWrite, Store, StoreError, postgres, sqlite};
 use crate::transfer::TransferError;
 
@@ -20,59 +22,136 @@ pub(super) enum Stay {
     Visitor,
 }
 
+/// An open database.
+pub(super) struct Opened {
+    pub store: Arc<dyn Store>,
+    /// The tables that it has.
+    pub registry: Arc<Registry>,
+    /// Whether the tables are an application's, whose catalogue is its own.
+    pub is_adopted: bool,
+}
+
+/// The URL of the PostgreSQL server with its password, when the database is not a file.
+pub(super) fn server_url(config: &Config) -> Result<Option<String>, Failure> {
+    let Some(url) = config.database_server() else { return Ok(None) };
+    let about = || format!("{} (database.url)", config.database_name());
+    postgres::check_url(url).with_context(about).map_err(Failure::Usage)?;
+    let Some(path) = &config.database.password_file else { return Ok(Some(url.to_owned())) };
+    let file = || format!("{} (database.password_file)", path.display());
+    let text = std::fs::read_to_string(path).with_context(file).map_err(Failure::Usage)?;
+    // An editor or `echo` leaves a line end, which is not part of the password.
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::Usage(anyhow!("{} is empty", file())));
+    }
+    Ok(Some(postgres::with_password(url, password).with_context(file).map_err(Failure::Usage)?))
+}
+
+/// Waits for a server that is not there yet, as after a boot.
+pub(super) async fn wait_until_there(config: &Config) -> Result<(), Failure> {
+    let Some(url) = server_url(config)? else { return Ok(()) };
+    let patience = Duration::from_secs(config.database.wait_seconds);
+    let about = || format!("can't reach the database {} (database.url)", config.database_name());
+    Ok(postgres::wait_until_there(&url, patience).await.with_context(about)?)
+}
+
 /// Opens the database and brings its schema up to date. Blocks while a file is opened.
-pub(super) async fn open(
+pub(super) async fn open(config: &Config, stay: Stay, outside: OnOutsideWrite) -> Result<Opened, Failure> {
+    let adapters = Arc::new(Registry::standard());
+    match server_url(config)? {
+        Some(url) => open_server(config, url, &adapters, stay, outside).await,
+        None => open_file(config, adapters, stay, outside).map_err(judged),
+    }
+}
+
+async fn open_server(
     config: &Config,
-    registry: &Arc<Registry>,
+    url: String,
+    adapters: &Arc<Registry>,
     stay: Stay,
     outside: OnOutsideWrite,
-) -> anyhow::Result<Arc<dyn Store>> {
-    if let Some(url) = config.database_server() {
-        let settings = postgres::Settings {
-            url: url.to_owned(),
-            connections: config.database.connections,
-            resident: stay == Stay::Resident,
-        };
-        let opened = postgres::PostgresStore::open(&settings, Arc::clone(registry), outside).await;
-        return Ok(Arc::new(
-            opened.with_context(|| format!("can't open the database {} (database.url)", config.database_name()))?,
-        ));
-    }
+) -> Result<Opened, Failure> {
+    let name = || format!("can't open the database {} (database.url)", config.database_name());
+    let adopted =
+        layout_to_serve(&url, adapters, &naming(config)).await.map_err(failure).map_err(|f| f.context(name()))?;
+    let settings =
+        postgres::Settings { url, connections: config.database.connections, resident: stay == Stay::Resident };
+    let is_adopted = adopted.is_some();
+    let store = postgres::PostgresStore::open(&settings, adapters, adopted, outside).await;
+    let store = store.with_context(name).map_err(judged)?;
+    let registry = Arc::clone(store.registry());
+    Ok(Opened { store: Arc::new(store), registry, is_adopted })
+}
+
+fn open_file(config: &Config, registry: Arc<Registry>, stay: Stay, outside: OnOutsideWrite) -> anyhow::Result<Opened> {
     let settings = file(config, stay);
     make_folder(&settings)?;
-    let opened = sqlite::SqliteStore::open(&settings, Arc::clone(registry), outside);
-    Ok(Arc::new(opened.with_context(|| format!("can't open the database {} (database.url)", config.database_name()))?))
+    let store = sqlite::SqliteStore::open(&settings, Arc::clone(&registry), outside);
+    let store = store.with_context(|| format!("can't open the database {} (database.url)", config.database_name()))?;
+    Ok(Opened { store: Arc::new(store), registry, is_adopted: false })
+}
+
+/// What the configuration says of an adopted database's names, in the words of the store.
+pub(super) fn naming(config: &Config) -> Naming {
+    let named = config.tables.iter().map(|(table, names)| {
+        let (schema, name) = names.place(table);
+        let is_explicit = names.relation.is_some() || !names.columns.is_empty();
+        let naming = TableNaming { schema, name, columns: names.columns.clone(), skip: names.skip, is_explicit };
+        (table.clone(), naming)
+    });
+    named.collect()
+}
+
+/// What has to be decided first is wrong use, whatever else a failure on the way.
+pub(super) fn failure(error: AdoptError) -> Failure {
+    match error {
+        AdoptError::Refused(message) => Failure::Usage(anyhow!(message)),
+        AdoptError::Store(error) => Failure::Running(error.into()),
+    }
 }
 
 /// Opens the database to be read whole.
-pub(super) async fn dump(config: &Config, registry: &Arc<Registry>, seal: bool) -> anyhow::Result<Box<dyn Dump>> {
-    let opened = match config.database_server() {
-        Some(url) => postgres::archive::dump(url, Arc::clone(registry), seal).await,
+pub(super) async fn dump(config: &Config, registry: &Arc<Registry>, seal: bool) -> Result<Box<dyn Dump>, Failure> {
+    let opened = match whole_server(config, registry).await? {
+        Some(url) => postgres::archive::dump(&url, Arc::clone(registry), seal).await,
         None => sqlite::archive::dump(&file(config, Stay::Visitor), Arc::clone(registry), seal),
     };
-    opened.with_context(|| format!("can't take {} along as a whole", config.database_name()))
+    opened.with_context(|| format!("can't take {} along as a whole", config.database_name())).map_err(judged)
 }
 
 /// Opens the database to be filled from an archive.
-pub(super) async fn restore(config: &Config, registry: &Arc<Registry>) -> anyhow::Result<Box<dyn Restore>> {
-    let opened = match config.database_server() {
-        Some(url) => postgres::archive::restore(url, Arc::clone(registry)).await,
+pub(super) async fn restore(config: &Config, registry: &Arc<Registry>) -> Result<Box<dyn Restore>, Failure> {
+    let opened = match whole_server(config, registry).await? {
+        Some(url) => postgres::archive::restore(&url, Arc::clone(registry)).await,
         None => {
             let settings = file(config, Stay::Visitor);
             make_folder(&settings)?;
             sqlite::archive::restore(&settings, Arc::clone(registry))
         }
     };
-    opened.with_context(|| format!("can't fill {} from an archive", config.database_name()))
+    opened.with_context(|| format!("can't fill {} from an archive", config.database_name())).map_err(judged)
 }
 
 /// Takes the seal off the database; says whether there was one.
-pub(super) async fn unseal(config: &Config, registry: &Arc<Registry>) -> anyhow::Result<bool> {
-    let unsealed = match config.database_server() {
-        Some(url) => postgres::archive::unseal(url, Arc::clone(registry)).await,
+pub(super) async fn unseal(config: &Config, registry: &Arc<Registry>) -> Result<bool, Failure> {
+    let unsealed = match whole_server(config, registry).await? {
+        Some(url) => postgres::archive::unseal(&url, Arc::clone(registry)).await,
         None => sqlite::archive::unseal(&file(config, Stay::Visitor), Arc::clone(registry)),
     };
-    unsealed.with_context(|| format!("can't unseal {}", config.database_name()))
+    unsealed.with_context(|| format!("can't unseal {}", config.database_name())).map_err(judged)
+}
+
+/// The server's URL, when the database is on one and is the daemon's own.
+async fn whole_server(config: &Config, registry: &Arc<Registry>) -> Result<Option<String>, Failure> {
+    let Some(url) = server_url(config)? else { return Ok(None) };
+    if layout_to_serve(&url, registry, &naming(config)).await.map_err(failure)?.is_some() {
+        return Err(Failure::usage(anyhow!(
+            "the tables of {} are an application's, which `ryzed adopt` has found there: move them with pg_dump, and adopt \
+             them again",
+            config.database_name()
+        )));
+    }
+    Ok(Some(url))
 }
 
 /// How a command ends that could not do what it was to: wrong use, where trying again changes nothing.

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use futures_util::future::LocalBoxFuture;
 use ryzed_adapters::Registry;
 
-use super::Outcome;
 use super::store::{self, Stay};
+use super::{Failure, Outcome};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::service::Service;
@@ -19,7 +19,7 @@ pub(super) fn import(config: &Config, args: &ImportArgs) -> Outcome {
         return alone(async {
             let registry = Arc::new(Registry::standard());
             let database = store::restore(config, &registry).await?;
-            Ok(transfer::import_all(database, &registry, args).await?)
+            transfer::import_all(database, &registry, args).await.map_err(judged)
         });
     }
     with_service(config, |service| Box::pin(async move { transfer::import(&service, args).await }))
@@ -30,7 +30,7 @@ pub(super) fn export(config: &Config, args: &ExportArgs) -> Outcome {
         return alone(async {
             let registry = Arc::new(Registry::standard());
             let database = store::dump(config, &registry, args.seal).await?;
-            Ok(transfer::export_all(database, &registry, &SystemClock, args).await?)
+            transfer::export_all(database, &registry, &SystemClock, args).await.map_err(judged)
         });
     }
     if args.unseal {
@@ -47,26 +47,25 @@ pub(super) fn export(config: &Config, args: &ExportArgs) -> Outcome {
 }
 
 /// Does what wants the database for itself.
-fn alone(work: impl Future<Output = anyhow::Result<u8>>) -> Outcome {
+fn alone(work: impl Future<Output = Result<u8, Failure>>) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-    match runtime.block_on(work) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(store::judged(error)),
-    }
+    runtime.block_on(work).map(|_| ())
+}
+
+fn judged(error: TransferError) -> Failure {
+    store::judged(error.into())
 }
 
 fn with_service<'a>(
     config: &Config,
     work: impl FnOnce(Arc<Service>) -> LocalBoxFuture<'a, Result<u8, TransferError>>,
 ) -> Outcome {
-    let registry = Arc::new(Registry::standard());
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-    let opened =
-        runtime.block_on(store::open(config, &registry, Stay::Visitor, Arc::new(|| ()))).map_err(store::judged)?;
-    let service = Service::new(opened, registry, Arc::new(SystemClock), config.limits.clone(), keep);
+    let opened = runtime.block_on(store::open(config, Stay::Visitor, Arc::new(|| ())))?;
+    let service = Service::new(opened.store, opened.registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
     let outcome = runtime.block_on(async {
         let outcome = work(Arc::clone(&service)).await;
@@ -76,6 +75,6 @@ fn with_service<'a>(
     match outcome {
         Ok(0) => Ok(()),
         Ok(_) => Err(anyhow!("some rows were refused; what is wrong with each is said above").into()),
-        Err(error) => Err(store::judged(error.into())),
+        Err(error) => Err(judged(error)),
     }
 }

@@ -76,6 +76,7 @@ impl Sources {
             ConfigError(format!("{}: {}", place(&key), error.kind))
         })?;
         config.check().map_err(|(key, complaint)| ConfigError(format!("{}: {complaint}", place(key))))?;
+        config.check_tables().map_err(|(key, complaint)| ConfigError(format!("{}: {complaint}", place(&key))))?;
         Ok(config)
     }
 
@@ -167,6 +168,10 @@ fn environment_layer(variables: &[(OsString, OsString)]) -> Result<Environment, 
     for (name, value) in variables {
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
         if name == FILE_VARIABLE || name == LOG_VARIABLE {
+            continue;
+        }
+        #[cfg(feature = "faults")]
+        if name == crate::faults::VARIABLE {
             continue;
         }
         let key = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");

@@ -32,8 +32,10 @@ fn the_shown_file_names_every_key() {
     let mut shown = std::collections::BTreeSet::new();
     let mut section = String::new();
     for line in SHOWN.lines() {
-        if let Some(name) = line.strip_prefix('[') {
+        if let Some(name) = line.trim_start_matches("# ").strip_prefix('[') {
             section = format!("{}.", name.trim_end_matches(']'));
+        } else if section.starts_with("tables.") {
+            // Its keys are examples: the tables are the adapters'.
         } else if let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ") {
             shown.insert(format!("{section}{key}"));
         }
@@ -46,6 +48,17 @@ fn the_shown_file_names_every_key() {
         }
     }
     assert_eq!(shown, keys);
+}
+
+#[test]
+fn the_shown_examples_of_tables_are_good() {
+    let (_, examples) = SHOWN.split_once("# [tables.").unwrap();
+    let examples: String = examples.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    let shown = format!("[database]\nurl = \"postgres://here\"\n[tables.{examples}");
+    let config = with_file(&shown, &[]).unwrap();
+    assert_eq!(config.tables["foods"].place("foods"), ("app".into(), "foods".into()));
+    assert_eq!(config.tables["foods"].columns["user_id"], "created_by");
+    assert!(config.tables["recipes"].skip);
 }
 
 #[test]
@@ -112,6 +125,21 @@ fn what_is_wrong_in_the_file_names_itself_and_its_line() {
         ("[database]\nurl = \"mysql://here\"", 2, "sqlite://"),
         ("[server]\nallowed_origins = [\"app.example.com\"]", 2, "no origin"),
         ("[auth]\nsecret = \"a\"\nsecret_file = \"b\"", 2, "auth.secret"),
+        ("[tables.foods]\nskip = true", 1, "adopted PostgreSQL"),
+        (
+            "[database]\nurl = \"postgres://h\"\n[tables.foodz]\nskip = true",
+            3,
+            "no such table; the tables are users, foods",
+        ),
+        ("[database]\nurl = \"postgres://h\"\n[tables.foods]\ncolumns = { user = \"a\" }", 4, "no such column"),
+        ("[database]\nurl = \"postgres://h\"\n[tables.foods]\ncolumns = { id = \"key\" }", 4, "the column id"),
+        (
+            "[database]\nurl = \"postgres://h\"\n[tables.foods]\ncolumns = { fats = \"a\", carbs = \"a\" }",
+            4,
+            "no other",
+        ),
+        ("[database]\nurl = \"postgres://h\"\n[tables.foods]\nrelation = \"a.b.c\"", 4, "<schema>.<table>"),
+        ("[database]\nurl = \"postgres://h\"\n[tables.foods]\nrelations = \"a\"", 4, "relations"),
     ] {
         let error = with_file(text, &[]).unwrap_err();
         assert!(error.contains(&format!("here.toml:{line}:")) && error.contains(words), "{text:?}: {error}");
@@ -141,7 +169,14 @@ fn what_is_wrong_elsewhere_names_itself() {
 fn secrets_are_not_shown() {
     let mut config = Config::default();
     config.auth.secret = Some("hidden".into());
-    config.database.url = Some("postgres://me:hidden@db.example/ryzed".into());
-    let shown = toml::to_string(&config.masked()).unwrap();
-    assert!(!shown.contains("hidden") && shown.contains("db.example/ryzed"), "{shown}");
+    for url in [
+        "postgres://me:hidden@db.example/ryzed",
+        "postgres://me:a/b?hidden@db.example/ryzed",
+        "postgres://db.example/ryzed?sslmode=require&password=hidden",
+    ] {
+        config.database.url = Some(url.into());
+        let shown = toml::to_string(&config.masked()).unwrap();
+        assert!(!shown.contains("hidden") && shown.contains("db.example/ryzed"), "{shown}");
+        assert!(!config.database_name().contains("hidden"));
+    }
 }

@@ -46,6 +46,11 @@ impl LiveApi for Live {
         Self::bridge(self)
     }
 
+    #[cfg(feature = "faults")]
+    fn fault(&self, victim: crate::actors::Victim, fault: crate::actors::Fault) -> bool {
+        Self::fault(self, victim, fault)
+    }
+
     async fn drain(&self) {
         Self::drain(self, NO_BOUND).await;
     }

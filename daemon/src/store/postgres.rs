@@ -1,14 +1,20 @@
 //! The house for PostgreSQL: a bounded pool, native types, triggers on statements, row level security.
 
+pub mod adopt;
 pub mod archive;
 mod fault;
+mod form;
+mod layout;
 mod life;
 mod listen;
 mod migrate;
+mod outage;
 mod pool;
 mod reads;
+mod server;
 mod session;
 mod sql;
+mod tls;
 mod transaction;
 mod triggers;
 
@@ -20,10 +26,14 @@ use tokio::task::JoinHandle;
 
 use super::archive::sealed;
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
+use crate::metrics::PoolUse;
 use pool::Connections;
 use sql::TableSql;
+use triggers::Placed;
 
+pub use layout::{Layout, Place, PlacedColumn};
 pub use migrate::migration_states;
+pub use server::{AddressError, check_url, wait_until_there, with_password};
 
 /// How the database is opened.
 #[derive(Debug, Clone)]
@@ -41,7 +51,10 @@ pub struct Settings {
 #[derive(Debug)]
 struct Schema {
     registry: Arc<Registry>,
+    layout: Layout,
     tables: Vec<TableSql>,
+    /// Makes a person's row; none where people have no rows.
+    ensure_user: Option<String>,
     /// Changes of scope `?1` after `?2`, at most `?3`, with their rows.
     records: String,
     /// The device `?2` of the person `?1`.
@@ -49,17 +62,23 @@ struct Schema {
     /// The devices of the person `?1`.
     devices: String,
     resident: bool,
+    /// Whether the server's errors can be told apart by their words.
+    speaks_english: bool,
 }
 
 impl Schema {
-    fn new(registry: Arc<Registry>, resident: bool) -> Self {
+    fn new(registry: Arc<Registry>, layout: Layout, resident: bool, speaks_english: bool) -> Self {
+        let placed = registry.iter().filter_map(|table| Some((table, layout.of(table.name)?)));
         Self {
-            tables: registry.iter().map(TableSql::of).collect(),
-            records: sql::records(&registry),
+            tables: placed.map(|(table, place)| TableSql::of(table, place)).collect(),
+            ensure_user: sql::ensure_user(&registry, &layout),
+            records: sql::records(&registry, &layout),
+            layout,
             device: reads::devices("user_id = ?1::uuid AND device_id = ?2"),
             devices: reads::devices("user_id = ?1::uuid ORDER BY first_seen, device_id"),
             registry,
             resident,
+            speaks_english,
         }
     }
 
@@ -72,29 +91,50 @@ impl Schema {
 /// A PostgreSQL database.
 pub struct PostgresStore {
     epoch: String,
+    registry: Arc<Registry>,
     connections: Connections,
     listener: Option<JoinHandle<()>>,
 }
 
 impl PostgresStore {
-    /// Brings the schema up to date and begins to listen.
+    /// Brings the schema up to date and begins to listen. `adopted` tells where the tables are that were there before; none
+    /// when they are the daemon's own.
     ///
     /// # Errors
     /// When the database can't be reached or migrated.
     pub async fn open(
         settings: &Settings,
-        registry: Arc<Registry>,
+        adapters: &Arc<Registry>,
+        adopted: Option<Layout>,
         outside: OnOutsideWrite,
     ) -> Result<Self, StoreError> {
-        let mut connection = migrate::up_to_date(&settings.url, &registry).await?;
+        let (registry, layout) = match adopted {
+            Some(layout) => (Arc::new(layout.fit(adapters)), layout),
+            None => (Arc::clone(adapters), Layout::own(adapters)),
+        };
+        let placed = Placed { registry: &registry, layout: &layout };
+        let mut connection = migrate::up_to_date(&settings.url, placed).await?;
         if life::is_sealed(&mut connection).await? {
             return Err(sealed());
         }
         let epoch = life::epoch(&mut connection).await?;
-        let schema = Arc::new(Schema::new(registry, settings.resident));
+        let speaks_english = server::speaks_english(&mut connection).await?;
+        if !speaks_english {
+            tracing::warn!(
+                "the server's errors are not in English, so every failure is tried again and answered with 503; \
+                 let a superuser say: ALTER ROLE <user of database.url> SET lc_messages = 'C'"
+            );
+        }
+        let schema = Arc::new(Schema::new(Arc::clone(&registry), layout, settings.resident, speaks_english));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside));
-        Ok(Self { epoch, connections, listener })
+        Ok(Self { epoch, registry, connections, listener })
+    }
+
+    /// The tables that the database has.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
     }
 }
 
@@ -112,6 +152,10 @@ impl Store for PostgresStore {
         self.connections.run(mode, access, job).await
     }
 
+    fn pool_use(&self) -> Option<PoolUse> {
+        Some(self.connections.used())
+    }
+
     async fn close(&self) {
         if let Some(listener) = &self.listener {
             listener.abort();
@@ -119,3 +163,6 @@ impl Store for PostgresStore {
         self.connections.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

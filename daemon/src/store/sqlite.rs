@@ -22,6 +22,7 @@ use ryzed_adapters::{Registry, Table};
 
 use super::archive::sealed;
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
+use crate::metrics::PoolUse;
 use checkpoints::{Checkpoints, WRITER_HELPS};
 use lock::Lock;
 use readers::Readers;
@@ -112,6 +113,10 @@ impl Store for SqliteStore {
             Mode::Read => self.readers.run(job).await,
             Mode::Write => self.writer.run(job).await,
         }
+    }
+
+    fn pool_use(&self) -> Option<PoolUse> {
+        Some(self.readers.used())
     }
 
     async fn close(&self) {

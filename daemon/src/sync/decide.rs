@@ -270,7 +270,9 @@ impl Case<'_> {
             if let Err(errors) = self.table.check(row) {
                 return Decision::rejected(errors);
             }
-            row.insert("updated_at".into(), format_time(self.around.now).into());
+            if self.table.column("updated_at").is_some() {
+                row.insert("updated_at".into(), format_time(self.around.now).into());
+            }
         }
         decision
     }

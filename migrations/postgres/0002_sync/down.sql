@@ -4,6 +4,8 @@ DROP FUNCTION ryzed.prune_tombstones(timestamptz, bigint);
 DROP FUNCTION ryzed.elsewhere(text, uuid[]);
 DROP FUNCTION ryzed.touch(text[], timestamptz);
 DROP FUNCTION ryzed.hold_own();
+DROP FUNCTION ryzed.enter_gone(text);
+DROP FUNCTION ryzed.enter(text, bigint);
 DROP FUNCTION ryzed.backfill(text);
 DROP FUNCTION ryzed.carry(text, uuid[], text[]);
 DROP FUNCTION ryzed.owner_of(text, uuid);
@@ -14,6 +16,7 @@ DROP TABLE ryzed.devices;
 DROP TABLE ryzed.receipts;
 DROP TABLE ryzed.changes;
 DROP TABLE ryzed.scopes;
+DROP TABLE ryzed.entering;
 DROP TABLE ryzed.tables;
 DROP TABLE ryzed.meta;
 -- The policies of the synced tables ask these.

@@ -21,6 +21,16 @@ CREATE TABLE ryzed.tables (
 );
 CREATE INDEX tables_parent ON ryzed.tables (parent);
 
+-- How far the rows are entered that stood in an adopted table before its triggers. Whoever changes such a row meanwhile
+-- passes through this gate, so that no batch enters what is being changed, see ryzed.record() and ryzed.enter().
+CREATE TABLE ryzed.entering (
+    table_name text PRIMARY KEY,
+    -- Rows up to this id are entered.
+    upto uuid,
+    rows bigint NOT NULL DEFAULT 0,
+    done boolean NOT NULL DEFAULT FALSE
+);
+
 CREATE TABLE ryzed.scopes (
     scope text PRIMARY KEY,
     version bigint NOT NULL DEFAULT 0,
@@ -210,7 +220,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- The trigger of every synced table, once a statement. Its arguments: rule, owner column, parent, deep columns.
+-- The trigger of every synced table, once a statement. Its arguments: rule, owner column, parent, deep columns, the table's
+-- name on the wire, whether the table was adopted.
 -- Rows are worked through in parts, so that the memory it takes is bounded; a part is more than most statements have.
 -- Plans are kept for a session, and the first may be made for one row and an empty index: so the index is asked in scalar
 -- subqueries, whose plan no size of a transition table changes, and never read from end to end.
@@ -218,19 +229,63 @@ CREATE FUNCTION ryzed.record() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     part_rows CONSTANT bigint := 50000;
-    -- As text: the index on texts does not serve the type name.
-    of_table text := TG_TABLE_NAME;
+    of_table text := TG_ARGV[4];
+    adopted boolean := TG_ARGV[5];
+    -- Whether statements see what others have committed since the transaction began.
+    sees_others boolean := current_setting('transaction_isolation') = 'read committed';
     rule text := TG_ARGV[0];
     owner_column text := TG_ARGV[1];
     above text := TG_ARGV[2];
     deep text[] := TG_ARGV[3];
     part record;
+    wanted text[];
+    held text[] := '{}';
 BEGIN
-    IF rule = 'via' AND TG_OP = 'INSERT' THEN
-        -- Who holds a parent's scope can't lose the parent to another owner meanwhile.
-        PERFORM ryzed.hold(ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
-            AND c.row_id = (to_jsonb(n) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n));
+    IF adopted AND (NOT sees_others OR EXISTS (SELECT FROM ryzed.entering e WHERE NOT e.done)) THEN
+        -- The index, or what this transaction sees of it, may not know every row yet.
+        IF TG_OP = 'INSERT' THEN
+            IF rule = 'via' THEN
+                PERFORM ryzed.hold(ARRAY(SELECT DISTINCT ryzed.owner_of(above, (to_jsonb(n) ->> owner_column)::uuid)
+                    FROM new_rows n));
+            END IF;
+        ELSIF EXISTS (SELECT FROM old_rows o WHERE NOT EXISTS (SELECT FROM ryzed.changes c
+            WHERE c.table_name = of_table AND c.row_id = o.id AND c.operation <> 'DELETE')) THEN
+            -- Waits for a batch that is entering these rows, and keeps further ones away until this transaction ends. In a
+            -- transaction whose snapshot is older than the last batch, or than the note about it, this fails: it could not
+            -- see what was entered, and has to be tried again.
+            IF NOT sees_others THEN
+                INSERT INTO ryzed.entering (table_name, done) VALUES (of_table, TRUE) ON CONFLICT DO NOTHING;
+            END IF;
+            PERFORM FROM ryzed.entering e WHERE e.table_name = of_table FOR SHARE;
+            IF TG_OP = 'UPDATE' THEN
+                -- Whoever adds a child takes its scope from the parent, and must find the parent where it will be.
+                PERFORM ryzed.hold(ARRAY(SELECT DISTINCT CASE WHEN rule = 'via' THEN ryzed.owner_of(above, u.owner)
+                        WHEN u.owner IS NOT NULL THEN 'user:' || u.owner WHEN rule = 'owner_or_global' THEN 'global' END
+                    FROM (SELECT (to_jsonb(o) ->> owner_column)::uuid AS owner FROM old_rows o
+                        UNION SELECT (to_jsonb(n) ->> owner_column)::uuid FROM new_rows n) u));
+            END IF;
+        END IF;
     END IF;
+    -- Whoever holds the scopes of a row and of its parent can't lose them to another owner meanwhile. A row whose parent is
+    -- being moved is not locked by that, so where it is has to be asked again after every wait.
+    WHILE rule = 'via' LOOP
+        IF TG_OP = 'INSERT' THEN
+            wanted := ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
+                AND c.row_id = (to_jsonb(n) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n);
+        ELSIF TG_OP = 'DELETE' THEN
+            wanted := ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = of_table
+                AND c.row_id = o.id AND c.operation <> 'DELETE' LIMIT 1) FROM old_rows o);
+        ELSE
+            wanted := ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = of_table
+                AND c.row_id = o.id AND c.operation <> 'DELETE' LIMIT 1) FROM old_rows o
+                UNION SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
+                AND c.row_id = (to_jsonb(n) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n);
+        END IF;
+        wanted := array_remove(wanted, NULL);
+        EXIT WHEN wanted <@ held;
+        PERFORM ryzed.hold(wanted);
+        held := held || wanted;
+    END LOOP;
 
     IF TG_OP = 'INSERT' THEN
         FOR part IN
@@ -336,6 +391,70 @@ BEGIN
     HAVING count(*) > 0;
 END $$;
 
+-- Enters the next rows of an adopted table that stood there before its triggers; parents before their children. Rows that
+-- a trigger has entered meanwhile are passed over. Fails when a row moves into a scope that is not held: once more, then.
+CREATE FUNCTION ryzed.enter(of_table text, most bigint, OUT seen bigint, OUT is_done boolean, OUT held_ms double precision)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    t ryzed.tables;
+    from_id uuid;
+    ids uuid[];
+    held text[];
+    unheld boolean;
+    found_ids uuid[];
+    found_scopes text[];
+    began timestamptz;
+    reading text;
+BEGIN
+    SELECT * INTO STRICT t FROM ryzed.tables x WHERE x.table_name = of_table;
+    -- From here on nobody changes a row of this table that is not entered.
+    UPDATE ryzed.entering e SET rows = e.rows WHERE e.table_name = of_table RETURNING e.upto INTO STRICT from_id;
+    EXECUTE format('SELECT array_agg(r.id ORDER BY r.id) FROM (SELECT r.id FROM %s r WHERE $1 IS NULL OR r.id > $1 '
+        'ORDER BY r.id LIMIT $2) r', t.relation) INTO ids USING from_id, most;
+    ids := coalesce(ids, '{}');
+    reading := format('SELECT i.id, CASE WHEN $2 = ''via'' THEN (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = $3 '
+        'AND c.row_id = r.%1$I AND c.operation <> ''DELETE'' LIMIT 1) WHEN r.%1$I IS NOT NULL THEN ''user:'' || r.%1$I '
+        'WHEN $2 = ''owner_or_global'' THEN ''global'' END AS scope FROM unnest($1) i (id) JOIN %2$s r ON r.id = i.id '
+        'WHERE NOT EXISTS (SELECT FROM ryzed.changes c WHERE c.table_name = $4 AND c.row_id = i.id AND c.operation <> ''DELETE'')',
+        t.owner_column, t.relation);
+    EXECUTE format('SELECT coalesce(array_agg(DISTINCT x.scope), ''{}'') FROM (%s) x', reading)
+        INTO held USING ids, t.rule, t.parent, of_table;
+    PERFORM ryzed.hold(held);
+    began := clock_timestamp();
+    -- Anew: what those did who held a scope until now is seen only now.
+    EXECUTE format('SELECT array_agg(x.id), array_agg(x.scope), bool_or(x.scope <> ALL ($5)) FROM (%s) x '
+        'WHERE x.scope IS NOT NULL', reading)
+        INTO found_ids, found_scopes, unheld USING ids, t.rule, t.parent, of_table, held;
+    IF unheld THEN
+        RAISE serialization_failure USING MESSAGE = 'could not serialize access: a row moved while it was entered';
+    END IF;
+    IF found_ids IS NOT NULL THEN
+        PERFORM ryzed.book(of_table, found_ids, found_scopes, array_fill('INSERT'::text, ARRAY[cardinality(found_ids)]), NULL, '{}');
+    END IF;
+    seen := cardinality(ids);
+    is_done := seen < most;
+    UPDATE ryzed.entering e SET upto = coalesce(ids[seen], e.upto), rows = e.rows + seen, done = is_done
+        WHERE e.table_name = of_table;
+    held_ms := extract(epoch FROM clock_timestamp() - began) * 1000;
+END $$;
+
+-- Notes as deleted what the index believes to be there and is not: rows that went while no trigger stood.
+CREATE FUNCTION ryzed.enter_gone(of_table text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    relation regclass := (SELECT t.relation FROM ryzed.tables t WHERE t.table_name = of_table);
+    gone_ids uuid[];
+    gone_scopes text[];
+BEGIN
+    EXECUTE format('SELECT array_agg(c.row_id), array_agg(c.scope) FROM ryzed.changes c WHERE c.table_name = $1 '
+        'AND c.operation <> ''DELETE'' AND NOT EXISTS (SELECT FROM %s r WHERE r.id = c.row_id)', relation)
+        INTO gone_ids, gone_scopes USING of_table;
+    IF gone_ids IS NOT NULL THEN
+        PERFORM ryzed.book(of_table, gone_ids, gone_scopes, array_fill('DELETE'::text, ARRAY[cardinality(gone_ids)]), NULL, '{}');
+    END IF;
+    RETURN coalesce(cardinality(gone_ids), 0);
+END $$;
+
 INSERT INTO ryzed.scopes (scope, changed_at) VALUES ('global', now());
 
 -- Who works for whom. The daemon's role owns nothing; what it may see and write is said by the claims of each transaction.
@@ -429,6 +548,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ryzed.receipts, ryzed.devices, ryzed.con
 
 ALTER TABLE ryzed.meta ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ryzed.tables ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ryzed.entering ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ryzed.scopes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ryzed.changes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ryzed.receipts ENABLE ROW LEVEL SECURITY;

@@ -1,5 +1,6 @@
 //! The changes of one request, worked through: decided in memory, written with a statement a table.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::super::request::Ready;
 use super::owner::{forbidden, owner_column, referring, row_has_owner, unknown_reference, via};
 use super::{ATTACHED_RECORDS, Push, Receipt, to_json};
 use crate::store::{Read, ScopeState, StoreError, Transaction};
-use crate::sync::decide::{Circumstances, Decision, Effect, Met, decide};
+use crate::sync::decide::{Circumstances, Decision, Effect, Met, Mine, decide};
 use crate::sync::wire::{ChangeResult, Conflict, Status};
 use crate::sync::{RowId, Scope, Version};
 
@@ -119,28 +120,49 @@ impl Work<'_> {
             return Ok(());
         }
         let device = self.push.device.as_ref();
-        let rows: Vec<&Row> = ids.iter().filter_map(|id| self.row(rank, id)).collect();
+        let rows: Vec<Cow<'_, Row>> = ids.iter().filter_map(|id| self.written(table, rank, id)).collect();
         match tx.upsert(table, &to_json(&rows)?, device).await {
-            Err(StoreError::Constraint(_) | StoreError::Reference(_)) => {}
+            Err(StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)) => {}
             other => return other,
         }
         for id in ids {
-            let Some(row) = self.row(rank, id) else { continue };
-            let error = match tx.upsert(table, &to_json(&[row])?, device).await {
+            let Some(row) = self.written(table, rank, id) else { continue };
+            let refusal = match tx.upsert(table, &to_json(&[row])?, device).await {
                 Ok(()) => continue,
                 Err(StoreError::Constraint(rule)) => FieldError::new("", CONSTRAINT, rule),
                 // Somebody with SQL deleted it after we had looked.
                 Err(StoreError::Reference(key)) => unknown_reference(referring(table, &key)),
+                Err(error @ StoreError::Denied(_)) => {
+                    tracing::error!(%error, "the daemon let through what only the database has stopped");
+                    forbidden("id")
+                }
                 Err(other) => return Err(other),
             };
             tracing::info!(table = table.name, "a rule of the database refused a row");
-            let refused = Decision::rejected(vec![error]);
+            let refused = Decision::rejected(vec![refusal]);
             for (index, _) in ready.iter().enumerate().filter(|(_, change)| change.rank == rank && change.id == *id) {
                 self.outcomes.insert(index, refused.clone());
             }
             self.batch.undo(&(rank, id.clone()));
         }
         Ok(())
+    }
+
+    /// What goes to the database of a row. An application's own columns stay as they are, in every digit, unless they are
+    /// brought.
+    fn written(&self, table: &Table, rank: usize, id: &RowId) -> Option<Cow<'_, Row>> {
+        let working = self.batch.working(&(rank, id.clone()))?;
+        let row = working.row.as_ref()?;
+        if !table.is_fitted {
+            return Some(Cow::Borrowed(row));
+        }
+        let is_brought = |name: &str| match &working.mine {
+            Mine::Fields(fields) => fields.contains_key(name) || matches!(name, "id" | "updated_at"),
+            Mine::Untouched | Mine::Made | Mine::Deleted => true,
+        };
+        let mut row = row.clone();
+        row.retain(|name, _| is_brought(name) && table.column(name).is_some_and(|column| !column.read_only));
+        Some(Cow::Owned(row))
     }
 
     fn row(&self, rank: usize, id: &RowId) -> Option<&Row> {

@@ -12,9 +12,11 @@ use ryzed_adapters::Registry;
 use uuid::Uuid;
 
 use super::fault::judge;
+use super::layout::Layout;
 use super::life;
 use super::migrate::{self, LOCK, execute, texts};
 use super::reads::list;
+use super::triggers::Placed;
 use crate::store::StoreError;
 use crate::store::archive::verify::{Names, questions};
 use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, form};
@@ -36,6 +38,7 @@ const PATIENT: &str = "SET statement_timeout = 0; SET idle_in_transaction_sessio
 struct Whole {
     connection: AsyncPgConnection,
     registry: Arc<Registry>,
+    layout: Layout,
 }
 
 /// Opens a database to be read whole; with `seal`, nobody else of ours may be working on it, what others write waits, and it
@@ -84,9 +87,10 @@ pub async fn unseal(url: &str, registry: Arc<Registry>) -> Result<bool, StoreErr
 
 impl Whole {
     async fn open(url: &str, registry: Arc<Registry>) -> Result<Self, StoreError> {
-        let mut connection = migrate::up_to_date(url, &registry).await?;
+        let layout = Layout::own(&registry);
+        let mut connection = migrate::up_to_date(url, Placed { registry: &registry, layout: &layout }).await?;
         execute(&mut connection, PATIENT).await?;
-        let mut whole = Self { connection, registry };
+        let mut whole = Self { connection, registry, layout };
         whole.is_our_own().await?;
         Ok(whole)
     }
@@ -192,7 +196,8 @@ impl Dump for PostgresDump {
     async fn open(&mut self, part: Part<'_>) -> Result<(), StoreError> {
         self.is_index = matches!(part, Part::Changes);
         self.opened += 1;
-        let declare = format!("DECLARE part_{} NO SCROLL CURSOR FOR {}", self.opened, parts::read(part));
+        let declare =
+            format!("DECLARE part_{} NO SCROLL CURSOR FOR {}", self.opened, parts::read(part, &self.whole.layout));
         execute(&mut self.whole.connection, &declare).await
     }
 

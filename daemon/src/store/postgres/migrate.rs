@@ -1,15 +1,14 @@
 //! The schema: plain SQL migrations, then what is put up round the synced tables, which follows the adapters.
 
-use diesel::migration::MigrationSource;
+use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
 use diesel::sql_types::Text;
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use ryzed_adapters::Registry;
 
 use super::fault::judge;
-use super::session::connect;
-use super::triggers;
+use super::server::connect;
+use super::triggers::Placed;
 use crate::store::statement::statement;
 use crate::store::{MigrationState, StoreError};
 
@@ -18,13 +17,31 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres
 /// The lock that lets one of several daemons migrate: "ryzed" in ASCII.
 pub(super) const LOCK: &str = "491664336228";
 
+/// The migrations of the schema `ryzed` end with this; all others are of the synced tables, and an adopted database has
+/// tables of its own.
+const OF_SIDECAR: &str = "_sync";
+
+/// The migrations that a database gets: all, or those of the schema `ryzed` alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Migrations {
+    pub is_adopted: bool,
+}
+
+impl MigrationSource<Pg> for Migrations {
+    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Pg>>>> {
+        let mut migrations = MigrationSource::<Pg>::migrations(&MIGRATIONS)?;
+        migrations.retain(|migration| !self.is_adopted || migration.name().to_string().ends_with(OF_SIDECAR));
+        Ok(migrations)
+    }
+}
+
 /// Every migration, in order, with its state in the database. Changes nothing.
 ///
 /// # Errors
 /// When the database can't be read.
 pub async fn migration_states(url: &str) -> Result<Vec<MigrationState>, StoreError> {
-    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(failed)?;
     let mut connection = open(url).await?;
+    let known = Migrations { is_adopted: is_adopted(&mut connection).await? }.migrations().map_err(failed)?;
     let is_there =
         texts(&mut connection, "SELECT 'yes' WHERE to_regclass('ryzed.__diesel_schema_migrations') IS NOT NULL");
     let applied = if is_there.await?.is_empty() {
@@ -45,26 +62,46 @@ pub async fn migration_states(url: &str) -> Result<Vec<MigrationState>, StoreErr
 
 /// Applies what is missing and puts up triggers and policies when the adapters ask for others than there are. Daemons
 /// that start together wait for the first.
-pub(super) async fn up_to_date(url: &str, registry: &Registry) -> Result<AsyncPgConnection, StoreError> {
+pub(super) async fn up_to_date(url: &str, placed: Placed<'_>) -> Result<AsyncPgConnection, StoreError> {
     let mut connection = open(url).await?;
     execute(&mut connection, "SET statement_timeout = 0; SET client_min_messages = error").await?;
     execute(&mut connection, &format!("SELECT pg_advisory_lock({LOCK})")).await?;
+    let is_adopted = is_adopted(&mut connection).await?;
+    let mut connection = migrated(connection, Migrations { is_adopted }).await?;
+    // What stands round an application's tables is put up by `adopt` alone, which asks before it locks them.
+    if !is_adopted {
+        put_up(&mut connection, placed).await?;
+    }
+    execute(&mut connection, &format!("SELECT pg_advisory_unlock({LOCK})")).await?;
+    Ok(connection)
+}
+
+/// Applies what is missing of these migrations. The caller has the lock.
+pub(super) async fn migrated(
+    mut connection: AsyncPgConnection,
+    migrations: Migrations,
+) -> Result<AsyncPgConnection, StoreError> {
     execute(&mut connection, "CREATE SCHEMA IF NOT EXISTS ryzed; SET search_path = ryzed, public").await?;
     let migrated = tokio::task::spawn_blocking(move || {
         // The harness blocks, and tells its connection's runtime so; a runtime of its own would not drive the connection.
         let mut harness = AsyncMigrationHarness::new(connection);
-        let done = harness.run_pending_migrations(MIGRATIONS).map(|_| ()).map_err(failed);
+        let done = harness.run_pending_migrations(migrations).map(|_| ()).map_err(failed);
         done.map(|()| harness.into_inner())
     });
     let mut connection = migrated.await.map_err(failed)??;
-    put_up(&mut connection, registry).await?;
-    execute(&mut connection, &format!("SET search_path = public; SELECT pg_advisory_unlock({LOCK})")).await?;
+    execute(&mut connection, "RESET search_path").await?;
     Ok(connection)
 }
 
+/// Whether the tables of this database were there before the daemon.
+pub(super) async fn is_adopted(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
+    let found = texts(connection, "SELECT 'yes' WHERE to_regclass('ryzed.adopted') IS NOT NULL").await?;
+    Ok(!found.is_empty())
+}
+
 /// In one transaction, and only when something is to change: it locks the tables.
-async fn put_up(connection: &mut AsyncPgConnection, registry: &Registry) -> Result<(), StoreError> {
-    let wanted = triggers::all(registry).join(";\n");
+async fn put_up(connection: &mut AsyncPgConnection, placed: Placed<'_>) -> Result<(), StoreError> {
+    let wanted = placed.all().join(";\n");
     let standing = texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'put_up'").await?;
     let digest = texts(connection, &format!("SELECT md5($put_up${wanted}$put_up$)")).await?;
     let missing = texts(

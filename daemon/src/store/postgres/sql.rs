@@ -1,6 +1,9 @@
-//! SQL text made from an adapter, once at start: rows out as JSON, rows in from JSON.
+//! SQL text made from an adapter and its place, once at start: rows out as JSON, rows in from JSON. Rows go out under the
+//! names of the wire, whatever the columns are called in the database.
 
 use ryzed_adapters::{Column, Kind, Registry, Table};
+
+use super::layout::{Layout, Place, quoted, type_of};
 
 /// The form in which a time travels, for `to_char`.
 const TIME: &str = r#"'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;
@@ -14,45 +17,46 @@ pub(super) struct TableSql {
     pub states: String,
     /// Live rows of scope `?1` with `?2 < version <= ?3`, as JSON with `_version`, in version order.
     pub rows: String,
-    /// Writes the rows in `?1` (a JSON array of whole rows).
+    /// Writes the rows in `?1` (a JSON array of rows).
     pub upsert: String,
     /// Deletes the rows whose ids are in `?1` (an array).
     pub delete: String,
 }
 
 impl TableSql {
-    pub(super) fn of(table: &Table) -> Self {
-        let name = table.name;
-        let row = columns_out(table, "t");
+    pub(super) fn of(table: &Table, place: &Place) -> Self {
+        let (name, relation) = (table.name, place.relation());
+        let row = columns_out(table, place, "t");
         Self {
             states: format!(
                 "SELECT i.id::text, CASE WHEN e.row_id IS NOT NULL THEN '{{}}' WHEN r.id IS NOT NULL THEN row_to_json(r)::text END, \
                  coalesce(e.scope, c.scope), c.version, c.operation, c.field_versions::text, c.previous::text \
-                 FROM unnest(?1::uuid[]) i (id) LEFT JOIN LATERAL (SELECT {row} FROM public.{name} t WHERE t.id = i.id OFFSET 0) r ON TRUE \
+                 FROM unnest(?1::uuid[]) i (id) LEFT JOIN LATERAL (SELECT {row} FROM {relation} t WHERE t.id = i.id OFFSET 0) r ON TRUE \
                  LEFT JOIN LATERAL (SELECT * FROM ryzed.changes c WHERE c.table_name = '{name}' AND c.row_id = i.id \
                  AND (c.operation <> 'DELETE' OR c.scope = ANY (?2::text[])) OFFSET 0) c ON TRUE \
                  LEFT JOIN ryzed.elsewhere('{name}', ?1::uuid[]) e ON e.row_id = i.id"
             ),
             rows: format!(
                 "SELECT r._version, row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
-                 FROM ryzed.changes c JOIN public.{name} t ON t.id = c.row_id WHERE c.scope = ?1 AND c.version > ?2 \
+                 FROM ryzed.changes c JOIN {relation} t ON t.id = c.row_id WHERE c.scope = ?1 AND c.version > ?2 \
                  AND c.version <= ?3 AND c.table_name = '{name}' AND c.operation <> 'DELETE' ORDER BY c.version) r"
             ),
-            upsert: upsert(table),
-            delete: format!("DELETE FROM public.{name} WHERE id = ANY (?1::uuid[])"),
+            upsert: if table.is_fitted { upsert_brought(place) } else { upsert_whole(table, place) },
+            delete: format!("DELETE FROM {relation} WHERE id = ANY (?1::uuid[])"),
         }
     }
 }
 
 /// Changes with what their latest version changed (of a tombstone the former row) and with the row as it is.
-pub(super) fn records(registry: &Registry) -> String {
+pub(super) fn records(registry: &Registry, layout: &Layout) -> String {
     let rows: Vec<String> = registry
         .iter()
-        .map(|table| {
-            let (name, row) = (table.name, columns_out(table, "t"));
+        .filter_map(|table| Some((table, layout.of(table.name)?)))
+        .map(|(table, place)| {
+            let (name, relation, row) = (table.name, place.relation(), columns_out(table, place, "t"));
             format!(
                 "WHEN '{name}' THEN (SELECT row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
-                 FROM public.{name} t WHERE t.id = c.row_id OFFSET 0) r)"
+                 FROM {relation} t WHERE t.id = c.row_id OFFSET 0) r)"
             )
         })
         .collect();
@@ -68,52 +72,93 @@ pub(super) fn records(registry: &Registry) -> String {
     )
 }
 
+/// Makes the row of the person `?1` (with the address `?2`, at `?3`) unless it is there; none where people have no rows.
+pub(super) fn ensure_user(registry: &Registry, layout: &Layout) -> Option<String> {
+    let (table, place) = (registry.get("users")?, layout.of("users")?);
+    let given =
+        [("id", "?1::uuid"), ("email", "?2"), ("created_at", "?3::timestamptz"), ("updated_at", "?3::timestamptz")];
+    let given = given.into_iter().filter(|(name, _)| table.column(name).is_some_and(|column| !column.read_only));
+    let (names, values): (Vec<String>, Vec<&str>) =
+        given.map(|(name, value)| (quoted(place.physical(name)), value)).unzip();
+    Some(format!(
+        "INSERT INTO {relation} ({}) SELECT {} WHERE NOT EXISTS (SELECT FROM {relation} WHERE id = ?1::uuid) \
+         ON CONFLICT (id) DO NOTHING",
+        names.join(", "),
+        values.join(", "),
+        relation = place.relation(),
+    ))
+}
+
 /// A time column or value as it travels.
 pub(super) fn time_out(value: &str) -> String {
     format!("to_char({value} AT TIME ZONE 'utc', {TIME})")
 }
 
 /// The columns of the row `alias`, each in the form in which it travels.
-pub(super) fn columns_out(table: &Table, alias: &str) -> String {
-    let columns: Vec<String> = table.columns.iter().map(|column| column_out(column, alias)).collect();
+pub(super) fn columns_out(table: &Table, place: &Place, alias: &str) -> String {
+    let columns: Vec<String> = table.columns.iter().map(|column| column_out(column, place, alias)).collect();
     columns.join(", ")
 }
 
-fn column_out(column: &Column, alias: &str) -> String {
-    let name = &column.name;
-    let value = format!("{alias}.{name}");
-    match column.kind {
-        Kind::Time => format!("{} AS {name}", time_out(&value)),
+fn column_out(column: &Column, place: &Place, alias: &str) -> String {
+    let physical = place.physical(&column.name);
+    let (value, name) = (format!("{alias}.{}", quoted(physical)), quoted(&column.name));
+    let base = place.at(physical).map_or(type_of(column.kind).1, |found| &found.base);
+    match (column.kind, base) {
+        (Kind::Time, _) => format!("{} AS {name}", time_out(&value)),
         // A whole number travels without a fraction, as it does from SQLite.
-        Kind::Number => format!("trim_scale({value}) AS {name}"),
-        Kind::Bool | Kind::TextList | Kind::Json | Kind::Uuid | Kind::Integer | Kind::Text => value,
+        (_, "numeric") => format!("trim_scale({value}) AS {name}"),
+        _ => format!("{value} AS {name}"),
     }
 }
 
-fn upsert(table: &Table) -> String {
+fn upsert_whole(table: &Table, place: &Place) -> String {
     let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-    let typed: Vec<String> = table.columns.iter().map(|c| format!("{} {}", c.name, type_of(c.kind))).collect();
-    let sets: Vec<String> =
-        names.iter().filter(|name| **name != "id").map(|name| format!("{name} = excluded.{name}")).collect();
+    let typed: Vec<String> = table.columns.iter().map(|c| format!("{} {}", c.name, type_of(c.kind).0)).collect();
     format!(
-        "INSERT INTO public.{} ({names}) SELECT {names} FROM json_to_recordset(?1::json) AS r ({}) \
-         ON CONFLICT (id) DO UPDATE SET {}",
-        table.name,
+        "INSERT INTO {} ({names}) SELECT {names} FROM json_to_recordset(?1::json) AS r ({}) ON CONFLICT (id) DO UPDATE SET {}",
+        place.relation(),
         typed.join(", "),
-        sets.join(", "),
+        sets(names.iter().copied()),
         names = names.join(", "),
     )
 }
 
-fn type_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Uuid => "uuid",
-        Kind::Time => "timestamptz",
-        Kind::Number => "numeric",
-        Kind::Integer => "integer",
-        Kind::Bool => "boolean",
-        Kind::Text => "text",
-        Kind::TextList => "text[]",
-        Kind::Json => "jsonb",
-    }
+/// Of a row that is there, what is not brought stays as it is, in every digit; of a new one, the database fills it.
+fn upsert_brought(place: &Place) -> String {
+    let written: Vec<_> = place.columns.iter().filter(|column| !column.read_only).collect();
+    let names: Vec<String> = written.iter().map(|column| quoted(&column.column)).collect();
+    let typed: Vec<String> = written.iter().map(|c| format!("{} {}", quoted(&c.name), c.sql_type)).collect();
+    let values: Vec<String> = written
+        .iter()
+        .map(|column| {
+            let (name, physical) = (quoted(&column.name), quoted(&column.column));
+            if column.name == "id" {
+                return "r.id".to_owned();
+            }
+            let default = column.default.as_deref().unwrap_or("NULL");
+            let key = super::layout::literal(&column.name);
+            format!(
+                "CASE WHEN j.brought ? {key} THEN r.{name} WHEN e.id IS NOT NULL THEN e.{physical} ELSE {default} END"
+            )
+        })
+        .collect();
+    format!(
+        "INSERT INTO {relation} ({}) SELECT {} FROM jsonb_array_elements(?1::jsonb) AS j (brought) \
+         CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) LEFT JOIN {relation} e ON e.id = r.id \
+         ON CONFLICT (id) DO UPDATE SET {}",
+        names.join(", "),
+        values.join(", "),
+        typed.join(", "),
+        sets(names.iter().map(String::as_str)),
+        relation = place.relation(),
+    )
+}
+
+fn sets<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let sets: Vec<String> = names
+        .filter(|name| !matches!(*name, "id" | "\"id\""))
+        .map(|name| format!("{name} = excluded.{name}"))
+        .collect();
+    sets.join(", ")
 }

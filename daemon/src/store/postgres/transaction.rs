@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
 use crate::store::answer::{device_of, raw};
@@ -61,6 +61,7 @@ impl Transaction for PostgresTransaction<'_> {
             (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);
         let rows: Vec<Row> = self.load(reads::states(&schema, table, ids, scopes)?).await?;
+        let form = Form::of(&schema, table);
         let states = rows.into_iter().filter(|row| row.1.is_some() || row.2.is_some()).map(
             |(id, row, scope, version, operation, field_versions, previous)| {
                 let operation = operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert);
@@ -71,8 +72,8 @@ impl Transaction for PostgresTransaction<'_> {
                     scope: scope.and_then(|scope| scope.parse().ok()),
                     version: version.unwrap_or(0),
                     operation,
-                    field_versions: field_versions.unwrap_or_else(|| "{}".into()),
-                    previous: previous.map_or_else(|| "{}".into(), |previous| travelling(table, operation, &previous)),
+                    field_versions: field_versions.map_or_else(|| "{}".into(), |versions| form.renamed(versions)),
+                    previous: previous.map_or_else(|| "{}".into(), |previous| form.travelling(operation, &previous)),
                 }
             },
         );
@@ -87,8 +88,10 @@ impl Transaction for PostgresTransaction<'_> {
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
-        self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await?;
-        Ok(())
+        match self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await {
+            Err(error) if table.is_fitted => Err(Form::of(&schema, table).refusal(error)),
+            done => done.map(|_| ()),
+        }
     }
 
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
@@ -99,17 +102,18 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
+        let schema = Arc::clone(self.schema);
+        let Some(insert) = &schema.ensure_user else { return Ok(()) };
         self.on_behalf_of(None);
-        self.run_ahead(
-            statement(
-                "INSERT INTO public.users (id, email, created_at, updated_at) SELECT ?1::uuid, ?2, ?3::timestamptz, ?3::timestamptz \
-                 WHERE NOT EXISTS (SELECT FROM public.users WHERE id = ?1::uuid) ON CONFLICT (id) DO NOTHING",
-            )
-            .text(user.to_string())
-            .maybe(email)
-            .text(now),
-        )
-        .await
+        let insert = statement(insert).text(user.to_string()).maybe(email).text(now);
+        if schema.registry.get("users").is_none_or(|users| !users.is_fitted) {
+            return self.run_ahead(insert).await;
+        }
+        // An application may have rules of its own for who can be a user. Who is none may still read.
+        match self.try_run(insert).await {
+            Ok(_) | Err(StoreError::Constraint(_) | StoreError::Reference(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn entries(
@@ -157,7 +161,7 @@ impl Transaction for PostgresTransaction<'_> {
                 id: id.into(),
                 source_device: device.and_then(|device| device.parse().ok()),
                 row: row.map(raw).transpose()?,
-                old: old.map(|old| raw(travelling(table, Operation::Delete, &old))).transpose()?,
+                old: old.map(|old| raw(Form::of(&schema, table).travelling(Operation::Delete, &old))).transpose()?,
             });
         }
         Ok(Records { records, reached, has_more })
@@ -334,24 +338,4 @@ impl Transaction for PostgresTransaction<'_> {
     async fn ping(&mut self) -> Result<(), StoreError> {
         self.number(statement("SELECT 1::bigint")).await.map(|_| ())
     }
-}
-
-/// Former values as they travel. The index keeps them as the trigger found them, in the database's own forms.
-fn travelling(table: &Table, operation: Operation, previous: &str) -> String {
-    let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(previous) else { return previous.to_owned() };
-    for (name, value) in &mut fields {
-        let Some(column) = table.column(name) else { continue };
-        let form = |value: &mut Value| {
-            if let Some(canonical) = column.kind.canonical(value.clone()) {
-                *value = canonical;
-            }
-        };
-        match value {
-            Value::Array(history) if operation != Operation::Delete => {
-                history.iter_mut().filter_map(|entry| entry.get_mut(1)).for_each(form);
-            }
-            value => form(value),
-        }
-    }
-    Value::Object(fields).to_string()
 }

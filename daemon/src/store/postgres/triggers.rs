@@ -3,105 +3,171 @@
 
 use ryzed_adapters::{Merge, Registry, ScopeRule, Table};
 
-/// The statements that put everything up, whatever stood before. What they are made of stays the same for the same adapters.
-pub(super) fn all(registry: &Registry) -> Vec<String> {
-    let mut statements = vec!["DELETE FROM ryzed.tables".to_owned()];
-    statements.extend(registry.iter().flat_map(|table| of_table(table, registry)));
-    statements.extend(registry.iter().map(|table| format!("SELECT ryzed.backfill('{}')", table.name)));
-    statements
+use super::layout::{Layout, Place, literal, quoted};
+
+/// The names of the triggers that every synced table has.
+pub(super) const TRIGGERS: [&str; 4] = ["ryzed_insert", "ryzed_update", "ryzed_delete", "ryzed_truncate"];
+/// The names of the policies that a synced table may have.
+pub(super) const POLICIES: [&str; 5] = ["ryzed_select", "ryzed_insert", "ryzed_update", "ryzed_delete", "ryzed_all"];
+
+/// Tables with their places, parents before children.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placed<'a> {
+    pub registry: &'a Registry,
+    pub layout: &'a Layout,
 }
 
-fn of_table(table: &Table, registry: &Registry) -> Vec<String> {
-    let name = table.name;
-    let (rule, column, parent) = ownership(table.scope);
-    let deep: Vec<&str> = table.columns.iter().filter(|c| c.merge == Merge::Sum).map(|c| c.name.as_str()).collect();
-    let deep = format!("{{{}}}", deep.join(","));
-    let known_parent = parent.map_or("NULL".into(), |parent| format!("'{parent}'"));
-    let mut statements = vec![format!(
-        "INSERT INTO ryzed.tables VALUES ('{name}', 'public.{name}', '{rule}', '{column}', {known_parent}, '{deep}')"
-    )];
-    let arguments = format!("'{rule}', '{column}', '{}', '{deep}'", parent.unwrap_or_default());
+impl<'a> Placed<'a> {
+    pub(super) fn iter(self) -> impl Iterator<Item = (&'a Table, &'a Place)> {
+        self.registry.iter().filter_map(move |table| Some((table, self.layout.of(table.name)?)))
+    }
+
+    /// The statements that put everything up in a database of our own, whatever stood before. What they are made of stays
+    /// the same for the same adapters.
+    pub(super) fn all(self) -> Vec<String> {
+        let mut statements = self.known();
+        for (table, place) in self.iter() {
+            statements.extend(triggers(table, place));
+            statements.push(format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY", place.relation()));
+            statements.extend(self.policies(table, place));
+        }
+        statements.extend(self.registry.iter().map(|table| format!("SELECT ryzed.backfill('{}')", table.name)));
+        statements
+    }
+
+    /// What the sidecar has to know of the tables.
+    pub(super) fn known(self) -> Vec<String> {
+        let mut statements = vec!["DELETE FROM ryzed.tables".to_owned()];
+        statements.extend(self.iter().map(|(table, place)| {
+            let Ownership { rule, column, parent } = ownership(table, place);
+            format!(
+                "INSERT INTO ryzed.tables VALUES ('{}', {}, '{rule}', {}, {}, {})",
+                table.name,
+                literal(&place.relation()),
+                literal(column),
+                parent.map_or("NULL".into(), literal),
+                literal(&deep(table, place)),
+            )
+        }));
+        statements
+    }
+
+    /// Who may see and write which rows. People see their own rows and the catalogue; they write their own, and its keepers
+    /// the catalogue. In an adopted database these hold whatever the application's own policies let everybody do.
+    pub(super) fn policies(self, table: &Table, place: &Place) -> Vec<String> {
+        let relation = place.relation();
+        let (sees, writes) = (self.sees(table, place, &place.name), self.writes(table, place, &place.name));
+        let mut statements = vec![format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {relation} TO ryzed_daemon")];
+        let events = [
+            ("SELECT", format!("USING ({sees})")),
+            ("INSERT", format!("WITH CHECK ({writes})")),
+            ("UPDATE", format!("USING ({writes}) WITH CHECK ({writes})")),
+            ("DELETE", format!("USING ({writes})")),
+        ];
+        statements.extend(POLICIES.iter().map(|policy| format!("DROP POLICY IF EXISTS {policy} ON {relation}")));
+        let narrows = if table.is_fitted { " AS RESTRICTIVE" } else { "" };
+        if table.is_fitted {
+            statements
+                .push(format!("CREATE POLICY ryzed_all ON {relation} TO ryzed_daemon USING (TRUE) WITH CHECK (TRUE)"));
+        }
+        for (event, rule) in events {
+            let policy = format!("ryzed_{}", event.to_lowercase());
+            statements
+                .push(format!("CREATE POLICY {policy} ON {relation}{narrows} FOR {event} TO ryzed_daemon {rule}"));
+        }
+        statements
+    }
+
+    fn sees(self, table: &Table, place: &Place, alias: &str) -> String {
+        let own =
+            |name: &str| format!("{} = (SELECT auth.uid()) OR (SELECT ryzed.is_daemon())", at(place, alias, name));
+        match table.scope {
+            ScopeRule::Person => own("id"),
+            ScopeRule::Owner => own("user_id"),
+            ScopeRule::OwnerOrGlobal => format!("{} IS NULL OR {}", at(place, alias, "user_id"), own("user_id")),
+            ScopeRule::Via { column, parent } => self.above(&at(place, alias, column), alias, parent, Self::sees),
+        }
+    }
+
+    fn writes(self, table: &Table, place: &Place, alias: &str) -> String {
+        let own = |name: &str| format!("{} = (SELECT auth.uid())", at(place, alias, name));
+        match table.scope {
+            ScopeRule::Person => own("id"),
+            ScopeRule::Owner => own("user_id"),
+            ScopeRule::OwnerOrGlobal => {
+                let user = at(place, alias, "user_id");
+                format!("{} OR ({user} IS NULL AND (SELECT ryzed.keeps_catalogue()))", own("user_id"))
+            }
+            ScopeRule::Via { column, parent } => self.above(&at(place, alias, column), alias, parent, Self::writes),
+        }
+    }
+
+    fn above(self, column: &str, alias: &str, parent: &str, rule: fn(Self, &Table, &Place, &str) -> String) -> String {
+        let up = format!("{alias}_up");
+        let found = self.registry.get(parent).zip(self.layout.of(parent));
+        let Some((table, place)) = found else { return "FALSE".into() };
+        let rule = rule(self, table, place, &up);
+        let (relation, up) = (place.relation(), quoted(&up));
+        format!("EXISTS (SELECT FROM {relation} {up} WHERE {up}.id = {column} AND ({rule}))")
+    }
+}
+
+/// The statements that put up a table's triggers, whatever stood before.
+pub(super) fn triggers(table: &Table, place: &Place) -> Vec<String> {
+    let relation = place.relation();
+    let Ownership { rule, column, parent } = ownership(table, place);
+    let arguments = format!(
+        "'{rule}', {}, {}, {}, '{}', '{}'",
+        literal(column),
+        literal(parent.unwrap_or_default()),
+        literal(&deep(table, place)),
+        table.name,
+        table.is_fitted,
+    );
+    let mut statements: Vec<String> =
+        TRIGGERS.iter().map(|trigger| format!("DROP TRIGGER IF EXISTS {trigger} ON {relation}")).collect();
     for (event, transitions) in [
         ("INSERT", "NEW TABLE AS new_rows"),
         ("UPDATE", "OLD TABLE AS old_rows NEW TABLE AS new_rows"),
         ("DELETE", "OLD TABLE AS old_rows"),
     ] {
         let trigger = format!("ryzed_{}", event.to_lowercase());
-        statements.push(format!("DROP TRIGGER IF EXISTS {trigger} ON public.{name}"));
         statements.push(format!(
-            "CREATE TRIGGER {trigger} AFTER {event} ON public.{name} REFERENCING {transitions} \
+            "CREATE TRIGGER {trigger} AFTER {event} ON {relation} REFERENCING {transitions} \
              FOR EACH STATEMENT EXECUTE FUNCTION ryzed.record({arguments})"
         ));
     }
-    statements.push(format!("DROP TRIGGER IF EXISTS ryzed_truncate ON public.{name}"));
     statements.push(format!(
-        "CREATE TRIGGER ryzed_truncate BEFORE TRUNCATE ON public.{name} \
-         FOR EACH STATEMENT EXECUTE FUNCTION ryzed.before_truncate()"
+        "CREATE TRIGGER ryzed_truncate BEFORE TRUNCATE ON {relation} FOR EACH STATEMENT EXECUTE FUNCTION ryzed.before_truncate()"
     ));
-    statements.extend(policies(table, registry));
     statements
 }
 
-fn ownership(scope: ScopeRule) -> (&'static str, &'static str, Option<&'static str>) {
-    match scope {
+struct Ownership<'p> {
+    rule: &'static str,
+    /// As the table names it.
+    column: &'p str,
+    parent: Option<&'static str>,
+}
+
+fn ownership<'p>(table: &Table, place: &'p Place) -> Ownership<'p> {
+    let (rule, column, parent) = match table.scope {
         ScopeRule::Person => ("person", "id", None),
         ScopeRule::Owner => ("owner", "user_id", None),
         ScopeRule::OwnerOrGlobal => ("owner_or_global", "user_id", None),
         ScopeRule::Via { column, parent } => ("via", column, Some(parent)),
-    }
+    };
+    Ownership { rule, column: place.physical(column), parent }
 }
 
-/// People see their own rows and the catalogue; they write their own, and its keepers the catalogue.
-fn policies(table: &Table, registry: &Registry) -> Vec<String> {
-    let name = table.name;
-    let (sees, writes) = (sees(table, name, registry), writes(table, name, registry));
-    let mut statements = vec![
-        format!("ALTER TABLE public.{name} ENABLE ROW LEVEL SECURITY"),
-        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON public.{name} TO ryzed_daemon"),
-    ];
-    for (event, rule) in [
-        ("SELECT", format!("USING ({sees})")),
-        ("INSERT", format!("WITH CHECK ({writes})")),
-        ("UPDATE", format!("USING ({writes}) WITH CHECK ({writes})")),
-        ("DELETE", format!("USING ({writes})")),
-    ] {
-        let policy = format!("ryzed_{}", event.to_lowercase());
-        statements.push(format!("DROP POLICY IF EXISTS {policy} ON public.{name}"));
-        statements.push(format!("CREATE POLICY {policy} ON public.{name} FOR {event} TO ryzed_daemon {rule}"));
-    }
-    statements
+/// An array of the columns whose former values are kept over many versions.
+fn deep(table: &Table, place: &Place) -> String {
+    let summed = table.columns.iter().filter(|column| column.merge == Merge::Sum);
+    let names: Vec<String> = summed.map(|column| quoted(place.physical(&column.name))).collect();
+    format!("{{{}}}", names.join(","))
 }
 
-fn sees(table: &Table, alias: &str, registry: &Registry) -> String {
-    let own = |column: &str| format!("{alias}.{column} = (SELECT auth.uid()) OR (SELECT ryzed.is_daemon())");
-    match table.scope {
-        ScopeRule::Person => own("id"),
-        ScopeRule::Owner => own("user_id"),
-        ScopeRule::OwnerOrGlobal => format!("{alias}.user_id IS NULL OR {}", own("user_id")),
-        ScopeRule::Via { column, parent } => above(alias, column, parent, registry, sees),
-    }
-}
-
-fn writes(table: &Table, alias: &str, registry: &Registry) -> String {
-    let own = |column: &str| format!("{alias}.{column} = (SELECT auth.uid())");
-    match table.scope {
-        ScopeRule::Person => own("id"),
-        ScopeRule::Owner => own("user_id"),
-        ScopeRule::OwnerOrGlobal => {
-            format!("{} OR ({alias}.user_id IS NULL AND (SELECT ryzed.keeps_catalogue()))", own("user_id"))
-        }
-        ScopeRule::Via { column, parent } => above(alias, column, parent, registry, writes),
-    }
-}
-
-fn above(
-    alias: &str,
-    column: &str,
-    parent: &str,
-    registry: &Registry,
-    rule: fn(&Table, &str, &Registry) -> String,
-) -> String {
-    let up = format!("{alias}_up");
-    let rule = registry.get(parent).map_or("FALSE".into(), |table| rule(table, &up, registry));
-    format!("EXISTS (SELECT FROM public.{parent} {up} WHERE {up}.id = {alias}.{column} AND ({rule}))")
+/// The column of a row that `alias` stands for.
+fn at(place: &Place, alias: &str, name: &str) -> String {
+    format!("{}.{}", quoted(alias), quoted(place.physical(name)))
 }

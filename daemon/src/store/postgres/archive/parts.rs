@@ -1,5 +1,6 @@
 //! SQL text for each part of an archive: records out as JSON in the order of their keys, and in from JSON.
 
+use super::super::layout::Layout;
 use super::super::sql::{columns_out, time_out};
 use crate::store::archive::Part;
 
@@ -51,9 +52,11 @@ pub(super) fn table(part: Part<'_>) -> String {
 }
 
 /// Selects every record.
-pub(super) fn read(part: Part<'_>) -> String {
+pub(super) fn read(part: Part<'_>, layout: &Layout) -> String {
     let (columns, key) = match (part, sidecar(part)) {
-        (Part::Rows(table), _) => (columns_out(table, "t"), "t.id"),
+        (Part::Rows(table), _) => {
+            (layout.of(table.name).map_or_else(|| "t.*".into(), |place| columns_out(table, place, "t")), "t.id")
+        }
         (_, Some(sidecar)) => {
             let plain = sidecar.plain.iter().map(|name| format!("t.{name}"));
             let times = sidecar.times.iter().map(|name| format!("{} AS {name}", time_out(&format!("t.{name}"))));

@@ -1,0 +1,166 @@
+//! A table as a database has it that was there before: fewer columns than the adapter's, others beside them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+/// One column of such a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fitting {
+    /// Its name on the wire.
+    pub name: String,
+    /// What JSON Schema says of a column that the adapter does not know; none for the adapter's own.
+    pub property: Option<Value>,
+    /// The most characters that the database takes, where it says so.
+    pub longest: Option<u32>,
+    /// Whether the database takes NULL.
+    pub nullable: bool,
+    /// Whether the database has a value of its own for a row that does not bring one.
+    pub fills_itself: bool,
+    /// Whether the database alone decides the value.
+    pub read_only: bool,
+}
+
+/// The schema of a row that has these columns and no others.
+pub(crate) fn schema(adapter: &Value, columns: &[Fitting], has_table: impl Fn(&str) -> bool) -> Value {
+    let mut properties = Map::new();
+    let mut required: BTreeSet<&str> =
+        adapter["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    required.retain(|name| columns.iter().any(|column| column.name == *name));
+    for column in columns {
+        let known = adapter.pointer(&format!("/properties/{}", column.name));
+        let Some(mut property) = column.property.clone().or_else(|| known.cloned()) else { continue };
+        fit(&mut property, column, &has_table);
+        let fills = column.nullable || column.fills_itself || column.read_only || property.get("default").is_some();
+        if !fills && !is_filled_in(&column.name) {
+            required.insert(&column.name);
+        }
+        properties.insert(column.name.clone(), property);
+    }
+    properties.insert("_version".into(), adapter["properties"]["_version"].clone());
+    let mut schema = adapter.clone();
+    schema["properties"] = Value::Object(properties);
+    schema["required"] = json!(required);
+    schema
+}
+
+fn fit(property: &mut Value, column: &Fitting, has_table: impl Fn(&str) -> bool) {
+    let Some(property) = property.as_object_mut() else { return };
+    if property.get("x-references").and_then(Value::as_str).is_some_and(|table| !has_table(table)) {
+        property.remove("x-references");
+    }
+    if column.read_only {
+        property.insert("readOnly".into(), true.into());
+    }
+    if let Some(longest) = column.longest {
+        let known = property.get("maxLength").and_then(Value::as_u64);
+        property.insert("maxLength".into(), known.map_or(longest.into(), |known| known.min(longest.into())).into());
+    }
+    // Whose a row is follows the adapter's rule, whatever the database would take.
+    if column.name != "user_id" || !column.nullable {
+        set_nullable(property, column.nullable);
+    }
+}
+
+/// Rows that are there may hold NULL where the adapter expects none, and the other way round.
+fn set_nullable(property: &mut Map<String, Value>, nullable: bool) {
+    let mut types: Vec<Value> = match property.get("type") {
+        Some(Value::Array(types)) => types.clone(),
+        Some(one @ Value::String(_)) => vec![one.clone()],
+        _ => return,
+    };
+    types.retain(|name| name != "null");
+    if let Some(Value::Array(options)) = property.get_mut("enum") {
+        options.retain(|option| !option.is_null());
+        if nullable {
+            options.push(Value::Null);
+        }
+    }
+    if nullable {
+        types.push("null".into());
+    }
+    let types = if types.len() == 1 { types.swap_remove(0) } else { Value::Array(types) };
+    property.insert("type".into(), types);
+}
+
+/// What the daemon fills in when a client leaves it out.
+fn is_filled_in(name: &str) -> bool {
+    matches!(name, "user_id" | "created_at" | "updated_at")
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Purpose, Registry, Table, code};
+
+    fn column(name: &str) -> Fitting {
+        Fitting {
+            name: name.into(),
+            property: None,
+            longest: None,
+            nullable: false,
+            fills_itself: false,
+            read_only: false,
+        }
+    }
+
+    fn foods() -> Table {
+        let columns = [
+            column("id"),
+            column("user_id"),
+            Fitting { longest: Some(5), ..column("name_en") },
+            Fitting { nullable: true, ..column("calories") },
+            Fitting { fills_itself: true, ..column("category") },
+            Fitting { property: Some(json!({"type": "string"})), nullable: true, ..column("barcode") },
+            Fitting { property: Some(json!({"type": "integer"})), ..column("shelf") },
+            Fitting { property: Some(json!({"type": "string"})), read_only: true, ..column("slug") },
+        ];
+        Registry::standard().get("foods").unwrap().fitted(&columns, |_| false)
+    }
+
+    fn codes(row: Value, purpose: Purpose) -> Vec<(String, String)> {
+        let Value::Object(row) = row else { panic!("a row is an object") };
+        let refused = foods().accept(row, purpose, DateTime::<Utc>::UNIX_EPOCH).err().unwrap_or_default();
+        refused.into_iter().map(|error| (error.field, error.code)).collect()
+    }
+
+    const ID: &str = "e076c2a5-1478-58a5-b583-298d951b62f5";
+
+    #[test]
+    fn a_row_has_the_columns_of_the_database() {
+        let foods = foods();
+        let names: Vec<&str> = foods.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["id", "user_id", "barcode", "calories", "category", "name_en", "shelf", "slug"]);
+        assert_eq!(foods.references().count(), 0, "what is referred to is not there");
+        assert!(foods.column("calories").unwrap().nullable && !foods.column("category").unwrap().nullable);
+        assert!(foods.column("slug").unwrap().read_only);
+        assert_eq!(
+            codes(json!({"id": ID, "name_en": "Fig", "calories": 1, "shelf": 3, "barcode": null}), Purpose::Whole),
+            []
+        );
+    }
+
+    #[test]
+    fn what_the_database_does_not_take_is_refused() {
+        let refused = |field: &str, code: &str| vec![(field.to_owned(), code.to_owned())];
+        assert_eq!(
+            codes(json!({"id": ID, "name_fr": "Figue"}), Purpose::Patch),
+            refused("name_fr", code::UNKNOWN_FIELD)
+        );
+        assert_eq!(codes(json!({"id": ID, "slug": "fig"}), Purpose::Patch), refused("slug", code::READ_ONLY));
+        assert_eq!(codes(json!({"id": ID, "name_en": "Quince"}), Purpose::Patch), refused("name_en", code::LENGTH));
+        let whole = json!({"id": ID, "name_en": "Fig", "calories": 1});
+        assert_eq!(codes(whole, Purpose::Whole), refused("shelf", code::REQUIRED));
+    }
+
+    #[test]
+    fn what_the_database_fills_stays_out_of_an_insert() {
+        let mut row = serde_json::from_value(json!({"id": ID})).unwrap();
+        foods().complete(&mut row, DateTime::<Utc>::UNIX_EPOCH);
+        assert!(!row.contains_key("category") && !row.contains_key("slug"), "{row:?}");
+        assert_eq!(row["barcode"], Value::Null);
+    }
+}

@@ -1,0 +1,110 @@
+//! `ryzed adopt`: a database that was there before, looked at, adopted, and left again.
+
+mod progress;
+mod report;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use ryzed_adapters::Registry;
+
+use super::store::{failure, naming};
+use super::{Failure, Outcome, print};
+use crate::config::Config;
+use crate::store::postgres::adopt::{self, Entered, Look, Standing, Undone};
+use progress::Progress;
+
+/// Sync the tables of a PostgreSQL database that an application has already.
+///
+/// Matches the tables that are there with those of `ryzed tables`, says for each what fits and what does not, and installs
+/// what syncing needs: the schema ryzed, and triggers and policies on the tables. No column is added and no row is changed.
+/// Rows that are there are entered into the change index in small batches, while the application goes on. It can be broken
+/// off at any time and run again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ryzed adopt --database-url postgres://me@db/app --dry-run   what fits, and change nothing
+  ryzed adopt --database-url postgres://me@db/app             adopt it, or go on with it
+  ryzed serve --database-url postgres://me@db/app             and serve it
+  ryzed adopt --database-url postgres://me@db/app --undo      remove every trace
+
+Where a table or a column has another name, the configuration says so:
+  [tables.foods]
+  relation = \"app.foods\"
+  columns = { user_id = \"created_by\" }
+  [tables.recipes]
+  skip = true                             # leave it alone
+
+Connect as the owner of the tables. Exit codes: 0 done, 1 failed on the way, 2 something does not fit.")]
+pub(super) struct Options {
+    /// Say what fits and what does not, and change nothing
+    #[arg(long, conflicts_with = "undo")]
+    dry_run: bool,
+    /// Remove everything that adopting has made; devices lose what they have not uploaded yet
+    #[arg(long)]
+    undo: bool,
+}
+
+pub(super) fn run(config: &Config, options: &Options) -> Outcome {
+    let Some(url) = config.database_server() else {
+        return Err(Failure::Usage(anyhow!(
+            "only a PostgreSQL database can be adopted: give --database-url postgres://<user>@<host>/<database> (database.url)"
+        )));
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
+    runtime.block_on(async {
+        if options.undo {
+            return leave(config, url).await;
+        }
+        let (adapters, naming) = (Registry::standard(), naming(config));
+        let look = adopt::look(url, &adapters, &naming).await.map_err(failure)?;
+        if look.standing == Standing::Own {
+            let message = "the tables of this database are the daemon's own: there is nothing to adopt, `ryzed serve` works on it";
+            return Err(Failure::Usage(anyhow!(message)));
+        }
+        print(&report::text(&config.database_name(), &look))?;
+        stopped(&look)?;
+        if options.dry_run {
+            return print("Nothing was changed.\n");
+        }
+        let mut progress = Progress::new();
+        let entered = adopt::adopt(url, &adapters, &naming, &mut progress).await;
+        progress.end();
+        print(&told(entered.map_err(failure)?, &config.database_name()))
+    })
+}
+
+/// What does not fit has been said by the report.
+fn stopped(look: &Look) -> Outcome {
+    if !look.examined.is_stopped() {
+        return Ok(());
+    }
+    let message = if look.examined.layout.tables.is_empty() {
+        "no table of this database can be synced; nothing was changed"
+    } else {
+        "not all of it fits, see the lines marked with ✗ above; nothing was changed"
+    };
+    Err(Failure::Usage(anyhow!(message)))
+}
+
+fn told(entered: Entered, name: &str) -> String {
+    let rows = match entered.rows {
+        0 => "All rows were entered before.".to_owned(),
+        rows => format!("{rows} rows entered; no scope was held for longer than {:.0} ms.", entered.longest_hold_ms),
+    };
+    format!("{rows}\n{name} is adopted: `ryzed serve` works on it.\n")
+}
+
+async fn leave(config: &Config, url: &str) -> Outcome {
+    let mut progress = Progress::new();
+    let undone = adopt::undo(url, &mut progress).await;
+    progress.end();
+    let name = config.database_name();
+    match undone.map_err(failure)? {
+        Undone::Nothing => print(&format!("{name} was not adopted; nothing was changed\n")),
+        Undone::Gone { kept } => {
+            let kept: String = kept.iter().map(|what| format!("Left as it is: {what}\n")).collect();
+            print(&format!("{kept}{name} is as if it had never been adopted\n"))
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Adopting a database that was there before: what is looked at, what is put up, what is entered, and how all of it goes
+//! again. Whatever locks an application's tables waits for a moment only and is tried again.
+
+mod columns;
+mod enter;
+mod examine;
+pub(super) mod facts;
+mod put_up;
+mod standing;
+mod undo;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use ryzed_adapters::Registry;
+
+use super::migrate::{self, execute, texts};
+use super::triggers::Placed;
+use crate::store::StoreError;
+
+pub use enter::Entered;
+pub use examine::{Examined, TableReport, Verdict, examine};
+pub use facts::{Facts, ForeignKey, FoundColumn, Relation, Server};
+pub use standing::{Standing, layout_to_serve};
+pub use undo::{Undone, undo};
+
+/// How the database names the tables, as the configuration tells; by their names on the wire.
+pub type Naming = BTreeMap<String, TableNaming>;
+
+/// How the database names one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableNaming {
+    /// The schema that it is in.
+    pub schema: String,
+    /// Its name there.
+    pub name: String,
+    /// Columns that have other names there: name on the wire to name there.
+    pub columns: BTreeMap<String, String>,
+    /// Whether the table is left alone.
+    pub skip: bool,
+    /// Whether the configuration says where the table is, so that it must be there.
+    pub is_explicit: bool,
+}
+
+impl TableNaming {
+    /// A table of which nothing is said.
+    #[must_use]
+    pub fn of(table: &str) -> Self {
+        Self { schema: "public".into(), name: table.into(), columns: BTreeMap::new(), skip: false, is_explicit: false }
+    }
+}
+
+/// Why a database is not adopted, served or left.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// Something has to be decided or done first; says what.
+    #[error("{0}")]
+    Refused(String),
+    /// The database failed, or was busy for too long.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a person who waits is told.
+pub trait Watch: Send {
+    /// A step has begun, or has to wait for somebody.
+    fn step(&mut self, what: &str);
+    /// So many rows of about so many are entered.
+    fn entered(&mut self, table: &str, rows: u64, of: u64);
+}
+
+/// What was seen of a database.
+#[derive(Debug)]
+pub struct Look {
+    /// Whether it was adopted before.
+    pub standing: Standing,
+    /// How its tables fit.
+    pub examined: Examined,
+    /// The server's release.
+    pub version: String,
+}
+
+/// The most time that a lock on an application's table, or on a scope, is waited for at once. Far below the second after
+/// which PostgreSQL looks for deadlocks, so that it is never the application's transaction that is ended.
+const LOCK_MS: u32 = 100;
+/// How long locks are tried for in all.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The pause before the first and the longest before a later try.
+const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+/// How long others are waited for that may be on their way out: the server does not notice at once that they are gone.
+const OTHERS: Duration = Duration::from_secs(3);
+
+/// Looks, and changes nothing.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn look(url: &str, adapters: &Registry, naming: &Naming) -> Result<Look, AdoptError> {
+    let mut connection = open(url).await?;
+    looked(&mut connection, adapters, naming).await
+}
+
+async fn looked(connection: &mut AsyncPgConnection, adapters: &Registry, naming: &Naming) -> Result<Look, AdoptError> {
+    let facts = facts::facts(connection, adapters.iter().map(|table| table.name), naming).await?;
+    let standing = Standing::of(connection).await?;
+    Ok(Look { standing, examined: examine(adapters, &facts, naming), version: facts.server.version })
+}
+
+/// Adopts the database, or goes on with it. Safe to be interrupted and run again.
+///
+/// # Errors
+/// When something is in the way, or the database fails.
+pub async fn adopt(
+    url: &str,
+    adapters: &Registry,
+    naming: &Naming,
+    watch: &mut dyn Watch,
+) -> Result<Entered, AdoptError> {
+    let mut connection = open(url).await?;
+    alone(&mut connection).await?;
+    let look = looked(&mut connection, adapters, naming).await?;
+    if look.examined.is_stopped() {
+        return Err(AdoptError::Refused("nothing was changed: see what the report says does not fit".into()));
+    }
+    let before = match look.standing {
+        Standing::Own => return Err(AdoptError::Refused(OWN.into())),
+        Standing::Leaving => {
+            return Err(AdoptError::Refused("leaving it was not finished; run `ryzed adopt --undo` again".into()));
+        }
+        Standing::Untouched => None,
+        Standing::Begun(layout) => Some((layout, false)),
+        Standing::Complete(layout) => Some((layout, true)),
+    };
+    let layout = look.examined.layout;
+    let registry = layout.fit(adapters);
+    if before.is_none() {
+        watch.step("making the schema ryzed");
+        standing::begin(&mut connection, &layout).await?;
+    }
+    let connection = migrate::migrated(connection, migrate::Migrations { is_adopted: true }).await?;
+    let mut worker = Worker { connection, watch };
+    let placed = Placed { registry: &registry, layout: &layout };
+    let has_gaps = worker.put_up(placed, before.as_ref()).await?;
+    let entered = worker.enter_all(placed).await?;
+    if has_gaps {
+        worker.enter_gone(placed).await?;
+    }
+    standing::complete(&mut worker.connection).await?;
+    Ok(entered)
+}
+
+/// What is said of a database that the daemon has made itself.
+const OWN: &str =
+    "the tables of this database are the daemon's own: there is nothing to adopt, `ryzed serve` works on it";
+
+/// A connection that a daemon's can be told from.
+async fn open(url: &str) -> Result<AsyncPgConnection, StoreError> {
+    let mut connection = migrate::open(url).await?;
+    let settings = "SET application_name = 'ryzed adopt'; SET statement_timeout = 0; SET client_min_messages = error; \
+                    SET idle_in_transaction_session_timeout = 0; SET ryzed.device = '*'";
+    execute(&mut connection, settings).await?;
+    Ok(connection)
+}
+
+/// Makes sure that no other command of this kind works on the database, and no daemon.
+async fn alone(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    let began = std::time::Instant::now();
+    let lock = format!("SELECT 'yes' WHERE pg_try_advisory_lock({})", migrate::LOCK);
+    while texts(connection, &lock).await?.is_empty() {
+        if began.elapsed() > OTHERS {
+            let message = "another command of ryzed works on this database; wait for it to end";
+            return Err(StoreError::Unavailable(message.into()));
+        }
+        tokio::time::sleep(PAUSES[0]).await;
+    }
+    let daemons = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+                   AND application_name = 'ryzed' AND pid <> pg_backend_pid()";
+    while !texts(connection, daemons).await?.is_empty() {
+        if began.elapsed() > OTHERS {
+            let message = "a daemon, or another command of ryzed, is connected to this database; stop it first";
+            return Err(StoreError::Unavailable(message.into()));
+        }
+        tokio::time::sleep(PAUSES[0]).await;
+    }
+    Ok(())
+}
+
+/// A connection that works on tables which an application uses, and who is told of it.
+struct Worker<'w> {
+    connection: AsyncPgConnection,
+    watch: &'w mut dyn Watch,
+}
+
+impl Worker<'_> {
+    /// Runs statements in a transaction that waits for locks only for a moment, again and again until it goes well.
+    async fn patiently(&mut self, what: &str, sql: &str) -> Result<(), StoreError> {
+        self.patiently_reading(what, sql, "SELECT 'done'").await.map(|_| ())
+    }
+
+    /// The same; the last statement has an answer.
+    async fn patiently_reading(&mut self, what: &str, sql: &str, last: &str) -> Result<Vec<String>, StoreError> {
+        let (began, mut pause, mut told) = (std::time::Instant::now(), PAUSES[0], false);
+        loop {
+            match self.once(sql, last).await {
+                Err(StoreError::Unavailable(cause)) => {
+                    execute(&mut self.connection, "ROLLBACK").await?;
+                    if began.elapsed() > PATIENCE {
+                        let message =
+                            format!("{what}: {cause}. It was tried for {} s; run it again", PATIENCE.as_secs());
+                        return Err(StoreError::Unavailable(message));
+                    }
+                    if !told && began.elapsed() > Duration::from_secs(1) {
+                        told = true;
+                        let blockers = self.blockers().await?;
+                        self.watch.step(&format!("{what}: waiting for transactions of others{blockers}"));
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES[1]);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn once(&mut self, sql: &str, last: &str) -> Result<Vec<String>, StoreError> {
+        execute(&mut self.connection, &format!("BEGIN; SET LOCAL lock_timeout = {LOCK_MS}; {sql}")).await?;
+        let answer = texts(&mut self.connection, last).await?;
+        execute(&mut self.connection, "COMMIT").await?;
+        Ok(answer)
+    }
+
+    /// Who has been in a transaction for the longest.
+    async fn blockers(&mut self) -> Result<String, StoreError> {
+        let oldest = "SELECT format('pid %s, for %s s, %s', pid, extract(epoch FROM now() - xact_start)::int, \
+             coalesce(nullif(application_name, ''), usename)) FROM pg_stat_activity WHERE datname = current_database() \
+             AND xact_start IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1";
+        let found = texts(&mut self.connection, oldest).await?;
+        Ok(found.first().map(|oldest| format!(" (the oldest: {oldest})")).unwrap_or_default())
+    }
+}

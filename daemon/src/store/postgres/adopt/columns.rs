@@ -1,0 +1,97 @@
+//! One column of an application's table beside one of an adapter: whether it can be that one, and what it is otherwise.
+
+use ryzed_adapters::{Column, Kind};
+use serde_json::{Value, json};
+
+use super::super::layout::{PlacedColumn, type_of};
+use super::facts::{FoundColumn, Relation};
+
+/// Whether values of the column can be those that the adapter means.
+pub(super) fn tolerates(kind: Kind, found: &FoundColumn) -> bool {
+    let base = found.base.as_str();
+    match kind {
+        Kind::Uuid => base == "uuid",
+        Kind::Time => base == "timestamptz",
+        Kind::Number => matches!(base, "numeric" | "float8" | "float4" | "int8" | "int4" | "int2"),
+        Kind::Integer => matches!(base, "int4" | "int2" | "int8" | "numeric"),
+        Kind::Bool => base == "bool",
+        Kind::Text => matches!(base, "text" | "varchar" | "bpchar" | "citext") || !found.labels.is_empty(),
+        Kind::TextList => matches!(base, "_text" | "_varchar" | "jsonb" | "json"),
+        Kind::Json => matches!(base, "jsonb" | "json"),
+    }
+}
+
+pub(super) fn mismatch(column: &Column, found: &FoundColumn, relation: &Relation) -> String {
+    let wanted = type_of(column.kind).0;
+    let hint = match (column.kind, found.base.as_str()) {
+        (Kind::Time, "timestamp") => format!(
+            " and no moment in time. If it is UTC: ALTER TABLE {} ALTER {} TYPE timestamptz USING {} AT TIME ZONE 'UTC'",
+            relation.shown(),
+            found.name,
+            found.name
+        ),
+        _ => String::new(),
+    };
+    format!("is {}, not {wanted}{hint}; not synced{}", found.sql_type, demand(column))
+}
+
+pub(super) fn absence(column: &Column) -> String {
+    format!("not there, not synced{}", demand(column))
+}
+
+/// What it means when a column is not synced.
+fn demand(column: &Column) -> &'static str {
+    if column.required {
+        ". Apps expect it in every row: rows come without it, and devices that send it are told unknown_field"
+    } else {
+        ""
+    }
+}
+
+pub(super) fn fills_itself(found: &FoundColumn) -> bool {
+    found.default.is_some() || found.is_generated || found.is_counted
+}
+
+pub(super) fn described(found: &FoundColumn) -> String {
+    let read_only = if found.is_generated || found.is_counted { ", read-only" } else { "" };
+    let needed = if found.nullable || fills_itself(found) { "" } else { ", devices must give it" };
+    format!("{}{read_only}{needed}", found.sql_type)
+}
+
+pub(super) fn placed_column(wire: &str, found: &FoundColumn, property: Option<Value>) -> PlacedColumn {
+    PlacedColumn {
+        name: wire.into(),
+        column: found.name.clone(),
+        sql_type: found.sql_type.clone(),
+        base: found.base.clone(),
+        nullable: found.nullable,
+        fills_itself: fills_itself(found),
+        read_only: found.is_generated || found.is_counted,
+        longest: found.longest,
+        property,
+        default: found.default.clone(),
+    }
+}
+
+/// What JSON Schema says of a column that no adapter knows: its values travel as the database writes them.
+pub(super) fn property(found: &FoundColumn) -> Value {
+    const OURS: &str = "A column of the application's own.";
+    let mut property = match found.base.as_str() {
+        "uuid" => json!({"type": "string", "format": "uuid"}),
+        "timestamptz" => json!({"type": "string", "format": "date-time"}),
+        "int2" => json!({"type": "integer", "minimum": i16::MIN, "maximum": i16::MAX}),
+        "int4" => json!({"type": "integer"}),
+        "int8" | "numeric" | "float4" | "float8" => json!({"type": "number"}),
+        "bool" => json!({"type": "boolean"}),
+        "_text" | "_varchar" => json!({"type": "array", "items": {"type": "string"}}),
+        "date" => json!({"type": "string", "format": "date"}),
+        "json" | "jsonb" => json!({}),
+        _ if !found.labels.is_empty() => json!({"type": "string", "enum": found.labels}),
+        "text" | "varchar" | "bpchar" | "citext" | "timestamp" | "time" | "timetz" | "interval" | "bytea" | "inet"
+        | "cidr" | "macaddr" | "money" | "name" | "tsvector" | "xml" | "ltree" => json!({"type": "string"}),
+        // Composites, ranges, other arrays: whatever JSON the database makes of them.
+        _ => json!({}),
+    };
+    property["description"] = OURS.into();
+    property
+}

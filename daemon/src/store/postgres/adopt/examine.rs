@@ -1,0 +1,361 @@
+//! Holds the adapters against what the catalogue tells: what fits, what does not, and what to do about it. Pure.
+
+use std::collections::BTreeSet;
+
+use ryzed_adapters::{Registry, ScopeRule, Table};
+use serde_json::Value;
+
+use super::super::layout::{Layout, Place, PlacedColumn};
+use super::columns::{absence, described, fills_itself, mismatch, placed_column, property, tolerates};
+use super::facts::{Facts, FoundColumn, Relation};
+use super::{Naming, TableNaming};
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Examined {
+    /// A report for each adapter, parents before children.
+    pub tables: Vec<TableReport>,
+    /// Why the database can't be adopted, apart from its tables.
+    pub problems: Vec<String>,
+    /// The tables that fit.
+    pub layout: Layout,
+}
+
+/// What was found of one table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableReport {
+    /// Its name on the wire.
+    pub table: &'static str,
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The table of the database, as people name it.
+    pub relation: String,
+    /// About how many rows it has; fewer than none when nobody knows.
+    pub rows: i64,
+    /// How the owner of a row is found.
+    pub owner: String,
+    /// The adapter's columns that are there under their own names.
+    pub fits: Vec<String>,
+    /// The adapter's columns that have other names there: name on the wire, name there.
+    pub mapped: Vec<(String, String)>,
+    /// Columns that no adapter knows: name, and what it is.
+    pub extra: Vec<(String, String)>,
+    /// The adapter's columns that are not synced, and why.
+    pub missing: Vec<(String, String)>,
+    /// What is worth knowing.
+    pub notes: Vec<String>,
+    /// Why it can't be adopted, and what to do about it.
+    pub problems: Vec<String>,
+}
+
+/// What becomes of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is synced.
+    Fits,
+    /// It is not in the database.
+    Absent,
+    /// The configuration leaves it alone.
+    Skipped,
+    /// It is there and can't be synced.
+    Unfit,
+}
+
+impl Examined {
+    /// Whether something stands in the way.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        !self.problems.is_empty()
+            || self.layout.tables.is_empty()
+            || self.tables.iter().any(|table| table.verdict == Verdict::Unfit)
+    }
+}
+
+/// Holds every adapter against the database.
+#[must_use]
+pub fn examine(adapters: &Registry, facts: &Facts, naming: &Naming) -> Examined {
+    let mut examined = Examined { tables: Vec::new(), problems: server_problems(facts), layout: Layout::default() };
+    for table in adapters.iter() {
+        let named = naming.get(table.name).cloned().unwrap_or_else(|| TableNaming::of(table.name));
+        let mut look = Look { facts, layout: &examined.layout, named: &named, table };
+        let (report, place) = look.report();
+        examined.tables.push(report);
+        examined.layout.tables.extend(place);
+    }
+    examined
+}
+
+fn server_problems(facts: &Facts) -> Vec<String> {
+    let (server, mut problems) = (&facts.server, Vec::new());
+    let user = &server.user;
+    if !server.may_make_schema {
+        problems.push(format!("{user} may not make the schema ryzed: GRANT CREATE ON DATABASE … TO {user}"));
+    }
+    if !server.has_role && !server.may_make_role {
+        problems.push(format!(
+            "{user} may not make the role ryzed_daemon; an administrator runs: CREATE ROLE ryzed_daemon NOLOGIN; GRANT ryzed_daemon TO {user}"
+        ));
+    } else if !server.may_take_role {
+        problems.push(format!(
+            "{user} may not take the role ryzed_daemon; an administrator runs: GRANT ryzed_daemon TO {user}"
+        ));
+    }
+    if !server.auth_is_open {
+        problems.push(
+            "the schema auth is closed to the daemon's role; its owner runs: CREATE ROLE ryzed_daemon NOLOGIN; \
+             GRANT USAGE ON SCHEMA auth TO ryzed_daemon"
+                .into(),
+        );
+    }
+    problems
+}
+
+struct Look<'a> {
+    facts: &'a Facts,
+    /// What fits among the tables before this one.
+    layout: &'a Layout,
+    named: &'a TableNaming,
+    table: &'a Table,
+}
+
+impl Look<'_> {
+    fn report(&mut self) -> (TableReport, Option<Place>) {
+        let mut report = TableReport {
+            table: self.table.name,
+            verdict: Verdict::Absent,
+            relation: format!("{}.{}", self.named.schema, self.named.name),
+            rows: -1,
+            owner: String::new(),
+            fits: Vec::new(),
+            mapped: Vec::new(),
+            extra: Vec::new(),
+            missing: Vec::new(),
+            notes: Vec::new(),
+            problems: Vec::new(),
+        };
+        let found = self.facts.relations.iter();
+        let found = found.clone().find(|r| r.schema == self.named.schema && r.name == self.named.name);
+        if self.named.skip {
+            report.verdict = Verdict::Skipped;
+            return (report, None);
+        }
+        let Some(relation) = found else {
+            self.absent(&mut report);
+            return (report, None);
+        };
+        report.rows = relation.rows;
+        self.shape(relation, &mut report);
+        let columns = self.columns(relation, &mut report);
+        self.owner(relation, &columns, &mut report);
+        guards(relation, &mut report);
+        if !report.problems.is_empty() {
+            report.verdict = Verdict::Unfit;
+            return (report, None);
+        }
+        report.verdict = Verdict::Fits;
+        let place = Place {
+            table: self.table.name.into(),
+            schema: relation.schema.clone(),
+            name: relation.name.clone(),
+            columns,
+        };
+        (report, Some(place))
+    }
+
+    fn absent(&self, report: &mut TableReport) {
+        let elsewhere = self.facts.relations.iter().filter(|r| r.name == self.table.name && r.kind == "r");
+        report.notes.extend(elsewhere.map(|relation| {
+            format!("there is {}: [tables.{}] relation = \"{}\"", relation.shown(), self.table.name, relation.shown())
+        }));
+        if self.table.scope == ScopeRule::Person {
+            report.notes.push(
+                "no row is made when a person first calls; whoever writes has to be known to the application".into(),
+            );
+        }
+        if report.notes.iter().any(|note| note.contains("relation =")) || self.named.is_explicit {
+            report.verdict = Verdict::Unfit;
+            report.problems.push(format!("there is no table {}", report.relation));
+        }
+    }
+
+    /// Whether it is a table that triggers can be put on and rows can be named in.
+    fn shape(&self, relation: &Relation, report: &mut TableReport) {
+        let name = relation.shown();
+        let skip = format!("or leave it alone: [tables.{}] skip = true", self.table.name);
+        if relation.kind != "r" || relation.is_part {
+            let what = match relation.kind.as_str() {
+                "v" | "m" => "a view",
+                "f" => "a foreign table",
+                _ => "partitioned or inherits",
+            };
+            report.problems.push(format!("{name} is {what}; only ordinary tables can be synced, {skip}"));
+        }
+        if !relation.is_ours {
+            report
+                .problems
+                .push(format!("{} does not own {name}; connect as its owner, {skip}", self.facts.server.user));
+        }
+        if relation.binds_us {
+            report.problems.push(format!(
+                "row level security of {name} binds its owner as well, so triggers would not see all rows: \
+                 ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY, {skip}"
+            ));
+        }
+        match relation.column("id") {
+            None => report.problems.push(format!("{name} has no column id, by which rows are known; {skip}")),
+            Some(id) if id.base != "uuid" => report.problems.push(format!(
+                "{name}.id is {}, and rows are known by a uuid that their device makes; {skip}",
+                id.sql_type
+            )),
+            Some(_) if !relation.has_key => {
+                report.problems.push(format!("{name}.id alone is neither the primary key nor unique; {skip}"));
+            }
+            Some(_) => {}
+        }
+        for (wire, column) in &self.named.columns {
+            if relation.column(column).is_none() {
+                report.problems.push(format!(
+                    "the configuration maps {wire} to {column}, which {name} does not have (tables.{}.columns.{wire})",
+                    self.table.name
+                ));
+            }
+        }
+    }
+
+    /// The columns that are synced: the adapter's, then the others.
+    fn columns(&self, relation: &Relation, report: &mut TableReport) -> Vec<PlacedColumn> {
+        let mut placed = Vec::new();
+        for column in &self.table.columns {
+            let physical = self.named.columns.get(&column.name).unwrap_or(&column.name);
+            // A name that another column is mapped to is not this column's.
+            let is_taken = physical == &column.name && self.named.columns.values().any(|taken| taken == physical);
+            match relation.column(physical).filter(|_| !is_taken) {
+                Some(found) if tolerates(column.kind, found) => {
+                    if physical == &column.name {
+                        report.fits.push(column.name.clone());
+                    } else {
+                        report.mapped.push((column.name.clone(), physical.clone()));
+                    }
+                    placed.push(placed_column(&column.name, found, None));
+                }
+                Some(found) => report.missing.push((column.name.clone(), mismatch(column, found, relation))),
+                None => report.missing.push((column.name.clone(), absence(column))),
+            }
+        }
+        let wire: BTreeSet<&str> = self.table.columns.iter().map(|column| column.name.as_str()).collect();
+        for found in &relation.columns {
+            if placed.iter().any(|column| column.column == found.name) {
+                continue;
+            }
+            if wire.contains(found.name.as_str()) || found.name == "_version" {
+                if !report.missing.iter().any(|(name, _)| *name == found.name) {
+                    report
+                        .notes
+                        .push(format!("the column {} is not synced: its name means something else", found.name));
+                }
+                if !found.nullable && found.default.is_none() && !fills_itself(found) {
+                    report
+                        .notes
+                        .push(format!("devices can't make rows: {} must be given and is not synced", found.name));
+                }
+                continue;
+            }
+            let property = self.property(found, relation);
+            report.extra.push((found.name.clone(), described(found)));
+            placed.push(placed_column(&found.name, found, Some(property)));
+        }
+        placed
+    }
+
+    fn property(&self, found: &FoundColumn, relation: &Relation) -> Value {
+        let mut property = property(found);
+        let target = relation.keys.iter().find(|key| key.column == found.name).and_then(|key| {
+            let places = self.layout.tables.iter().map(|place| (place.table.as_str(), &place.schema, &place.name));
+            let own = (self.table.name, &relation.schema, &relation.name);
+            places.chain([own]).find(|(_, schema, name)| **schema == key.schema && **name == key.name)
+        });
+        if let Some((table, ..)) = target.filter(|(table, ..)| *table != "users" && found.base == "uuid") {
+            property["x-references"] = table.into();
+        }
+        property
+    }
+
+    /// How the owner of a row is found; a problem when nothing says so for certain.
+    fn owner(&self, relation: &Relation, placed: &[PlacedColumn], report: &mut TableReport) {
+        let physical = |name: &str| placed.iter().find(|column| column.name == name).map(|column| &column.column);
+        match self.table.scope {
+            ScopeRule::Person => report.owner = "id is the person".into(),
+            ScopeRule::Owner | ScopeRule::OwnerOrGlobal => match physical("user_id") {
+                Some(column) => {
+                    let catalogue =
+                        if self.table.scope == ScopeRule::OwnerOrGlobal { "the catalogue" } else { "not synced" };
+                    report.owner = format!("{column}; null is {catalogue}");
+                }
+                None => report
+                    .problems
+                    .push(self.ask(relation, "user_id", |key| key.name == "users" || key.name == "profiles")),
+            },
+            ScopeRule::Via { column, parent } => {
+                let Some(above) = self.layout.of(parent) else {
+                    report.problems.push(format!(
+                        "its rows belong to those of {parent}, which is not synced. Say where that is ([tables.{parent}] relation = …), or \
+                         leave this alone as well: [tables.{}] skip = true",
+                        self.table.name
+                    ));
+                    return;
+                };
+                match physical(column) {
+                    Some(found) => report.owner = format!("that of the row of {} in {found}", above.shown()),
+                    None => report
+                        .problems
+                        .push(self.ask(relation, column, |key| key.schema == above.schema && key.name == above.name)),
+                }
+            }
+        }
+    }
+
+    /// Which line of the configuration would say what can't be known.
+    fn ask(&self, relation: &Relation, wire: &str, fits: impl Fn(&super::facts::ForeignKey) -> bool) -> String {
+        const USUAL: [&str; 9] =
+            ["created_by", "owner_id", "owner", "author_id", "profile_id", "account_id", "member_id", "uid", "user"];
+        let uuids = relation.columns.iter().filter(|column| column.base == "uuid" && column.name != "id");
+        let (likely, other): (Vec<&str>, Vec<&str>) = uuids.map(|column| column.name.as_str()).partition(|name| {
+            relation.keys.iter().any(|key| key.column == *name && fits(key))
+                || (wire == "user_id" && USUAL.contains(name))
+        });
+        let what = if wire == "user_id" { "says whose a row is".to_owned() } else { format!("is {wire}") };
+        let names = if likely.is_empty() { &other } else { &likely };
+        let Some(first) = names.first() else {
+            return format!(
+                "no column of {} {what}; leave it alone: [tables.{}] skip = true",
+                relation.shown(),
+                self.table.name
+            );
+        };
+        format!(
+            "no column of {} {what} by its name. Perhaps {}: [tables.{}] columns = {{ {wire} = \"{first}\" }}, or skip = true",
+            relation.shown(),
+            names.join(" or "),
+            self.table.name
+        )
+    }
+}
+
+fn guards(relation: &Relation, report: &mut TableReport) {
+    if !relation.is_guarded {
+        report.notes.push(format!(
+            "row level security is off and stays off, so only the daemon itself keeps people apart here. For the second line: \
+             ALTER TABLE {} ENABLE ROW LEVEL SECURITY, with policies for the application's own roles",
+            relation.shown()
+        ));
+    }
+    if relation.restrictive > 0 {
+        report.notes.push(
+            "restrictive policies for everybody bind the daemon as well; see that they let ryzed_daemon pass".into(),
+        );
+    }
+}
+
+#[cfg(test)]
+#[path = "examine_tests.rs"]
+mod tests;

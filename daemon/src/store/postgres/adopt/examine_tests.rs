@@ -1,0 +1,204 @@
+//! The examination of made-up catalogues: what fits, what is asked, what stands in the way.
+
+use ryzed_adapters::Kind;
+
+use super::super::facts::{ForeignKey, Server};
+use super::*;
+
+fn server() -> Server {
+    Server {
+        version: "15".into(),
+        user: "me".into(),
+        may_make_schema: true,
+        has_role: false,
+        may_make_role: true,
+        may_take_role: true,
+        has_auth: true,
+        has_uid: true,
+        auth_is_open: true,
+    }
+}
+
+fn column(name: &str, base: &str) -> FoundColumn {
+    FoundColumn {
+        name: name.into(),
+        sql_type: base.into(),
+        base: base.into(),
+        labels: Vec::new(),
+        longest: None,
+        nullable: true,
+        default: None,
+        is_generated: false,
+        is_counted: false,
+    }
+}
+
+fn relation(name: &str, columns: &[(&str, &str)]) -> Relation {
+    Relation {
+        schema: "public".into(),
+        name: name.into(),
+        kind: "r".into(),
+        is_part: false,
+        is_ours: true,
+        is_guarded: true,
+        binds_us: false,
+        restrictive: 0,
+        rows: 10,
+        has_key: true,
+        columns: columns.iter().map(|(name, base)| column(name, base)).collect(),
+        keys: Vec::new(),
+    }
+}
+
+fn seen(relations: Vec<Relation>, naming: &Naming) -> Examined {
+    examine(&Registry::standard(), &Facts { server: server(), relations }, naming)
+}
+
+fn of<'e>(examined: &'e Examined, table: &str) -> &'e TableReport {
+    examined.tables.iter().find(|report| report.table == table).unwrap()
+}
+
+fn mapped(table: &str, columns: &[(&str, &str)]) -> Naming {
+    let columns = columns.iter().map(|(wire, physical)| ((*wire).to_owned(), (*physical).to_owned())).collect();
+    Naming::from([(table.to_owned(), TableNaming { columns, ..TableNaming::of(table) })])
+}
+
+#[test]
+fn a_table_that_is_not_there_is_not_served() {
+    let examined = seen(vec![relation("foods", &[("id", "uuid"), ("user_id", "uuid")])], &Naming::new());
+    assert_eq!(of(&examined, "recipes").verdict, Verdict::Absent);
+    assert_eq!(of(&examined, "foods").verdict, Verdict::Fits);
+    assert!(!examined.is_stopped());
+    let served = examined.layout.fit(&Registry::standard());
+    assert_eq!(served.iter().map(|table| table.name).collect::<Vec<_>>(), ["foods"]);
+    assert!(seen(Vec::new(), &Naming::new()).is_stopped(), "nothing to sync is no adoption");
+}
+
+#[test]
+fn an_owner_is_never_guessed() {
+    let foods = || relation("foods", &[("id", "uuid"), ("created_by", "uuid"), ("supplier", "uuid")]);
+    let examined = seen(vec![foods()], &Naming::new());
+    let problem = &of(&examined, "foods").problems[0];
+    assert!(problem.contains("columns = { user_id = \"created_by\" }") && !problem.contains("supplier"), "{problem}");
+    let examined = seen(vec![foods()], &mapped("foods", &[("user_id", "created_by")]));
+    assert_eq!(of(&examined, "foods").mapped, [("user_id".to_owned(), "created_by".to_owned())]);
+    assert_eq!(examined.layout.of("foods").unwrap().physical("user_id"), "created_by");
+    let nobody = seen(vec![relation("foods", &[("id", "uuid")])], &Naming::new());
+    assert!(of(&nobody, "foods").problems[0].contains("skip = true"));
+}
+
+#[test]
+fn a_foreign_key_tells_which_column_may_be_the_parent() {
+    let sessions = relation("workout_sessions", &[("id", "uuid"), ("user_id", "uuid")]);
+    let mut exercises = relation("workout_exercises", &[("id", "uuid"), ("coach", "uuid"), ("visit", "uuid")]);
+    exercises.keys.push(ForeignKey {
+        column: "visit".into(),
+        schema: "public".into(),
+        name: "workout_sessions".into(),
+    });
+    let examined = seen(vec![sessions, exercises], &Naming::new());
+    let problem = &of(&examined, "workout_exercises").problems[0];
+    assert!(problem.contains("columns = { session_id = \"visit\" }") && !problem.contains("coach"), "{problem}");
+}
+
+#[test]
+fn a_child_needs_its_parent() {
+    let exercises = relation("workout_exercises", &[("id", "uuid"), ("session_id", "uuid")]);
+    let examined = seen(vec![exercises], &Naming::new());
+    assert_eq!(of(&examined, "workout_exercises").verdict, Verdict::Unfit);
+    assert!(of(&examined, "workout_exercises").problems[0].contains("workout_sessions"));
+}
+
+#[test]
+fn types_are_tolerated_as_far_as_values_mean_the_same() {
+    for (kind, good, bad) in [
+        (Kind::Number, &["numeric", "float8", "int8"][..], &["text", "money"][..]),
+        (Kind::Integer, &["int2", "int8", "numeric"], &["float8", "text"]),
+        (Kind::Text, &["text", "varchar", "citext"], &["uuid", "int4"]),
+        (Kind::Time, &["timestamptz"], &["timestamp", "date", "text"]),
+        (Kind::Uuid, &["uuid"], &["text", "int8"]),
+        (Kind::TextList, &["_text", "_varchar", "jsonb"], &["text", "_int4"]),
+        (Kind::Json, &["jsonb", "json"], &["text"]),
+        (Kind::Bool, &["bool"], &["int4"]),
+    ] {
+        for base in good {
+            assert!(tolerates(kind, &column("c", base)), "{kind:?} in {base}");
+        }
+        for base in bad {
+            assert!(!tolerates(kind, &column("c", base)), "{kind:?} in {base}");
+        }
+    }
+    let meal = FoundColumn { labels: vec!["lunch".into()], ..column("meal_type", "meal") };
+    assert!(tolerates(Kind::Text, &meal));
+}
+
+#[test]
+fn what_a_column_of_another_type_means_is_said() {
+    let columns =
+        [("id", "uuid"), ("user_id", "uuid"), ("consumed_at", "timestamp"), ("unit", "int4"), ("aroma", "_int4")];
+    let examined = seen(vec![relation("food_entries", &columns)], &Naming::new());
+    let report = of(&examined, "food_entries");
+    let missing = |name: &str| report.missing.iter().find(|(missing, _)| missing == name).unwrap().1.as_str();
+    assert!(missing("consumed_at").contains("AT TIME ZONE 'UTC'") && missing("consumed_at").contains("unknown_field"));
+    assert!(missing("unit").starts_with("is int4, not text"));
+    assert_eq!(report.extra, [("aroma".to_owned(), "_int4".to_owned())]);
+    let names: Vec<&str> = examined.layout.tables[0].columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["id", "user_id", "aroma"]);
+}
+
+#[test]
+fn a_name_that_is_taken_is_not_another_columns() {
+    let columns = [("id", "uuid"), ("created_by", "uuid"), ("user_id", "uuid"), ("_version", "int4")];
+    let examined = seen(vec![relation("foods", &columns)], &mapped("foods", &[("user_id", "created_by")]));
+    let report = of(&examined, "foods");
+    assert!(report.extra.is_empty(), "{:?}", report.extra);
+    assert_eq!(report.notes.iter().filter(|note| note.contains("its name means something else")).count(), 2);
+    // Two columns that have each other's names.
+    let columns = [("id", "uuid"), ("user_id", "uuid"), ("name_en", "text"), ("name_fr", "text")];
+    let swap = mapped("foods", &[("name_en", "name_fr"), ("name_fr", "name_en")]);
+    let examined = seen(vec![relation("foods", &columns)], &swap);
+    assert_eq!(of(&examined, "foods").mapped.len(), 2);
+    assert_eq!(examined.layout.tables[0].at("name_fr").unwrap().name, "name_en");
+}
+
+#[test]
+fn what_the_database_decides_is_read_only() {
+    let mut foods = relation("foods", &[("id", "uuid"), ("user_id", "uuid"), ("slug", "text"), ("number", "int8")]);
+    foods.columns[2].is_generated = true;
+    foods.columns[3].is_counted = true;
+    let examined = seen(vec![foods], &Naming::new());
+    let place = &examined.layout.tables[0];
+    assert!(place.at("slug").unwrap().read_only && place.at("number").unwrap().read_only);
+}
+
+#[test]
+fn what_stands_in_the_way_of_all_tables_is_said() {
+    let relations = vec![relation("foods", &[("id", "uuid"), ("user_id", "uuid")])];
+    let locked = Server { may_make_schema: false, may_make_role: false, auth_is_open: false, ..server() };
+    let examined =
+        examine(&Registry::standard(), &Facts { server: locked, relations: relations.clone() }, &Naming::new());
+    assert_eq!(examined.problems.len(), 3, "{:?}", examined.problems);
+    assert!(examined.is_stopped());
+    let forced = Relation { binds_us: true, ..relations[0].clone() };
+    assert!(of(&seen(vec![forced], &Naming::new()), "foods").problems[0].contains("NO FORCE ROW LEVEL SECURITY"));
+    let elsewhere = Relation { schema: "app".into(), ..relations[0].clone() };
+    let examined = seen(vec![elsewhere], &Naming::new());
+    assert!(of(&examined, "foods").notes[0].contains("relation = \"app.foods\""), "{:?}", of(&examined, "foods"));
+}
+
+#[test]
+fn a_changed_table_is_noticed() {
+    let columns = [("id", "uuid"), ("user_id", "uuid"), ("stock", "int4"), ("shelf", "text")];
+    let before = seen(vec![relation("foods", &columns)], &Naming::new()).layout;
+    assert_eq!(before.changes_since(&before), Vec::<String>::new());
+    let mut foods = relation("foods", &[("id", "uuid"), ("user_id", "uuid"), ("stock", "int8"), ("row", "text")]);
+    let after = seen(vec![foods.clone()], &Naming::new()).layout;
+    let told = ["public.foods.shelf is gone", "public.foods.row is new", "public.foods.stock is another than it was"];
+    assert_eq!(after.changes_since(&before), told);
+    // A default is read at each start.
+    foods.columns[3].default = Some("'a'".into());
+    let with_default = seen(vec![foods.clone()], &Naming::new()).layout;
+    foods.columns[3].default = Some("'b'".into());
+    assert!(seen(vec![foods], &Naming::new()).layout.changes_since(&with_default).is_empty());
+    assert_eq!(Layout::default().changes_since(&before), ["public.foods is gone"]);
+}

@@ -1,0 +1,186 @@
+//! What the catalogue of a database tells of the tables that might be synced, read in two statements.
+
+use diesel::sql_types::Text;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::fault::judge;
+use super::super::migrate::{execute, texts};
+use super::Naming;
+use crate::store::StoreError;
+use crate::store::statement::statement;
+
+/// Everything that is looked at.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The server, and what the connected user may do.
+    pub server: Server,
+    /// Tables that have the name of a synced one, or that the configuration names.
+    pub relations: Vec<Relation>,
+}
+
+/// The server, and what the connected user may do.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Server {
+    /// Its release, such as `15.4`.
+    pub version: String,
+    /// The user.
+    pub user: String,
+    /// Whether the user may make the schema `ryzed`.
+    pub may_make_schema: bool,
+    /// Whether the role `ryzed_daemon` is there.
+    pub has_role: bool,
+    /// Whether the user may make a role.
+    pub may_make_role: bool,
+    /// Whether the user may take the role `ryzed_daemon`, or let itself do so.
+    pub may_take_role: bool,
+    /// Whether there is a schema `auth`.
+    pub has_auth: bool,
+    /// Whether there is a function `auth.uid()`.
+    pub has_uid: bool,
+    /// Whether `auth` can be used by the daemon's role, or the user may allow it.
+    pub auth_is_open: bool,
+}
+
+/// A table, or what looks like one.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Relation {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// `r` is an ordinary table; see `pg_class.relkind`.
+    pub kind: String,
+    /// Whether it is a partition or inherits.
+    pub is_part: bool,
+    /// Whether the user may put triggers on it.
+    pub is_ours: bool,
+    /// Whether row level security is on.
+    pub is_guarded: bool,
+    /// Whether it binds even the user.
+    pub binds_us: bool,
+    /// How many restrictive policies of the application bind the daemon's role, too.
+    pub restrictive: i64,
+    /// How many rows the planner believes it has; fewer than none when nobody has looked.
+    pub rows: i64,
+    /// Whether its column `id` alone is a key.
+    pub has_key: bool,
+    /// Its columns, in their order.
+    pub columns: Vec<FoundColumn>,
+    /// Foreign keys of one column.
+    pub keys: Vec<ForeignKey>,
+}
+
+/// A column.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FoundColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type, as SQL writes it.
+    pub sql_type: String,
+    /// The type without length and domain, as the catalogue names it.
+    pub base: String,
+    /// The values of an enum, else none.
+    pub labels: Vec<String>,
+    /// The most characters, where the type says so.
+    pub longest: Option<u32>,
+    /// Whether it takes NULL.
+    pub nullable: bool,
+    /// Its default, as SQL.
+    pub default: Option<String>,
+    /// Whether it is computed from others.
+    pub is_generated: bool,
+    /// Whether it counts by itself.
+    pub is_counted: bool,
+}
+
+/// A foreign key of one column.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ForeignKey {
+    /// The column.
+    pub column: String,
+    /// The schema of the table that it points to.
+    pub schema: String,
+    /// That table.
+    pub name: String,
+}
+
+impl Relation {
+    /// The column of this name.
+    pub(super) fn column(&self, name: &str) -> Option<&FoundColumn> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The table as people name it.
+    pub(super) fn shown(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+const SERVER: &str = "SELECT json_build_object('version', current_setting('server_version'), 'user', current_user, \
+    'may_make_schema', has_database_privilege(current_database(), 'CREATE'), \
+    'has_role', to_regrole('ryzed_daemon') IS NOT NULL, \
+    'may_make_role', (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user), \
+    'may_take_role', coalesce(pg_has_role(current_user, to_regrole('ryzed_daemon'), 'MEMBER'), TRUE) \
+        OR (current_setting('server_version_num')::int < 160000 \
+            AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)), \
+    'has_auth', to_regnamespace('auth') IS NOT NULL, 'has_uid', to_regprocedure('auth.uid()') IS NOT NULL, \
+    'auth_is_open', coalesce(has_schema_privilege(to_regnamespace('auth'), 'USAGE WITH GRANT OPTION') \
+        OR has_schema_privilege(to_regrole('ryzed_daemon'), to_regnamespace('auth'), 'USAGE') \
+        OR has_schema_privilege('public', to_regnamespace('auth'), 'USAGE'), to_regnamespace('auth') IS NULL, FALSE))::text";
+
+const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, \
+    'is_part', c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)), \
+    'is_ours', pg_has_role(c.relowner, 'USAGE'), 'is_guarded', c.relrowsecurity, \
+    'binds_us', c.relrowsecurity AND c.relforcerowsecurity \
+        AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user), \
+    'restrictive', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive \
+        AND p.polname NOT LIKE 'ryzed\\_%' AND 0 = ANY (p.polroles)), \
+    'rows', c.reltuples::bigint, \
+    'has_key', EXISTS (SELECT FROM pg_index x JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] \
+        WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL \
+        AND x.indnkeyatts = 1 AND a.attname = 'id' AND a.attnotnull), \
+    'columns', (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'sql_type', format_type(a.atttypid, a.atttypmod), \
+        'base', coalesce(b.typname, t.typname), \
+        'labels', (SELECT coalesce(json_agg(e.enumlabel ORDER BY e.enumsortorder), '[]') FROM pg_enum e \
+            WHERE e.enumtypid = coalesce(b.oid, t.oid)), \
+        'longest', CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END, \
+        'nullable', NOT a.attnotnull AND NOT t.typnotnull, 'default', CASE WHEN a.attgenerated = '' THEN coalesce( \
+            pg_get_expr(d.adbin, d.adrelid), CASE WHEN a.attidentity = '' THEN t.typdefault END) END, \
+        'is_generated', a.attgenerated <> '', 'is_counted', a.attidentity <> '') \
+        ORDER BY a.attnum), '[]') FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+        LEFT JOIN pg_type b ON b.oid = t.typbasetype \
+        LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), \
+    'keys', (SELECT coalesce(json_agg(json_build_object('column', a.attname, 'schema', rn.nspname, 'name', r.relname)), '[]') \
+        FROM pg_constraint f JOIN pg_class r ON r.oid = f.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace \
+        JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1] \
+        WHERE f.conrelid = c.oid AND f.contype = 'f' AND cardinality(f.conkey) = 1))::text \
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^(pg_|information_schema$|ryzed$)' \
+    AND EXISTS (SELECT FROM json_to_recordset(?1::json) AS w (schema text, name text) \
+        WHERE w.name = c.relname AND coalesce(w.schema = n.nspname, n.nspname <> 'auth')) ORDER BY n.nspname, c.relname";
+
+/// Reads the facts about the tables of these names, in whatever schema, and about those that the configuration names.
+pub(in super::super) async fn facts(
+    connection: &mut AsyncPgConnection,
+    names: impl Iterator<Item = &str>,
+    naming: &Naming,
+) -> Result<Facts, StoreError> {
+    let mut wanted: Vec<_> = names.map(|name| json!({"name": name})).collect();
+    wanted.extend(naming.values().map(|table| json!({"schema": table.schema, "name": table.name})));
+    let wanted = json!(wanted).to_string();
+    // With nothing else in the way, types and defaults are written with their schemas.
+    execute(connection, "SET search_path = pg_catalog").await?;
+    let server = texts(connection, SERVER).await?.into_iter().next().unwrap_or_default();
+    let relations: Vec<String> =
+        statement::<Text>(RELATIONS).text(wanted).load(connection).await.map_err(|error| judge(&error).0)?;
+    execute(connection, "RESET search_path").await?;
+    let relations = relations.iter().map(|relation| read(relation)).collect::<Result<_, _>>()?;
+    Ok(Facts { server: read(&server)?, relations })
+}
+
+fn read<'j, T: Deserialize<'j>>(json: &'j str) -> Result<T, StoreError> {
+    serde_json::from_str(json).map_err(|error| StoreError::Failed(format!("the catalogue is not understood: {error}")))
+}

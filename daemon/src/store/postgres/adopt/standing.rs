@@ -1,0 +1,123 @@
+//! Whether a database was adopted, and whether what stands there is still what was adopted. The note about it is the first
+//! thing that is made and the last that goes, so that an interrupted command leaves no riddle.
+
+use diesel::sql_types::Text;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use ryzed_adapters::Registry;
+
+use super::super::fault::judge;
+use super::super::layout::{Layout, literal};
+use super::super::migrate::{self, execute, texts};
+use super::super::triggers::Placed;
+use super::{AdoptError, Naming, looked, put_up};
+use crate::store::StoreError;
+use crate::store::statement::statement;
+
+/// How a database stands to the daemon.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// It knows nothing of the daemon.
+    Untouched,
+    /// The daemon's migrations have made its tables.
+    Own,
+    /// Adopting it has begun, and was not finished.
+    Begun(Layout),
+    /// It is adopted.
+    Complete(Layout),
+    /// Leaving it has begun, and was not finished.
+    Leaving,
+}
+
+/// What is to be remembered so that leaving removes no more than was made: each word is written into `ryzed.adopted.made`.
+pub(super) const ROLE: &str = "role";
+pub(super) const MEMBER: &str = "member";
+pub(super) const AUTH: &str = "auth";
+pub(super) const UID: &str = "uid";
+
+impl Standing {
+    pub(super) async fn of(connection: &mut AsyncPgConnection) -> Result<Self, StoreError> {
+        if !migrate::is_adopted(connection).await? {
+            let own = "SELECT 'yes' WHERE to_regnamespace('ryzed') IS NOT NULL";
+            return Ok(if texts(connection, own).await?.is_empty() { Self::Untouched } else { Self::Own });
+        }
+        let noted: Vec<(String, String)> = statement::<(Text, Text)>("SELECT state, layout::text FROM ryzed.adopted")
+            .load(connection)
+            .await
+            .map_err(|error| judge(&error).0)?;
+        let (state, layout) = noted.into_iter().next().unwrap_or_default();
+        let layout = serde_json::from_str(&layout)
+            .map_err(|error| StoreError::Failed(format!("the note about the adoption is not understood: {error}")))?;
+        Ok(match state.as_str() {
+            "complete" => Self::Complete(layout),
+            "leaving" => Self::Leaving,
+            _ => Self::Begun(layout),
+        })
+    }
+}
+
+/// Where the tables of an adopted database are; none when the database is the daemon's own, or is going to be.
+///
+/// # Errors
+/// When the adoption is not finished, or the tables are no longer those that were adopted: says what to do.
+pub async fn layout_to_serve(url: &str, adapters: &Registry, naming: &Naming) -> Result<Option<Layout>, AdoptError> {
+    let mut connection = migrate::open(url).await?;
+    let refuse = |message: String| Err(AdoptError::Refused(message));
+    let before = match Standing::of(&mut connection).await? {
+        Standing::Untouched | Standing::Own if naming.is_empty() => return Ok(None),
+        Standing::Untouched | Standing::Own => {
+            let named = naming.keys().next().map_or("", String::as_str);
+            return refuse(format!(
+                "the configuration names tables of an adopted database (tables.{named}), and this one is not: run `ryzed adopt`"
+            ));
+        }
+        Standing::Begun(_) => return refuse("adopting this database was not finished: run `ryzed adopt` again".into()),
+        Standing::Leaving => {
+            return refuse("leaving this database was not finished: run `ryzed adopt --undo` again".into());
+        }
+        Standing::Complete(layout) => layout,
+    };
+    let examined = looked(&mut connection, adapters, naming).await?.examined;
+    let mut changes = examined.layout.changes_since(&before);
+    changes.extend(examined.tables.iter().flat_map(|table| table.problems.clone()));
+    let registry = examined.layout.fit(adapters);
+    let placed = Placed { registry: &registry, layout: &examined.layout };
+    if changes.is_empty() {
+        if !put_up::missing_triggers(&mut connection, placed).await?.is_empty() {
+            changes.push("triggers of ryzed are missing".into());
+        } else if !put_up::stands(&mut connection, placed).await? {
+            changes.push("this release puts up other triggers and policies".into());
+        }
+    }
+    if changes.is_empty() {
+        return Ok(Some(examined.layout));
+    }
+    refuse(format!("the database is not as it was adopted: {}. Run `ryzed adopt` again", changes.join("; ")))
+}
+
+/// The first step: takes note of what is going to be made.
+pub(super) async fn begin(connection: &mut AsyncPgConnection, layout: &Layout) -> Result<(), StoreError> {
+    // What the daemon's role may do already, because an administrator has said so, is not taken away again.
+    let note = format!(
+        "BEGIN; CREATE SCHEMA ryzed; CREATE TABLE ryzed.adopted (state text NOT NULL, layout json NOT NULL, made text[] NOT NULL, \
+         granted text[] NOT NULL); ALTER TABLE ryzed.adopted ENABLE ROW LEVEL SECURITY; \
+         INSERT INTO ryzed.adopted SELECT 'begun', {}, ARRAY(SELECT w FROM (VALUES \
+         ('{ROLE}', to_regrole('ryzed_daemon') IS NULL), \
+         ('{MEMBER}', NOT coalesce(pg_has_role(current_user, to_regrole('ryzed_daemon'), 'MEMBER'), FALSE)), \
+         ('{AUTH}', to_regnamespace('auth') IS NULL), ('{UID}', to_regprocedure('auth.uid()') IS NULL)) AS m (w, is_made) \
+         WHERE is_made), ARRAY(SELECT d.classid::regclass || ' ' || d.objid FROM pg_shdepend d \
+         WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = to_regrole('ryzed_daemon') AND d.deptype = 'a' \
+         AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())); COMMIT",
+        literal(&to_json(layout)?)
+    );
+    execute(connection, &note).await
+}
+
+/// The last step. What was entered is new to the planner.
+pub(super) async fn complete(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    execute(connection, "ANALYZE ryzed.changes; ANALYZE ryzed.scopes; UPDATE ryzed.adopted SET state = 'complete'")
+        .await
+}
+
+pub(super) fn to_json(layout: &Layout) -> Result<String, StoreError> {
+    serde_json::to_string(layout).map_err(|error| StoreError::Failed(error.to_string()))
+}

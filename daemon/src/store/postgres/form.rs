@@ -1,0 +1,94 @@
+//! From what the triggers have noted, in the database's own names and forms, to what travels.
+
+use ryzed_adapters::Table;
+use serde_json::{Map, Value};
+
+use super::Schema;
+use super::layout::Place;
+use crate::store::StoreError;
+use crate::sync::Operation;
+
+/// How the notes about one table's rows are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form<'s> {
+    table: &'s Table,
+    /// Where columns may have other names than on the wire.
+    place: Option<&'s Place>,
+}
+
+impl<'s> Form<'s> {
+    pub(super) fn of(schema: &'s Schema, table: &'s Table) -> Self {
+        let place = schema.layout.of(table.name).filter(|place| table.is_fitted || !place.is_plain());
+        Self { table, place }
+    }
+
+    /// Former values, or a former row, under the names and in the forms of the wire.
+    pub(super) fn travelling(self, operation: Operation, previous: &str) -> String {
+        let Ok(fields) = serde_json::from_str::<Map<String, Value>>(previous) else { return previous.to_owned() };
+        let mut fields = self.named(fields);
+        for (name, value) in &mut fields {
+            let Some(column) = self.table.column(name) else { continue };
+            let form = |value: &mut Value| {
+                if let Some(canonical) = column.kind.canonical(value.clone()) {
+                    *value = canonical;
+                }
+            };
+            match value {
+                Value::Array(history) if operation != Operation::Delete => {
+                    history.iter_mut().filter_map(|entry| entry.get_mut(1)).for_each(form);
+                }
+                value => form(value),
+            }
+        }
+        Value::Object(fields).to_string()
+    }
+
+    /// The versions of fields, under the names of the wire.
+    pub(super) fn renamed(self, versions: String) -> String {
+        match (self.place, serde_json::from_str(&versions)) {
+            (Some(_), Ok(fields)) => Value::Object(self.named(fields)).to_string(),
+            _ => versions,
+        }
+    }
+
+    /// A refusal of the database, under the names of the wire.
+    pub(super) fn refusal(self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Constraint(rule) => StoreError::Constraint(reason(&rule).into()),
+            StoreError::Reference(key) => {
+                let physical = |name: &'s str| self.place.map_or(name, |place| place.physical(name));
+                let columns = self.table.references().map(|(column, _)| column).filter(|column| *column != "user_id");
+                match columns.into_iter().find(|column| key.contains(physical(column))) {
+                    Some(column) => StoreError::Reference(column.to_owned()),
+                    None => StoreError::Constraint(UNKNOWN.into()),
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// What is noted of columns that are not synced is left out.
+    fn named(self, fields: Map<String, Value>) -> Map<String, Value> {
+        let Some(place) = self.place else { return fields };
+        let name = |physical: String| match place.at(&physical) {
+            Some(column) => Some(column.name.clone()),
+            None => (physical == "*").then_some(physical),
+        };
+        fields.into_iter().filter_map(|(physical, value)| Some((name(physical)?, value))).collect()
+    }
+}
+
+/// What refers to nothing that devices could upload.
+const UNKNOWN: &str = "it refers to a row or an account that the database does not have";
+
+/// Why an application's database refuses a row, without the names that it has there.
+fn reason(rule: &str) -> &'static str {
+    let reasons = [
+        ("not-null", "it lacks a value that the database demands"),
+        ("unique", "there is a row with the same value where the database wants different ones"),
+        ("check constraint", "a check of the database refuses it"),
+        ("row-level security", "a policy of the database refuses it"),
+    ];
+    let found = reasons.into_iter().find(|(word, _)| rule.contains(word));
+    found.map_or("the database does not take one of its values", |(_, reason)| reason)
+}

@@ -1,0 +1,200 @@
+//! Where the tables of a database are and what their columns are called there. In a database of the daemon's own both follow
+//! the adapters; in an adopted one they are the application's. On the wire only the adapters' names are known.
+
+use std::collections::BTreeMap;
+
+use ryzed_adapters::{Fitting, Kind, Registry};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Every synced table of a database, parents before children.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Where each is.
+    pub tables: Vec<Place>,
+}
+
+/// Where one table is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its name on the wire.
+    pub table: String,
+    /// The schema that it is in.
+    pub schema: String,
+    /// Its name there.
+    pub name: String,
+    /// The columns that are synced.
+    pub columns: Vec<PlacedColumn>,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlacedColumn {
+    /// Its name on the wire.
+    pub name: String,
+    /// Its name in the table.
+    pub column: String,
+    /// Its type, as SQL writes it.
+    pub sql_type: String,
+    /// The type without length and domain, as the catalogue names it: `numeric`, `_text`.
+    pub base: String,
+    /// Whether it takes NULL.
+    pub nullable: bool,
+    /// Whether the database has a value of its own for a row that does not bring one.
+    pub fills_itself: bool,
+    /// Whether the database alone decides the value.
+    pub read_only: bool,
+    /// The most characters that it takes.
+    pub longest: Option<u32>,
+    /// What JSON Schema says of it, when the adapter does not know it.
+    pub property: Option<Value>,
+    /// Its default as SQL. The application may change it, so it is read anew at each start.
+    #[serde(skip)]
+    pub default: Option<String>,
+}
+
+impl Layout {
+    /// That of a database which the daemon's migrations have made.
+    pub(super) fn own(registry: &Registry) -> Self {
+        let place = |table: &ryzed_adapters::Table| Place {
+            table: table.name.into(),
+            schema: "public".into(),
+            name: table.name.into(),
+            columns: table.columns.iter().map(own_column).collect(),
+        };
+        Self { tables: registry.iter().map(place).collect() }
+    }
+
+    /// The adapters whose tables are there, with the columns that are there.
+    #[must_use]
+    pub fn fit(&self, adapters: &Registry) -> Registry {
+        let has_table = |name: &str| self.of(name).is_some();
+        let tables = adapters.iter().filter_map(|table| {
+            let place = self.of(table.name)?;
+            Some(table.fitted(&place.columns.iter().map(fitting).collect::<Vec<_>>(), has_table))
+        });
+        Registry::of(tables.collect())
+    }
+
+    /// Where the table of this name on the wire is.
+    #[must_use]
+    pub fn of(&self, table: &str) -> Option<&Place> {
+        self.tables.iter().find(|place| place.table == table)
+    }
+
+    /// What is different from `before`, in words.
+    #[must_use]
+    pub fn changes_since(&self, before: &Self) -> Vec<String> {
+        let gone = before.tables.iter().filter(|old| self.of(&old.table).is_none());
+        let mut changes: Vec<String> = gone.map(|old| format!("{} is gone", old.shown())).collect();
+        for place in &self.tables {
+            match before.of(&place.table) {
+                None => changes.push(format!("{} is new", place.shown())),
+                Some(old) => changes.extend(place.changes_since(old)),
+            }
+        }
+        changes
+    }
+}
+
+impl Place {
+    /// The table as SQL names it.
+    pub(super) fn relation(&self) -> String {
+        format!("{}.{}", quoted(&self.schema), quoted(&self.name))
+    }
+
+    /// The table as people name it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+
+    /// The name in the table of a column on the wire.
+    pub(super) fn physical<'p>(&'p self, name: &'p str) -> &'p str {
+        self.columns.iter().find(|column| column.name == name).map_or(name, |column| &column.column)
+    }
+
+    /// The column whose name in the table this is.
+    pub(super) fn at(&self, physical: &str) -> Option<&PlacedColumn> {
+        self.columns.iter().find(|column| column.column == physical)
+    }
+
+    /// Whether every column has the same name on the wire.
+    pub(super) fn is_plain(&self) -> bool {
+        self.columns.iter().all(|column| column.column == column.name)
+    }
+
+    fn changes_since(&self, old: &Self) -> Vec<String> {
+        if self.shown() != old.shown() {
+            return vec![format!("{} was {}", self.shown(), old.shown())];
+        }
+        let columns = |place: &Self| -> BTreeMap<String, PlacedColumn> {
+            let bare = |c: &PlacedColumn| (c.name.clone(), PlacedColumn { default: None, ..c.clone() });
+            place.columns.iter().map(bare).collect()
+        };
+        let (now, before) = (columns(self), columns(old));
+        let place = self.shown();
+        let gone = before.iter().filter(|(name, _)| !now.contains_key(*name));
+        let mut changes: Vec<String> = gone.map(|(_, c)| format!("{place}.{} is gone", c.column)).collect();
+        for (name, column) in &now {
+            match before.get(name) {
+                None => changes.push(format!("{place}.{} is new", column.column)),
+                Some(old) if old != column => changes.push(format!("{place}.{} is another than it was", column.column)),
+                Some(_) => {}
+            }
+        }
+        changes
+    }
+}
+
+fn own_column(column: &ryzed_adapters::Column) -> PlacedColumn {
+    let (sql_type, base) = type_of(column.kind);
+    PlacedColumn {
+        name: column.name.clone(),
+        column: column.name.clone(),
+        sql_type: sql_type.into(),
+        base: base.into(),
+        nullable: column.nullable,
+        fills_itself: false,
+        read_only: false,
+        longest: None,
+        property: None,
+        default: None,
+    }
+}
+
+fn fitting(column: &PlacedColumn) -> Fitting {
+    Fitting {
+        name: column.name.clone(),
+        property: column.property.clone(),
+        longest: column.longest,
+        nullable: column.nullable,
+        fills_itself: column.fills_itself,
+        read_only: column.read_only,
+    }
+}
+
+/// The type of a column of our own, as SQL writes it and as the catalogue names it.
+pub(super) fn type_of(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Uuid => ("uuid", "uuid"),
+        Kind::Time => ("timestamptz", "timestamptz"),
+        Kind::Number => ("numeric", "numeric"),
+        Kind::Integer => ("integer", "int4"),
+        Kind::Bool => ("boolean", "bool"),
+        Kind::Text => ("text", "text"),
+        Kind::TextList => ("text[]", "_text"),
+        Kind::Json => ("jsonb", "jsonb"),
+    }
+}
+
+/// A name as SQL takes it, whatever it is made of.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as SQL takes it.
+pub(super) fn literal(text: &str) -> String {
+    // Backslashes mean themselves only in the plain form, which is the standard and the default.
+    format!("'{}'", text.replace('\'', "''"))
+}
