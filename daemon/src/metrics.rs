@@ -63,7 +63,7 @@ label! {
         Device "device",
         /// Who asks the database where the scopes are.
         Feed "feed",
-        /// Who speaks with other instances.
+        /// The way to other instances.
         Bridge "bridge",
         /// Who forgets what is old.
         Janitor "janitor",
@@ -89,6 +89,8 @@ label! {
         Unavailable "unavailable",
         /// A rule of the schema refused.
         Constraint "constraint",
+        /// A row was not the caller's, which the daemon should have seen before.
+        Denied "denied",
         /// A statement failed.
         Failed "failed",
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ryzed_tests::rows::{self, food, food_entry};
-use ryzed_tests::{Account, Api, Daemon, Metrics, Person, Socket, insert};
+use ryzed_tests::{Account, Api, Daemon, Metrics, Person, Socket, delete, insert};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -31,8 +31,12 @@ async fn fail(daemon: &Daemon, actor: &str, how: &str, victim: Option<&Account>)
     if actor == "device" {
         wish["device"] = "left".into();
     }
-    Api::new(&daemon.address(), None).post(&format!("//faults/{actor}"), &wish).await.done();
-    let asked = Instant::now();
+    let (api, asked) = (Api::new(&daemon.address(), None), Instant::now());
+    // One that has just failed is not there before its pause is over.
+    while api.post(&format!("//faults/{actor}"), &wish).await.status == 404 {
+        assert!(asked.elapsed() < REPLACED, "{actor} does not run; the log:\n{}", daemon.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     while counted("ryzed_actor_restarts_total").await <= restarts {
         assert!(asked.elapsed() < REPLACED, "{actor} was not replaced after {how}; the log:\n{}", daemon.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -129,14 +133,20 @@ async fn the_registry_of_sessions_is_replaced_and_nobody_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_bridge_is_replaced_and_nobody_notices() {
+    nobody_notices("bridge", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_catalogue_is_replaced_and_goes_on() {
     let mut scene = Scene::begin().await;
     let keeper = scene.daemon.account_of(Person::admin());
     for how in ["panic", "hang"] {
         fail(&scene.daemon, "catalogue", how, None).await;
-        let id = keeper.store("foods", &food(json!({"user_id": null}))).await["id"].clone();
+        let entry = food(json!({"user_id": null}));
+        keeper.store("foods", &entry).await;
         for socket in [&mut scene.left, &mut scene.right, &mut scene.others] {
-            socket.next_where("data_updated", |message| message["data"]["id"] == id).await;
+            socket.next_where("data_updated", |message| message["data"]["id"] == entry["id"]).await;
         }
     }
     scene.end(None).await;
@@ -167,8 +177,9 @@ async fn the_janitor_is_replaced_and_goes_on_forgetting() {
     let scene = Scene::begin().await;
     let old = scene.daemon.account();
     for how in ["panic", "hang"] {
-        let id = old.store("food_entries", &food_entry(json!({}))).await["id"].clone();
-        old.apply(ryzed_tests::delete("food_entries", &id)).await;
+        let entry = food_entry(json!({}));
+        old.store("food_entries", &entry).await;
+        old.apply(delete("food_entries", &entry["id"])).await;
         fail(&scene.daemon, "janitor", how, None).await;
         scene.daemon.database().age_tombstones(old.person.id);
         let asked = Instant::now();

@@ -33,7 +33,7 @@ pub enum Victim {
     Device(UserId, DeviceId),
     /// Who asks where the scopes are.
     Feed,
-    /// Who speaks with other instances.
+    /// The way to other instances.
     Bridge,
     /// The housekeeping.
     Janitor,

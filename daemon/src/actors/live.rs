@@ -84,9 +84,9 @@ pub(crate) struct Shared {
     pub devices: RwLock<Option<ActorRef<DevicesMsg>>>,
     pub feed: RwLock<Option<ActorRef<FeedMsg>>>,
     #[cfg(any(test, feature = "faults"))]
-    pub janitor: RwLock<Option<ActorRef<super::janitor::JanitorMsg>>>,
-    #[cfg(any(test, feature = "faults"))]
     pub bridge_actor: RwLock<Option<ActorRef<super::bridge::BridgeMsg>>>,
+    #[cfg(any(test, feature = "faults"))]
+    pub janitor: RwLock<Option<ActorRef<super::janitor::JanitorMsg>>>,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
     sockets: AtomicUsize,
@@ -168,9 +168,9 @@ impl Live {
             devices: RwLock::default(),
             feed: RwLock::default(),
             #[cfg(any(test, feature = "faults"))]
-            janitor: RwLock::default(),
-            #[cfg(any(test, feature = "faults"))]
             bridge_actor: RwLock::default(),
+            #[cfg(any(test, feature = "faults"))]
+            janitor: RwLock::default(),
             outside: AtomicBool::new(false),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),

@@ -45,7 +45,8 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         metrics().database_errors.inc(match error {
             StoreError::Unavailable(_) => DatabaseError::Unavailable,
-            StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_) => DatabaseError::Constraint,
+            StoreError::Constraint(_) | StoreError::Reference(_) => DatabaseError::Constraint,
+            StoreError::Denied(_) => DatabaseError::Denied,
             StoreError::RolledBack | StoreError::InUse(_) | StoreError::Sealed(_) | StoreError::Failed(_) => {
                 DatabaseError::Failed
             }

@@ -10,6 +10,8 @@ use tracing::{debug, info, warn};
 
 use super::heard;
 use super::route::Turn;
+#[cfg(any(test, feature = "faults"))]
+use crate::actors::fault::Fault;
 use crate::actors::live::{self, Shared};
 use crate::actors::pulse::Pulse;
 use crate::carrier::{Ear, Heard, Started, Topic};
@@ -30,7 +32,7 @@ pub(crate) enum BridgeMsg {
     Ended,
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]
-    Fault(crate::actors::Fault),
+    Fault(Fault),
 }
 
 pub(crate) struct BridgeActor;
