@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ryzed_tests::command::{command, ryzed};
 use ryzed_tests::rows::{food_entry, workout_exercise, workout_session};
-use ryzed_tests::{Account, Daemon, Person, Ran, insert, postgres};
+use ryzed_tests::{Account, Application, Daemon, Person, Ran, insert, postgres};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -351,4 +351,23 @@ async fn an_import_that_is_killed_leaves_nothing_and_is_run_again() {
     let news = daemon.account_of(me).sync(json!({"cursor": cursor})).await;
     assert_eq!((&news["reset"], &news["total_changes"]), (&json!(false), &json!(0)), "{news}");
     drop(from);
+}
+
+#[tokio::test]
+async fn an_applications_own_tables_are_not_moved() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let app = Application::with_people(1);
+    // Nothing is put into a database that nobody has adopted, and nothing left out of one that was.
+    for adopts in [false, true] {
+        if adopts {
+            app.ryzed(&["adopt"]).ok();
+        }
+        for arguments in [&["export", "--all"][..], &["import", "--all", "-"]] {
+            let ran = app.ryzed(arguments);
+            assert_eq!(ran.code, 2, "{}", ran.said());
+            assert!(ran.stderr.contains("ryzed adopt") && ran.stdout.is_empty(), "{}", ran.said());
+        }
+    }
 }
