@@ -1,6 +1,7 @@
 //! What the use cases ask of a database, and the houses that answer. Only here is diesel known.
 
 mod answer;
+pub mod archive;
 pub mod postgres;
 pub mod presence;
 pub mod sqlite;
@@ -398,6 +399,12 @@ pub enum StoreError {
     /// The job decided against committing.
     #[error("rolled back")]
     RolledBack,
+    /// Another process works on the database, and what is asked for wants it alone.
+    #[error("{0}")]
+    InUse(String),
+    /// The database was taken elsewhere as a whole.
+    #[error("{0}")]
+    Sealed(String),
     /// The statement failed.
     #[error("{0}")]
     Failed(String),

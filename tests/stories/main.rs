@@ -31,6 +31,7 @@ mod live;
 mod logs;
 mod merging;
 mod metrics;
+mod moving;
 mod open_conflicts;
 mod outside_writes;
 mod ownership;
