@@ -15,6 +15,8 @@ use crate::{Account, Database, Person, SECRET, ports, postgres};
 const START: Duration = Duration::from_secs(30);
 /// How long a stop may take, by the operator's manual.
 const STOP: Duration = Duration::from_secs(10);
+/// How much of the log is shown when it ends instead of starting.
+const LAST_LINES: usize = 40;
 /// How often a start is tried again when another process took the port.
 const TRIES: usize = 5;
 /// Where the daemon is told which database it works on.
@@ -219,7 +221,10 @@ impl Daemon {
         let started = Instant::now();
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
-                eprintln!("the daemon ended with {status}; its log:\n{}", self.log());
+                let log = self.log();
+                let last: Vec<&str> = log.lines().rev().take(LAST_LINES).collect();
+                let last: Vec<&str> = last.into_iter().rev().collect();
+                eprintln!("the daemon ended with {status}; its log ends:\n{}", last.join("\n"));
                 return false;
             }
             if is_ready(self.port) {

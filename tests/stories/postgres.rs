@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use ryzed_tests::postgres::{self, psql};
-use ryzed_tests::rows::{food, food_entry, workout_exercise, workout_session};
+use ryzed_tests::rows::{exercise_set, food, food_entry, workout_exercise, workout_session};
 use ryzed_tests::{Account, Daemon, insert, upsert};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -320,4 +320,38 @@ async fn a_parent_that_is_deleted_between_the_check_and_the_write_is_an_unknown_
     assert_eq!(result["status"], "rejected", "{result}");
     assert_eq!(result["errors"][0]["code"], "invalid_reference", "{result}");
     assert_eq!(result["errors"][0]["field"], "food_id", "{result}");
+}
+
+#[tokio::test]
+async fn a_child_that_is_written_while_its_parent_changes_hands_goes_along() {
+    let Some(daemon) = daemon() else { return };
+    for write in ["UPDATE exercise_sets SET reps = reps + 1 WHERE id = ", "DELETE FROM exercise_sets WHERE id = "] {
+        let (from, to) = (met(daemon).await, met(daemon).await);
+        let session = workout_session(json!({}));
+        let exercise = workout_exercise(&session);
+        let set = exercise_set(&exercise);
+        from.push([
+            insert("workout_sessions", &session),
+            insert("workout_exercises", &exercise),
+            insert("exercise_sets", &set),
+        ])
+        .await;
+        let id = |row: &Value| row["id"].as_str().expect("an id").to_owned();
+        let (to_id, session_id) = (to.person.id, id(&session));
+        let moving = meanwhile(format!(
+            "BEGIN; UPDATE workout_sessions SET user_id = '{to_id}' WHERE id = '{session_id}'; SELECT pg_sleep(1.5); COMMIT"
+        ));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // It waits for the scope, and then has to look again where its row is.
+        sql(&format!("{write}'{}'", id(&set)));
+        moving.join().expect("psql");
+        assert_eq!(from.row("exercise_sets", &set["id"]).await, None, "after {write}");
+        let there = to.row("exercise_sets", &set["id"]).await.map(|row| row["reps"].clone());
+        assert_eq!(there, write.starts_with("UPDATE").then(|| json!(9)), "after {write}");
+        for person in [&from, &to] {
+            let mut device = person.device("tablet");
+            device.sync().await;
+            assert!(device.is_complete().await.expect("a digest"), "after {write}");
+        }
+    }
 }

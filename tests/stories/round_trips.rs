@@ -7,7 +7,7 @@ use serde_json::json;
 
 /// The most round trips of a push of one row: what is known, the write, what came of it, the commit.
 const PUSH: u64 = 4;
-/// The most of a pull of one table's rows: where the scopes are, what changed, the rows, the end.
+/// The most of a pull of one table's rows: where the scopes are, what changed in each, the rows, and an end that nobody waits for.
 const PULL: u64 = 5;
 /// How often each is done. What is sent together may arrive in two parts, which counts twice, so the least counts.
 const TIMES: usize = 10;
