@@ -30,6 +30,7 @@ mod logs;
 mod merging;
 mod metrics;
 mod open_conflicts;
+mod openapi;
 mod outside_writes;
 mod ownership;
 mod paging;
