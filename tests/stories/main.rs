@@ -23,6 +23,8 @@ mod forgetting;
 mod hostile_readers;
 mod imports;
 mod instances;
+mod instances_faults;
+mod instances_restart;
 mod last_line;
 mod limits;
 mod live;

@@ -232,6 +232,7 @@ impl Device {
             return;
         }
         self.kept.queue[at].sent = true;
+        self.oracle.sent(std::slice::from_ref(&first));
         let mut message = first;
         message["type"] = "data_updated".into();
         self.say(&message).await;
