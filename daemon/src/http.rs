@@ -16,6 +16,7 @@ mod impatient;
 mod live;
 mod metrics;
 mod observe;
+mod openapi;
 mod operator;
 mod problem;
 mod query;

@@ -33,6 +33,7 @@ mod merging;
 mod metrics;
 mod moving;
 mod open_conflicts;
+mod openapi;
 mod outside_writes;
 mod ownership;
 mod paging;
