@@ -1,7 +1,7 @@
 //! What a connected device costs the daemon in memory while nothing happens: 5,000 people with one device each.
 //!
-//! Told at three points: once all are connected, once each has sent a ping, and once a change of the catalogue has gone to
-//! every one of them. "All told": the daemon's whole growth since its start, its database's caches included.
+//! Told at four points: once all are connected, once each has sent a ping, and once a change of the catalogue has gone to
+//! every one of them; and once all have gone, again and again. "All told": the daemon's whole growth since its start, its database's caches included.
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 const DEVICES: usize = 5000;
+/// How often all come and go once more.
+const AGAIN: usize = 3;
 /// Connections that are being made at a time.
 const AT_ONCE: usize = 64;
 /// What the daemon's target is.
@@ -76,6 +78,12 @@ async fn measure(daemon: &Daemon, devices: usize) {
     drop(sockets);
     tokio::time::sleep(CALM).await;
     tell("all gone", resident(daemon));
+    // What the allocator keeps stays the same; a leak would grow with each round.
+    for _ in 0..AGAIN {
+        drop(connected(daemon, devices).await);
+        tokio::time::sleep(CALM).await;
+        tell("all gone again", resident(daemon));
+    }
     println!(
         "{:.1} s to connect; the change reached the last device after {:.0} ms",
         took.as_secs_f64(),
