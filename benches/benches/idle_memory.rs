@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use ryzed_benches::{load, release, requested};
 use ryzed_tests::rows::food;
-use ryzed_tests::{Daemon, Person, Socket};
+use ryzed_tests::{Account, Daemon, Person, Socket};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 const DEVICES: usize = 5000;
+/// Until an allocator has given back what it does not use: a little more than jemalloc's ten seconds.
+const DECAY: Duration = Duration::from_secs(12);
 /// How often all come and go once more.
 const AGAIN: usize = 3;
 /// Connections that are being made at a time.
@@ -60,7 +62,8 @@ async fn measure(daemon: &Daemon, devices: usize) {
     };
 
     let began = Instant::now();
-    let mut sockets = connected(daemon, devices).await;
+    let people: Vec<Account> = (0..devices).map(|_| daemon.account()).collect();
+    let mut sockets = connected(&people).await;
     let took = began.elapsed();
     tokio::time::sleep(CALM).await;
     let mut most = tell("all connected", resident(daemon));
@@ -80,8 +83,8 @@ async fn measure(daemon: &Daemon, devices: usize) {
     tell("all gone", resident(daemon));
     // What the allocator keeps stays the same; a leak would grow with each round.
     for _ in 0..AGAIN {
-        drop(connected(daemon, devices).await);
-        tokio::time::sleep(CALM).await;
+        drop(connected(&people).await);
+        tokio::time::sleep(DECAY).await;
         tell("all gone again", resident(daemon));
     }
     println!(
@@ -92,11 +95,11 @@ async fn measure(daemon: &Daemon, devices: usize) {
     println!("at most {most:.1} KiB a device (target {TARGET_KIB})\n{}\n", load());
 }
 
-async fn connected(daemon: &Daemon, devices: usize) -> Vec<Socket> {
-    let mut sockets = Vec::with_capacity(devices);
+async fn connected(people: &[Account]) -> Vec<Socket> {
+    let mut sockets = Vec::with_capacity(people.len());
     let mut connecting = JoinSet::new();
-    for _ in 0..devices {
-        let account = daemon.account();
+    for account in people {
+        let account = account.clone();
         connecting.spawn(async move { account.socket("phone").await });
         if connecting.len() >= AT_ONCE {
             sockets.extend(connecting.join_next().await.map(|socket| socket.expect("a connection")));

@@ -8,6 +8,7 @@
 //!  ├─ Devices ── supervises the Device actors, apart from the sessions so that neither ends the other
 //!  │    └─ Device (one a connected device) ── heartbeat, token, rate limit, its own requests
 //!  ├─ Bridge ── tells other instances on the same database what happened here, and hears of theirs
+//!  ├─ Presence ── keeps in the database who is connected here, and that this instance is alive
 //!  ├─ Feed ── asks the database where the scopes are: every sweep, and when somebody else wrote to it
 //!  └─ Janitor ── calls the housekeeping every few minutes
 //! ```
@@ -26,6 +27,8 @@ mod close;
 mod connection;
 mod device;
 mod devices;
+mod drain;
+mod everywhere;
 #[cfg(any(test, feature = "faults"))]
 mod fault;
 mod feed;
@@ -36,6 +39,7 @@ mod live;
 mod message;
 mod outbox;
 mod patient;
+mod presence;
 mod pulse;
 mod replay;
 mod root;

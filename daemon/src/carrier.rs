@@ -3,6 +3,7 @@
 //! A carrier may lose what it carries and may bring it twice or in another order. It knows nothing of what the messages say.
 
 mod line;
+pub mod notices;
 pub mod redis;
 mod subscriptions;
 
@@ -46,6 +47,9 @@ pub type Ear = Arc<dyn Fn(Heard) + Send + Sync>;
 pub trait Carrier: Send + Sync + 'static {
     /// Hands a message over; must not block. False when it is dropped, as the queue is full.
     fn publish(&self, topic: Topic, message: Bytes) -> bool;
+
+    /// Whether nothing waits or is on its way.
+    fn is_idle(&self) -> bool;
 
     /// Asks for a person's messages, or asks for them no more. `is_wanted` is asked while no other call for anybody is
     /// under way, so the last one finds how it is.

@@ -70,7 +70,7 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Web origins whose pages may call from a browser; `*` is all of them.
     pub allowed_origins: Vec<String>,
-    /// How long requests may take to end when the daemon stops.
+    /// How long sending sockets away and ending requests may take when the daemon stops.
     pub drain_seconds: u64,
     /// How long a client may take to send a request's header, or the next part of its body.
     pub header_timeout_seconds: u64,
@@ -183,11 +183,13 @@ pub struct Sync {
     pub heartbeat_seconds: u64,
     /// How often the database is asked whether a change went unnoticed.
     pub sweep_seconds: u64,
+    /// How long an instance counts as alive after it was last heard of, and with it its devices.
+    pub lease_seconds: u64,
 }
 
 impl Default for Sync {
     fn default() -> Self {
-        Self { tombstone_days: 90, heartbeat_seconds: 30, sweep_seconds: 30 }
+        Self { tombstone_days: 90, heartbeat_seconds: 30, sweep_seconds: 30, lease_seconds: 15 }
     }
 }
 
@@ -293,6 +295,7 @@ impl Config {
             ("sync.tombstone_days", u64::from(self.sync.tombstone_days)),
             ("sync.heartbeat_seconds", self.sync.heartbeat_seconds),
             ("sync.sweep_seconds", self.sync.sweep_seconds),
+            ("sync.lease_seconds", self.sync.lease_seconds),
         ];
         let zero = positive.into_iter().find_map(|(key, value)| (value == 0).then_some(key));
         if let Some(key) = zero.or(self.limits.first_zero()) {

@@ -27,6 +27,7 @@ mod sync;
 mod tables;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -82,8 +83,12 @@ pub trait LiveApi: Send + Sync + 'static {
     fn fault(&self, _victim: crate::actors::Victim, _fault: crate::actors::Fault) -> bool {
         false
     }
-    /// Closes every socket with 1012, and returns when they are closed.
-    async fn drain(&self);
+    /// Whether the daemon is about to end.
+    fn is_draining(&self) -> bool;
+    /// Closes every socket with 1012, spread over most of `window`, and returns when they are closed or it is over.
+    async fn drain(&self, window: Duration);
+    /// Ends what is behind this, once nobody asks anything any more.
+    async fn stop(&self);
 }
 
 /// How many there are.

@@ -6,6 +6,7 @@ mod devices;
 mod export;
 mod hints;
 mod housekeeping;
+mod instances;
 mod live;
 mod outcome;
 mod pull;
@@ -28,6 +29,7 @@ use crate::sync::wire::Status;
 
 pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
+pub use instances::{Directory, Renewed};
 pub use outcome::ServiceError;
 pub use types::{DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Settlement, SyncStatus};
 

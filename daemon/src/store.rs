@@ -1,7 +1,9 @@
 //! What the use cases ask of a database, and the houses that answer. Only here is diesel known.
 
 mod answer;
+pub mod archive;
 pub mod postgres;
+pub mod presence;
 pub mod sqlite;
 mod statement;
 
@@ -32,6 +34,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many connections are in use; those that read, where others write.
     fn pool_use(&self) -> Option<PoolUse>;
+
+    /// Whether several instances can work on it at the same time; then [`Transaction::presence`] is there.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Who is told of notices from other instances ([`presence::Presence::notify`]), from now on. Once.
+    fn hear(&self, _ear: OnNotice) {}
 
     /// Finishes what is queued and closes; later calls are [`StoreError::Unavailable`].
     async fn close(&self);
@@ -78,6 +88,9 @@ impl From<Scope> for Access {
 
 /// Called when somebody else has written to the database.
 pub type OnOutsideWrite = Arc<dyn Fn() + Send + Sync>;
+
+/// Called with each notice of another instance, and of this one; must not block.
+pub type OnNotice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// One migration and whether the database has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +167,11 @@ pub trait Transaction: Send {
     /// makes it forget what was not asked for yet.
     async fn foresee(&mut self, _reads: &[Read<'_>]) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// What is known of the instances that share the database; none where there is only one.
+    fn presence(&mut self) -> Option<&mut dyn presence::Presence> {
+        None
     }
 
     // Scopes.
@@ -381,6 +399,12 @@ pub enum StoreError {
     /// The job decided against committing.
     #[error("rolled back")]
     RolledBack,
+    /// Another process works on the database, and what is asked for wants it alone.
+    #[error("{0}")]
+    InUse(String),
+    /// The database was taken elsewhere as a whole.
+    #[error("{0}")]
+    Sealed(String),
     /// The statement failed.
     #[error("{0}")]
     Failed(String),

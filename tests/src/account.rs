@@ -14,12 +14,13 @@ pub struct Account {
     pub person: Person,
     /// HTTP with their token.
     pub api: Api,
-    address: String,
+    /// Where its sockets go; not where its calls go, when stories are told of pairs.
+    sockets: String,
 }
 
 impl Account {
-    pub(crate) fn new(address: String, person: Person) -> Self {
-        Self { api: Api::new(&address, Some(person.token())), person, address }
+    pub(crate) fn new(address: &str, sockets: String, person: Person) -> Self {
+        Self { api: Api::new(address, Some(person.token())), person, sockets }
     }
 
     /// The user's id as JSON.
@@ -124,7 +125,7 @@ impl Account {
     /// A socket in the making.
     #[must_use]
     pub fn connect(&self, device: &str) -> Connect {
-        Connect::new(&self.address, device, self.person.token())
+        Connect::new(&self.sockets, device, self.person.token())
     }
 
     /// A connected socket.

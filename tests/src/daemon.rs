@@ -5,11 +5,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{Account, Database, Person, SECRET, ports, postgres};
+use crate::{Account, Database, Person, Redis, SECRET, ports, postgres};
 
 /// How long a start may take, migrations and catalogue included.
 const START: Duration = Duration::from_secs(30);
@@ -31,13 +32,19 @@ pub struct Daemon {
     env: Vec<(String, String)>,
     child: Child,
     reaper: Child,
+    /// A second one on the same database, which takes the sockets when stories are told of pairs.
+    twin: Option<Box<Daemon>>,
 }
+
+/// What stands between the daemons of all pairs.
+static BETWEEN: LazyLock<Redis> = LazyLock::new(Redis::start);
 
 /// How a daemon is to be started.
 #[derive(Debug, Clone)]
 pub struct Builder {
     binary: &'static str,
     env: Vec<(String, String)>,
+    is_alone: bool,
 }
 
 impl Builder {
@@ -63,9 +70,33 @@ impl Builder {
         self
     }
 
+    /// Is never a pair, for stories that have several of their own.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.is_alone = true;
+        self
+    }
+
     /// Starts the daemon and waits until it is ready.
     #[must_use]
-    pub fn start(self) -> Daemon {
+    pub fn start(mut self) -> Daemon {
+        if !postgres::is_pair() || self.is_alone {
+            return self.start_one();
+        }
+        if !self.env.iter().any(|(name, _)| name == DATABASE_URL) {
+            self.env.push((DATABASE_URL.to_owned(), postgres::new_database()));
+        }
+        let database = self.env.iter().find(|(name, _)| name == DATABASE_URL).map(|(_, url)| url.clone());
+        let Some(database) = database.filter(|url| url.starts_with("postgres")) else { return self.start_one() };
+        // Databases that share a Redis are told apart by their names.
+        let prefix = database.rsplit('/').next().unwrap_or_default().to_owned();
+        let both = self.env("RYZED_REDIS__URL", BETWEEN.url()).env("RYZED_REDIS__PREFIX", prefix);
+        let mut daemon = both.clone().start_one();
+        daemon.twin = Some(Box::new(both.start_one()));
+        daemon
+    }
+
+    fn start_one(self) -> Daemon {
         let binary = built(self.binary);
         for _ in 1..TRIES {
             if let Some(daemon) = Daemon::try_start(&binary, self.env.clone()) {
@@ -80,7 +111,7 @@ impl Daemon {
     /// Says how the daemon differs from the usual one.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { binary: "ryzed", env: Vec::new() }.env("RYZED_AUTH__SECRET", SECRET)
+        Builder { binary: "ryzed", env: Vec::new(), is_alone: false }.env("RYZED_AUTH__SECRET", SECRET)
     }
 
     /// Starts the usual one.
@@ -97,7 +128,7 @@ impl Daemon {
         let port = ports::free();
         let child = spawn(binary, folder.path(), port, &env);
         let reaper = reaper(&child, folder.path());
-        let mut daemon = Self { binary: binary.to_owned(), folder, port, env, child, reaper };
+        let mut daemon = Self { binary: binary.to_owned(), folder, port, env, child, reaper, twin: None };
         daemon.wait_until_ready().then_some(daemon)
     }
 
@@ -116,7 +147,8 @@ impl Daemon {
     /// The account of a person.
     #[must_use]
     pub fn account_of(&self, person: Person) -> Account {
-        Account::new(self.address(), person)
+        let sockets = self.twin.as_ref().map_or_else(|| self.address(), |twin| twin.address());
+        Account::new(&self.address(), sockets, person)
     }
 
     /// The folder that the daemon was started in; its data is in `data`.
@@ -129,9 +161,19 @@ impl Daemon {
     #[must_use]
     pub fn database(&self) -> Database {
         match self.env.iter().find(|(name, _)| name == DATABASE_URL) {
-            Some((_, url)) => Database::Postgres(url.clone()),
+            Some((_, url)) => match url.strip_prefix("sqlite://") {
+                Some(file) => Database::Sqlite(file.into()),
+                None => Database::Postgres(url.clone()),
+            },
             None => Database::Sqlite(self.folder.path().join("data/ryzed.db")),
         }
+    }
+
+    /// Where its PostgreSQL database is.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        let url = self.env.iter().find(|(name, _)| name == DATABASE_URL).map(|(_, url)| url.as_str());
+        url.expect("a daemon on PostgreSQL")
     }
 
     /// A command of the same binary on the same data.
@@ -147,7 +189,9 @@ impl Daemon {
     pub fn log(&self) -> String {
         ["stdout.log", "stderr.log"]
             .map(|name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default())
-            .concat()
+            .into_iter()
+            .chain(self.twin.as_ref().map(|twin| twin.log()))
+            .collect()
     }
 
     /// The process.
@@ -167,6 +211,9 @@ impl Daemon {
 
     /// Kills it as a power cut would.
     pub fn kill9(&mut self) {
+        if let Some(twin) = &mut self.twin {
+            twin.kill9();
+        }
         self.child.kill().expect("SIGKILL is sent");
         self.child.wait().expect("the daemon is gone");
         put_down(&mut self.reaper);
@@ -174,16 +221,26 @@ impl Daemon {
 
     /// Asks it to stop; [`Self::exit_code`] waits for the end.
     pub fn terminate(&self) {
-        signal("TERM", self.pid());
+        self.signal("TERM");
     }
 
     /// Asks it to stop as a person at a terminal does.
     pub fn interrupt(&self) {
-        signal("INT", self.pid());
+        self.signal("INT");
+    }
+
+    fn signal(&self, name: &str) {
+        signal(name, self.pid());
+        if let Some(twin) = &self.twin {
+            twin.signal(name);
+        }
     }
 
     /// Waits until it has stopped, at most as long as a stop may take.
     pub async fn exit_code(&mut self) -> i32 {
+        if let Some(twin) = &mut self.twin {
+            assert_eq!(Box::pin(twin.exit_code()).await, 0, "its twin did not end well");
+        }
         let asked = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("the daemon can be waited for") {
@@ -207,11 +264,14 @@ impl Daemon {
         put_down(&mut self.reaper);
         self.child = spawn(&self.binary, self.folder.path(), self.port, &self.env);
         self.reaper = reaper(&self.child, self.folder.path());
-        self.wait_until_ready()
+        self.wait_until_ready() && self.twin.as_mut().is_none_or(|twin| twin.try_restart())
     }
 
     /// Sets an environment variable for the next [`Self::restart`].
     pub fn set_env(&mut self, name: &str, value: &str) {
+        if let Some(twin) = &mut self.twin {
+            twin.set_env(name, value);
+        }
         self.env.retain(|(known, _)| known != name);
         self.env.push((name.to_owned(), value.to_owned()));
     }

@@ -19,9 +19,14 @@ impl Instances {
     #[must_use]
     pub fn with_redis(settings: impl Fn(Builder) -> Builder) -> Self {
         let redis = Redis::start();
-        let url = redis.url();
-        let both = Self::without_redis(|builder| settings(builder.env("RYZED_REDIS__URL", &url)));
+        let both = Self::over(&redis.url(), settings);
         Self { redis: Some(redis), ..both }
+    }
+
+    /// Two with something at this URL that somebody else looks after.
+    #[must_use]
+    pub fn over(url: &str, settings: impl Fn(Builder) -> Builder) -> Self {
+        Self::without_redis(|builder| settings(builder.env("RYZED_REDIS__URL", url)))
     }
 
     /// Two that have only their database in common.
@@ -29,7 +34,8 @@ impl Instances {
     pub fn without_redis(settings: impl Fn(Builder) -> Builder) -> Self {
         let database = postgres::new_database();
         // Without the sweep, only what one tells the other brings changes.
-        let builder = Daemon::builder().env("RYZED_DATABASE__URL", database).env("RYZED_SYNC__SWEEP_SECONDS", 3600);
+        let builder =
+            Daemon::builder().alone().env("RYZED_DATABASE__URL", database).env("RYZED_SYNC__SWEEP_SECONDS", 3600);
         let builder = settings(builder);
         Self { a: builder.clone().start(), b: builder.start(), redis: None }
     }

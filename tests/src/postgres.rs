@@ -28,9 +28,15 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 pub fn is_wanted() -> bool {
     match std::env::var("RYZED_TEST_DATABASE").as_deref() {
         Err(_) | Ok("" | "sqlite") => false,
-        Ok("postgres") => true,
-        Ok(other) => panic!("RYZED_TEST_DATABASE is sqlite or postgres, not {other}"),
+        Ok("postgres" | "pair") => true,
+        Ok(other) => panic!("RYZED_TEST_DATABASE is sqlite, postgres or pair, not {other}"),
     }
+}
+
+/// Whether every daemon of the stories is to be two on one database, one for HTTP and one for sockets.
+#[must_use]
+pub fn is_pair() -> bool {
+    std::env::var("RYZED_TEST_DATABASE").is_ok_and(|wanted| wanted == "pair")
 }
 
 /// The URL of a new, empty database on the server that all stories share.

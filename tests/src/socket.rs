@@ -106,6 +106,14 @@ impl Connect {
 
     /// Opens the socket and waits for nothing.
     pub async fn open(self) -> Socket {
+        self.try_open().await.expect("the upgrade is accepted, even for bad tokens")
+    }
+
+    /// Opens the socket at a daemon that may be away.
+    ///
+    /// # Errors
+    /// When it is.
+    pub async fn try_open(self) -> anyhow::Result<Socket> {
         let mut query = self.query.clone();
         if self.place == TokenIn::Query {
             query.push(("token".into(), self.token.clone()));
@@ -128,11 +136,11 @@ impl Connect {
         if let Some(bytes) = self.receive_buffer {
             tcp.set_recv_buffer_size(bytes).expect("a receive buffer");
         }
-        let tcp = tcp.connect(self.address.parse().expect("an address")).await.expect("a connection");
+        let tcp = tcp.connect(self.address.parse().expect("an address")).await?;
         tcp.set_nodelay(true).expect("no delay");
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
         let upgraded = tokio_tungstenite::client_async_with_config(request, tcp, Some(config)).await;
-        let (stream, response) = upgraded.expect("the upgrade is accepted, even for bad tokens");
+        let (stream, response) = upgraded?;
         if self.place == TokenIn::Subprotocol {
             assert_eq!(response.headers().get("sec-websocket-protocol"), Some(&HeaderValue::from_static("ryzed.v1")));
         }
@@ -140,7 +148,22 @@ impl Connect {
         if self.place == TokenIn::Message {
             socket.send(json!({"type": "auth", "token": self.token})).await;
         }
-        socket
+        Ok(socket)
+    }
+
+    /// Opens the socket at a daemon that may be away or about to end, and waits until it is established.
+    ///
+    /// # Errors
+    /// When it is, or the socket was closed instead.
+    pub async fn try_established(self) -> anyhow::Result<Socket> {
+        let mut socket = self.try_open().await?;
+        match socket.event(PATIENCE).await {
+            Ok(Some(hello)) if hello["type"] == "connection_established" => {
+                socket.hello = hello;
+                Ok(socket)
+            }
+            other => anyhow::bail!("{other:?} instead of a welcome"),
+        }
     }
 
     /// Opens the socket and waits until it is established.
@@ -222,6 +245,40 @@ impl Socket {
         }
     }
 
+    /// The next message of this type, if one comes in time; others are kept for later.
+    pub async fn maybe_next(&mut self, kind: &str, patience: Duration) -> Option<Value> {
+        if let Some(at) = self.aside.iter().position(|message| message["type"] == kind) {
+            return self.aside.remove(at);
+        }
+        let coming = async {
+            loop {
+                match self.read().await {
+                    Event::Message(message) if message["type"] == kind => return message,
+                    Event::Message(message) => self.aside.push_back(message),
+                    Event::Closed(code, reason) => panic!("no {kind}: closed with {code} {reason}"),
+                    Event::Broken(error) => panic!("no {kind}: {error}"),
+                }
+            }
+        };
+        timeout(patience, coming).await.ok()
+    }
+
+    /// The next message, if one comes in time.
+    ///
+    /// # Errors
+    /// The code with which the socket was closed; none when it just ended.
+    pub async fn event(&mut self, patience: Duration) -> Result<Option<Value>, Option<u16>> {
+        if let Some(message) = self.aside.pop_front() {
+            return Ok(Some(message));
+        }
+        match timeout(patience, self.read()).await {
+            Err(_) => Ok(None),
+            Ok(Event::Message(message)) => Ok(Some(message)),
+            Ok(Event::Closed(code, _)) => Err(Some(code)),
+            Ok(Event::Broken(_)) => Err(None),
+        }
+    }
+
     /// The messages of a type that came so far and that nobody waited for.
     pub fn received(&mut self, kind: &str) -> Vec<Value> {
         let (found, kept) = self.aside.drain(..).partition(|message| message["type"] == kind);
@@ -266,6 +323,22 @@ impl Socket {
             Ok(Event::Closed(code, reason)) => panic!("closed with {code} {reason}"),
             Ok(Event::Broken(error)) => panic!("{error}"),
         }
+    }
+
+    /// Checks that no message of a type comes for so many milliseconds; others are kept for later.
+    pub async fn expect_silence_of(&mut self, kind: &str, milliseconds: u64) {
+        let kept = async {
+            loop {
+                match self.read().await {
+                    Event::Message(message) => self.aside.push_back(message),
+                    Event::Closed(code, reason) => panic!("closed with {code} {reason}"),
+                    Event::Broken(error) => panic!("{error}"),
+                }
+            }
+        };
+        let _: Result<(), _> = timeout(Duration::from_millis(milliseconds), kept).await;
+        let came = self.received(kind);
+        assert!(came.is_empty(), "{came:?}");
     }
 
     /// Ends without a word, as a phone that loses its network.

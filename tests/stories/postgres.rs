@@ -199,7 +199,7 @@ async fn daemons_that_start_together_migrate_once() {
         seen.push(me.cursor().await["epoch"].clone());
     }
     assert!(seen.iter().all(|epoch| *epoch == seen[0]), "{seen:?}");
-    assert_eq!(psql(&url, "SELECT count(*) FROM ryzed.__diesel_schema_migrations").expect("psql"), "2");
+    assert_eq!(psql(&url, "SELECT count(*) FROM ryzed.__diesel_schema_migrations").expect("psql"), "3");
 }
 
 /// What raw SQL as the daemon's role comes to, with one person's claims.

@@ -9,13 +9,16 @@ mod route;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tracing::debug;
 use uuid::Uuid;
 
 use super::live;
 use crate::carrier::{Carrier, LARGEST_MESSAGE, Start, Topic};
-use crate::service::Committed;
+use crate::service::{Committed, Directory};
+use crate::store::presence::LARGEST_NOTICE;
 use crate::sync::{Scope, UserId};
 pub(crate) use actor::BridgeActor;
 #[cfg(any(test, feature = "faults"))]
@@ -28,15 +31,21 @@ use route::{Route, Ways};
 pub struct Neighbours {
     /// Which instance this is; another at each start.
     pub me: Uuid,
+    /// What people call it: where it listens.
+    pub name: String,
+    /// How long it counts as alive after it was last heard of.
+    pub lease: Duration,
     /// Redis, when it is to be used.
     pub redis: Option<Arc<dyn Start>>,
+    /// What the database knows of other instances, when there can be some.
+    pub directory: Option<Arc<dyn Directory>>,
 }
 
 impl Neighbours {
     /// An instance that is alone, as on a SQLite database.
     #[must_use]
     pub fn none() -> Self {
-        Self { me: Uuid::new_v4(), redis: None }
+        Self { me: Uuid::new_v4(), name: String::new(), lease: Duration::from_secs(15), redis: None, directory: None }
     }
 }
 
@@ -44,6 +53,7 @@ impl Neighbours {
 pub(crate) struct Bridge {
     pub neighbours: Neighbours,
     redis: RwLock<Option<Arc<dyn Carrier>>>,
+    notices: RwLock<Option<Arc<dyn Carrier>>>,
     route: Mutex<Route>,
     dropped: AtomicU64,
 }
@@ -51,7 +61,7 @@ pub(crate) struct Bridge {
 impl Bridge {
     pub(crate) fn new(neighbours: Neighbours) -> Self {
         let route = Mutex::new(Route::new(neighbours.redis.is_some()));
-        Self { neighbours, redis: RwLock::default(), route, dropped: AtomicU64::new(0) }
+        Self { neighbours, redis: RwLock::default(), notices: RwLock::default(), route, dropped: AtomicU64::new(0) }
     }
 
     fn route(&self) -> MutexGuard<'_, Route> {
@@ -63,11 +73,28 @@ impl Bridge {
         self.route().word()
     }
 
+    /// Whether messages over Redis reach this instance.
+    pub(crate) fn hears_redis(&self) -> bool {
+        self.route().hears_redis()
+    }
+
+    /// The other instances that are alive, and whether each hears Redis.
+    pub(crate) fn others(&self, others: impl IntoIterator<Item = (Uuid, bool)>) {
+        self.route().others(others);
+    }
+
     /// Tells others of a commit.
     pub(crate) fn committed(&self, commit: &Committed) {
-        let ways = self.route().ways();
-        if !ways.are_none() {
-            self.send(ways, Topic::Scope(commit.scope), &envelope::of_commit(commit, LARGEST_MESSAGE));
+        let (ways, topic) = (self.route().ways(), Topic::Scope(commit.scope));
+        if ways.redis {
+            self.over(&self.redis, topic, self.written(&envelope::of_commit(commit, LARGEST_MESSAGE)));
+        }
+        if ways.notices {
+            let mut bytes = self.written(&envelope::of_commit(commit, LARGEST_NOTICE));
+            if bytes.len() > LARGEST_NOTICE {
+                bytes = self.written(&envelope::of_commit(commit, 0));
+            }
+            self.over(&self.notices, topic, bytes);
         }
     }
 
@@ -91,14 +118,31 @@ impl Bridge {
     }
 
     fn send(&self, ways: Ways, topic: Topic, message: &Message<'_>) {
-        let bytes = envelope::write(self.neighbours.me, message);
-        if ways.redis
-            && let Some(redis) = live::held(&self.redis)
-            && !redis.publish(topic, bytes)
+        let bytes = self.written(message);
+        if ways.redis {
+            self.over(&self.redis, topic, bytes.clone());
+        }
+        if ways.notices {
+            self.over(&self.notices, topic, bytes);
+        }
+    }
+
+    fn written(&self, message: &Message<'_>) -> Bytes {
+        envelope::write(self.neighbours.me, message)
+    }
+
+    fn over(&self, carrier: &RwLock<Option<Arc<dyn Carrier>>>, topic: Topic, message: Bytes) {
+        if let Some(carrier) = live::held(carrier)
+            && !carrier.publish(topic, message)
         {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             debug!("a message to other instances was dropped; their sweep finds what it told of");
         }
+    }
+
+    /// Whether nothing is on its way to others any more.
+    pub(crate) fn is_idle(&self) -> bool {
+        [&self.redis, &self.notices].into_iter().filter_map(live::held).all(|carrier| carrier.is_idle())
     }
 
     /// Asks for what concerns a person, or for it no more, as `is_wanted` says.

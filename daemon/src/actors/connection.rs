@@ -16,7 +16,9 @@ use super::link::Link;
 use super::live::{self, Live};
 use super::message::ServerMessage;
 use super::outbox::{Outbox, Outgoing};
+use super::presence::moves::Move;
 use super::replay::Replay;
+use super::roster::Left;
 use super::sessions::SessionsMsg;
 use crate::auth::{Caller, Verify};
 use crate::metrics::Loss;
@@ -61,7 +63,11 @@ struct Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let shared = &self.live.shared;
-        if shared.roster.leave(&self.link, shared.backend.now()) {
+        let left = shared.roster.leave(&self.link, shared.backend.now());
+        if left != Left::Replaced && shared.bridge.neighbours.directory.is_some() {
+            shared.moved(Move::Went(Arc::clone(&self.link)));
+        }
+        if left == Left::Last {
             shared.bridge.follow(self.link.user, &|| shared.roster.has(self.link.user));
             if let Some(sessions) = live::held(&shared.sessions) {
                 let _ = sessions.cast(SessionsMsg::Close(self.link.user));
@@ -98,7 +104,11 @@ impl Live {
         if *self.draining().borrow() {
             return Err(CloseReason::restarting());
         }
+        // Attached before it is known to be here: from then on it hears of everything.
         self.attach(&link).await?;
+        if !self.shared.came(&link).await {
+            return Err(CloseReason::TryLater);
+        }
         // Asked after it was attached: what is committed between is in the outbox.
         let (starts, replay) = self.place(&caller, &link, cursor).await?;
         let welcome = self.encoded(&ServerMessage::ConnectionEstablished {

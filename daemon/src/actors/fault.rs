@@ -5,6 +5,7 @@ use super::devices::DevicesMsg;
 use super::feed::FeedMsg;
 use super::janitor::JanitorMsg;
 use super::live::{Live, held};
+use super::presence::PresenceMsg;
 use super::session::SessionMsg;
 use super::sessions::SessionsMsg;
 use crate::sync::{DeviceId, UserId};
@@ -35,6 +36,8 @@ pub enum Victim {
     Feed,
     /// The way to other instances.
     Bridge,
+    /// Who keeps in the database which devices are connected here.
+    Presence,
     /// The housekeeping.
     Janitor,
 }
@@ -66,6 +69,7 @@ impl Live {
             }
             Victim::Feed => held(&shared.feed).is_some_and(|it| it.cast(FeedMsg::Fault(fault)).is_ok()),
             Victim::Bridge => held(&shared.bridge_actor).is_some_and(|it| it.cast(BridgeMsg::Fault(fault)).is_ok()),
+            Victim::Presence => held(&shared.presence).is_some_and(|it| it.cast(PresenceMsg::Fault(fault)).is_ok()),
             Victim::Janitor => held(&shared.janitor).is_some_and(|it| it.cast(JanitorMsg::Fault(fault)).is_ok()),
         }
     }

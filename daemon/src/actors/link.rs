@@ -1,5 +1,6 @@
 //! A connected device as its sessions and its socket share it. It outlives every actor of the device.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::close::CloseReason;
 use super::frame::{ChangeFrame, Mark};
 use super::outbox::{Outbox, Outgoing};
 use super::pulse::Pulse;
+use crate::store::presence::Place;
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
 /// One connected device: who it is, what waits for it, and the bell that wakes its socket.
@@ -27,11 +29,34 @@ pub struct Link {
     pub(crate) pulse: Pulse,
     outbox: Mutex<Outbox>,
     bell: Notify,
+    /// The database knows of it, or knew.
+    entered: AtomicBool,
 }
 
 impl Link {
     pub(crate) fn new(id: u64, user: UserId, device: DeviceId, device_type: Option<Box<str>>, outbox: Outbox) -> Self {
-        Self { id, user, device, device_type, pulse: Pulse::default(), outbox: Mutex::new(outbox), bell: Notify::new() }
+        let (outbox, bell, entered) = (Mutex::new(outbox), Notify::new(), AtomicBool::new(false));
+        Self { id, user, device, device_type, pulse: Pulse::default(), outbox, bell, entered }
+    }
+
+    /// As the database knows it.
+    pub(crate) fn place(&self) -> Place {
+        Place { user: self.user, device: self.device.clone(), link: self.id }
+    }
+
+    /// Whether this is the one.
+    pub(crate) fn is(&self, place: &Place) -> bool {
+        self.id == place.link && self.user == place.user && self.device == place.device
+    }
+
+    /// Whether the database knows of it, or knew.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.entered.load(Ordering::Acquire)
+    }
+
+    /// Notes that the database knows of it; whether it did before.
+    pub(crate) fn set_entered(&self) -> bool {
+        self.entered.swap(true, Ordering::AcqRel)
     }
 
     /// Nothing that is done under this lock can panic halfway, so a poisoned one is as good as any.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use ractor::{Actor, ActorRef};
 use serde_json::Value;
 use tokio::sync::watch;
-use tracing::info;
 
 use super::backend::Backend;
 use super::bridge::{Addressees, Bridge, Message, Neighbours};
@@ -18,6 +17,7 @@ use super::janitor::Housekeeping;
 use super::link::Link;
 use super::message::{self, ServerMessage};
 use super::patient::Patient;
+use super::presence::{Moves, PresenceMsg};
 use super::root::{Root, RootMsg};
 use super::roster::Roster;
 use super::session::{SessionMsg, SessionRef};
@@ -32,8 +32,6 @@ const ATTEMPTS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(10);
 /// The database, and other actors, are waited for no longer than this part of an actor's own time.
 const PATIENCE_SHARES: u32 = 2;
-/// How often a drain looks whether the sockets are gone.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// The actors' own times.
 #[derive(Debug, Clone)]
@@ -87,6 +85,8 @@ pub(crate) struct Shared {
     pub bridge_actor: RwLock<Option<ActorRef<super::bridge::BridgeMsg>>>,
     #[cfg(any(test, feature = "faults"))]
     pub janitor: RwLock<Option<ActorRef<super::janitor::JanitorMsg>>>,
+    pub presence: RwLock<Option<ActorRef<PresenceMsg>>>,
+    pub moves: Moves,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
     sockets: AtomicUsize,
@@ -161,7 +161,7 @@ impl Live {
         let shared = Arc::new(Shared {
             backend,
             settings,
-            roster: Roster::default(),
+            roster: if neighbours.directory.is_some() { Roster::silent() } else { Roster::default() },
             bridge: Bridge::new(neighbours),
             catalogue: RwLock::default(),
             sessions: RwLock::default(),
@@ -171,6 +171,8 @@ impl Live {
             bridge_actor: RwLock::default(),
             #[cfg(any(test, feature = "faults"))]
             janitor: RwLock::default(),
+            presence: RwLock::default(),
+            moves: Moves::default(),
             outside: AtomicBool::new(false),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),
@@ -248,7 +250,7 @@ impl Live {
         if let Some(link) = self.shared.roster.link(user, device) {
             link.close(CloseReason::Revoked);
         }
-        let close = Message::Close { user, device: device.clone(), link: None };
+        let close = Message::Close { user, device: device.clone(), at: None };
         self.shared.bridge.tell(Bridge::topic_of(user), &close);
     }
 
@@ -279,20 +281,17 @@ impl Live {
         self.shared.look_soon();
     }
 
-    /// Closes every socket with 1012 and a jittered delay, and waits until they are gone, but no longer than `max`.
-    pub async fn drain(&self, max: Duration) {
+    /// From now on no device is let in.
+    pub(crate) fn begin_to_drain(&self) {
         self.shared.draining.send_replace(true);
-        for link in self.shared.roster.links(Scope::Global) {
-            link.close(CloseReason::restarting());
-        }
-        let gone = async {
-            while self.shared.sockets.load(Ordering::Acquire) > 0 {
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-        };
-        if tokio::time::timeout(max, gone).await.is_err() {
-            info!(sockets = self.shared.sockets.load(Ordering::Relaxed), "sockets were still open at the end");
-        }
+    }
+
+    /// How many sockets there are, also those that have not said who they are.
+    pub(crate) fn sockets(&self) -> usize {
+        self.shared.sockets.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn stop_root(&self) {
         self.root.stop(None);
     }
 

@@ -14,6 +14,7 @@ use super::devices::Devices;
 use super::feed::Feed;
 use super::janitor::{Housekeeping, Janitor};
 use super::live::{self, Shared};
+use super::presence::PresenceActor;
 use super::pulse::{self, Pulse};
 use super::session;
 use super::sessions::Sessions;
@@ -28,11 +29,20 @@ enum Branch {
     Devices,
     Feed,
     Bridge,
+    Presence,
     Janitor,
 }
 
-const BRANCHES: [Branch; 6] =
-    [Branch::Catalogue, Branch::Sessions, Branch::Devices, Branch::Feed, Branch::Bridge, Branch::Janitor];
+/// In the order of their start. Presence is there only where other instances can be.
+const BRANCHES: [Branch; 7] = [
+    Branch::Catalogue,
+    Branch::Sessions,
+    Branch::Devices,
+    Branch::Feed,
+    Branch::Bridge,
+    Branch::Presence,
+    Branch::Janitor,
+];
 
 impl Branch {
     fn kind(self) -> ActorKind {
@@ -42,6 +52,7 @@ impl Branch {
             Self::Devices => ActorKind::Devices,
             Self::Feed => ActorKind::Feed,
             Self::Bridge => ActorKind::Bridge,
+            Self::Presence => ActorKind::Presence,
             Self::Janitor => ActorKind::Janitor,
         }
     }
@@ -171,6 +182,11 @@ impl State {
             Branch::Devices => (Devices::spawn_linked(None, Devices, with, root).await?.0.get_cell(), pulse),
             Branch::Feed => (Feed::spawn_linked(None, Feed, with, root).await?.0.get_cell(), pulse),
             Branch::Bridge => (BridgeActor::spawn_linked(None, BridgeActor, with, root).await?.0.get_cell(), pulse),
+            Branch::Presence => {
+                let Some(directory) = shared.bridge.neighbours.directory.clone() else { return Ok(()) };
+                let arguments = (with.0, with.1, directory);
+                (PresenceActor::spawn_linked(None, PresenceActor, arguments, root).await?.0.get_cell(), pulse)
+            }
             Branch::Janitor => {
                 let arguments = (with.0, with.1, Arc::clone(&self.housekeeping));
                 (Janitor::spawn_linked(None, Janitor, arguments, root).await?.0.get_cell(), pulse)

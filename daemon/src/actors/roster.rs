@@ -18,6 +18,19 @@ use crate::sync::{DeviceId, Scope, UserId};
 #[derive(Default)]
 pub(crate) struct Roster {
     people: Mutex<HashMap<UserId, Person>>,
+    /// Somebody else tells who has come and gone, and may know more.
+    is_silent: bool,
+}
+
+/// What came of taking a device away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// A newer socket of it is there.
+    Replaced,
+    /// Others of the user's are there.
+    Gone,
+    /// It was the user's last.
+    Last,
 }
 
 #[derive(Default)]
@@ -27,6 +40,11 @@ struct Person {
 }
 
 impl Roster {
+    /// One that tells nobody who has come and gone.
+    pub(crate) fn silent() -> Self {
+        Self { is_silent: true, ..Self::default() }
+    }
+
     fn people(&self) -> MutexGuard<'_, HashMap<UserId, Person>> {
         self.people.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -41,20 +59,31 @@ impl Roster {
                 *older = Arc::clone(link);
             }
             None => {
-                announce(links, link, true, now);
+                self.announce(links, link, true, now);
                 links.push(Arc::clone(link));
             }
         }
     }
 
-    /// Takes a device away, unless a newer socket of it came in between. True when it was the user's last.
-    pub(crate) fn leave(&self, link: &Link, now: DateTime<Utc>) -> bool {
+    /// Takes a device away, unless a newer socket of it came in between.
+    pub(crate) fn leave(&self, link: &Link, now: DateTime<Utc>) -> Left {
         let mut people = self.people();
-        let Some(person) = people.get_mut(&link.user) else { return false };
-        let Some(place) = person.links.iter().position(|other| other.id == link.id) else { return false };
+        let Some(person) = people.get_mut(&link.user) else { return Left::Replaced };
+        let Some(place) = person.links.iter().position(|other| other.id == link.id) else { return Left::Replaced };
         person.links.swap_remove(place);
-        announce(&person.links, link, false, now);
-        person.links.is_empty()
+        self.announce(&person.links, link, false, now);
+        if person.links.is_empty() { Left::Last } else { Left::Gone }
+    }
+
+    /// Under the roster's lock, so that what the others hear last is how it is.
+    fn announce(&self, others: &[Arc<Link>], link: &Link, is_online: bool, now: DateTime<Utc>) {
+        if others.is_empty() || self.is_silent {
+            return;
+        }
+        let device_type = link.device_type.as_deref();
+        let presence = ServerMessage::Presence { device_id: &link.device, device_type, is_online };
+        let bytes = message::encode(&presence, now);
+        others.iter().for_each(|other| other.message(bytes.clone()));
     }
 
     /// Forgets a user without devices; gives back the session that nobody needs any more.
@@ -135,17 +164,6 @@ impl Roster {
     }
 }
 
-/// Under the roster's lock, so that what the others hear last is how it is.
-fn announce(others: &[Arc<Link>], link: &Link, is_online: bool, now: DateTime<Utc>) {
-    if others.is_empty() {
-        return;
-    }
-    let device_type = link.device_type.as_deref();
-    let presence = ServerMessage::Presence { device_id: &link.device, device_type, is_online };
-    let bytes = message::encode(&presence, now);
-    others.iter().for_each(|other| other.message(bytes.clone()));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,12 +197,12 @@ mod tests {
         assert_eq!(presence(&old), [true]);
         roster.join(&new, now);
         assert_eq!(old.closing(), Some(CloseReason::Replaced));
-        assert!(!roster.leave(&old, now), "it had been replaced");
+        assert_eq!(roster.leave(&old, now), Left::Replaced);
         assert_eq!(presence(&other), Vec::<bool>::new());
         assert_eq!(roster.count(), (2, 1));
-        assert!(!roster.leave(&new, now));
+        assert_eq!(roster.leave(&new, now), Left::Gone);
         assert_eq!(presence(&other), [false]);
-        assert!(roster.leave(&other, now));
+        assert_eq!(roster.leave(&other, now), Left::Last);
         assert!(roster.users().is_empty());
     }
 }

@@ -71,6 +71,10 @@ impl Carrier for RedisCarrier {
         false
     }
 
+    fn is_idle(&self) -> bool {
+        self.waits.load(Ordering::Acquire) == 0
+    }
+
     fn follow(&self, user: UserId, is_wanted: &dyn Fn() -> bool) {
         let mut subscriptions = locked(&self.wishes.subscriptions);
         subscriptions.want(user, is_wanted());
@@ -112,7 +116,7 @@ impl Work {
                 Ok(line) => {
                     // What waited meanwhile went another way, or is found by the sweep.
                     while let Ok((_, message)) = waiting.try_recv() {
-                        self.taken(&message);
+                        self.waits.fetch_sub(message.len(), Ordering::AcqRel);
                     }
                     let begun = Instant::now();
                     let reason = self.serve(line, &signs, &mut waiting).await;
@@ -157,16 +161,14 @@ impl Work {
                 // Nobody publishes any more; the task is about to be ended.
                 std::future::pending::<()>().await;
             }
-            messages.iter().for_each(|(_, message)| self.taken(message));
+            let taken: usize = messages.iter().map(|(_, message)| message.len()).sum();
             let addressed: Vec<_> = messages.drain(..).map(|(topic, message)| (self.channel(topic), message)).collect();
-            if let Err(error) = line.publish(&addressed).await {
+            let published = line.publish(&addressed).await;
+            self.waits.fetch_sub(taken, Ordering::AcqRel);
+            if let Err(error) = published {
                 return error;
             }
         }
-    }
-
-    fn taken(&self, message: &Bytes) {
-        self.waits.fetch_sub(message.len(), Ordering::AcqRel);
     }
 
     async fn follow(&self, mut line: Line) -> RedisError {

@@ -106,7 +106,13 @@ async fn assemble(
         patience: Duration::from_secs(config.server.patience_seconds),
         ..actors::Settings::default()
     };
-    let neighbours = Neighbours { me: Uuid::new_v4(), redis: redis.map(|redis| Arc::new(redis) as _) };
+    let neighbours = Neighbours {
+        me: Uuid::new_v4(),
+        name: config.server.listen.to_string(),
+        lease: Duration::from_secs(config.sync.lease_seconds),
+        redis: redis.map(|redis| Arc::new(redis) as _),
+        directory: service.is_shared().then(|| Arc::clone(&service) as _),
+    };
     let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await;
     let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());

@@ -39,6 +39,7 @@ pub(super) async fn fault(mut call: Call) -> Answer {
         ("device", Some(user), Some(device)) => Victim::Device(user, device),
         ("feed", None, None) => Victim::Feed,
         ("bridge", None, None) => Victim::Bridge,
+        ("presence", None, None) => Victim::Presence,
         ("janitor", None, None) => Victim::Janitor,
         _ => return Err(Problem::not_found("no such actor, or user and device do not fit it")),
     };

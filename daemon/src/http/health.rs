@@ -52,6 +52,9 @@ pub(super) async fn alive(_call: Call) -> Answer {
 
 /// `GET /readyz`: the process can do its work.
 pub(super) async fn ready(call: Call) -> Answer {
+    if call.app.live.is_draining() {
+        return Err(Problem::unavailable("the daemon is stopping", RETRY));
+    }
     match tokio::time::timeout(PATIENCE, call.app.service.ready()).await {
         Ok(Ok(())) => Ok(plain("ready\n")),
         Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the database does not answer", RETRY)),

@@ -1,5 +1,7 @@
 //! What REST needs of the connected devices, as the actors give it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::json;
 
@@ -7,27 +9,24 @@ use super::{ActiveUser, Counts, LiveApi};
 use crate::actors::Live;
 use crate::sync::{DeviceId, UserId};
 
-/// The server bounds the drain itself.
-const NO_BOUND: std::time::Duration = std::time::Duration::MAX;
-
 #[async_trait]
 impl LiveApi for Live {
     async fn online(&self, user: UserId) -> Vec<DeviceId> {
-        Self::online(self, user)
+        self.online_anywhere(user).await
     }
 
     async fn counts(&self) -> Counts {
-        let counts = Self::counts(self);
+        let counts = self.counts_anywhere().await;
         Counts { connections: counts.connections, users: counts.users }
     }
 
     async fn active_users(&self) -> Vec<ActiveUser> {
-        let users = Self::active_users(self).into_iter();
-        users.map(|(user_id, devices)| ActiveUser { user_id, devices: devices.len() }).collect()
+        let users = self.active_users_anywhere().await.into_iter();
+        users.map(|(user_id, devices)| ActiveUser { user_id, devices }).collect()
     }
 
     async fn trigger_sync(&self, user: UserId, from: Option<&DeviceId>) -> usize {
-        Self::trigger_sync(self, user, from)
+        Self::trigger_sync(self, user, from) + self.count_elsewhere(user, from).await
     }
 
     async fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
@@ -39,7 +38,15 @@ impl LiveApi for Live {
     }
 
     async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize {
-        Self::test_broadcast(self, user, &json!(message), topic)
+        let here = Self::test_broadcast(self, user, &json!(message), topic);
+        // Which tables a device receives is known only where it is connected.
+        let elsewhere = match topic {
+            Some(topic) if topic.starts_with("global:") => {
+                self.counts_anywhere().await.connections.saturating_sub(Self::counts(self).connections)
+            }
+            _ => self.count_elsewhere(user, None).await,
+        };
+        here + elsewhere
     }
 
     fn bridge(&self) -> &'static str {
@@ -51,7 +58,15 @@ impl LiveApi for Live {
         Self::fault(self, victim, fault)
     }
 
-    async fn drain(&self) {
-        Self::drain(self, NO_BOUND).await;
+    fn is_draining(&self) -> bool {
+        *self.draining().borrow()
+    }
+
+    async fn drain(&self, window: Duration) {
+        Self::drain(self, window).await;
+    }
+
+    async fn stop(&self) {
+        Self::stop(self).await;
     }
 }

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 use tower_http::compression::CompressionLayer;
@@ -32,6 +33,8 @@ use super::{App, SocketFilter, routes};
 
 /// How long a browser may remember what it may send.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
+/// What requests have to end, when the sockets took all the time there was.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// How long to wait when no connection can be accepted, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often a silent HTTP/2 connection is asked whether it is still there.
@@ -72,26 +75,31 @@ impl Listening {
     }
 }
 
-/// Serves until `stop` is ready; then accepts nothing more, closes the sockets and lets requests end, for as long as
-/// `server.drain_seconds` allows.
+/// Serves until `stop` is ready; then closes the sockets, still answering meanwhile (`/readyz` with 503), accepts nothing more and
+/// lets requests end, all for as long as `server.drain_seconds` allows.
 pub async fn serve(listening: Listening, app: Arc<App>, socket: SocketFilter, stop: impl Future<Output = ()>) {
     let (drain, connections) = watch::channel(false);
     let server = Server::new(&app, socket);
     tokio::select! {
-        () = accept(listening.0, &server, &connections) => {}
+        () = accept(&listening.0, &server, &connections) => {}
         () = stop => {}
     }
-    drop(connections);
+    let end = Instant::now() + Duration::from_secs(app.config.server.drain_seconds);
+    tokio::select! {
+        () = accept(&listening.0, &server, &connections) => {}
+        () = app.live.drain(end - Instant::now()) => {}
+    }
+    drop((listening, connections));
     let _ = drain.send(true);
-    let ended = async { tokio::join!(drain.closed(), app.live.drain()) };
-    let patience = Duration::from_secs(app.config.server.drain_seconds);
-    if tokio::time::timeout(patience, ended).await.is_err() {
+    let ended = tokio::time::timeout_at(end.max(Instant::now() + LAST_ANSWERS), drain.closed()).await;
+    app.live.stop().await;
+    if ended.is_err() {
         tracing::warn!("some requests did not end in time (server.drain_seconds) and are cut off");
     }
 }
 
-/// Never returns; the listener closes when this is dropped.
-async fn accept(listener: TcpListener, server: &Server, connections: &watch::Receiver<bool>) {
+/// Never returns.
+async fn accept(listener: &TcpListener, server: &Server, connections: &watch::Receiver<bool>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {

@@ -54,8 +54,14 @@ impl LiveApi for Quiet {
     fn bridge(&self) -> &'static str {
         "none"
     }
-    async fn drain(&self) {
+    fn is_draining(&self) -> bool {
+        !self.0.lock().unwrap().is_empty()
+    }
+    async fn drain(&self, _window: Duration) {
         self.note("drain".into());
+    }
+    async fn stop(&self) {
+        self.note("stop".into());
     }
 }
 
@@ -271,5 +277,5 @@ async fn stopping_waits_for_requests_but_not_for_ever() {
     running.server.await.unwrap();
     assert!((Duration::from_millis(900)..Duration::from_secs(3)).contains(&start.elapsed()));
     assert!(TcpStream::connect(running.address).is_err());
-    assert_eq!(*running.live.0.lock().unwrap(), ["drain"]);
+    assert_eq!(*running.live.0.lock().unwrap(), ["drain", "stop"]);
 }

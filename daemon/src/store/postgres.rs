@@ -1,6 +1,7 @@
 //! The house for PostgreSQL: a bounded pool, native types, triggers on statements, row level security.
 
 pub mod adopt;
+pub mod archive;
 mod fault;
 mod form;
 mod layout;
@@ -9,6 +10,7 @@ mod listen;
 mod migrate;
 mod outage;
 mod pool;
+mod presence;
 mod reads;
 mod server;
 mod session;
@@ -17,13 +19,14 @@ mod tls;
 mod transaction;
 mod triggers;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
-use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
+use super::archive::sealed;
+use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
 use pool::Connections;
 use sql::TableSql;
@@ -92,6 +95,7 @@ pub struct PostgresStore {
     registry: Arc<Registry>,
     connections: Connections,
     listener: Option<JoinHandle<()>>,
+    ear: Arc<OnceLock<OnNotice>>,
 }
 
 impl PostgresStore {
@@ -112,6 +116,9 @@ impl PostgresStore {
         };
         let placed = Placed { registry: &registry, layout: &layout };
         let mut connection = migrate::up_to_date(&settings.url, placed).await?;
+        if life::is_sealed(&mut connection).await? {
+            return Err(sealed());
+        }
         let epoch = life::epoch(&mut connection).await?;
         let speaks_english = server::speaks_english(&mut connection).await?;
         if !speaks_english {
@@ -122,8 +129,9 @@ impl PostgresStore {
         }
         let schema = Arc::new(Schema::new(Arc::clone(&registry), layout, settings.resident, speaks_english));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
-        let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside));
-        Ok(Self { epoch, registry, connections, listener })
+        let ear = Arc::default();
+        let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
+        Ok(Self { epoch, registry, connections, listener, ear })
     }
 
     /// The tables that the database has.
@@ -149,6 +157,14 @@ impl Store for PostgresStore {
 
     fn pool_use(&self) -> Option<PoolUse> {
         Some(self.connections.used())
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn hear(&self, ear: OnNotice) {
+        let _ = self.ear.set(ear);
     }
 
     async fn close(&self) {

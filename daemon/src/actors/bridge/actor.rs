@@ -4,17 +4,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
+use super::Bridge;
 use super::heard;
 use super::route::Turn;
 #[cfg(any(test, feature = "faults"))]
 use crate::actors::fault::Fault;
 use crate::actors::live::{self, Shared};
 use crate::actors::pulse::Pulse;
-use crate::carrier::{Ear, Heard, Started, Topic};
+use crate::carrier::{Ear, Heard, Started, Topic, notices};
+use crate::service::Directory;
 use crate::sync::Scope;
 
 /// When to compare again after the database refused.
@@ -79,6 +83,13 @@ impl Actor for BridgeActor {
             }
             tasks.push(watched(task, &myself));
         }
+        if let Some(directory) = &bridge.neighbours.directory {
+            let Started { carrier, task } = notices::start(Arc::new(Sender(Arc::clone(directory))));
+            live::hold(&bridge.notices, carrier);
+            tasks.push(watched(task, &myself));
+            let hearing = Arc::clone(&shared);
+            directory.hear(Arc::new(move |notice| heard::heard(&hearing, &Bytes::copy_from_slice(notice.as_bytes()))));
+        }
         Ok(State { shared, pulse, _tasks: tasks, behind: HashSet::new(), retrying: false })
     }
 
@@ -116,6 +127,9 @@ impl State {
             (_, Ok(())) => info!("connected to Redis"),
             (_, Err(reason)) => warn!(reason, "Redis is away; other instances are told through PostgreSQL meanwhile"),
         }
+        if turn != Turn::Same {
+            Bridge::renew_now(&self.shared, None);
+        }
     }
 
     /// Asks the database where the scopes are that may have moved unheard.
@@ -141,6 +155,16 @@ impl State {
                 myself.send_after(RETRY, || BridgeMsg::Again);
             }
         }
+    }
+}
+
+/// Sends notices through the database.
+struct Sender(Arc<dyn Directory>);
+
+#[async_trait]
+impl notices::Notify for Sender {
+    async fn notify(&self, messages: Vec<String>) -> bool {
+        self.0.notify(messages).await.is_ok()
     }
 }
 

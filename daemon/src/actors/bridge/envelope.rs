@@ -49,8 +49,9 @@ pub(crate) enum Message<'m> {
         user: UserId,
         /// Which one.
         device: DeviceId,
-        /// Only this socket of it, when a newer one has come; else it was revoked.
-        link: Option<u64>,
+        /// Only this socket at this instance, when a newer one has come; else it was revoked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<(Uuid, u64)>,
     },
     /// Any scope may have moved: ask the database.
     Look,
@@ -96,7 +97,7 @@ pub(crate) enum Read<'m> {
     /// It is from this instance itself.
     Own,
     /// It is from another.
-    Other(Message<'m>),
+    Other(Uuid, Message<'m>),
     /// It can't be read, as it is from a newer release or from somebody else.
     Unknown,
 }
@@ -112,7 +113,7 @@ pub(crate) fn write(from: Uuid, message: &Message<'_>) -> Bytes {
 pub(crate) fn read(me: Uuid, bytes: &[u8]) -> Read<'_> {
     match serde_json::from_slice::<Envelope<'_>>(bytes) {
         Ok(envelope) if envelope.from == me => Read::Own,
-        Ok(envelope) if envelope.v == FORM => Read::Other(envelope.m),
+        Ok(envelope) if envelope.v == FORM => Read::Other(envelope.from, envelope.m),
         Ok(_) | Err(_) => Read::Unknown,
     }
 }
@@ -183,7 +184,9 @@ mod tests {
     #[test]
     fn a_commit_arrives_as_it_was_sent() {
         let bytes = write(OTHER, &of_commit(&commit(r#"{"id":"f-1","calories":1.50}"#), 1000));
-        let Read::Other(Message::Committed { scope, version, records }) = read(ME, &bytes) else { panic!("{bytes:?}") };
+        let Read::Other(OTHER, Message::Committed { scope, version, records }) = read(ME, &bytes) else {
+            panic!("{bytes:?}")
+        };
         let arrived = to_commit(&scope, version, records, &Registry::standard()).unwrap();
         assert_eq!((arrived.scope, arrived.version, arrived.records.len()), (Scope::Global, 7, 1));
         let record = &arrived.records[0];
@@ -202,7 +205,7 @@ mod tests {
     fn own_messages_and_unknown_forms_are_told_apart() {
         let bytes = write(ME, &Message::Look);
         assert!(matches!(read(ME, &bytes), Read::Own));
-        assert!(matches!(read(OTHER, &bytes), Read::Other(Message::Look)));
+        assert!(matches!(read(OTHER, &bytes), Read::Other(ME, Message::Look)));
         let newer = String::from_utf8(bytes.to_vec()).unwrap().replace("\"v\":1", "\"v\":2");
         assert!(matches!(read(OTHER, newer.as_bytes()), Read::Unknown));
         assert!(matches!(read(OTHER, b"hello"), Read::Unknown));

@@ -1,10 +1,14 @@
 //! What is done with a message from another instance. Called from the carrier's task: nothing here waits.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tracing::debug;
 
+use super::Bridge;
 use super::envelope::{self, Addressees, Message, Read};
 use crate::actors::close::CloseReason;
+use crate::actors::link::Link;
 use crate::actors::live::Shared;
 use crate::service::Committed;
 use crate::sync::Scope;
@@ -17,20 +21,25 @@ pub(super) fn heard(shared: &Shared, bytes: &Bytes) {
             debug!("a message of another release");
             shared.look_soon();
         }
-        Read::Other(Message::Committed { scope, version, records }) => {
+        Read::Other(_, Message::Committed { scope, version, records }) => {
             if let Some(commit) = envelope::to_commit(&scope, version, records, shared.backend.registry()) {
                 committed(shared, commit);
             }
         }
-        Read::Other(Message::Pass { to, frame }) => pass(shared, &to, &bytes.slice_ref(frame.get().as_bytes())),
-        Read::Other(Message::Close { user, device, link }) => {
-            let reason = if link.is_some() { CloseReason::Replaced } else { CloseReason::Revoked };
-            let found = shared.roster.link(user, &device).filter(|found| link.is_none_or(|id| id == found.id));
-            if let Some(found) = found {
+        Read::Other(_, Message::Pass { to, frame }) => pass(shared, &to, &bytes.slice_ref(frame.get().as_bytes())),
+        Read::Other(_, Message::Close { user, device, at }) => {
+            let reason = if at.is_some() { CloseReason::Replaced } else { CloseReason::Revoked };
+            let me = shared.bridge.neighbours.me;
+            let is_meant = |found: &Arc<Link>| at.is_none_or(|at| at == (me, found.id));
+            if let Some(found) = shared.roster.link(user, &device).filter(is_meant) {
                 found.close(reason);
             }
         }
-        Read::Other(Message::Look | Message::Hello) => shared.look_soon(),
+        Read::Other(_, Message::Look) => shared.look_soon(),
+        Read::Other(from, Message::Hello) => {
+            Bridge::renew_now(shared, Some(from));
+            shared.look_soon();
+        }
     }
 }
 

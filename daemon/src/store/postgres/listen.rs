@@ -1,6 +1,7 @@
-//! The connection that hears of writes from outside. What it tells is only a hint; when it was cut, it tells that
+//! The connection that hears of writes from outside, and of other instances. What it tells is only a hint; when it was cut, it tells that
 //! something may have happened meanwhile.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
@@ -9,19 +10,22 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::server::connect;
-use crate::store::OnOutsideWrite;
+use crate::store::{OnNotice, OnOutsideWrite};
 
 /// The first pause before the connection is tried again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The channel on which instances speak to each other.
+const BRIDGE: &str = "ryzed_bridge";
+
 /// Listens until it is aborted.
-pub(super) fn start(url: String, outside: OnOutsideWrite) -> JoinHandle<()> {
+pub(super) fn start(url: String, outside: OnOutsideWrite, ear: Arc<OnceLock<OnNotice>>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let (mut pause, mut is_told) = (FIRST_PAUSE, false);
         loop {
             let begun = Instant::now();
-            let lost = listen(&url, &outside, &mut is_told).await;
+            let lost = listen(&url, &outside, &ear, &mut is_told).await;
             if begun.elapsed() > LONGEST_PAUSE {
                 (pause, is_told) = (FIRST_PAUSE, false);
             }
@@ -36,10 +40,10 @@ pub(super) fn start(url: String, outside: OnOutsideWrite) -> JoinHandle<()> {
 }
 
 /// Why it no longer listens.
-async fn listen(url: &str, outside: &OnOutsideWrite, is_told: &mut bool) -> String {
+async fn listen(url: &str, outside: &OnOutsideWrite, ear: &OnceLock<OnNotice>, is_told: &mut bool) -> String {
     let listening = async {
         let mut connection = connect(url).await?;
-        connection.batch_execute("SET statement_timeout = 0; LISTEN ryzed").await?;
+        connection.batch_execute("SET statement_timeout = 0; LISTEN ryzed; LISTEN ryzed_bridge").await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(connection)
     };
     let mut connection = match listening.await {
@@ -52,8 +56,13 @@ async fn listen(url: &str, outside: &OnOutsideWrite, is_told: &mut bool) -> Stri
     // Whatever was written while nobody listened.
     outside();
     let mut notices = std::pin::pin!(connection.notifications_stream());
-    while let Some(Ok(_)) = notices.next().await {
-        outside();
+    while let Some(Ok(notice)) = notices.next().await {
+        match ear.get() {
+            Some(ear) if notice.channel == BRIDGE => ear(&notice.payload),
+            // Of another instance, before there is anybody to be told.
+            None if notice.channel == BRIDGE => {}
+            _ => outside(),
+        }
     }
     "the connection was lost".into()
 }

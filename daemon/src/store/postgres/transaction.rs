@@ -11,6 +11,7 @@ use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
 use crate::store::answer::{device_of, raw};
+use crate::store::presence::Presence;
 use crate::store::statement::statement;
 use crate::store::{
     DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Read, Records, RowState, Rows, ScopeState, StoreError,
@@ -41,6 +42,10 @@ impl Transaction for PostgresTransaction<'_> {
             });
         }
         self.fetch(fetching).await
+    }
+
+    fn presence(&mut self) -> Option<&mut dyn Presence> {
+        Some(self)
     }
 
     async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError> {

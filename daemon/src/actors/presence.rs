@@ -1,0 +1,280 @@
+//! The actor that keeps in the database which devices are connected here, and that this instance is alive; it tells the
+//! others of a person's devices who has come and gone. Only where several instances can share the database.
+
+pub(crate) mod moves;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use super::bridge::{Addressees, Bridge, Message};
+use super::close::CloseReason;
+#[cfg(any(test, feature = "faults"))]
+use super::fault::Fault;
+use super::link::Link;
+use super::live::{self, Shared};
+use super::message::{self, ServerMessage};
+use super::pulse::Pulse;
+use crate::carrier::Topic;
+use crate::service::{Directory, ServiceError};
+use crate::store::presence::{Arrival, Differs, Lease, Place};
+use crate::sync::{DeviceId, Scope, UserId};
+use moves::{Group, Move};
+
+/// How often a lease is renewed within its time.
+const RENEWALS: u32 = 3;
+
+/// What the actor is told.
+pub(crate) enum PresenceMsg {
+    /// Devices have come or gone: see [`Moves`].
+    Moved,
+    /// It is time to renew the lease.
+    Renew,
+    /// The way to this instance is another, or another instance has come (which one): renew it now.
+    RenewNow(Option<Uuid>),
+    /// It is time to compare what is connected with what the database knows.
+    Compare,
+    /// Fails, as a fault in the code would.
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
+}
+
+/// Devices that have come or gone, until the actor takes them. It outlives the actor.
+#[derive(Default)]
+pub(crate) struct Moves(Mutex<VecDeque<Move>>);
+
+impl Moves {
+    fn with<T>(&self, act: impl FnOnce(&mut VecDeque<Move>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether all were taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.with(|waiting| waiting.is_empty())
+    }
+}
+
+impl Shared {
+    /// Enters a device that has connected. False when the database could not be reached.
+    pub(crate) async fn came(&self, link: &Arc<Link>) -> bool {
+        if self.bridge.neighbours.directory.is_none() {
+            return true;
+        }
+        let (told, entered) = oneshot::channel();
+        self.moved(Move::Came(Arc::clone(link), Some(told)));
+        entered.await.unwrap_or(false)
+    }
+
+    /// Notes that a device has come or gone.
+    pub(crate) fn moved(&self, what: Move) {
+        self.moves.with(|waiting| waiting.push_back(what));
+        if let Some(presence) = live::held(&self.presence) {
+            let _ = presence.cast(PresenceMsg::Moved);
+        }
+    }
+
+    /// Tells a person's other devices, wherever they are, that this one has come or gone.
+    fn announce(&self, user: UserId, device: &DeviceId, device_type: Option<&str>, is_online: bool) {
+        let presence = ServerMessage::Presence { device_id: device, device_type, is_online };
+        let bytes = message::encode(&presence, self.backend.now());
+        let to = Addressees { user: Some(user), except: Some(device.clone()), ..Addressees::default() };
+        self.bridge.pass(to, &bytes);
+        self.roster.tell_others(user, Some(device), &bytes);
+    }
+}
+
+pub(crate) struct PresenceActor;
+
+pub(crate) struct State {
+    shared: Arc<Shared>,
+    pulse: Pulse,
+    directory: Arc<dyn Directory>,
+    /// The database was away when it was last asked; said once.
+    is_away: bool,
+}
+
+impl Actor for PresenceActor {
+    type Msg = PresenceMsg;
+    type State = State;
+    type Arguments = (Arc<Shared>, Pulse, Arc<dyn Directory>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<PresenceMsg>,
+        (shared, pulse, directory): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        live::hold(&shared.presence, myself.clone());
+        myself.cast(PresenceMsg::Renew)?;
+        myself.cast(PresenceMsg::Moved)?;
+        myself.send_after(shared.settings.sweep, || PresenceMsg::Compare);
+        Ok(State { shared, pulse, directory, is_away: false })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<PresenceMsg>,
+        message: PresenceMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let _working = state.pulse.begin();
+        match message {
+            #[cfg(any(test, feature = "faults"))]
+            PresenceMsg::Fault(fault) => fault.happen().await,
+            PresenceMsg::Moved => state.take().await,
+            PresenceMsg::Renew => {
+                myself.send_after(state.shared.bridge.neighbours.lease / RENEWALS, || PresenceMsg::Renew);
+                state.renew(false).await;
+            }
+            PresenceMsg::RenewNow(newcomer) => {
+                state.renew(newcomer.is_none()).await;
+                if let Some(newcomer) = newcomer {
+                    // What was told before this instance knew of it may have gone another way.
+                    state.shared.bridge.tell(Topic::Instance(newcomer), &Message::Look);
+                }
+            }
+            PresenceMsg::Compare => {
+                myself.send_after(state.shared.settings.sweep, || PresenceMsg::Compare);
+                state.compare().await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn me(&self) -> Uuid {
+        self.shared.bridge.neighbours.me
+    }
+
+    /// Renews the lease and finds out about the others; `says_so` to them when it is heard in another way now.
+    async fn renew(&mut self, says_so: bool) {
+        let neighbours = &self.shared.bridge.neighbours;
+        let lease = Lease {
+            me: neighbours.me,
+            name: neighbours.name.clone(),
+            seconds: neighbours.lease.as_secs(),
+            hears_redis: self.shared.bridge.hears_redis(),
+        };
+        let renewed = match self.directory.renew(&lease).await {
+            Ok(renewed) => renewed,
+            Err(error) => return self.away(&error),
+        };
+        self.is_away = false;
+        self.shared.bridge.others(renewed.others.iter().map(|other| (other.id, other.hears_redis)));
+        for gone in &renewed.gone {
+            self.shared.announce(gone.user, &gone.device, gone.device_type.as_deref(), false);
+        }
+        if renewed.is_new || says_so {
+            self.shared.bridge.tell(Topic::Scope(Scope::Global), &Message::Hello);
+        }
+        if renewed.is_new {
+            self.compare().await;
+        }
+    }
+
+    fn away(&mut self, error: &ServiceError) {
+        if !std::mem::replace(&mut self.is_away, true) {
+            warn!(%error, "other instances can't be told who is connected here; they are once the database is back");
+        }
+    }
+
+    /// Enters everything that waits.
+    async fn take(&mut self) {
+        loop {
+            let group = self.shared.moves.with(moves::next);
+            if group.came.is_empty() && group.went.is_empty() {
+                return;
+            }
+            self.pulse.get_on();
+            self.enter_group(group).await;
+        }
+    }
+
+    async fn enter_group(&mut self, group: Group) {
+        if !group.went.is_empty() {
+            self.went(&group.went).await;
+        }
+        if group.came.is_empty() {
+            return;
+        }
+        let (links, waiting): (Vec<_>, Vec<_>) = group.came.into_iter().unzip();
+        // A lease that is no longer known refuses devices; it is known again after a renewal.
+        let mut entered = self.came(&links).await;
+        if entered.is_err() {
+            self.renew(false).await;
+            entered = self.came(&links).await;
+        }
+        if let Err(error) = &entered {
+            self.away(error);
+        }
+        for waits in waiting.into_iter().flatten() {
+            let _ = waits.send(entered.is_ok());
+        }
+    }
+
+    async fn came(&mut self, links: &[Arc<Link>]) -> Result<(), ServiceError> {
+        let arrivals = links
+            .iter()
+            .map(|link| Arrival { place: link.place(), device_type: link.device_type.as_deref().map(Into::into) });
+        let entered = self.directory.enter(self.me(), arrivals.collect()).await?;
+        for entered in entered {
+            let Some(link) = links.iter().find(|link| link.is(&entered.place)) else { continue };
+            let is_again = link.set_entered();
+            match entered.former {
+                Some((instance, _)) if instance == self.me() => {}
+                Some(former) => {
+                    let device = link.device.clone();
+                    let close = Message::Close { user: link.user, device, at: Some(former) };
+                    self.shared.bridge.tell(Topic::Instance(former.0), &close);
+                }
+                None if is_again => {}
+                None => self.shared.announce(link.user, &link.device, link.device_type.as_deref(), true),
+            }
+        }
+        Ok(())
+    }
+
+    async fn went(&mut self, links: &[Arc<Link>]) {
+        let places: Vec<Place> = links.iter().map(|link| link.place()).collect();
+        // Where the database can't say whether a device is elsewhere by now, it is not here at least.
+        let gone = self.directory.leave(self.me(), places.clone()).await.unwrap_or_else(|error| {
+            self.away(&error);
+            places
+        });
+        for link in gone.iter().filter_map(|place| links.iter().find(|link| link.is(place))) {
+            self.shared.announce(link.user, &link.device, link.device_type.as_deref(), false);
+        }
+    }
+
+    /// Finds what was lost: devices that the database does not know, that have connected elsewhere, or that were revoked.
+    async fn compare(&mut self) {
+        let mut links = self.shared.roster.links(Scope::Global);
+        links.retain(|link| link.is_entered());
+        let held = links.iter().map(|link| link.place()).collect();
+        let differing = match self.directory.compare(self.me(), held).await {
+            Ok(differing) => differing,
+            Err(error) => return debug!(%error, "who is connected could not be compared; the next sweep will"),
+        };
+        for (place, differs) in differing {
+            let Some(link) = links.iter().find(|link| link.is(&place)) else { continue };
+            match differs {
+                Differs::Missing => self.shared.moved(Move::Came(Arc::clone(link), None)),
+                Differs::Elsewhere => link.close(CloseReason::Replaced),
+                Differs::Revoked => link.close(CloseReason::Revoked),
+            }
+        }
+    }
+}
+
+impl Bridge {
+    /// Says that the way to this instance is another now, or that somebody has come.
+    pub(crate) fn renew_now(shared: &Shared, newcomer: Option<Uuid>) {
+        if let Some(presence) = live::held(&shared.presence) {
+            let _ = presence.cast(PresenceMsg::RenewNow(newcomer));
+        }
+    }
+}

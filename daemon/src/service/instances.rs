@@ -1,0 +1,187 @@
+//! Which instances share the database, and which devices are connected to each. Only what several can share is asked.
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use uuid::Uuid;
+
+use super::{Service, ServiceError};
+use crate::store::presence::{Arrival, Differs, Entered, Gone, Lease, Other, Place, Presence};
+use crate::store::{Access, Mode, OnNotice, StoreError, Transaction};
+use crate::sync::{DeviceId, UserId};
+
+/// What came of a renewal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// The instance was not known: none of its devices is.
+    pub is_new: bool,
+    /// The others that are alive.
+    pub others: Vec<Other>,
+    /// Devices of instances that have ended without a word.
+    pub gone: Vec<Gone>,
+}
+
+/// What instances that share a database ask it about each other.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// Says that this instance is alive, and finds out about the others.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn renew(&self, lease: &Lease) -> Result<Renewed, ServiceError>;
+
+    /// Forgets this instance, which is about to end.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn retire(&self, me: Uuid) -> Result<(), ServiceError>;
+
+    /// Devices have connected to `me`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn enter(&self, me: Uuid, arrivals: Vec<Arrival>) -> Result<Vec<Entered>, ServiceError>;
+
+    /// Devices have gone from `me`; those that are nowhere else.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn leave(&self, me: Uuid, gone: Vec<Place>) -> Result<Vec<Place>, ServiceError>;
+
+    /// What is known otherwise of the devices that `me` holds.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn compare(&self, me: Uuid, held: Vec<Place>) -> Result<Vec<(Place, Differs)>, ServiceError>;
+
+    /// The person's devices that are connected anywhere but at `me`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn elsewhere(&self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, ServiceError>;
+
+    /// How many devices are connected anywhere but at `me`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn count_elsewhere(&self, me: Uuid) -> Result<i64, ServiceError>;
+
+    /// Everybody with devices that are connected anywhere but at `me`, and how many.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn users_elsewhere(&self, me: Uuid) -> Result<Vec<(UserId, i64)>, ServiceError>;
+
+    /// Gives notice to all instances.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn notify(&self, messages: Vec<String>) -> Result<(), ServiceError>;
+
+    /// Who is told of notices, from now on. Once.
+    fn hear(&self, ear: OnNotice);
+}
+
+#[async_trait]
+impl Directory for Service {
+    async fn renew(&self, lease: &Lease) -> Result<Renewed, ServiceError> {
+        let lease = lease.clone();
+        self.presence(Mode::Write, move |presence| {
+            let lease = lease.clone();
+            Box::pin(async move {
+                let is_new = presence.renew(&lease).await?;
+                let gone = presence.sweep().await?;
+                Ok(Renewed { is_new, others: presence.others(lease.me).await?, gone })
+            })
+        })
+        .await
+    }
+
+    async fn retire(&self, me: Uuid) -> Result<(), ServiceError> {
+        self.presence(Mode::Write, move |presence| Box::pin(async move { presence.retire(me).await })).await
+    }
+
+    async fn enter(&self, me: Uuid, arrivals: Vec<Arrival>) -> Result<Vec<Entered>, ServiceError> {
+        self.presence(Mode::Write, move |presence| {
+            let arrivals = arrivals.clone();
+            Box::pin(async move { presence.enter(me, &arrivals).await })
+        })
+        .await
+    }
+
+    async fn leave(&self, me: Uuid, gone: Vec<Place>) -> Result<Vec<Place>, ServiceError> {
+        self.presence(Mode::Write, move |presence| {
+            let gone = gone.clone();
+            Box::pin(async move { presence.leave(me, &gone).await })
+        })
+        .await
+    }
+
+    async fn compare(&self, me: Uuid, held: Vec<Place>) -> Result<Vec<(Place, Differs)>, ServiceError> {
+        self.presence(Mode::Write, move |presence| {
+            let held = held.clone();
+            Box::pin(async move { presence.compare(me, &held).await })
+        })
+        .await
+    }
+
+    async fn elsewhere(&self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, ServiceError> {
+        self.presence(Mode::Read, move |presence| Box::pin(async move { presence.elsewhere(me, user).await })).await
+    }
+
+    async fn count_elsewhere(&self, me: Uuid) -> Result<i64, ServiceError> {
+        self.presence(Mode::Read, move |presence| Box::pin(async move { presence.count_elsewhere(me).await })).await
+    }
+
+    async fn users_elsewhere(&self, me: Uuid) -> Result<Vec<(UserId, i64)>, ServiceError> {
+        self.presence(Mode::Read, move |presence| Box::pin(async move { presence.users_elsewhere(me).await })).await
+    }
+
+    async fn notify(&self, messages: Vec<String>) -> Result<(), ServiceError> {
+        self.presence(Mode::Write, move |presence| {
+            let messages = messages.clone();
+            Box::pin(async move { presence.notify(&messages).await })
+        })
+        .await
+    }
+
+    fn hear(&self, ear: OnNotice) {
+        self.store.hear(ear);
+    }
+}
+
+impl Service {
+    /// Whether other instances can work on the same database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    async fn presence<T, F>(&self, mode: Mode, work: F) -> Result<T, ServiceError>
+    where
+        F: for<'t> Fn(&'t mut dyn Presence) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        match mode {
+            Mode::Read => self.store.read(Access::Daemon, asking(work)).await,
+            Mode::Write => self.store.write(Access::Daemon, asking(work)).await,
+        }
+    }
+}
+
+/// The work of a transaction that asks for what is known of instances.
+fn asking<T, F>(
+    work: F,
+) -> impl for<'t> Fn(&'t mut dyn Transaction) -> BoxFuture<'t, Result<T, ServiceError>> + Send + Sync + 'static
+where
+    F: for<'t> Fn(&'t mut dyn Presence) -> BoxFuture<'t, Result<T, StoreError>> + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    move |tx| match tx.presence() {
+        Some(presence) => work(presence).map(|done| done.map_err(ServiceError::from)).boxed(),
+        None => {
+            let alone = StoreError::Failed("no other instance can work on this database".into());
+            ready(Err(alone.into())).boxed()
+        }
+    }
+}

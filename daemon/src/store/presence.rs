@@ -1,0 +1,116 @@
+//! Which instances work on a database, and which devices are connected to each: what a database that several can share is
+//! asked for, besides [`super::Transaction`].
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::sync::{DeviceId, UserId};
+
+/// What is known of the instances and their devices. Times are the database's.
+#[async_trait]
+pub trait Presence: Send {
+    /// Says that an instance is alive, for `seconds` from now. True when it was not known (any more): then none of its devices
+    /// is.
+    async fn renew(&mut self, lease: &Lease) -> Result<bool, StoreError>;
+    /// The other instances that are alive.
+    async fn others(&mut self, me: Uuid) -> Result<Vec<Other>, StoreError>;
+    /// Forgets instances whose lease has ended, with their devices, which are returned.
+    async fn sweep(&mut self) -> Result<Vec<Gone>, StoreError>;
+    /// Forgets an instance and its devices.
+    async fn retire(&mut self, me: Uuid) -> Result<(), StoreError>;
+
+    /// Devices have connected to `me`; what is known of where they were before. Each at most once.
+    async fn enter(&mut self, me: Uuid, arrivals: &[Arrival]) -> Result<Vec<Entered>, StoreError>;
+    /// Devices have gone from `me`; those that are nowhere else. Each at most once.
+    async fn leave(&mut self, me: Uuid, gone: &[Place]) -> Result<Vec<Place>, StoreError>;
+    /// Compares the devices that `me` holds with what is known; those of which something else is known. Forgets those of
+    /// `me` that it does not hold.
+    async fn compare(&mut self, me: Uuid, held: &[Place]) -> Result<Vec<(Place, Differs)>, StoreError>;
+
+    /// The person's devices that are connected anywhere but at `me`.
+    async fn elsewhere(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError>;
+    /// How many devices are connected anywhere but at `me`.
+    async fn count_elsewhere(&mut self, me: Uuid) -> Result<i64, StoreError>;
+    /// Everybody with devices that are connected anywhere but at `me`, and how many.
+    async fn users_elsewhere(&mut self, me: Uuid) -> Result<Vec<(UserId, i64)>, StoreError>;
+
+    /// Gives notice to all instances, once the transaction is committed; each message has at most [`LARGEST_NOTICE`] bytes.
+    async fn notify(&mut self, messages: &[String]) -> Result<(), StoreError>;
+}
+
+/// The largest message that a notice can hold, in bytes.
+pub const LARGEST_NOTICE: usize = 7900;
+
+/// An instance, as it describes itself.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// Which one.
+    pub me: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// How long it counts as alive from now.
+    pub seconds: u64,
+    /// Whether messages over Redis reach it.
+    pub hears_redis: bool,
+}
+
+/// Another instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Other {
+    /// Which one.
+    pub id: Uuid,
+    /// Whether messages over Redis reach it.
+    pub hears_redis: bool,
+}
+
+/// One socket of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Whose device.
+    pub user: UserId,
+    /// Which one.
+    pub device: DeviceId,
+    /// Which of its sockets, by its instance's count.
+    pub link: u64,
+}
+
+/// A device that has connected.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Its socket.
+    pub place: Place,
+    /// `mobile`, `web`, `desktop`, `watch`.
+    pub device_type: Option<String>,
+}
+
+/// What is known of a device that has connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entered {
+    /// Its socket.
+    pub place: Place,
+    /// Where it was connected before, when that instance is alive.
+    pub former: Option<(Uuid, u64)>,
+}
+
+/// A device of an instance that is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Whose.
+    pub user: UserId,
+    /// Which one.
+    pub device: DeviceId,
+    /// `mobile`, `web`, `desktop`, `watch`.
+    pub device_type: Option<String>,
+}
+
+/// What is known of a device that an instance holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Differs {
+    /// Nothing, or an older socket of it.
+    Missing,
+    /// It has connected elsewhere since.
+    Elsewhere,
+    /// It was revoked.
+    Revoked,
+}

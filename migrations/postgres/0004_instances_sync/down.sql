@@ -1,0 +1,2 @@
+DROP TABLE ryzed.presence;
+DROP TABLE ryzed.instances;
