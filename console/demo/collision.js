@@ -1,46 +1,41 @@
-// How a conflict is shown: what both sides had, what was settled, and the choice while it is open.
+// How a conflict looks to a person: which fields, what each side has, what a choice comes to. No DOM.
 
-import { element } from './element.js';
-
-/** A card for `conflict`; `title` names the row, `resolve(resolution)` settles an open one: `done`, `gone` or `failed`. */
-export function collisionCard({ strategy, conflict_id, fields, row }, title, resolve) {
-  const open = strategy === 'manual' && conflict_id;
-  const chip = element('span', { className: 'chip' }, open ? 'open' : strategy);
-  const card = element('div', { className: 'collision' }, element('p', {}, element('strong', {}, title), ' ', chip));
-  if (fields.length > 0) card.append(fieldTable(fields, row));
-  else card.append(element('p', {}, 'One side deleted the row, the other edited it.'));
-  const outcome = row ? 'The resolved value counts on every device.' : 'The row is deleted on every device.';
-  const state = element('p', { className: 'dim' }, open ? 'The server’s side stands until you choose.' : outcome);
-  card.append(state);
-  if (!open) return card;
-
-  const choice = (resolution, text) => element('button', {
-    type: 'button',
-    onclick: async () => {
-      const answer = await resolve(resolution);
-      if (answer === 'failed') return;
-      chip.textContent = strategy;
-      state.textContent = answer === 'done' ? `You took the ${resolution}’s side.` : 'It was settled elsewhere.';
-      choices.remove();
-      card.querySelectorAll('tbody tr').forEach(({ lastChild: resolved, cells }) => {
-        const taken = cells[resolution === 'client' ? 3 : 2].textContent;
-        resolved.textContent = answer === 'done' ? taken : '–';
-      });
-    },
-  }, text);
-  const choices = element('p', { className: 'actions' }, choice('server', 'Keep the server’s'), choice('client', 'Take this device’s'));
-  card.append(choices);
-  return card;
+/**
+ * `{id, table, rowId, kind, fields, row}`. `kind` is `fields`, or who deleted the row: `deleted_there` (the server's side) or
+ * `deleted_here` (the edit that came late). Each field has `field, base, server, client, type`.
+ */
+export function shownConflict({ conflict_id, table, id, fields, row }) {
+  const hasNothing = (side) => fields.every((field) => field[side] === null || field[side] === undefined);
+  const kind = !row ? 'deleted_there' : hasNothing('client') ? 'deleted_here' : 'fields';
+  return { id: conflict_id, table, rowId: id, kind, row, fields: fields.map((field) => ({ ...field, type: typeOf(field) })) };
 }
 
-function fieldTable(fields, row) {
-  const head = ['Field', 'Base', 'Server', 'Client', 'Resolved'].map((name) => element('th', { scope: 'col' }, name));
-  // A side that has nothing in any of the fields is the one that deleted the row.
-  const gone = (side) => (side === 'resolved' ? !row : fields.every((field) => field[side] === null));
-  const told = (field, side) => (gone(side) && side !== 'base' ? 'deleted' : shown(field[side]));
-  const line = (field) => element('tr', {}, element('th', { scope: 'row' }, field.field),
-    ...['base', 'server', 'client', 'resolved'].map((side) => element('td', {}, told(field, side))));
-  return element('table', {}, element('thead', {}, element('tr', {}, ...head)), element('tbody', {}, ...fields.map(line)));
+function typeOf({ base, server, client }) {
+  const known = [server, client, base].find((value) => value !== null && value !== undefined);
+  return typeof known === 'object' ? 'json' : typeof known;
 }
 
-const shown = (value) => (value === null ? '–' : typeof value === 'object' ? JSON.stringify(value) : String(value));
+/** The start: the server's side everywhere, as it stands until somebody chooses. */
+export const untouched = ({ fields }) => Object.fromEntries(fields.map(({ field, server }) => [field, { from: 'server', value: server }]));
+
+/** Takes a side for one field. */
+export function taken(choices, { field, ...sides }, from) {
+  return { ...choices, [field]: { from, value: sides[from] } };
+}
+
+/** Takes a side for all fields. */
+export const takenAll = (conflict, from) => conflict.fields.reduce((choices, field) => taken(choices, field, from), untouched(conflict));
+
+/** Takes what the person typed for one field; a text that is no number stays as it is for the server to judge. */
+export function written(choices, { field, type }, text) {
+  const number = Number(text.replace(',', '.'));
+  const value = text.trim() === '' ? null : type === 'number' && Number.isFinite(number) ? number : type === 'boolean' ? text === 'true' : text;
+  return { ...choices, [field]: { from: 'merged', value } };
+}
+
+/** What to send: one side's name where all fields come from it, else the values by field. */
+export function settlement(conflict, choices) {
+  const sides = new Set(conflict.fields.map(({ field }) => choices[field].from));
+  if (sides.size === 1 && !sides.has('merged')) return [...sides][0];
+  return Object.fromEntries(conflict.fields.map(({ field }) => [field, choices[field].value]));
+}

@@ -1,331 +1,240 @@
-// One device: its replica, its line to the server, and the timers between them. What the copy holds is decided in
-// `replica.js`, what a broken line means in `link.js`; how it looks in `pane.js`.
+// One device of the page: a client of its own, with its own id, copy, queue and line. No DOM; `pane.js` draws it.
 
-import { API, call, faults } from './api.js';
-import { afterClose, backoff } from './link.js';
-import * as replica from './replica.js';
+import { RyzeRealtimeClient } from '/client.js';
+import { uuid } from './ids.js';
+import { read, write } from './kept.js';
 
-/** What this page shows is all that it copies. */
-export const TABLES = ['foods', 'food_entries'];
-const PING_EVERY_MS = 30_000;
-/** A socket that heard nothing for this long is dead, even if the network never said so. */
-const SILENCE_MS = 75_000;
-/** Well under the server's limit for one request. */
-const CHANGES_A_REQUEST = 500;
-/** A refused message is tried again over HTTP, which says more. */
-const RETRY_REFUSED_MS = 2_000;
-/** Lets what is on its way arrive before a gap is pulled. */
-const PULL_SETTLE_MS = 150;
-/** More orders to start over than this in one exchange, and waiting does more good than asking. */
-const RESETS_AN_EXCHANGE = 2;
+const API = '/api/realtime';
+const TYPES = { phone: 'mobile', tablet: 'mobile', watch: 'watch', browser: 'web' };
+/** How long after a change the cursor is looked up. */
+const QUIET_MS = 400;
 
-/**
- * `listen` hears `{type}`: `state`, `token`, `log` {text, tone}, `live` {message}, `conflict` {conflict},
- * which also has the row as this device `had` it.
- * `kept` is its place in this browser, a `Kept`. `state` is offline, syncing, live, waiting, stopped or token; `wanted` is whether the person wants the line on.
- */
 export class Device {
-  #copy;
-  #toldNotKept = false;
+  /** What the line is doing, as `client.status` says, and whether the server has revoked this device. */
+  state = { state: 'off', why: '', retryInMs: 0 };
+  isRevoked = false;
+  pending = 0;
+  cursor = null;
+  /** The open conflicts that this device knows, and the ids of those that its own edits met. */
+  conflicts = [];
+  mine = new Set();
+  #listeners = new Map();
+  #settings;
+  #offKey;
+  #timer = null;
+  #owesWord = false;
 
-  constructor({ id, name, settings, kept, listen }) {
-    Object.assign(this, { id, name, settings, kept, listen });
-    Object.assign(this, { state: 'offline', note: '', wanted: false, revoked: false, line: null, failures: 0 });
-    this.#copy = kept.load();
+  /** `settings`: `person`, `token()`, `strategy()`, `name(kind)` in the language that is on, and `edits`: row → who edited it last. */
+  constructor(kind, settings) {
+    this.kind = kind;
+    this.#settings = settings;
+    this.id = keptId(kind, settings.person);
+    this.#offKey = `${this.id}/off`;
+    this.isOff = read('localStorage', this.#offKey) === 'true';
+    this.client = new RyzeRealtimeClient(location.origin, {
+      token: settings.token(),
+      deviceId: this.id,
+      deviceType: TYPES[kind],
+      deviceName: settings.name(kind),
+      // Read anew for every upload, so that the choice counts at once.
+      get conflictStrategy() {
+        return settings.strategy();
+      },
+      // Switched off means off: nothing passes, neither a sync nor a question.
+      platform: { fetch: (...call) => (this.isOff ? Promise.reject(new TypeError('the line is switched off')) : fetch(...call)) },
+    });
+    this.#listen();
   }
 
-  get copy() {
-    return this.#copy;
+  /** `changed`: something to draw; `told` ({key, values, tone}): a line for the log; `token`: another one is needed. */
+  on(event, heard) {
+    const heards = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, heards.add(heard));
+    return () => heards.delete(heard);
   }
 
-  /** Every step is kept, so that a reload goes on from here. */
-  set copy(next) {
-    this.#copy = next;
-    if (this.kept.save(next) || this.#toldNotKept) return;
-    this.#toldNotKept = true;
-    this.#log('This browser keeps nothing for this page: a reload loses the edits that still wait.', 'bad');
+  /** A line for this device's log. */
+  tell(key, values = {}, tone = '') {
+    this.#emit('told', { key, values, tone });
   }
 
-  /** Goes on where the page was left: with the line off if it was, else online. */
+  /** Makes a row, with an id unless it has one, and answers with the id. It shows at once and goes out when it can. */
+  insert(table, row) {
+    const id = row.id ?? uuid();
+    this.#edit(table, id, (rows) => rows.insert({ ...row, id }));
+    return id;
+  }
+
+  update(table, id, changes) {
+    this.#edit(table, id, (rows) => rows.update(id, changes));
+  }
+
+  remove(table, id) {
+    this.#edit(table, id, (rows) => rows.delete(id));
+  }
+
+  /** Goes online unless it was switched off. */
   start() {
-    this.kept.open.forEach((conflict) => this.listen({ type: 'conflict', conflict }));
-    if (!this.kept.isOff) this.goOnline();
-    else this.#log(`Line off, as you left it. Edits waiting: ${this.copy.queue.length}.`);
+    this.#look();
+    if (!this.isOff) this.#connect();
   }
 
-  /** Syncs, then goes live; comes back by itself until told otherwise. */
-  async goOnline() {
-    this.wanted = true;
-    this.kept.isOff = false;
-    const line = this.#pickUp();
-    this.#become('syncing');
-    if (await this.#sync({ again: true })) this.#openSocket(line);
+  /** The switch of its line. It stays as it is over a reload, and other tabs follow. */
+  turn(on) {
+    write('localStorage', this.#offKey, String(!on));
+    this.#turned(on);
   }
 
-  /** Cuts the line. Edits queue up from here on. */
-  goOffline() {
-    this.wanted = false;
-    this.kept.isOff = true;
-    this.failures = 0;
-    this.#hangUp();
-    this.#become('offline');
-    this.#log('Line off. Edits wait in the queue.');
+  renew(token) {
+    this.client.setToken(token);
+    if (!this.isOff) this.#connect();
   }
 
-  /** Goes on with a new token: a live socket is renewed in place, one that was turned away tries again. */
-  renew() {
-    if (this.state === 'live') this.#send({ type: 'auth', token: this.settings.token() });
-    else if (this.state === 'token') this.goOnline();
-  }
-
-  /** Changes a row: at once here, at the server as soon as the line allows. */
-  edit(operation, table, data) {
-    const mutation_id = uuid();
-    this.copy = replica.queueEdit(this.copy, { mutation_id, table, operation, data });
-    if (this.state !== 'live') this.#log(`${operation} queued, ${this.copy.queue.length} waiting.`);
-    this.#changed();
-    this.#flush();
-  }
-
-  /** Where the copy differs from the server's digest: a list, or null when there was no answer. */
-  async compare() {
-    const { body } = await this.#call(`/digest?tables=${TABLES}`);
-    return body ? replica.digestDifferences(replica.digestOf(this.copy, TABLES), body.digest ?? body, TABLES) : null;
-  }
-
-  /** Settles an open conflict for good, as `server` or `client` had it. Answers `done`, `gone` if it was settled elsewhere, or `failed`. */
-  async resolve(conflictId, resolution) {
-    if (this.state !== 'live') {
-      this.#log('The line is down, so the conflict stays open.', 'warn');
-      return 'failed';
-    }
-    const { body, failure } = await this.#call(`/conflicts/${conflictId}/resolve`, { resolution });
-    if (!body && failure.status !== 404) {
-      this.#log(failure.why ?? 'The server could not be asked; try again.', 'bad');
-      return 'failed';
-    }
-    this.kept.open = this.kept.open.filter(({ conflict_id }) => conflict_id !== conflictId);
-    this.#pull(body ? `Settled with the ${resolution}’s value.` : 'That conflict was settled elsewhere.');
-    return body ? 'done' : 'gone';
-  }
-
-  /** Takes the revocation back, then goes online. */
+  /** Makes the server take this device again. */
   async allow() {
-    const { body, failure } = await this.#call(`/devices/${this.id}`, { is_active: true }, 'PATCH');
-    if (body) this.goOnline();
-    else this.#log(failure.why ?? 'The server could not be asked; try again.', 'bad');
+    const answer = await this.#ask(`/devices/${this.id}`, { method: 'PATCH', body: JSON.stringify({ is_active: true }) });
+    if (!answer?.ok) return;
+    this.isRevoked = false;
+    this.#connect();
   }
 
-  /** A new attempt. Whatever an older one still has under way sees that it is no longer `this.line`, and stops. */
-  #pickUp() {
-    this.#hangUp();
-    this.line = { gone: new AbortController(), socket: null, timers: [], heard: 0, syncing: null, pulling: false };
-    return this.line;
+  /** Goes offline and drops its copy, with what it had not sent. Started again, it begins from nothing. */
+  forget() {
+    return this.client.forget();
   }
 
-  #hangUp() {
-    const { line } = this;
-    this.line = null;
-    line?.timers.forEach(clearTimeout);
-    line?.gone.abort();
-    line?.socket?.close(1000);
+  /** Looks at the open conflicts: the server's list, or the last one known without a line. */
+  async lookAtConflicts() {
+    this.conflicts = await this.client.conflicts();
+    this.#emit('changed');
   }
 
-  #openSocket(line) {
-    const query = `cursor=${replica.cursorText(this.copy.cursor)}&tables=${TABLES}&device_type=mobile`;
-    const url = new URL(`${API}/ws/${this.id}?${query}`, location.href.replace(/^http/, 'ws'));
-    line.socket = new WebSocket(url, ['ryzed.v1', `bearer.${this.settings.token()}`]);
-    line.socket.onmessage = ({ data }) => this.line === line && this.#hear(line, JSON.parse(data));
-    line.socket.onclose = (close) => this.line === line && this.#closed(close);
-  }
-
-  #closed(close) {
-    this.#log(`Connection closed (${close.code}).`, 'warn');
-    this.#comeBack(afterClose(close, this.failures, Math.random()));
-  }
-
-  /** Does what `link.js` decided after a failure. */
-  #comeBack(plan) {
-    const line = this.#pickUp();
-    if (plan.do === 'wait') {
-      this.failures += 1;
-      line.timers.push(setTimeout(() => this.goOnline(), plan.ms));
-      this.#become('waiting', `Next try in ${(plan.ms / 1000).toFixed(1)} s.`);
-      return;
-    }
-    this.#hangUp();
-    if (plan.do === 'token') {
-      this.#become('token', 'The token is missing, wrong or expired: paste another one above.');
-      this.listen({ type: 'token' });
-    } else {
-      this.wanted = false;
-      this.#become('stopped', plan.why, plan.revoked);
-      this.#log(plan.why, 'bad');
+  /** Settles a conflict; `choice` is a side's name or values by field. */
+  async settle(id, choice) {
+    try {
+      await this.client.resolve(id, choice);
+    } finally {
+      this.#spread();
+      await this.lookAtConflicts();
     }
   }
 
-  #hear(line, message) {
-    line.heard = Date.now();
-    const { type, device_id } = message;
-    if (type === 'connection_established') this.#greeted(line, message);
-    else if (type === 'data_updated' || type === 'database_change') this.#live(message);
-    else if (type === 'change_result') this.#settle(message, message.conflict);
-    else if (type === 'sync_required' || type === 'sync_triggered') this.#pull(`The server asks to pull${message.reason ? ` (${message.reason})` : ''}.`);
-    else if (type === 'reset') this.#reset();
-    else if (type === 'error') this.#refused(message);
-    else if (type === 'presence') this.#log(`${device_id} is ${message.is_online ? 'online' : 'offline'}.`);
-    else if (type === 'other_device_synced') this.#log(`${device_id} synced, changes: ${message.changes_count}.`);
-    else if (type === 'token_expiring') {
-      this.#log('The token ends within a minute.', 'warn');
-      this.listen({ type: 'token' });
+  /** Compares the copy with the server's digest: `{rows, tables}` with the tables that differ, null without an answer. */
+  async compare() {
+    const answer = await this.#ask('/digest');
+    if (!answer?.ok) return null;
+    const { digest } = await answer.json();
+    const differing = [];
+    let rows = 0;
+    for (const [table, theirs] of Object.entries(digest)) {
+      const held = await this.client.table(table).all();
+      rows += held.length;
+      const sum = held.reduce((whole, { _version }) => whole + _version, 0);
+      if (held.length !== theirs.rows || sum !== theirs.version_sum) differing.push(table);
     }
+    return { rows, tables: differing };
   }
 
-  #greeted(line, { heartbeat_seconds = Infinity }) {
-    // Only here, since a line that never worked must keep backing off.
-    this.failures = 0;
-    line.timers.push(setInterval(() => this.#ping(line), Math.min(PING_EVERY_MS, heartbeat_seconds * 1000)));
-    this.#become('live');
-    this.#log('Live.', 'good');
-    this.#flush();
+  #edit(table, id, change) {
+    this.#settings.edits.set(id, { by: this.id, at: performance.now(), isLive: this.state.state === 'live' });
+    if (table !== 'location_points') this.tell('event.edit', { table });
+    // Where the browser could not store it, an `error` event has said so.
+    change(this.client.table(table)).catch(() => {});
   }
 
-  #ping(line) {
-    if (Date.now() - line.heard > SILENCE_MS) this.#closed({ code: 1006 });
-    else this.#send({ type: 'ping', pending_uploads: this.copy.queue.length });
+  #listen() {
+    const { client } = this;
+    client.status.subscribe((state) => {
+      this.state = state;
+      if (state.state === 'stopped') this.#findOutWhy();
+      this.#look();
+    });
+    client.pending.subscribe((pending) => {
+      this.pending = pending;
+      this.#look();
+    });
+    client.on('connected', () => {
+      this.tell('event.connected', {}, 'good');
+      this.lookAtConflicts();
+      if (this.#owesWord) this.#spread();
+    });
+    client.on('disconnected', () => this.tell('event.disconnected'));
+    client.on('sync_completed', ({ totalChanges }) => {
+      if (totalChanges) this.tell('event.synced', { n: totalChanges });
+      this.#look();
+    });
+    ['data_updated', 'database_change'].forEach((type) => client.on(type, (message) => {
+      this.#emit('arrived', message);
+      this.#look();
+    }));
+    client.on('conflict', (conflict) => this.#collided(conflict));
+    client.on('broadcast', ({ event }) => event === 'demo_conflicts' && this.lookAtConflicts());
+    addEventListener('storage', ({ key, newValue }) => key === this.#offKey && this.#turned(newValue !== 'true'));
+    client.on('error', ({ code, message }) => {
+      if (code === 'token') this.#emit('token');
+      // What stops the line is said beside it.
+      const tone = ['stopped', 'token'].includes(code) ? '' : 'bad';
+      this.tell(code === 'rejected' ? 'event.rejected' : 'event.error', { message }, tone);
+    });
   }
 
-  #live(message) {
-    this.copy = replica.applyLive(this.copy, message);
-    this.listen({ type: 'live', message });
-    this.#changed();
+  #collided({ table, strategy, conflict_id, fields, row }) {
+    if (conflict_id) this.mine.add(conflict_id);
+    this.tell('event.conflict', { table, strategy, fields: row ? fields : [] }, 'warn');
+    this.lookAtConflicts();
+    if (conflict_id) this.#spread();
   }
 
-  #refused({ detail, code, mutation_id }) {
-    this.#log(`Server: ${detail ?? code}`, 'bad');
-    if (mutation_id) this.line.timers.push(setTimeout(() => this.#sync({ again: true }), RETRY_REFUSED_MS));
+  /** Tells the other devices that the open conflicts are others now: at once, or when there is a line again. */
+  async #spread() {
+    this.#owesWord = !(await this.client.broadcast('demo_conflicts', {}).catch(() => false));
   }
 
-  #reset() {
-    this.copy = replica.reset(this.copy);
-    this.#log('The server asks to start over; the copy was dropped.', 'warn');
-    this.#changed();
+  #turned(on) {
+    this.isOff = !on;
+    if (on) this.#connect();
+    else this.client.disconnect();
+    this.#emit('changed');
   }
 
-  #pull(why) {
-    this.copy = replica.oweAPull(this.copy);
-    this.#log(why);
-    this.#changed();
+  #connect() {
+    this.client.connect().catch(() => {});
   }
 
-  #flush() {
-    if (this.state !== 'live' || this.line.syncing) return;
-    const edits = replica.sendable(this.copy);
-    this.copy = replica.markSent(this.copy, edits);
-    for (const edit of edits) this.#send({ type: 'data_updated', ...replica.onTheWire(edit, this.settings.strategy()) });
+  /** A line that stopped was refused: for its token, or for the device itself. */
+  async #findOutWhy() {
+    const answer = await this.#ask('/devices');
+    if (answer?.status === 401) this.#emit('token');
+    const devices = answer?.ok ? await answer.json() : [];
+    this.isRevoked = devices.some(({ device_id, is_revoked }) => device_id === this.id && is_revoked);
+    this.#emit('changed');
   }
 
-  #settle(result, conflict) {
-    const had = this.copy.rows[result.table]?.get(result.id)?.row;
-    this.copy = replica.settle(this.copy, result, conflict);
-    if (result.status === 'rejected') this.#log(`Rejected and undone: ${faults(result.errors)}.`, 'bad');
-    else if (conflict) this.#log(conflict.conflict_id ? 'Conflict, yours to settle.' : `Conflict, settled by ${conflict.strategy}.`, 'warn');
-    else this.#log(`Edit ${result.status} as v${result.version}.`, 'good');
-    if (conflict) this.#collided({ ...conflict, had });
-    this.#changed();
-    this.#flush();
+  /** Draws now, and looks the cursor up in a quiet moment. */
+  #look() {
+    this.#emit('changed');
+    this.#timer ??= setTimeout(async () => {
+      this.#timer = null;
+      const { cursor } = await this.client.getSyncStatus();
+      this.cursor = cursor;
+      this.#emit('changed');
+    }, QUIET_MS);
   }
 
-  #collided(conflict) {
-    if (conflict.conflict_id) this.kept.open = [...this.kept.open, conflict];
-    this.listen({ type: 'conflict', conflict });
+  #ask(path, options = {}) {
+    const headers = { authorization: `Bearer ${this.#settings.token()}`, 'content-type': 'application/json' };
+    return this.isOff ? Promise.resolve(null) : fetch(API + path, { ...options, headers }).catch(() => null);
   }
 
-  /** Uploads what waits and downloads until nothing more comes, one exchange at a time. False when the line broke. */
-  async #sync(options) {
-    const { line } = this;
-    while (line?.syncing) await line.syncing;
-    if (!line || this.line !== line) return false;
-    line.syncing = this.#exchange(line, options);
-    const failure = await line.syncing;
-    line.syncing = null;
-    if (this.line !== line) return false;
-    if (failure) this.#comeBack(failure);
-    else this.#changed();
-    this.#flush();
-    return !failure;
-  }
-
-  /** The whole exchange; answers with what to do about a failure, or null. */
-  async #exchange(line, options) {
-    let [pages, cursor, resets] = [[], this.copy.cursor, 0];
-    let edits = replica.sendable(this.copy, options).slice(0, CHANGES_A_REQUEST);
-    for (let more = true; more; more = more || edits.length > 0) {
-      this.copy = replica.markSent(this.copy, edits);
-      const { body, failure } = await this.#call('/sync', this.#request(cursor, edits));
-      if (this.line !== line) return null;
-      if (failure) return failure;
-      for (const result of body.results) {
-        this.#settle(result, body.conflicts.find(({ mutation_id }) => mutation_id === result.mutation_id));
-      }
-      if (body.reset) {
-        resets += 1;
-        if (resets > RESETS_AN_EXCHANGE) return { do: 'wait', ms: backoff(this.failures, Math.random()) };
-        this.#reset();
-      }
-      pages = body.reset ? [] : [...pages, body];
-      cursor = body.reset ? null : body.cursor;
-      more = body.reset || body.has_more;
-      edits = replica.sendable(this.copy).slice(0, CHANGES_A_REQUEST);
-    }
-    this.copy = replica.applyPages(this.copy, pages);
-    this.#log(`Changes pulled: ${pages.reduce((sum, page) => sum + page.total_changes, 0)}.`);
-    return null;
-  }
-
-  #request(cursor, edits) {
-    const conflict_strategy = this.settings.strategy();
-    return {
-      device_id: this.id, device_type: 'mobile', device_name: `Demo ${this.name}`, tables: TABLES, cursor, conflict_strategy,
-      pending_uploads: this.copy.queue.length - edits.length, changes: edits.map((edit) => replica.onTheWire(edit, conflict_strategy)),
-    };
-  }
-
-  #call(path, send, method) {
-    return call(path, { send, method, token: this.settings.token(), signal: this.line?.gone.signal, attempt: this.failures });
-  }
-
-  #send(message) {
-    if (this.line?.socket?.readyState === WebSocket.OPEN) this.line.socket.send(JSON.stringify(message));
-  }
-
-  /** Shows the new state, and pulls when something was missed. */
-  #changed() {
-    this.listen({ type: 'state' });
-    const { line } = this;
-    if (this.state !== 'live' || !this.copy.behind || line.syncing || line.pulling) return;
-    line.pulling = true;
-    line.timers.push(setTimeout(() => {
-      line.pulling = false;
-      this.#sync();
-    }, PULL_SETTLE_MS));
-  }
-
-  #become(state, note = '', revoked = false) {
-    Object.assign(this, { state, note, revoked });
-    this.listen({ type: 'state' });
-  }
-
-  #log(text, tone = '') {
-    this.listen({ type: 'log', text, tone });
+  #emit(event, told) {
+    this.#listeners.get(event)?.forEach((heard) => heard(told));
   }
 }
 
-/** A random UUID. Not `crypto.randomUUID`, which a page opened over plain HTTP from another machine does not have. */
-export function uuid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+/** A device keeps its id for as long as this browser keeps its storage, as an installed app would. */
+function keptId(kind, person) {
+  const key = `demo-device/${person}/${kind}`;
+  const id = read('localStorage', key) ?? `demo-${kind}-${crypto.getRandomValues(new Uint32Array(1))[0].toString(16)}`;
+  write('localStorage', key, id);
+  return id;
 }

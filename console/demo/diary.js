@@ -1,78 +1,185 @@
-// The meals of one device. Rows are updated in place, so that a field being typed in keeps its focus and text.
+// The food diary of one device: a day's totals, its entries by meal, and the form that logs one.
 
-import { element } from './element.js';
+import { announce } from './announce.js';
+import { button, element, say } from './element.js';
+import { fixed, longDay, measure, nearDay, number, percent } from './formats.js';
+import { icon } from './icons.js';
+import { Keyed, light } from './keyed.js';
+import { Picker } from './picker.js';
+import * as sums from './totals.js';
+import { nameOf, t } from './words.js';
 
-const MEALS = ['breakfast', 'lunch', 'dinner', 'snack', 'other'];
-/** Enough to play with; the rest is only counted. */
-const SHOWN = 30;
-
-/** Draws into `list`; `change(id, fields)` and `remove(id)` are called when the person edits. */
+/** The diary that is drawn into `root`; `follow(table, query, callback)` is live until the view closes. */
 export class Diary {
-  #items = new Map();
-  #drawn = false;
+  #day = sums.dayOf(Date.now());
+  #entries = [];
+  #foods = new Map();
+  #isDrawn = false;
+  /** An entry that was moved to another meal from here: the keyboard goes along. */
+  #moved = null;
 
-  constructor(list, actions) {
-    Object.assign(this, { list, actions });
-  }
-
-  /** Shows `entries` ({row, pending}), newest first; answers how many did not fit. */
-  show(entries, foods) {
-    const newest = entries.toSorted((a, b) => (a.row.consumed_at < b.row.consumed_at ? 1 : -1));
-    const wanted = new Map(newest.slice(0, SHOWN).map((entry) => [entry.row.id, entry]));
-    for (const [id, { root }] of this.#items) {
-      if (wanted.has(id)) continue;
-      root.remove();
-      this.#items.delete(id);
-    }
-    [...wanted].forEach(([id, entry], at) => {
-      const item = this.#items.get(id) ?? this.#made(id);
-      fill(item, entry, foods.get(entry.row.food_id), this.#drawn);
-      // Moving an element takes its focus away, so only what stands in the wrong place is moved.
-      if (this.list.children[at] !== item.root) this.list.insertBefore(item.root, this.list.children[at] ?? null);
+  constructor(root, { device, follow, isSmall }) {
+    this.device = device;
+    this.isSmall = isSmall;
+    this.meals = new Keyed(element('div', { className: 'meals' }), (meal) => this.#meal(meal));
+    this.empty = element('p', { className: 'empty' }, t('diary.empty'));
+    root.append(this.#head(), ...(isSmall ? [] : [this.#form()]), this.empty, this.meals.root);
+    follow('foods', null, (foods) => {
+      this.#foods = new Map(foods.map((food) => [food.id, food]));
+      this.picker?.offer(foods);
+      if (this.picker) this.picker.input.placeholder = t('diary.find', { n: number(foods.length) });
+      this.#draw();
     });
-    this.#drawn = true;
-    return newest.length - wanted.size;
+    follow('food_entries', null, (entries) => {
+      this.#entries = entries;
+      this.#draw();
+      this.#isDrawn = true;
+    });
   }
 
-  #made(id) {
-    const { change, remove } = this.actions;
+  close() {
+    this.meals.close();
+  }
+
+  #head() {
+    this.day = element('h3', { className: 'day' });
+    const step = (by, name, label) => button({
+      className: 'plain', 'aria-label': label, onclick: () => this.#show(sums.dayAfter(this.#day, by)),
+    }, icon(name));
+    this.kcal = element('strong', { className: 'figure' });
+    this.bar = element('div', { className: 'split', role: 'img' }, ...sums.MACROS.map((macro) => element('span', { className: macro })));
+    this.macros = Object.fromEntries(sums.MACROS.map((macro) => [macro, element('dd')]));
+    const list = sums.MACROS.map((macro) => element('div', { className: macro }, element('dt', {}, t(`diary.${macro}`)), this.macros[macro]));
+    return element('div', { className: 'totals' },
+      element('div', { className: 'days' }, step(-1, 'left', t('diary.previous')), this.day, step(1, 'right', t('diary.next'))),
+      element('p', { className: 'kcal' }, this.kcal, ' ', element('span', {}, t('diary.kcal'))),
+      this.bar, element('dl', { className: 'macros' }, ...list));
+  }
+
+  #form() {
+    this.picker = new Picker({
+      label: t('diary.food'), placeholder: '', nameOf,
+      hintOf: ({ calories }) => `${number(calories)} ${t('diary.kcal')}`,
+      chosen: () => this.grams.focus(),
+    });
+    this.grams = element('input', { type: 'number', min: '0.1', max: '100000', step: 'any', value: '150', required: true, inputMode: 'decimal' });
+    this.meal = mealSelect();
+    this.meal.value = sums.mealAt(Date.now());
+    this.why = element('p', { className: 'bad', role: 'alert' });
+    const field = (label, control) => element('label', {}, t(label), control);
+    return element('form', { className: 'log-meal', noValidate: false, onsubmit: (event) => this.#log(event) }, this.picker.root,
+      field('diary.grams', this.grams), field('diary.meal', this.meal),
+      element('button', { className: 'primary' }, icon('add'), t('diary.add')), this.why);
+  }
+
+  #log(event) {
+    event.preventDefault();
+    const food = this.picker.value;
+    say(this.why, food ? '' : t('diary.choose'));
+    if (!food) return this.picker.input.focus();
+    const quantity = this.grams.valueAsNumber;
+    const consumed_at = sums.momentOn(this.#day, Date.now()).toISOString();
+    this.device.insert('food_entries', { food_id: food.id, quantity, unit: 'g', meal_type: this.meal.value, consumed_at });
+    announce(t('diary.added', { food: nameOf(food), quantity: measure(quantity, 'gram', 1) }));
+    this.picker.clear();
+    this.picker.input.focus();
+  }
+
+  #show(day) {
+    this.#day = day;
+    this.#isDrawn = false;
+    this.#draw();
+    this.#isDrawn = true;
+  }
+
+  #draw() {
+    const meals = sums.byMeal(this.#entries, this.#day);
+    const entries = meals.flatMap(([, some]) => some);
+    const sum = sums.totals(entries, this.#foods);
+    const parts = sums.shares(sum);
+    say(this.day, this.#dayName());
+    say(this.kcal, number(sum.calories));
+    const named = sums.MACROS.map((macro) => `${t(`diary.${macro}`)} ${percent(parts[macro])}`);
+    this.bar.ariaLabel = t('diary.split', { parts: named.join(', ') });
+    sums.MACROS.forEach((macro, at) => {
+      this.bar.children[at].style.flexGrow = parts[macro];
+      say(this.macros[macro], `${fixed(sum[macro], 1)} g`);
+    });
+    this.meals.show(meals.map(([id, some]) => ({ id, entries: some })));
+    this.empty.hidden = entries.length > 0;
+    const moved = this.#moved && this.meals.root.querySelector(`[data-row="${this.#moved}"] select`);
+    this.#moved = null;
+    moved?.focus();
+  }
+
+  #dayName() {
+    const noon = sums.noonOf(this.#day);
+    const days = Math.round((noon - sums.noonOf(sums.dayOf(Date.now()))) / 86_400_000);
+    return nearDay(days) ?? longDay(noon);
+  }
+
+  #meal({ id }) {
+    const energy = element('span', { className: 'dim' });
+    const entries = new Keyed(element('ul', { className: 'entries' }), (entry) => this.#entry(entry.id));
+    const root = element('section', {}, element('h4', {}, t(`meal.${id}`), energy), entries.root);
+    const fill = ({ entries: some }) => {
+      say(energy, `${number(sums.totals(some, this.#foods).calories)} ${t('diary.kcal')}`);
+      entries.show(some);
+    };
+    return { root, fill, close: () => entries.close() };
+  }
+
+  #entry(id) {
+    const [name, facts] = [element('strong', { className: 'name' }), element('span', { className: 'facts' })];
     const quantity = element('input', {
-      type: 'number', min: '0.1', max: '1000000', step: 'any', required: true,
-      onchange: () => quantity.reportValidity() && change(id, { quantity: quantity.valueAsNumber }),
+      type: 'number', min: '0.1', max: '100000', step: 'any', required: true, inputMode: 'decimal',
+      onchange: () => quantity.reportValidity() && this.#change(id, { quantity: quantity.valueAsNumber }),
     });
-    const meal = element('select', { onchange: () => change(id, { meal_type: meal.value }) }, ...mealOptions());
-    const away = element('button', { type: 'button', onclick: () => remove(id) }, '×');
-    const [name, facts, unit] = [element('strong'), element('span'), element('span')];
-    const item = { quantity, meal, away, name, facts, unit };
-    item.root = element('li', {}, element('p', {}, name, facts), quantity, unit, meal, away);
-    this.#items.set(id, item);
-    return item;
+    const meal = mealSelect((value) => {
+      this.#moved = id;
+      this.#change(id, { meal_type: value });
+    });
+    const away = button({ className: 'plain', onclick: () => this.#delete(id) }, icon('remove'));
+    away.dataset.does = 'delete';
+    const small = element('span', { className: 'quantity' });
+    const head = element('div', { className: 'entry-head' }, name, facts);
+    const tools = this.isSmall ? [small] : [element('span', { className: 'with-unit' }, quantity, 'g'), meal, away];
+    const root = element('li', { className: this.isSmall ? '' : 'editable' }, head, ...tools);
+    root.dataset.row = id;
+    const shown = {};
+    const fill = (entry) => {
+      const food = this.#foods.get(entry.food_id);
+      const title = food ? nameOf(food) : t('diary.unknown');
+      say(name, title);
+      say(facts, `${number(sums.nutrition(entry, food).calories)} ${t('diary.kcal')}${entry._pending ? ` · ${t('diary.waits')}` : ''}`);
+      say(small, measure(entry.quantity, 'gram', 1));
+      quantity.ariaLabel = t('diary.quantity.of', { food: title });
+      meal.ariaLabel = t('diary.meal.of', { food: title });
+      away.ariaLabel = t('diary.delete.of', { food: title });
+      const isTyped = document.activeElement === quantity && Number(quantity.value) !== shown.quantity;
+      if (!isTyped) quantity.value = entry.quantity;
+      meal.value = sums.MEALS.includes(entry.meal_type) ? entry.meal_type : 'other';
+      root.classList.toggle('pending', Boolean(entry._pending));
+      if (this.#isDrawn && !entry._pending && shown.version !== entry._version) light(root);
+      Object.assign(shown, { quantity: entry.quantity, version: entry._version });
+    };
+    return { root, fill };
+  }
+
+  #change(id, changes) {
+    this.device.update('food_entries', id, changes);
+  }
+
+  #delete(id) {
+    const { food_id } = this.#entries.find((entry) => entry.id === id) ?? {};
+    const food = this.#foods.get(food_id);
+    this.device.remove('food_entries', id);
+    announce(t('diary.deleted', { food: food ? nameOf(food) : t('diary.unknown') }));
   }
 }
 
-/** An option for every meal that the column `meal_type` knows. */
-export const mealOptions = () => MEALS.map((meal) => element('option', { value: meal }, meal));
-
-function fill(item, { row, pending }, food, drawn) {
-  const name = food?.name_en ?? 'Something else';
-  const unit = row.unit ?? 'g';
-  const energy = food && unit === 'g' ? `${Math.round((food.calories * row.quantity) / 100)} kcal · ` : '';
-  item.name.textContent = name;
-  item.unit.textContent = unit;
-  item.facts.textContent = energy + (pending ? 'queued' : `v${row._version}`);
-  item.quantity.ariaLabel = `Quantity of ${name}`;
-  item.meal.ariaLabel = `Meal of ${name}`;
-  item.away.ariaLabel = `Delete ${name}`;
-  const typing = document.activeElement === item.quantity && Number(item.quantity.value) !== item.shown;
-  if (!typing) item.quantity.value = row.quantity;
-  item.shown = row.quantity;
-  item.meal.value = row.meal_type ?? 'other';
-  item.root.classList.toggle('pending', pending);
-  if (drawn && !pending && item.version !== row._version) blink(item.root);
-  item.version = row._version;
-}
-
-function blink({ classList }) {
-  classList.remove('new');
-  requestAnimationFrame(() => classList.add('new'));
+function mealSelect(changed) {
+  const meals = sums.MEALS.map((meal) => element('option', { value: meal }, t(`meal.${meal}`)));
+  const select = element('select', { onchange: () => changed?.(select.value) }, ...meals);
+  return select;
 }

@@ -1,110 +1,164 @@
-// One device on the page: draws what its `Device` tells, and hands it what the person does.
+// One device on the page: its head with the line, the view of the scene that is on, and what it knows about its copy.
 
-import { collisionCard } from './collision.js';
-import { TABLES, uuid } from './device.js';
-import { Diary, mealOptions } from './diary.js';
-import { element } from './element.js';
-import { view } from './replica.js';
+import { openConflicts } from './conflicts.js';
+import { Diary } from './diary.js';
+import { button, element, say } from './element.js';
+import { clock, number } from './formats.js';
+import { icon } from './icons.js';
+import { Intervals } from './intervals.js';
+import { Run } from './run.js';
+import { t, term } from './words.js';
+import { Workout } from './workout.js';
 
-const LOG_LINES = 60;
-const STATES = { offline: 'Offline', syncing: 'Syncing…', live: 'Live', waiting: 'Reconnecting', stopped: 'Stopped', token: 'Needs a token' };
+const VIEWS = { diary: Diary, workout: Workout, timer: Intervals, run: Run };
+const LOG_LINES = 40;
 
-/** Draws `device` into `root`, a copy of the page's template; `edited(id)` hears of every edit made here. */
 export class Pane {
-  constructor(root, device, edited) {
-    Object.assign(this, { root, device, foods: new Map(), drawn: {} });
-    const edit = (operation, data) => {
-      edited(data.id);
-      device.edit(operation, 'food_entries', data);
-    };
-    this.diary = new Diary(this.part('.diary'), {
-      change: (id, fields) => edit('UPDATE', { id, ...fields }),
-      remove: (id) => edit('DELETE', { id }),
-    });
-    root.ariaLabel = device.name;
-    this.part('h2').textContent = device.name;
-    this.part('h2').title = device.id;
-    this.part('[name=meal]').append(...mealOptions());
-    this.part('.meal').onsubmit = (event) => {
-      event.preventDefault();
-      edit('INSERT', mealOf(event.target));
-    };
-    this.part('.line').onchange = ({ target }) => (target.checked ? device.goOnline() : device.goOffline());
-    this.part('.compare').onclick = () => this.#compare();
-    this.part('.allow').onclick = () => device.allow();
-    this.part('.clear').onclick = () => this.#show('.collisions', this.part('.cards').replaceChildren());
+  #view = null;
+  #stops = [];
+  #shownScene = null;
+  #wasLoaded = false;
+
+  /** `page`: what the device shares with the others: `nameOfDevice(id)`, `edits`, `conflicts(pane)`. */
+  constructor(device, page) {
+    Object.assign(this, { device, page });
+    this.body = element('div', { className: 'view' });
+    const title = `device-${device.kind}`;
+    this.root = element('section', { className: 'device', id: device.kind, tabIndex: -1, 'aria-labelledby': title },
+      this.#head(title), this.body, this.#foot());
+    this.root.dataset.kind = device.kind;
+    this.stops = [
+      device.on('changed', () => this.draw()),
+      device.on('told', (line) => this.log(line)),
+      device.on('arrived', (message) => this.#arrived(message)),
+    ];
     this.draw();
   }
 
-  /** The element of this pane that `selector` finds. */
-  part(selector) {
-    return this.root.querySelector(selector);
+  /** Shows the view of a scene. */
+  show(scene) {
+    if (scene === this.#shownScene) return;
+    this.#closeView();
+    this.#shownScene = scene;
+    const follow = (table, query, callback) => this.#stops.push(this.device.client.table(table).subscribe(query, callback));
+    const root = element('div', { className: scene });
+    this.#view = new VIEWS[scene](root, { device: this.device, page: this.page, follow, isSmall: this.device.kind === 'watch' });
+    this.body.replaceChildren(root);
   }
 
-  /** Everything that may have changed. */
+  /** Ends it: the language changes, or the device goes. */
+  close() {
+    this.#closeView();
+    this.stops.forEach((stop) => stop());
+    this.root.remove();
+  }
+
   draw() {
-    const { state, note, wanted, revoked, copy } = this.device;
-    this.part('.badge').textContent = STATES[state];
-    this.part('.badge').dataset.state = state;
-    this.part('.why').textContent = note;
-    this.#show('.allow', revoked);
-    this.part('.line').checked = wanted;
-    this.part('.compare').disabled = state !== 'live';
-    this.part('.queued').textContent = copy.queue.length;
-    const { epoch, user, global } = copy.cursor ?? {};
-    this.part('.cursor').textContent = copy.cursor ? `${epoch} · user ${user} · global ${global}` : 'none yet';
-    // A verdict is about the copy as it was.
-    if (copy !== this.drawn) this.part('.verdict').textContent = '';
-    if (copy.rows.foods !== this.drawn.rows?.foods || this.foods.size === 0) this.#drawFoods();
-    this.drawn = copy;
-    const entries = view(copy, 'food_entries');
-    const older = this.diary.show(entries, this.foods);
-    this.#show('.empty', entries.length === 0);
-    this.#show('.older', older > 0);
-    this.part('.older').textContent = `and ${older} older`;
+    const { state, pending, cursor, conflicts, isOff, isRevoked, kind } = this.device;
+    say(this.badge, t(`device.state.${isOff ? 'off' : state.state}`));
+    this.badge.dataset.state = isOff ? 'off' : state.state;
+    this.line.checked = !isOff;
+    say(this.queued, pending ? t('device.pending', { n: pending }) : t('device.synced'));
+    this.queued.classList.toggle('some', pending > 0);
+    const n = conflicts.length;
+    this.collisions.hidden = n === 0;
+    say(this.collisions.lastChild, t('device.conflicts', { n }));
+    this.collisions.ariaLabel = t('device.conflicts.of', { n, device: t(`device.${kind}`) });
+    say(this.cursor, cursor ? cursorText(cursor) : t('device.cursor.none'));
+    const why = isRevoked ? t('device.revoked') : state.state === 'stopped' && !isOff ? state.why : '';
+    say(this.why, why);
+    this.why.hidden = !why;
+    this.allow.hidden = !isRevoked;
+    this.verify.disabled = state.state !== 'live';
+    this.page.drawn?.(this.device);
   }
 
-  /** A line in the event log. */
-  log(text, tone = '') {
-    const time = element('time', {}, new Date().toLocaleTimeString([], { hour12: false }));
-    this.part('.log').prepend(element('li', { className: tone }, time, ' ', text));
-    this.part(`.log li:nth-child(${LOG_LINES + 1})`)?.remove();
+  /** A line in the log of events. */
+  log({ key, values, tone }) {
+    const { table, strategy, fields = [], ...others } = values;
+    const settled = fields.map(({ field, resolved }) => `${term('field', field)} ${resolved}`);
+    const outcome = strategy && [t(`event.conflict.${strategy}`), ...settled].join(', ');
+    const text = t(key, { ...others, ...(table && { table: term('table', table) }), ...(strategy && { outcome }) });
+    if (['warn', 'bad'].includes(tone) && strategy !== 'manual') this.#notice(text);
+    this.noEvents.hidden = true;
+    const time = element('time', {}, clock(new Date()));
+    this.events.prepend(element('li', { className: tone }, time, ' ', text));
+    this.events.children[LOG_LINES]?.remove();
   }
 
-  /** A conflict that this device's edit met. */
-  collide(conflict) {
-    const title = this.foods.get((conflict.row ?? conflict.had)?.food_id)?.name_en ?? 'An entry';
-    const resolve = (resolution) => this.device.resolve(conflict.conflict_id, resolution);
-    this.part('.cards').prepend(collisionCard(conflict, title, resolve));
-    this.#show('.collisions', true);
+  #head(title) {
+    const { device } = this;
+    const name = t(`device.${device.kind}`);
+    this.badge = element('span', { className: 'badge' });
+    this.queued = element('span', { className: 'queued' });
+    this.collisions = button({ className: 'collisions', onclick: () => openConflicts(device, name) }, icon('conflict'), element('span'));
+    this.line = element('input', {
+      type: 'checkbox', role: 'switch', 'aria-label': t('device.line.of', { device: name }), onchange: () => device.turn(this.line.checked),
+    });
+    this.why = element('p', { className: 'why', role: 'status' });
+    this.allow = button({ className: 'primary', hidden: true, onclick: () => device.allow() }, t('device.allow'));
+    this.notice = element('span', { role: 'status' });
+    this.noted = element('p', { className: 'notice', hidden: true }, this.notice, button({
+      className: 'plain', 'aria-label': t('device.dismiss'), onclick: () => this.#dismiss(),
+    }, icon('close')));
+    const away = device.kind === 'browser' && button({
+      className: 'plain', 'aria-label': t('device.remove', { device: name }), onclick: () => this.page.remove(this),
+    }, icon('close'));
+    return element('header', {}, element('span', { className: 'what' }, icon(device.kind)),
+      element('div', { className: 'who' }, element('h2', { id: title }, name), element('p', { className: 'facts' }, this.badge, this.queued)),
+      element('label', { className: 'line' }, element('span', { ariaHidden: 'true' }, t('device.line')), this.line), away,
+      this.collisions, this.noted, this.why, this.allow);
   }
 
-  #show(selector, visible) {
-    this.part(selector).hidden = !visible;
+  #foot() {
+    this.cursor = element('code', { className: 'cursor' });
+    this.events = element('ol', { className: 'events' });
+    this.noEvents = element('p', { className: 'dim' }, t('device.noevents'));
+    this.verdict = element('p', { className: 'verdict', role: 'status' });
+    this.verify = button({ onclick: () => this.#compare() }, t('device.verify'));
+    const label = `${t('device.events')}, ${t(`device.${this.device.kind}`)}`;
+    const box = element('div', { className: 'log', tabIndex: 0, role: 'region', 'aria-label': label }, this.noEvents, this.events);
+    return element('footer', {},
+      element('p', { className: 'place' }, element('span', { className: 'dim' }, t('device.cursor')), ' ', this.cursor),
+      element('details', {}, element('summary', {}, t('device.events')), element('div', { className: 'proof' }, this.verify, this.verdict), box));
   }
 
-  #drawFoods() {
-    const select = this.part('[name=food]');
-    const { value } = select;
-    const foods = view(this.device.copy, 'foods').map(({ row }) => row).toSorted((a, b) => a.name_en.localeCompare(b.name_en));
-    this.foods = new Map(foods.map((food) => [food.id, food]));
-    const other = foods.length > 0 ? 'Something else' : 'Something (the catalogue comes with the first sync)';
-    select.replaceChildren(...foods.map(({ id, name_en }) => element('option', { value: id }, name_en)), element('option', { value: '' }, other));
-    if (this.foods.has(value)) select.value = value;
+  /** What the person must not miss stays until it is dismissed. */
+  #notice(text) {
+    this.noted.hidden = false;
+    say(this.notice, text);
+  }
+
+  #dismiss() {
+    this.noted.hidden = true;
+    this.root.focus();
+  }
+
+  #arrived({ operation, table, version, source_device, data, new_record }) {
+    const edit = this.page.edits.get((data ?? new_record)?.id);
+    const isStraight = edit?.isLive && edit.by === source_device;
+    const delay = isStraight ? t('event.delay', { ms: number(performance.now() - edit.at) }) : '';
+    const from = source_device ? this.page.nameOfDevice(source_device) : t('event.outside');
+    // A run would drive all else out of the log.
+    if (table === 'location_points') return;
+    this.log({ key: 'event.arrived', values: { operation, table, version, from, delay }, tone: 'good' });
   }
 
   async #compare() {
-    const differences = await this.device.compare();
-    const equal = differences?.length === 0;
-    const side = ({ rows, version_sum }) => `${rows} rows, versions sum to ${version_sum}`;
-    const told = differences?.map(({ table, mine, theirs }) => `${table} here ${side(mine)}; there ${side(theirs)}`);
-    const verdict = equal ? `Equal: ${TABLES.join(' and ')} match.` : `Different: ${told?.join('. ')}.`;
-    this.part('.verdict').className = `verdict ${equal ? 'good' : 'bad'}`;
-    this.part('.verdict').textContent = differences ? verdict : 'The server could not be asked.';
+    const { pending } = this.device;
+    const result = pending ? null : await this.device.compare();
+    const isEqual = result?.tables.length === 0;
+    const told = pending ? t('device.queued', { n: pending }) : !result ? t('device.unverified')
+      : isEqual ? t('device.equal', { n: result.rows }) : t('device.differs', { tables: result.tables.join(', ') });
+    this.verdict.className = `verdict ${isEqual ? 'good' : 'bad'}`;
+    say(this.verdict, told);
+  }
+
+  #closeView() {
+    this.#stops.splice(0).forEach((stop) => stop());
+    this.#view?.close();
+    this.#view = null;
   }
 }
 
-function mealOf({ food, quantity, meal }) {
-  const consumed_at = new Date().toISOString();
-  return { id: uuid(), food_id: food.value || null, quantity: quantity.valueAsNumber, unit: 'g', meal_type: meal.value, consumed_at };
-}
+const cursorText = ({ epoch, user = 0, global = 0 }) => `${epoch} · user ${user} · global ${global}`;

@@ -13,6 +13,9 @@
 //!  └─ Janitor ── calls the housekeeping every few minutes
 //! ```
 //!
+//! An actor that fails, or is busy with one thing for too long (`pulse`), is replaced by whoever supervises it. Nobody
+//! waits for the database (`patient`) or for another actor for as long as that.
+//!
 //! What outlives a failing actor is shared: the `roster` (who is connected) and each device's `link` with its
 //! bounded `outbox`. Mailboxes carry hints and small questions, never a backlog of payloads.
 //! Everything here may be lost at any moment: the database is the truth, and a client resumes from its cursor.
@@ -26,6 +29,8 @@ mod device;
 mod devices;
 mod drain;
 mod everywhere;
+#[cfg(any(test, feature = "faults"))]
+mod fault;
 mod feed;
 mod frame;
 mod janitor;
@@ -33,7 +38,9 @@ mod link;
 mod live;
 mod message;
 mod outbox;
+mod patient;
 mod presence;
+mod pulse;
 mod replay;
 mod root;
 mod roster;
@@ -48,6 +55,8 @@ pub use bridge::Neighbours;
 pub use close::CloseReason;
 pub use connection::{Connection, Hello};
 pub use device::{Answer, Input, token_of};
+#[cfg(any(test, feature = "faults"))]
+pub use fault::{Fault, Victim};
 pub use janitor::Housekeeping;
 pub use link::Link;
 pub use live::{Counts, Live, Settings, SocketGuard, StartError};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::Refusal;
 use crate::sync::UserId;
 
 pub use claims::{Grant, sign};
@@ -79,6 +80,17 @@ pub enum AuthError {
     /// The keys to judge it by can't be fetched right now.
     #[error("the keys that tokens are checked with can't be fetched; try again later")]
     Unavailable,
+}
+
+impl From<&AuthError> for Refusal {
+    fn from(error: &AuthError) -> Self {
+        match error {
+            AuthError::Missing => Self::Missing,
+            AuthError::Expired => Self::Expired,
+            AuthError::Refused(_) => Self::Refused,
+            AuthError::Unavailable => Self::Unavailable,
+        }
+    }
 }
 
 /// Says who a token belongs to.

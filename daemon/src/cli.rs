@@ -144,6 +144,8 @@ fn execute(cli: Cli) -> Outcome {
     }
     let config = cli.settings.sources().load().map_err(Failure::usage)?;
     crate::telemetry::init(&config.log).map_err(Failure::usage)?;
+    #[cfg(feature = "faults")]
+    crate::faults::arm().map_err(Failure::usage)?;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config, &cli.settings),
         Command::Migrate(options) => migrate::run(&config, &options),

@@ -74,6 +74,10 @@ pub struct Server {
     pub drain_seconds: u64,
     /// How long a client may take to send a request's header, or the next part of its body.
     pub header_timeout_seconds: u64,
+    /// How long a client may take to read the next part of an answer.
+    pub write_timeout_seconds: u64,
+    /// How long a part of the daemon may be busy with one thing before it is taken for hung and replaced.
+    pub patience_seconds: u64,
 }
 
 impl Default for Server {
@@ -83,6 +87,8 @@ impl Default for Server {
             allowed_origins: Vec::new(),
             drain_seconds: 8,
             header_timeout_seconds: 10,
+            write_timeout_seconds: 30,
+            patience_seconds: 60,
         }
     }
 }
@@ -93,6 +99,10 @@ impl Default for Server {
 pub struct Database {
     /// `sqlite://<path>` or `postgres://…`; none means the file `ryzed.db` in the data directory.
     pub url: Option<String>,
+    /// A file with the password for a PostgreSQL server, which then is not in the URL.
+    pub password_file: Option<PathBuf>,
+    /// How long a start waits for a PostgreSQL server that is not there yet; 0 does not wait.
+    pub wait_seconds: u64,
     /// What a commit waits for.
     pub synchronous: Synchronous,
     /// How many connections read a SQLite database at once.
@@ -103,7 +113,14 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: None, synchronous: Synchronous::default(), readers: 4, connections: 10 }
+        Self {
+            url: None,
+            password_file: None,
+            wait_seconds: 30,
+            synchronous: Synchronous::default(),
+            readers: 4,
+            connections: 10,
+        }
     }
 }
 
@@ -271,6 +288,8 @@ impl Config {
         let positive = [
             ("server.drain_seconds", self.server.drain_seconds),
             ("server.header_timeout_seconds", self.server.header_timeout_seconds),
+            ("server.write_timeout_seconds", self.server.write_timeout_seconds),
+            ("server.patience_seconds", self.server.patience_seconds),
             ("database.readers", self.database.readers as u64),
             ("database.connections", self.database.connections as u64),
             ("sync.tombstone_days", u64::from(self.sync.tombstone_days)),
@@ -290,6 +309,9 @@ impl Config {
 
     fn check_database(&self) -> Result<(), Complaint> {
         const KEY: &str = "database.url";
+        if self.database.password_file.is_some() && self.database_server().is_none() {
+            return Err(("database.password_file", "is for a PostgreSQL server; database.url names none".into()));
+        }
         match self.database.url.as_deref() {
             Some(url) if is_server(url) => Ok(()),
             Some(url) if url.strip_prefix("sqlite://").is_none_or(str::is_empty) => Err((
@@ -366,13 +388,20 @@ fn is_of_authority(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_')
 }
 
-/// The URL without what stands before its host's `@`.
+/// The URL without what stands before its host's `@`, and without a password in its query.
 fn masked_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://{MASK}@{host}{path}"),
-        None => url.to_owned(),
+    // The last one: a password may have any character.
+    let place = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("{MASK}@{host}"));
+    let Some((place, query)) = place.split_once('?') else { return format!("{scheme}://{place}") };
+    let pairs: Vec<String> = query.split('&').map(masked_pair).collect();
+    format!("{scheme}://{place}?{}", pairs.join("&"))
+}
+
+fn masked_pair(pair: &str) -> String {
+    match pair.split_once('=') {
+        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}={MASK}"),
+        _ => pair.to_owned(),
     }
 }
 

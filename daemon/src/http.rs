@@ -9,8 +9,12 @@ mod call;
 mod conflicts;
 mod devices;
 mod export;
+#[cfg(feature = "faults")]
+mod faults;
 mod health;
+mod impatient;
 mod live;
+mod metrics;
 mod observe;
 mod operator;
 mod problem;
@@ -79,6 +83,11 @@ pub trait LiveApi: Send + Sync + 'static {
     async fn drain(&self, window: Duration);
     /// Ends what is behind this, once nobody asks anything any more.
     async fn stop(&self);
+    /// Has an actor fail. False when there is none of that kind.
+    #[cfg(feature = "faults")]
+    fn fault(&self, _victim: crate::actors::Victim, _fault: crate::actors::Fault) -> bool {
+        false
+    }
 }
 
 /// How many there are.

@@ -9,7 +9,10 @@ pub mod carrier;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod http;
+pub mod metrics;
 pub mod service;
 pub mod store;
 pub mod sync;

@@ -22,8 +22,10 @@ use ryzed_adapters::{FieldError, Registry};
 
 use crate::clock::Clock;
 use crate::config::Limits;
+use crate::metrics::{Outcome, PoolUse, metrics};
 use crate::store::{Access, Store};
 use crate::sync::Scope;
+use crate::sync::wire::Status;
 
 pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
@@ -83,12 +85,26 @@ impl Service {
         self.store.read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.ping().await?) })).await
     }
 
+    /// How much of the database's connections is in use; none where that is not known.
+    #[must_use]
+    pub fn pool_use(&self) -> Option<PoolUse> {
+        self.store.pool_use()
+    }
+
     /// Finishes what is being written, and closes the database.
     pub async fn close(&self) {
         self.store.close().await;
     }
 
     fn tell(&self, pushed: &Pushed) {
+        for result in &pushed.results {
+            metrics().changes_pushed.inc(match result.status {
+                Status::Applied => Outcome::Applied,
+                Status::Merged => Outcome::Merged,
+                Status::Conflict => Outcome::Conflict,
+                Status::Rejected => Outcome::Rejected,
+            });
+        }
         if let Some(hints) = self.hints.get() {
             for commit in &pushed.commits {
                 hints.committed(commit.clone());
@@ -96,6 +112,13 @@ impl Service {
             if pushed.commits.iter().any(|commit| commit.scope == Scope::Global) {
                 hints.others_may_have_moved();
             }
+        }
+    }
+
+    /// Nobody knows whether an upload that failed at its end was committed, so somebody may have to hear of it.
+    fn tell_of_doubt(&self, error: &ServiceError) {
+        if let (ServiceError::Unavailable { .. }, Some(hints)) = (error, self.hints.get()) {
+            hints.others_may_have_moved();
         }
     }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 use crate::auth::{Caller, Role};
+use crate::metrics::PoolUse;
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
@@ -37,6 +38,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Who is told of notices from other instances ([`presence::Presence::notify`]), from now on. Once.
     fn hear(&self, _ear: OnNotice) {}
+
+    /// How many connections are in use; those that read, where others write.
+    fn pool_use(&self) -> Option<PoolUse>;
 
     /// Finishes what is queued and closes; later calls are [`StoreError::Unavailable`].
     async fn close(&self);
@@ -385,6 +389,9 @@ pub enum StoreError {
     /// A rule of the schema refused a row.
     #[error("a constraint refused the row: {0}")]
     Constraint(String),
+    /// The row belongs to somebody else, which the daemon should have seen before: a mistake of its own, stopped in time.
+    #[error("the row is not the caller's: {0}")]
+    Denied(String),
     /// A row refers to one that is not there; the text names the foreign key.
     #[error("a row refers to one that is not there: {0}")]
     Reference(String),

@@ -71,6 +71,8 @@ pub struct Outcome {
     pub edits: usize,
     /// Edits that have a result.
     pub settled: usize,
+    /// What the devices have met.
+    pub tallied: String,
     /// Where the report is, when something was wrong.
     pub report: Option<PathBuf>,
 }
@@ -125,7 +127,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Outcome> {
     }
     let (edits, settled) = oracle.counted();
     let report = report::write(options, &oracle, &mut processes)?;
-    Ok(Outcome { faults: processes.faults, weather, edits, settled, report })
+    Ok(Outcome { faults: processes.faults, weather, edits, settled, tallied: oracle.tallied(), report })
 }
 
 /// Tells how it goes until the time is over or something is wrong.

@@ -16,6 +16,8 @@ use crate::{Account, Database, Person, Redis, SECRET, ports, postgres};
 const START: Duration = Duration::from_secs(30);
 /// How long a stop may take, by the operator's manual.
 const STOP: Duration = Duration::from_secs(10);
+/// How much of the log is shown when it ends instead of starting.
+const LAST_LINES: usize = 40;
 /// How often a start is tried again when another process took the port.
 const TRIES: usize = 5;
 /// Where the daemon is told which database it works on.
@@ -195,6 +197,15 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Its resident memory, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse().unwrap_or_else(|error| panic!("VmRSS {line:?}: {error}"))
+    }
+
     /// Kills it as a power cut would.
     pub fn kill9(&mut self) {
         if let Some(twin) = &mut self.twin {
@@ -267,7 +278,10 @@ impl Daemon {
         let started = Instant::now();
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
-                eprintln!("the daemon ended with {status}; its log:\n{}", self.log());
+                let log = self.log();
+                let last: Vec<&str> = log.lines().rev().take(LAST_LINES).collect();
+                let last: Vec<&str> = last.into_iter().rev().collect();
+                eprintln!("the daemon ended with {status}; its log ends:\n{}", last.join("\n"));
                 return false;
             }
             if is_ready(self.port) {
@@ -290,6 +304,12 @@ impl Drop for Daemon {
 #[must_use]
 pub fn binary() -> PathBuf {
     built("ryzed")
+}
+
+/// The build that can be broken from inside.
+#[must_use]
+pub fn binary_with_faults() -> PathBuf {
+    built("ryzed-faults")
 }
 
 /// A program of this workspace. `RYZED_BIN` names another `ryzed`.

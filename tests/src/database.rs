@@ -39,6 +39,10 @@ impl Database {
                          AND operation <> 'DELETE') c FULL JOIN public.{table} t ON t.id = c.row_id \
                          WHERE t.id IS NULL OR c.row_id IS NULL"
                     )) == "0"
+                        && self.run(&format!(
+                            "SELECT count(*) FROM (SELECT FROM ryzed.changes WHERE table_name = '{table}' \
+                             AND operation <> 'DELETE' GROUP BY row_id HAVING count(*) > 1) c"
+                        )) == "0"
                 })
             }
         }

@@ -1,7 +1,9 @@
 //! PostgreSQL servers of this test process: made from the installed binaries in temporary folders, on free ports, as a user
 //! that is not root, and gone with the process. One is shared by all stories, made when the first asks.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -95,33 +97,47 @@ pub struct Cluster {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
-    durability: &'static str,
+    manner: Manner,
     reaper: Child,
+}
+
+/// In which way servers differ.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    durability: &'static str,
+    language: &'static str,
 }
 
 impl Cluster {
     /// Makes the files of a server and starts it.
     #[must_use]
     pub fn start() -> Self {
-        Self::with(FORGETFUL)
+        Self::with(programs(), Manner { durability: FORGETFUL, language: "" })
     }
 
     /// The same with a server that waits for the disk, as in production.
     #[must_use]
     pub fn durable() -> Self {
-        Self::with("")
+        Self::with(programs(), Manner { durability: "", language: "" })
     }
 
-    fn with(durability: &'static str) -> Self {
+    /// The installed one, with messages in a language: `de`.
+    #[must_use]
+    pub fn start_speaking(language: &'static str) -> Self {
+        // Others come without translations.
+        Self::with(installed(), Manner { durability: FORGETFUL, language })
+    }
+
+    fn with(programs: PathBuf, manner: Manner) -> Self {
         let folder = tempfile::Builder::new().prefix("ryzed-pg-").tempdir().expect("a temporary folder").keep();
-        let (programs, port) = (programs(), ports::free());
+        let port = ports::free();
         own(&folder);
         let mut make = as_nobody_special(&programs.join("initdb"));
         make.arg("-D").arg(folder.join("data"));
         done(make.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"]));
-        start_server(&programs, &folder, port, durability);
+        start_server(&programs, &folder, port, manner);
         let reaper = reaper(&folder);
-        Self { programs, folder, port, durability, reaper }
+        Self { programs, folder, port, manner, reaper }
     }
 
     /// Where a database of this server is.
@@ -145,6 +161,23 @@ impl Cluster {
         self.port
     }
 
+    /// Puts a file into the server's data folder that only the server can read; where it is.
+    #[must_use]
+    pub fn put(&self, name: &str, contents: &[u8]) -> PathBuf {
+        let path = self.folder.join("data").join(name);
+        std::fs::write(&path, contents).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode");
+        own(&path);
+        path
+    }
+
+    /// Sets settings that need no restart, `name = value` each.
+    pub fn set(&self, settings: &[&str]) {
+        let statements: Vec<String> = settings.iter().map(|setting| format!("ALTER SYSTEM SET {setting};")).collect();
+        let sql = format!("{} SELECT pg_reload_conf()", statements.concat());
+        psql(&self.url("postgres"), &sql).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Stops it at once, as a crash would: what was not committed is lost, connections are cut.
     pub fn crash(&self) {
         self.stop("immediate");
@@ -157,7 +190,7 @@ impl Cluster {
 
     /// Starts it again on the same files and port.
     pub fn start_again(&self) {
-        start_server(&self.programs, &self.folder, self.port, self.durability);
+        start_server(&self.programs, &self.folder, self.port, self.manner);
     }
 
     fn stop(&self, mode: &str) {
@@ -174,15 +207,25 @@ impl Drop for Cluster {
     }
 }
 
-fn start_server(programs: &Path, folder: &Path, port: u16, durability: &str) {
-    let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS} {durability}", folder.display());
+fn start_server(programs: &Path, folder: &Path, port: u16, manner: Manner) {
+    let options = format!("-p {port} -h 127.0.0.1 -k {} {SETTINGS} {}", folder.display(), manner.durability);
     let mut start = as_nobody_special(&programs.join("pg_ctl"));
+    start.env("LANGUAGE", manner.language);
     start.arg("-D").arg(folder.join("data")).arg("-l").arg(folder.join("log")).args(["-w", "-o", &options, "start"]);
     done(&mut start);
 }
 
-/// The newest server that is installed.
+/// The programs of the server: those in the folder that `RYZED_TEST_POSTGRES` names, else the newest that are installed.
 fn programs() -> PathBuf {
+    if let Some(folder) = std::env::var_os("RYZED_TEST_POSTGRES").filter(|folder| !folder.is_empty()) {
+        let folder = PathBuf::from(folder);
+        assert!(folder.join("initdb").is_file(), "RYZED_TEST_POSTGRES: there is no initdb in {}", folder.display());
+        return folder;
+    }
+    installed()
+}
+
+fn installed() -> PathBuf {
     let versions = std::fs::read_dir(INSTALLED).into_iter().flatten().flatten();
     let mut found: Vec<(u32, PathBuf)> = versions
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))

@@ -183,6 +183,22 @@ impl Connect {
 }
 
 impl Socket {
+    /// Waits for the welcome of a socket that may be turned away.
+    ///
+    /// # Errors
+    /// The close code when it is.
+    pub async fn try_hello(&mut self) -> Result<(), u16> {
+        match timeout(PATIENCE, self.read()).await.expect("a word in time") {
+            Event::Message(message) => {
+                assert_eq!(message["type"], "connection_established", "{message}");
+                self.hello = message;
+                Ok(())
+            }
+            Event::Closed(code, _) => Err(code),
+            Event::Broken(error) => panic!("{error}"),
+        }
+    }
+
     /// Sends a message.
     pub async fn send(&mut self, message: Value) {
         self.send_raw(Message::text(message.to_string())).await;

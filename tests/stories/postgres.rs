@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use ryzed_tests::postgres::{self, psql};
-use ryzed_tests::rows::{food, food_entry, workout_exercise, workout_session};
+use ryzed_tests::rows::{exercise_set, food, food_entry, workout_exercise, workout_session};
 use ryzed_tests::{Account, Daemon, insert, upsert};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -89,7 +89,8 @@ async fn what_was_missed_while_nobody_listened_is_delivered() {
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
              WHERE datname = current_database() AND query LIKE '%LISTEN%' AND pid <> pg_backend_pid()",
         );
-        assert_eq!(cut, "1", "one connection listens");
+        let daemons = if postgres::is_pair() { "2" } else { "1" };
+        assert_eq!(cut, daemons, "one connection of each daemon listens");
         daemon.database().run(&entry(&me, quantity));
         assert_eq!(tablet.next("database_change").await["new_record"]["quantity"], quantity);
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -199,7 +200,7 @@ async fn daemons_that_start_together_migrate_once() {
         seen.push(me.cursor().await["epoch"].clone());
     }
     assert!(seen.iter().all(|epoch| *epoch == seen[0]), "{seen:?}");
-    assert_eq!(psql(&url, "SELECT count(*) FROM ryzed.__diesel_schema_migrations").expect("psql"), "3");
+    assert_eq!(psql(&url, "SELECT count(*) FROM ryzed.__diesel_schema_migrations").expect("psql"), "4");
 }
 
 /// What raw SQL as the daemon's role comes to, with one person's claims.
@@ -306,18 +307,58 @@ async fn with_another_persons_claims_no_row_is_written() {
 
 #[tokio::test]
 async fn a_parent_that_is_deleted_between_the_check_and_the_write_is_an_unknown_reference() {
-    let Some(daemon) = daemon() else { return };
-    let me = met(daemon).await;
+    if !postgres::is_wanted() {
+        return;
+    }
+    // With a daemon of its own, since everybody hears of the catalogue.
+    let daemon = Daemon::start();
+    let me = met(&daemon).await;
     let food = food(json!({}));
     me.store("foods", &food).await;
     let id = food["id"].as_str().expect("an id");
     // Catalogue rows go without the person's scope, so nothing but the row itself stands between the two.
-    sql(&format!("UPDATE foods SET user_id = NULL WHERE id = '{id}'"));
-    let deleting = meanwhile(format!("BEGIN; DELETE FROM foods WHERE id = '{id}'; SELECT pg_sleep(1.5); COMMIT"));
+    daemon.database().run(&format!("UPDATE foods SET user_id = NULL WHERE id = '{id}'"));
+    let database = daemon.database();
+    let delete = format!("BEGIN; DELETE FROM foods WHERE id = '{id}'; SELECT pg_sleep(1.5); COMMIT");
+    let deleting = std::thread::spawn(move || database.run(&delete));
     tokio::time::sleep(Duration::from_millis(500)).await;
     let result = me.change(insert("food_entries", &food_entry(json!({"food_id": id})))).await;
     deleting.join().expect("psql");
     assert_eq!(result["status"], "rejected", "{result}");
     assert_eq!(result["errors"][0]["code"], "invalid_reference", "{result}");
     assert_eq!(result["errors"][0]["field"], "food_id", "{result}");
+}
+
+#[tokio::test]
+async fn a_child_that_is_written_while_its_parent_changes_hands_goes_along() {
+    let Some(daemon) = daemon() else { return };
+    for write in ["UPDATE exercise_sets SET reps = reps + 1 WHERE id = ", "DELETE FROM exercise_sets WHERE id = "] {
+        let (from, to) = (met(daemon).await, met(daemon).await);
+        let session = workout_session(json!({}));
+        let exercise = workout_exercise(&session);
+        let set = exercise_set(&exercise);
+        from.push([
+            insert("workout_sessions", &session),
+            insert("workout_exercises", &exercise),
+            insert("exercise_sets", &set),
+        ])
+        .await;
+        let id = |row: &Value| row["id"].as_str().expect("an id").to_owned();
+        let (to_id, session_id) = (to.person.id, id(&session));
+        let moving = meanwhile(format!(
+            "BEGIN; UPDATE workout_sessions SET user_id = '{to_id}' WHERE id = '{session_id}'; SELECT pg_sleep(1.5); COMMIT"
+        ));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // It waits for the scope, and then has to look again where its row is.
+        sql(&format!("{write}'{}'", id(&set)));
+        moving.join().expect("psql");
+        assert_eq!(from.row("exercise_sets", &set["id"]).await, None, "after {write}");
+        let there = to.row("exercise_sets", &set["id"]).await.map(|row| row["reps"].clone());
+        assert_eq!(there, write.starts_with("UPDATE").then(|| json!(9)), "after {write}");
+        for person in [&from, &to] {
+            let mut device = person.device("tablet");
+            device.sync().await;
+            assert!(device.is_complete().await.expect("a digest"), "after {write}");
+        }
+    }
 }

@@ -21,6 +21,8 @@ use crate::service::{Committed, Directory};
 use crate::store::presence::LARGEST_NOTICE;
 use crate::sync::{Scope, UserId};
 pub(crate) use actor::BridgeActor;
+#[cfg(any(test, feature = "faults"))]
+pub(crate) use actor::BridgeMsg;
 pub(crate) use envelope::{Addressees, Message};
 use route::{Route, Ways};
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::auth::AuthError;
+use crate::metrics::metrics;
 use crate::service::ServiceError;
 
 /// What a close frame can hold besides its code.
@@ -52,6 +53,7 @@ impl CloseReason {
     /// Why a token does not let a device in, or stay.
     #[must_use]
     pub fn denied(error: AuthError) -> Self {
+        metrics().auth_refusals.inc((&error).into());
         match error {
             AuthError::Unavailable => Self::TryLater,
             other => Self::Token(other.to_string().into()),

@@ -21,6 +21,7 @@ use super::replay::Replay;
 use super::roster::Left;
 use super::sessions::SessionsMsg;
 use crate::auth::{Caller, Verify};
+use crate::metrics::Loss;
 use crate::service::DeviceSeen;
 use crate::sync::{ChangeRecord, Cursor, DeviceId};
 
@@ -119,7 +120,8 @@ impl Live {
         });
         let setup = Box::new(Setup { live: self.clone(), link: Arc::clone(&link), caller, verify });
         let devices = live::held(&self.shared.devices).ok_or(CloseReason::TryLater)?;
-        let device = ractor::call!(devices, DevicesMsg::Start, setup).ok().flatten().ok_or(CloseReason::TryLater)?;
+        let started = async { ractor::call!(devices, DevicesMsg::Start, setup).ok().flatten() };
+        let device = self.in_time(started).await.ok_or(CloseReason::TryLater)?;
         let welcome = Some(welcome);
         Ok(Connection { live: self.clone(), link, device, welcome, replay, _membership: membership })
     }
@@ -155,7 +157,7 @@ impl Live {
         };
         if !backend.can_serve(caller, &given).await.map_err(refused)? {
             link.start(Cursor::zero(&newest.epoch));
-            link.outbox().lose("cursor_too_old");
+            link.outbox().lose(Loss::CursorTooOld);
             return Ok((newest, None));
         }
         // In this life's epoch, and not ahead of it.
@@ -163,7 +165,7 @@ impl Live {
         let stands = Cursor { epoch: newest.epoch.clone(), user, global, ..given.clone() };
         link.start(stands.clone());
         if (newest.user - user) + (newest.global - global) > LONGEST_REPLAY {
-            link.outbox().lose("too_far_behind");
+            link.outbox().lose(Loss::TooFarBehind);
             return Ok((newest, None));
         }
         Ok((given, Some(Replay::new(Arc::clone(backend), Arc::clone(link), stands))))

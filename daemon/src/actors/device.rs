@@ -15,6 +15,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::time::Instant;
 
 use super::close::CloseReason;
+#[cfg(any(test, feature = "faults"))]
+use super::fault::Fault;
 use super::link::Link;
 use super::live::Live;
 use super::message::ServerMessage;
@@ -58,6 +60,9 @@ pub(crate) struct Setup {
 pub(crate) enum DeviceMsg {
     /// Something happened at the socket.
     Input(Input, RpcReplyPort<Answer>),
+    /// Fails, as a fault in the code would.
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
 }
 
 pub(crate) struct Device;
@@ -86,11 +91,18 @@ impl Actor for Device {
     async fn handle(
         &self,
         _: ActorRef<DeviceMsg>,
-        DeviceMsg::Input(input, reply): DeviceMsg,
+        message: DeviceMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let answer = Box::pin(state.answer(input)).await;
-        let _ = reply.send(answer);
+        let _working = state.link.pulse.begin();
+        match message {
+            DeviceMsg::Input(input, reply) => {
+                let answer = Box::pin(state.answer(input)).await;
+                let _ = reply.send(answer);
+            }
+            #[cfg(any(test, feature = "faults"))]
+            DeviceMsg::Fault(fault) => fault.happen().await,
+        }
         Ok(())
     }
 }
@@ -101,10 +113,6 @@ fn now(live: &Live) -> Now {
 
 impl State {
     async fn answer(&mut self, input: Input) -> Answer {
-        #[cfg(test)]
-        if matches!(&input, Input::Text(text) if text.as_ref() == b"panic") {
-            panic!("as a test asked");
-        }
         let event = match input {
             Input::Text(text) => Event::Text(text),
             Input::Binary => Event::Binary,

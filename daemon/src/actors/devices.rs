@@ -2,55 +2,81 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tracing::warn;
 
 use super::close::CloseReason;
 use super::device::{Device, DeviceMsg, Setup};
+#[cfg(any(test, feature = "faults"))]
+use super::fault::Fault;
 use super::link::Link;
 use super::live::{self, Shared};
+use super::pulse::{self, Pulse};
+use crate::metrics::{ActorKind, metrics};
+#[cfg(any(test, feature = "faults"))]
+use crate::sync::{DeviceId, UserId};
 
 /// What the supervisor is asked.
 pub(crate) enum DevicesMsg {
     /// Start the actor of a device that has connected. None when it does not start.
     Start(Box<Setup>, RpcReplyPort<Option<ActorRef<DeviceMsg>>>),
+    /// It is time to see whether all get on.
+    Look,
+    /// Fails, as a fault in the code would.
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
+    /// Has a device fail.
+    #[cfg(any(test, feature = "faults"))]
+    Within(UserId, DeviceId, Fault),
 }
 
 pub(crate) struct Devices;
 
+pub(crate) struct State {
+    patience: Duration,
+    pulse: Pulse,
+    running: HashMap<ActorId, (Arc<Link>, ActorRef<DeviceMsg>)>,
+}
+
 impl Actor for Devices {
     type Msg = DevicesMsg;
-    type State = HashMap<ActorId, Arc<Link>>;
-    type Arguments = Arc<Shared>;
+    type State = State;
+    type Arguments = (Arc<Shared>, Pulse);
 
     async fn pre_start(
         &self,
         myself: ActorRef<DevicesMsg>,
-        shared: Arc<Shared>,
-    ) -> Result<Self::State, ActorProcessingErr> {
+        (shared, pulse): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let patience = shared.settings.patience;
+        myself.send_interval(pulse::interval(patience), || DevicesMsg::Look);
         live::hold(&shared.devices, myself);
-        Ok(HashMap::new())
+        Ok(State { patience, pulse, running: HashMap::new() })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<DevicesMsg>,
         message: DevicesMsg,
-        running: &mut Self::State,
+        state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let DevicesMsg::Start(setup, reply) = message;
-        let link = Arc::clone(&setup.link);
-        match Device::spawn_linked(None, Device, setup, myself.get_cell()).await {
-            Ok((device, _)) => {
-                running.insert(device.get_id(), link);
-                if let Err(ractor::MessagingErr::SendErr(Some(device))) = reply.send(Some(device)) {
+        let _working = state.pulse.begin();
+        match message {
+            DevicesMsg::Start(setup, reply) => {
+                let device = state.start(setup, &myself).await;
+                if let Err(ractor::MessagingErr::SendErr(Some(device))) = reply.send(device) {
                     device.stop(None);
                 }
             }
-            Err(error) => {
-                warn!(%error, "a device's actor did not start");
-                let _ = reply.send(None);
+            DevicesMsg::Look => state.look(),
+            #[cfg(any(test, feature = "faults"))]
+            DevicesMsg::Fault(fault) => fault.happen().await,
+            #[cfg(any(test, feature = "faults"))]
+            DevicesMsg::Within(user, device, fault) => {
+                let theirs = state.running.values().filter(|(link, _)| link.user == user && link.device == device);
+                theirs.for_each(|(_, actor)| drop(actor.cast(DeviceMsg::Fault(fault))));
             }
         }
         Ok(())
@@ -60,20 +86,51 @@ impl Actor for Devices {
         &self,
         _myself: ActorRef<DevicesMsg>,
         event: SupervisionEvent,
-        running: &mut Self::State,
+        state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
-                if let Some(link) = running.remove(&cell.get_id()) {
-                    warn!(user = %link.user, device = %link.device, %error, "a device's actor failed");
-                    link.close(CloseReason::Internal);
+                if let Some((link, _)) = state.running.remove(&cell.get_id()) {
+                    failed(&link, &error.to_string(), false);
                 }
             }
             SupervisionEvent::ActorTerminated(cell, _, _) => {
-                running.remove(&cell.get_id());
+                state.running.remove(&cell.get_id());
             }
             _ => {}
         }
         Ok(())
     }
+}
+
+impl State {
+    async fn start(&mut self, setup: Box<Setup>, myself: &ActorRef<DevicesMsg>) -> Option<ActorRef<DeviceMsg>> {
+        let link = Arc::clone(&setup.link);
+        match Device::spawn_linked(None, Device, setup, myself.get_cell()).await {
+            Ok((device, _)) => {
+                self.running.insert(device.get_id(), (link, device.clone()));
+                Some(device)
+            }
+            Err(error) => {
+                warn!(%error, "a device's actor did not start");
+                None
+            }
+        }
+    }
+
+    /// Ends the devices that hang.
+    fn look(&mut self) {
+        let patience = self.patience;
+        for (_, (link, device)) in self.running.extract_if(|_, (link, _)| link.pulse.is_hung(patience)) {
+            device.kill();
+            failed(&link, "it hung", true);
+        }
+    }
+}
+
+/// The socket closes; its client comes back and resumes.
+fn failed(link: &Link, error: &str, hung: bool) {
+    warn!(user = %link.user, device = %link.device, error, "a device's actor failed");
+    metrics().restarted(ActorKind::Device, hung);
+    link.close(CloseReason::Internal);
 }

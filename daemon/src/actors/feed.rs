@@ -9,13 +9,20 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 use tracing::debug;
 
+#[cfg(any(test, feature = "faults"))]
+use super::fault::Fault;
 use super::live::{self, Shared};
+use super::pulse::Pulse;
 use super::session::SessionRef;
+use crate::metrics::metrics;
 use crate::service::ServiceError;
 use crate::sync::Scope;
 
 /// Outside writes are looked for at most this often.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// When it looks again after the database could not be asked.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What the feed is told.
 pub(crate) enum FeedMsg {
@@ -23,25 +30,34 @@ pub(crate) enum FeedMsg {
     Sweep,
     /// Somebody else wrote.
     Outside,
+    /// Fails, as a fault in the code would.
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
 }
 
 pub(crate) struct Feed;
 
 pub(crate) struct State {
     shared: Arc<Shared>,
+    pulse: Pulse,
     asked: Option<Instant>,
 }
 
 impl Actor for Feed {
     type Msg = FeedMsg;
     type State = State;
-    type Arguments = Arc<Shared>;
+    type Arguments = (Arc<Shared>, Pulse);
 
-    async fn pre_start(&self, myself: ActorRef<FeedMsg>, shared: Arc<Shared>) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<FeedMsg>,
+        (shared, pulse): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
         shared.outside.store(false, Ordering::Release);
         live::hold(&shared.feed, myself.clone());
-        myself.send_after(shared.settings.sweep, || FeedMsg::Sweep);
-        Ok(State { shared, asked: None })
+        // At once: one that failed may have taken a notice with it.
+        myself.cast(FeedMsg::Sweep)?;
+        Ok(State { shared, pulse, asked: None })
     }
 
     async fn handle(
@@ -50,6 +66,7 @@ impl Actor for Feed {
         message: FeedMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _working = state.pulse.begin();
         match message {
             FeedMsg::Sweep => {
                 myself.send_after(state.shared.settings.sweep, || FeedMsg::Sweep);
@@ -61,10 +78,15 @@ impl Actor for Feed {
                 // From here on another write needs another look.
                 state.shared.outside.store(false, Ordering::Release);
             }
+            #[cfg(any(test, feature = "faults"))]
+            FeedMsg::Fault(fault) => fault.happen().await,
         }
         state.asked = Some(Instant::now());
         if let Err(error) = look(&state.shared).await {
-            debug!(%error, "the scopes could not be looked at; the next sweep will");
+            debug!(%error, "the scopes could not be looked at; soon again");
+            if !state.shared.outside.swap(true, Ordering::AcqRel) {
+                myself.send_after(AGAIN, || FeedMsg::Outside);
+            }
         }
         Ok(())
     }
@@ -80,8 +102,10 @@ async fn look(shared: &Shared) -> Result<(), ServiceError> {
     sessions.sort_unstable_by_key(|(scope, _)| *scope);
     let scopes: Vec<Scope> = sessions.iter().map(|(scope, _)| *scope).collect();
     for (scope, version) in shared.backend.heads(&scopes).await? {
-        if let Ok(place) = sessions.binary_search_by_key(&scope, |(scope, _)| *scope) {
-            sessions[place].1.moved(version);
+        if let Ok(place) = sessions.binary_search_by_key(&scope, |(scope, _)| *scope)
+            && sessions[place].1.moved(version)
+        {
+            metrics().sweep_corrections.inc();
         }
     }
     Ok(())

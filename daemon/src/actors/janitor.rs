@@ -7,56 +7,94 @@ use async_trait::async_trait;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tracing::{info, warn};
 
+#[cfg(any(test, feature = "faults"))]
+use super::fault::Fault;
+use super::live::Shared;
+use super::pulse::Pulse;
 use crate::service::{Forgotten, Service};
 
-/// How long after the start the first run waits, so that it does not add to the start's own work.
+/// How long after the start the first run waits, so that it does not add to the start's own work; and how long the next one
+/// waits when the last one left something over.
 const SOON: Duration = Duration::from_secs(3);
+/// The part of the actor's own time that one run may take.
+const SHARES: u32 = 2;
 
 /// What is to be done every few minutes.
 #[async_trait]
 pub trait Housekeeping: Send + Sync + 'static {
-    /// Tidies up, in small batches. Its failures are its own to report.
-    async fn collect(&self);
+    /// Tidies up, in small batches and not for long. True when there is more to do. Its failures are its own to report.
+    async fn collect(&self) -> bool;
 }
 
 #[async_trait]
 impl Housekeeping for Service {
-    async fn collect(&self) {
+    async fn collect(&self) -> bool {
         match Self::collect(self).await {
-            Ok(Forgotten { tombstones: 0, receipts: 0, devices: 0 }) => {}
-            Ok(Forgotten { tombstones, receipts, devices }) => {
-                info!(tombstones, receipts, devices, "forgot what was kept long enough");
+            Ok(Forgotten { tombstones: 0, receipts: 0, devices: 0, more }) => more,
+            Ok(Forgotten { tombstones, receipts, devices, more }) => {
+                info!(tombstones, receipts, devices, more, "forgot what was kept long enough");
+                more
             }
-            Err(error) => warn!(%error, "the housekeeping was not finished; it goes on next time"),
+            Err(error) => {
+                warn!(%error, "the housekeeping was not finished; it goes on next time");
+                false
+            }
         }
     }
 }
 
+/// What the janitor is told.
+pub(crate) enum JanitorMsg {
+    /// The time has come.
+    Collect,
+    /// Fails, as a fault in the code would.
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
+}
+
 pub(crate) struct Janitor;
 
+pub(crate) struct State {
+    housekeeping: Arc<dyn Housekeeping>,
+    shared: Arc<Shared>,
+    pulse: Pulse,
+}
+
 impl Actor for Janitor {
-    type Msg = ();
-    type State = (Arc<dyn Housekeeping>, Duration);
-    type Arguments = (Arc<dyn Housekeeping>, Duration);
+    type Msg = JanitorMsg;
+    type State = State;
+    type Arguments = (Arc<Shared>, Pulse, Arc<dyn Housekeeping>);
 
     async fn pre_start(
         &self,
-        myself: ActorRef<()>,
-        arguments: Self::Arguments,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        myself.send_after(SOON.min(arguments.1), || ());
-        Ok(arguments)
+        myself: ActorRef<JanitorMsg>,
+        (shared, pulse, housekeeping): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        #[cfg(any(test, feature = "faults"))]
+        super::live::hold(&shared.janitor, myself.clone());
+        myself.send_after(SOON.min(shared.settings.housekeeping), || JanitorMsg::Collect);
+        Ok(State { housekeeping, shared, pulse })
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<()>,
-        (): (),
-        (housekeeping, every): &mut Self::State,
+        myself: ActorRef<JanitorMsg>,
+        message: JanitorMsg,
+        state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        // Before the work, so that a run that fails is not the last one.
-        myself.send_after(*every, || ());
-        housekeeping.collect().await;
+        let _working = state.pulse.begin();
+        match message {
+            JanitorMsg::Collect => {
+                let settings = &state.shared.settings;
+                // One that takes too long is a database that has other things to do.
+                let collected = tokio::time::timeout(settings.patience / SHARES, state.housekeeping.collect()).await;
+                let pause =
+                    if collected.unwrap_or(false) { SOON.min(settings.housekeeping) } else { settings.housekeeping };
+                myself.send_after(pause, || JanitorMsg::Collect);
+            }
+            #[cfg(any(test, feature = "faults"))]
+            JanitorMsg::Fault(fault) => fault.happen().await,
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::futures::Notified;
 use super::close::CloseReason;
 use super::frame::{ChangeFrame, Mark};
 use super::outbox::{Outbox, Outgoing};
+use super::pulse::Pulse;
 use crate::store::presence::Place;
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
@@ -24,6 +25,8 @@ pub struct Link {
     pub(crate) device: DeviceId,
     /// `mobile`, `web`, `desktop`, `watch`.
     pub(crate) device_type: Option<Box<str>>,
+    /// Whether its actor gets on.
+    pub(crate) pulse: Pulse,
     outbox: Mutex<Outbox>,
     bell: Notify,
     /// The database knows of it, or knew.
@@ -33,7 +36,7 @@ pub struct Link {
 impl Link {
     pub(crate) fn new(id: u64, user: UserId, device: DeviceId, device_type: Option<Box<str>>, outbox: Outbox) -> Self {
         let (outbox, bell, entered) = (Mutex::new(outbox), Notify::new(), AtomicBool::new(false));
-        Self { id, user, device, device_type, outbox, bell, entered }
+        Self { id, user, device, device_type, pulse: Pulse::default(), outbox, bell, entered }
     }
 
     /// As the database knows it.

@@ -16,8 +16,9 @@ use super::feed::FeedMsg;
 use super::janitor::Housekeeping;
 use super::link::Link;
 use super::message::{self, ServerMessage};
+use super::patient::Patient;
 use super::presence::{Moves, PresenceMsg};
-use super::root::Root;
+use super::root::{Root, RootMsg};
 use super::roster::Roster;
 use super::session::{SessionMsg, SessionRef};
 use super::sessions::SessionsMsg;
@@ -29,6 +30,8 @@ use crate::sync::{DeviceId, Scope, UserId, Version};
 const ATTEMPTS: u32 = 8;
 /// The first pause between two attempts; doubled each time.
 const PAUSE: Duration = Duration::from_millis(10);
+/// The database, and other actors, are waited for no longer than this part of an actor's own time.
+pub(crate) const PATIENCE_SHARES: u32 = 2;
 
 /// The actors' own times.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct Settings {
     pub sweep: Duration,
     /// How often the housekeeping runs.
     pub housekeeping: Duration,
+    /// How long an actor may be busy with one thing before it is taken for hung and replaced.
+    pub patience: Duration,
 }
 
 impl Default for Settings {
@@ -47,6 +52,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(30),
             sweep: Duration::from_secs(30),
             housekeeping: Duration::from_secs(300),
+            patience: Duration::from_secs(60),
         }
     }
 }
@@ -77,6 +83,10 @@ pub(crate) struct Shared {
     pub feed: RwLock<Option<ActorRef<FeedMsg>>>,
     pub presence: RwLock<Option<ActorRef<PresenceMsg>>>,
     pub moves: Moves,
+    #[cfg(any(test, feature = "faults"))]
+    pub bridge_actor: RwLock<Option<ActorRef<super::bridge::BridgeMsg>>>,
+    #[cfg(any(test, feature = "faults"))]
+    pub janitor: RwLock<Option<ActorRef<super::janitor::JanitorMsg>>>,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
     sockets: AtomicUsize,
@@ -117,7 +127,7 @@ impl Shared {
 #[derive(Clone)]
 pub struct Live {
     pub(crate) shared: Arc<Shared>,
-    root: ActorRef<()>,
+    root: ActorRef<RootMsg>,
 }
 
 impl Live {
@@ -147,6 +157,7 @@ impl Live {
         settings: Settings,
         neighbours: Neighbours,
     ) -> Result<Self, StartError> {
+        let backend: Arc<dyn Backend> = Arc::new(Patient::new(backend, settings.patience / PATIENCE_SHARES));
         let shared = Arc::new(Shared {
             backend,
             settings,
@@ -158,6 +169,10 @@ impl Live {
             feed: RwLock::default(),
             presence: RwLock::default(),
             moves: Moves::default(),
+            #[cfg(any(test, feature = "faults"))]
+            bridge_actor: RwLock::default(),
+            #[cfg(any(test, feature = "faults"))]
+            janitor: RwLock::default(),
             outside: AtomicBool::new(false),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),
@@ -312,11 +327,12 @@ impl Live {
     async fn attach_to(&self, scope: Scope, link: &Arc<Link>) -> Result<(), CloseReason> {
         for attempt in 0..ATTEMPTS {
             if let Some(session) = self.session(scope).await {
-                match ractor::call!(session.actor, SessionMsg::Attach, Arc::clone(link)) {
-                    Ok(true) => return Ok(()),
-                    Ok(false) => return Err(CloseReason::TryLater),
+                let attached = async { ractor::call!(session.actor, SessionMsg::Attach, Arc::clone(link)).ok() };
+                match self.in_time(attached).await {
+                    Some(true) => return Ok(()),
+                    Some(false) => return Err(CloseReason::TryLater),
                     // It has just failed, and is being started again.
-                    Err(_) => {}
+                    None => {}
                 }
             }
             tokio::time::sleep(PAUSE * 2u32.pow(attempt)).await;
@@ -331,13 +347,20 @@ impl Live {
             return Some(session);
         }
         let sessions = held(&self.shared.sessions)?;
-        ractor::call!(sessions, SessionsMsg::Open, user).ok().flatten()
+        self.in_time(async { ractor::call!(sessions, SessionsMsg::Open, user).ok().flatten() }).await
+    }
+
+    /// What another actor answers, unless it takes so long that the one who asks would be taken for hung.
+    pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = Option<T>>) -> Option<T> {
+        let patience = self.shared.settings.patience / PATIENCE_SHARES;
+        tokio::time::timeout(patience, answer).await.ok().flatten()
     }
 
     /// Waits until everything up to `version` was put into the outboxes.
     pub(crate) async fn settled(&self, scope: Scope, version: Version) {
         if let Some(session) = self.shared.session_of(scope) {
-            let _ = ractor::call!(session.actor, SessionMsg::Settled, version);
+            // Late or failed: the answer comes before the changes, and the versions still tell.
+            let _ = self.in_time(async { ractor::call!(session.actor, SessionMsg::Settled, version).ok() }).await;
         }
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::close::CloseReason;
 use super::frame::{ChangeFrame, Mark};
+use crate::metrics::{Label, Loss, metrics};
 use crate::sync::{Cursor, DeviceId, Scope, Version};
 
 /// What a waiting frame costs besides its bytes.
@@ -163,11 +164,12 @@ impl Outbox {
     }
 
     /// Empties the queue and owes the client one `sync_required`, however often this happens before it is written.
-    pub(crate) fn lose(&mut self, reason: &'static str) {
+    pub(crate) fn lose(&mut self, reason: Loss) {
+        metrics().outbox_losses.inc(reason);
         self.taken += self.queue.len() as u64;
         self.queue = VecDeque::new();
         self.bytes = 0;
-        self.notice = Some(reason);
+        self.notice = Some(reason.value());
         let [global, user] = self.seen.map(Option::unwrap_or_default);
         self.lost = Some([global.max(self.stands.global), user.max(self.stands.user)]);
     }
@@ -226,7 +228,7 @@ impl Outbox {
         let after = self.bytes + cost(&item);
         // One message that is larger than the bound may still pass an empty queue: it is shared anyway.
         if after > self.limit && !self.queue.is_empty() {
-            return self.lose("too_slow");
+            return self.lose(Loss::TooSlow);
         }
         self.bytes = after;
         self.queue.push_back(item);

@@ -13,9 +13,12 @@ use uuid::Uuid;
 
 use super::bridge::{Addressees, Bridge, Message};
 use super::close::CloseReason;
+#[cfg(any(test, feature = "faults"))]
+use super::fault::Fault;
 use super::link::Link;
-use super::live::{self, Shared};
+use super::live::{self, PATIENCE_SHARES, Shared};
 use super::message::{self, ServerMessage};
+use super::pulse::Pulse;
 use crate::carrier::Topic;
 use crate::service::{Directory, ServiceError};
 use crate::store::presence::{Arrival, Differs, Lease, Place};
@@ -35,6 +38,9 @@ pub(crate) enum PresenceMsg {
     RenewNow(Option<Uuid>),
     /// It is time to compare what is connected with what the database knows.
     Compare,
+    /// Fails, as a fault in the code would.
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
 }
 
 /// Devices that have come or gone, until the actor takes them. It outlives the actor.
@@ -86,6 +92,7 @@ pub(crate) struct PresenceActor;
 pub(crate) struct State {
     shared: Arc<Shared>,
     directory: Arc<dyn Directory>,
+    pulse: Pulse,
     /// The database was away when it was last asked; said once.
     is_away: bool,
 }
@@ -93,18 +100,18 @@ pub(crate) struct State {
 impl Actor for PresenceActor {
     type Msg = PresenceMsg;
     type State = State;
-    type Arguments = (Arc<Shared>, Arc<dyn Directory>);
+    type Arguments = (Arc<Shared>, Pulse, Arc<dyn Directory>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<PresenceMsg>,
-        (shared, directory): Self::Arguments,
+        (shared, pulse, directory): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         live::hold(&shared.presence, myself.clone());
         myself.cast(PresenceMsg::Renew)?;
         myself.cast(PresenceMsg::Moved)?;
         myself.send_after(shared.settings.sweep, || PresenceMsg::Compare);
-        Ok(State { shared, directory, is_away: false })
+        Ok(State { shared, directory, pulse, is_away: false })
     }
 
     async fn handle(
@@ -113,6 +120,7 @@ impl Actor for PresenceActor {
         message: PresenceMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _working = state.pulse.begin();
         match message {
             PresenceMsg::Moved => state.take().await,
             PresenceMsg::Renew => {
@@ -130,6 +138,8 @@ impl Actor for PresenceActor {
                 myself.send_after(state.shared.settings.sweep, || PresenceMsg::Compare);
                 state.compare().await;
             }
+            #[cfg(any(test, feature = "faults"))]
+            PresenceMsg::Fault(fault) => fault.happen().await,
         }
         Ok(())
     }
@@ -138,6 +148,14 @@ impl Actor for PresenceActor {
 impl State {
     fn me(&self) -> Uuid {
         self.shared.bridge.neighbours.me
+    }
+
+    /// Asks the database, which is not waited for so long that this would be taken for a hang.
+    async fn asked<T>(&self, asking: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
+        self.pulse.get_on();
+        let within = self.shared.settings.patience / PATIENCE_SHARES;
+        let late = Err(ServiceError::Unavailable { retry_after: within });
+        tokio::time::timeout(within, asking).await.unwrap_or(late)
     }
 
     /// Renews the lease and finds out about the others; `says_so` to them when it is heard in another way now.
@@ -149,7 +167,7 @@ impl State {
             seconds: neighbours.lease.as_secs(),
             hears_redis: self.shared.bridge.hears_redis(),
         };
-        let renewed = match self.directory.renew(&lease).await {
+        let renewed = match self.asked(self.directory.renew(&lease)).await {
             Ok(renewed) => renewed,
             Err(error) => return self.away(&error),
         };
@@ -209,7 +227,7 @@ impl State {
         let arrivals = links
             .iter()
             .map(|link| Arrival { place: link.place(), device_type: link.device_type.as_deref().map(Into::into) });
-        let entered = self.directory.enter(self.me(), arrivals.collect()).await?;
+        let entered = self.asked(self.directory.enter(self.me(), arrivals.collect())).await?;
         for entered in entered {
             let Some(link) = links.iter().find(|link| link.is(&entered.place)) else { continue };
             let is_again = link.set_entered();
@@ -230,7 +248,7 @@ impl State {
     async fn went(&mut self, links: &[Arc<Link>]) {
         let places: Vec<Place> = links.iter().map(|link| link.place()).collect();
         // Where the database can't say whether a device is elsewhere by now, it is not here at least.
-        let gone = self.directory.leave(self.me(), places.clone()).await.unwrap_or_else(|error| {
+        let gone = self.asked(self.directory.leave(self.me(), places.clone())).await.unwrap_or_else(|error| {
             self.away(&error);
             places
         });
@@ -244,7 +262,7 @@ impl State {
         let mut links = self.shared.roster.links(Scope::Global);
         links.retain(|link| link.is_entered());
         let held = links.iter().map(|link| link.place()).collect();
-        let differing = match self.directory.compare(self.me(), held).await {
+        let differing = match self.asked(self.directory.compare(self.me(), held)).await {
             Ok(differing) => differing,
             Err(error) => return debug!(%error, "who is connected could not be compared; the next sweep will"),
         };

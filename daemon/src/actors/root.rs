@@ -1,4 +1,4 @@
-//! The root of the actors: starts the branches and starts one that failed again, after a growing pause.
+//! The root of the actors: starts the branches, and starts one that failed or hung again, after a growing pause.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,13 +9,16 @@ use tracing::{error, warn};
 
 use super::backoff::Backoff;
 use super::bridge::BridgeActor;
+use super::close::CloseReason;
 use super::devices::Devices;
 use super::feed::Feed;
 use super::janitor::{Housekeeping, Janitor};
 use super::live::{self, Shared};
 use super::presence::PresenceActor;
+use super::pulse::{self, Pulse};
 use super::session;
 use super::sessions::Sessions;
+use crate::metrics::{ActorKind, metrics};
 use crate::sync::Scope;
 
 /// One branch below the root.
@@ -41,27 +44,57 @@ const BRANCHES: [Branch; 7] = [
     Branch::Janitor,
 ];
 
+impl Branch {
+    fn kind(self) -> ActorKind {
+        match self {
+            Self::Catalogue => ActorKind::Catalogue,
+            Self::Sessions => ActorKind::Sessions,
+            Self::Devices => ActorKind::Devices,
+            Self::Feed => ActorKind::Feed,
+            Self::Bridge => ActorKind::Bridge,
+            Self::Presence => ActorKind::Presence,
+            Self::Janitor => ActorKind::Janitor,
+        }
+    }
+}
+
+/// What the root is told.
+pub(crate) enum RootMsg {
+    /// The pause of some failed branch is over.
+    Restart,
+    /// It is time to see whether all get on.
+    Look,
+}
+
 pub(crate) struct Root;
 
 pub(crate) struct State {
     shared: Arc<Shared>,
     housekeeping: Arc<dyn Housekeeping>,
-    running: HashMap<ActorId, (Branch, Instant)>,
+    running: HashMap<ActorId, Running>,
     failed: HashMap<Branch, Backoff>,
     due: Vec<Branch>,
 }
 
+/// A branch at work.
+struct Running {
+    branch: Branch,
+    cell: ActorCell,
+    pulse: Pulse,
+    since: Instant,
+}
+
 impl Actor for Root {
-    /// The pause of some failed branch is over.
-    type Msg = ();
+    type Msg = RootMsg;
     type State = State;
     type Arguments = (Arc<Shared>, Arc<dyn Housekeeping>);
 
     async fn pre_start(
         &self,
-        myself: ActorRef<()>,
+        myself: ActorRef<RootMsg>,
         (shared, housekeeping): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
+        myself.send_interval(pulse::interval(shared.settings.patience), || RootMsg::Look);
         let mut state =
             State { shared, housekeeping, running: HashMap::new(), failed: HashMap::new(), due: Vec::new() };
         for branch in BRANCHES {
@@ -70,11 +103,28 @@ impl Actor for Root {
         Ok(state)
     }
 
-    async fn handle(&self, myself: ActorRef<()>, (): (), state: &mut State) -> Result<(), ActorProcessingErr> {
-        for branch in std::mem::take(&mut state.due) {
-            if let Err(reason) = state.begin(branch, true, myself.get_cell()).await {
-                error!(?branch, %reason, "a branch did not start");
-                state.again(branch, Instant::now(), &myself);
+    async fn handle(
+        &self,
+        myself: ActorRef<RootMsg>,
+        message: RootMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RootMsg::Restart => {
+                for branch in std::mem::take(&mut state.due) {
+                    if let Err(reason) = state.begin(branch, true, myself.get_cell()).await {
+                        error!(?branch, %reason, "a branch did not start");
+                        state.again(branch, Instant::now(), &myself);
+                    }
+                }
+            }
+            RootMsg::Look => {
+                let patience = state.shared.settings.patience;
+                let hung = state.running.extract_if(|_, running| running.pulse.is_hung(patience));
+                for (_, running) in hung.collect::<Vec<_>>() {
+                    running.cell.kill();
+                    state.ended(&running, "it hung", true, &myself);
+                }
             }
         }
         Ok(())
@@ -82,7 +132,7 @@ impl Actor for Root {
 
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<()>,
+        myself: ActorRef<RootMsg>,
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
@@ -91,44 +141,58 @@ impl Actor for Root {
             SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, reason.unwrap_or_default()),
             _ => return Ok(()),
         };
-        if let Some((branch, since)) = state.running.remove(&cell.get_id()) {
-            warn!(?branch, reason, "a branch ended and is started again");
-            state.again(branch, since, &myself);
+        if let Some(running) = state.running.remove(&cell.get_id()) {
+            state.ended(&running, &reason, false, &myself);
         }
         Ok(())
     }
 }
 
 impl State {
-    fn again(&mut self, branch: Branch, since: Instant, myself: &ActorRef<()>) {
+    /// A branch has ended, or is as good as gone.
+    fn ended(&mut self, running: &Running, reason: &str, hung: bool, myself: &ActorRef<RootMsg>) {
+        let branch = running.branch;
+        warn!(?branch, reason, "a branch ended and is started again");
+        metrics().restarted(branch.kind(), hung);
+        if branch == Branch::Devices {
+            // The devices' actors end with their supervisor, and an idle socket would not notice before its heartbeat.
+            self.shared.roster.links(Scope::Global).iter().for_each(|link| link.close(CloseReason::Internal));
+        }
+        self.again(branch, running.since, myself);
+    }
+
+    fn again(&mut self, branch: Branch, since: Instant, myself: &ActorRef<RootMsg>) {
         let pause = self.failed.entry(branch).or_default().after(since.elapsed());
         self.due.push(branch);
-        myself.send_after(pause, || ());
+        myself.send_after(pause, || RootMsg::Restart);
     }
 
     async fn begin(&mut self, branch: Branch, again: bool, root: ActorCell) -> Result<(), SpawnErr> {
         let shared = Arc::clone(&self.shared);
-        let id = match branch {
+        let pulse = Pulse::default();
+        let with = (Arc::clone(&shared), pulse.clone());
+        let (cell, pulse) = match branch {
             Branch::Catalogue => {
                 let started = session::start(Arc::clone(&shared), Scope::Global, again, root).await;
                 let catalogue = started.ok_or_else(|| SpawnErr::StartupFailed("the catalogue".into()))?;
                 live::hold(&shared.catalogue, catalogue.clone());
-                catalogue.actor.get_id()
+                (catalogue.actor.get_cell(), catalogue.pulse)
             }
-            Branch::Sessions => Sessions::spawn_linked(None, Sessions, shared, root).await?.0.get_id(),
-            Branch::Devices => Devices::spawn_linked(None, Devices, shared, root).await?.0.get_id(),
-            Branch::Feed => Feed::spawn_linked(None, Feed, shared, root).await?.0.get_id(),
-            Branch::Bridge => BridgeActor::spawn_linked(None, BridgeActor, shared, root).await?.0.get_id(),
+            Branch::Sessions => (Sessions::spawn_linked(None, Sessions, with, root).await?.0.get_cell(), pulse),
+            Branch::Devices => (Devices::spawn_linked(None, Devices, with, root).await?.0.get_cell(), pulse),
+            Branch::Feed => (Feed::spawn_linked(None, Feed, with, root).await?.0.get_cell(), pulse),
+            Branch::Bridge => (BridgeActor::spawn_linked(None, BridgeActor, with, root).await?.0.get_cell(), pulse),
             Branch::Presence => {
                 let Some(directory) = shared.bridge.neighbours.directory.clone() else { return Ok(()) };
-                PresenceActor::spawn_linked(None, PresenceActor, (shared, directory), root).await?.0.get_id()
+                let arguments = (with.0, with.1, directory);
+                (PresenceActor::spawn_linked(None, PresenceActor, arguments, root).await?.0.get_cell(), pulse)
             }
             Branch::Janitor => {
-                let arguments = (Arc::clone(&self.housekeeping), shared.settings.housekeeping);
-                Janitor::spawn_linked(None, Janitor, arguments, root).await?.0.get_id()
+                let arguments = (with.0, with.1, Arc::clone(&self.housekeeping));
+                (Janitor::spawn_linked(None, Janitor, arguments, root).await?.0.get_cell(), pulse)
             }
         };
-        self.running.insert(id, (branch, Instant::now()));
+        self.running.insert(cell.get_id(), Running { branch, cell, pulse, since: Instant::now() });
         Ok(())
     }
 }

@@ -12,9 +12,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tracing::{debug, warn};
 
 use super::backend::Backend;
+#[cfg(any(test, feature = "faults"))]
+use super::fault::Fault;
 use super::frame::ChangeFrame;
 use super::link::Link;
 use super::live::Shared;
+use super::pulse::Pulse;
+use crate::metrics::metrics;
 use crate::service::{Committed, ServiceError};
 use crate::sync::{ChangeRecord, Scope, Version};
 use order::{Next, Order};
@@ -40,14 +44,15 @@ pub(crate) enum SessionMsg {
     /// Answered once everything up to this version was handed on, or could not be.
     Settled(Version, RpcReplyPort<()>),
     /// Fails, as a fault in the code would.
-    #[cfg(test)]
-    Panic,
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
 }
 
 /// How a session is reached. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SessionRef {
     pub actor: ActorRef<SessionMsg>,
+    pub pulse: Pulse,
     backlog: Arc<Backlog>,
 }
 
@@ -66,22 +71,24 @@ impl SessionRef {
         let size: usize = commit.records.iter().map(ChangeRecord::size).sum();
         let waits = self.backlog.bytes.load(Ordering::Relaxed);
         if commit.records.is_empty() || waits + size > MAILBOX_BYTES {
-            return self.moved(commit.version);
+            self.moved(commit.version);
+            return;
         }
         self.backlog.bytes.fetch_add(size, Ordering::Relaxed);
         // A session that has just died is started again and reads what it lacks.
         let _ = self.actor.cast(SessionMsg::Committed(commit));
     }
 
-    /// Tells that the scope stands at `version`, at least.
-    pub(crate) fn moved(&self, version: Version) {
+    /// Tells that the scope stands at `version`, at least. False when everything up to there was handed on.
+    pub(crate) fn moved(&self, version: Version) -> bool {
         if version <= self.backlog.last.load(Ordering::Acquire) {
-            return;
+            return false;
         }
         self.backlog.hinted.fetch_max(version, Ordering::AcqRel);
         if !self.backlog.checking.swap(true, Ordering::AcqRel) {
             let _ = self.actor.cast(SessionMsg::Check);
         }
+        true
     }
 }
 
@@ -93,9 +100,10 @@ pub(crate) async fn start(
     supervisor: ractor::ActorCell,
 ) -> Option<SessionRef> {
     let backlog = Arc::new(Backlog::default());
-    let arguments = (shared, Arc::clone(&backlog), resumes);
+    let pulse = Pulse::default();
+    let arguments = (shared, Arc::clone(&backlog), pulse.clone(), resumes);
     match Session::spawn_linked(None, Session { scope }, arguments, supervisor).await {
-        Ok((actor, _)) => Some(SessionRef { actor, backlog }),
+        Ok((actor, _)) => Some(SessionRef { actor, pulse, backlog }),
         Err(error) => {
             warn!(%scope, %error, "a session did not start");
             None
@@ -110,6 +118,7 @@ struct Session {
 struct State {
     shared: Arc<Shared>,
     backlog: Arc<Backlog>,
+    pulse: Pulse,
     order: Option<Order>,
     /// Something may have been missed that no hint tells of.
     behind: bool,
@@ -119,18 +128,18 @@ struct State {
 impl Actor for Session {
     type Msg = SessionMsg;
     type State = State;
-    type Arguments = (Arc<Shared>, Arc<Backlog>, bool);
+    type Arguments = (Arc<Shared>, Arc<Backlog>, Pulse, bool);
 
     async fn pre_start(
         &self,
         myself: ActorRef<SessionMsg>,
-        (shared, backlog, resumes): Self::Arguments,
+        (shared, backlog, pulse, resumes): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         if resumes {
             backlog.checking.store(true, Ordering::Release);
             myself.cast(SessionMsg::Check)?;
         }
-        Ok(State { shared, backlog, order: None, behind: resumes, retrying: false })
+        Ok(State { shared, backlog, pulse, order: None, behind: resumes, retrying: false })
     }
 
     async fn handle(
@@ -139,6 +148,7 @@ impl Actor for Session {
         message: SessionMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _working = state.pulse.begin();
         let done = match message {
             SessionMsg::Committed(commit) => {
                 let size = commit.records.iter().map(ChangeRecord::size).sum();
@@ -160,8 +170,11 @@ impl Actor for Session {
                 let _ = reply.send(());
                 done
             }
-            #[cfg(test)]
-            SessionMsg::Panic => panic!("as a test asked"),
+            #[cfg(any(test, feature = "faults"))]
+            SessionMsg::Fault(fault) => {
+                fault.happen().await;
+                Ok(())
+            }
         };
         if let Err(error) = done {
             debug!(scope = %self.scope, %error, "changes wait for the database");
@@ -200,7 +213,10 @@ impl Session {
         self.begin(state).await?;
         match state.order.as_mut().map(|order| order.committed(commit)) {
             Some(Next::Deliver(records)) => self.deliver(state, &records),
-            Some(Next::Read) => self.read(state).await?,
+            Some(Next::Read) => {
+                metrics().holes_filled.inc();
+                self.read(state).await?;
+            }
             Some(Next::Nothing) | None => {}
         }
         Ok(())
@@ -223,6 +239,7 @@ impl Session {
     async fn read(&self, state: &mut State) -> Result<(), ServiceError> {
         let backend: Arc<dyn Backend> = Arc::clone(&state.shared.backend);
         while let Some(after) = state.order.as_ref().map(Order::last) {
+            state.pulse.get_on();
             let page = backend.scope_page(self.scope, after).await?;
             let Some((records, more)) = state.order.as_mut().map(|order| order.page(page)) else { break };
             for (index, some) in records.chunks(CHUNK).enumerate() {
@@ -252,6 +269,7 @@ impl Session {
             let frame = ChangeFrame::of(record, now);
             links.iter().for_each(|link| link.change(&frame));
         }
+        metrics().changes_fanned_out.inc_by((records.len() * links.len()) as u64);
     }
 
     fn retry(&self, myself: &ActorRef<SessionMsg>, state: &mut State) {

@@ -9,8 +9,12 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, Supervi
 use tracing::warn;
 
 use super::backoff::Backoff;
+#[cfg(any(test, feature = "faults"))]
+use super::fault::Fault;
 use super::live::{self, Shared};
+use super::pulse::{self, Pulse};
 use super::session::{self, SessionRef};
+use crate::metrics::{ActorKind, metrics};
 use crate::sync::{Scope, UserId};
 
 /// What the registry is asked.
@@ -21,13 +25,19 @@ pub(crate) enum SessionsMsg {
     Close(UserId),
     /// The pause after a failure is over.
     Restart(UserId),
+    /// It is time to see whether all get on.
+    Look,
+    /// Fails, as a fault in the code would.
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
 }
 
 pub(crate) struct Sessions;
 
 pub(crate) struct State {
     shared: Arc<Shared>,
-    running: HashMap<ActorId, (UserId, Instant)>,
+    pulse: Pulse,
+    running: HashMap<ActorId, (UserId, Instant, SessionRef)>,
     failed: HashMap<UserId, Backoff>,
     pausing: HashMap<UserId, Duration>,
 }
@@ -35,16 +45,21 @@ pub(crate) struct State {
 impl Actor for Sessions {
     type Msg = SessionsMsg;
     type State = State;
-    type Arguments = Arc<Shared>;
+    type Arguments = (Arc<Shared>, Pulse);
 
-    async fn pre_start(&self, myself: ActorRef<SessionsMsg>, shared: Arc<Shared>) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SessionsMsg>,
+        (shared, pulse): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        myself.send_interval(pulse::interval(shared.settings.patience), || SessionsMsg::Look);
         live::hold(&shared.sessions, myself.clone());
         // After a failure of the registry itself: every user who is still connected gets a session again.
         shared.roster.forget_sessions();
         for (user, _) in shared.roster.sessions() {
             myself.cast(SessionsMsg::Restart(user))?;
         }
-        Ok(State { shared, running: HashMap::new(), failed: HashMap::new(), pausing: HashMap::new() })
+        Ok(State { shared, pulse, running: HashMap::new(), failed: HashMap::new(), pausing: HashMap::new() })
     }
 
     async fn handle(
@@ -53,6 +68,7 @@ impl Actor for Sessions {
         message: SessionsMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _working = state.pulse.begin();
         match message {
             SessionsMsg::Open(user, reply) => {
                 let session = match state.shared.roster.session(user) {
@@ -76,6 +92,9 @@ impl Actor for Sessions {
                     state.begin(user, true, &myself).await;
                 }
             }
+            SessionsMsg::Look => state.look(&myself),
+            #[cfg(any(test, feature = "faults"))]
+            SessionsMsg::Fault(fault) => fault.happen().await,
         }
         Ok(())
     }
@@ -91,23 +110,38 @@ impl Actor for Sessions {
             SupervisionEvent::ActorTerminated(cell, _, _) => (cell, None),
             _ => return Ok(()),
         };
-        let Some((user, since)) = state.running.remove(&cell.get_id()) else { return Ok(()) };
+        let Some((user, since, _)) = state.running.remove(&cell.get_id()) else { return Ok(()) };
         if let Some(error) = failure {
-            let pause = state.failed.entry(user).or_default().after(since.elapsed());
-            warn!(%user, error, ?pause, "a session failed and is started again");
-            state.shared.roster.set_session(user, None);
-            state.pausing.insert(user, pause);
-            myself.send_after(pause, move || SessionsMsg::Restart(user));
+            state.again(user, since, &error, false, &myself);
         }
         Ok(())
     }
 }
 
 impl State {
+    /// Ends the sessions that hang.
+    fn look(&mut self, myself: &ActorRef<SessionsMsg>) {
+        let patience = self.shared.settings.patience;
+        let hung = self.running.extract_if(|_, (_, _, session)| session.pulse.is_hung(patience));
+        for (_, (user, since, session)) in hung.collect::<Vec<_>>() {
+            session.actor.kill();
+            self.again(user, since, "it hung", true, myself);
+        }
+    }
+
+    fn again(&mut self, user: UserId, since: Instant, error: &str, hung: bool, myself: &ActorRef<SessionsMsg>) {
+        let pause = self.failed.entry(user).or_default().after(since.elapsed());
+        warn!(%user, error, ?pause, "a session failed and is started again");
+        metrics().restarted(ActorKind::Session, hung);
+        self.shared.roster.set_session(user, None);
+        self.pausing.insert(user, pause);
+        myself.send_after(pause, move || SessionsMsg::Restart(user));
+    }
+
     async fn begin(&mut self, user: UserId, resumes: bool, myself: &ActorRef<SessionsMsg>) -> Option<SessionRef> {
         let shared = Arc::clone(&self.shared);
         let session = session::start(shared, Scope::User(user), resumes, myself.get_cell()).await?;
-        self.running.insert(session.actor.get_id(), (user, Instant::now()));
+        self.running.insert(session.actor.get_id(), (user, Instant::now(), session.clone()));
         if !self.shared.roster.set_session(user, Some(session.clone())) {
             // The last device went while the session was being started.
             if let Some(session) = self.shared.roster.let_go(user) {

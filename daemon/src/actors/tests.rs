@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::close::CloseReason;
+use super::fault::{Fault, Victim};
 use super::outbox::Outgoing;
 use super::session::SessionMsg;
 use super::{Connection, Hello, Input, Live, Neighbours, Settings, live};
@@ -76,6 +77,15 @@ impl Dev {
         if tokio::time::timeout(WITHIN, arrived).await.is_err() {
             panic!("did not arrive: {:#?}", self.got);
         }
+    }
+
+    async fn until_closed(&self, code: u16) {
+        let closed = async {
+            while self.connection.link().closing().map(|reason| reason.code()) != Some(code) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        assert!(tokio::time::timeout(WITHIN, closed).await.is_ok(), "not closed with {code}");
     }
 
     async fn until_version(&mut self, version: Version) {
@@ -176,7 +186,7 @@ async fn a_session_that_fails_is_started_again_with_its_devices() {
             Scope::Global => live::held(&live.shared.catalogue),
             Scope::User(user) => live.shared.roster.session(user),
         };
-        session.unwrap().actor.cast(SessionMsg::Panic).unwrap();
+        session.unwrap().actor.cast(SessionMsg::Fault(Fault::Panic)).unwrap();
         // Written while it is down: nobody hears of it until the session runs again.
         live.committed(fake.commit(scope, "phone"));
         web.until(|got| got.iter().filter(|message| message["scope"] == scope.to_string()).count() == 2).await;
@@ -191,7 +201,8 @@ async fn a_device_that_fails_takes_nobody_along() {
     let live = started(&fake).await;
     let web = Dev::connect(&live, 1, "web", None).await;
     let mut phone = Dev::connect(&live, 1, "phone", None).await;
-    assert!(web.connection.input(Input::Text("panic".into())).await.is_none());
+    assert!(live.fault(Victim::Device(user(1), "web".parse().unwrap()), Fault::Panic));
+    web.until_closed(1011).await;
     assert_eq!(kinds(&phone.say(r#"{"type":"ping"}"#).await), ["pong"]);
     assert_eq!(phone.connection.link().closing(), None);
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use ryzed_adapters::Registry;
 
-use super::store::{failure, naming};
+use super::store::{self, failure, naming};
 use super::{Failure, Outcome, print};
 use crate::config::Config;
 use crate::store::postgres::adopt::{self, Entered, Look, Standing, Undone};
@@ -45,7 +45,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(config: &Config, options: &Options) -> Outcome {
-    let Some(url) = config.database_server() else {
+    let Some(url) = &store::server_url(config)? else {
         return Err(Failure::Usage(anyhow!(
             "only a PostgreSQL database can be adopted: give --database-url postgres://<user>@<host>/<database> (database.url)"
         )));

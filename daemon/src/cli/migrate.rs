@@ -30,8 +30,8 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
     let name = config.database_name();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
-    let before = match config.database_server() {
-        Some(url) => runtime.block_on(postgres::migration_states(url)),
+    let before = match store::server_url(config)? {
+        Some(url) => runtime.block_on(postgres::migration_states(&url)),
         None => sqlite::migration_states(&config.database_path()),
     };
     let before = before.with_context(|| format!("can't look at the database {name}"))?;

@@ -51,12 +51,19 @@ pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
 
 async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, settings: &Settings) -> Outcome {
     // From here on a signal is a wish to end well, even while the database is still being migrated.
-    let stop = stop_signal()?;
+    let mut stop = Box::pin(stop_signal()?);
     let address = config.server.listen;
     let redis = config.redis_address().map_err(|complaint| Failure::usage(anyhow::anyhow!(complaint)))?;
     let redis = redis.map(|address| carrier::redis::Settings { address, prefix: config.redis.prefix.clone() });
     let listening =
         Listening::on(address).await.with_context(|| format!("can't listen on {address} (server.listen)"))?;
+    tokio::select! {
+        there = store::wait_until_there(&config) => there?,
+        () = &mut stop => {
+            tracing::info!("stopped before the database was there");
+            return Ok(());
+        }
+    }
     let Assembled { service, live, socket } = assemble(&config, &verifier, redis).await?;
     let address = listening.address().context("can't tell the address that is listened on")?;
     banner::print(address, &config, secret, settings)?;
@@ -96,6 +103,7 @@ async fn assemble(
     let settings = actors::Settings {
         heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
         sweep: Duration::from_secs(config.sync.sweep_seconds),
+        patience: Duration::from_secs(config.server.patience_seconds),
         ..actors::Settings::default()
     };
     let neighbours = Neighbours {
@@ -105,9 +113,8 @@ async fn assemble(
         redis: redis.map(|redis| Arc::new(redis) as _),
         directory: service.is_shared().then(|| Arc::clone(&service) as _),
     };
-    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours)
-        .await
-        .map_err(anyhow::Error::new)?;
+    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await;
+    let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
     Ok(Assembled { service, live: Arc::new(live), socket })

@@ -1,6 +1,7 @@
 //! Opening the database as the configuration says, for every command that needs it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use ryzed_adapters::Registry;
@@ -28,10 +29,34 @@ pub(super) struct Opened {
     pub is_adopted: bool,
 }
 
+/// The URL of the PostgreSQL server with its password, when the database is not a file.
+pub(super) fn server_url(config: &Config) -> Result<Option<String>, Failure> {
+    let Some(url) = config.database_server() else { return Ok(None) };
+    let about = || format!("{} (database.url)", config.database_name());
+    postgres::check_url(url).with_context(about).map_err(Failure::Usage)?;
+    let Some(path) = &config.database.password_file else { return Ok(Some(url.to_owned())) };
+    let file = || format!("{} (database.password_file)", path.display());
+    let text = std::fs::read_to_string(path).with_context(file).map_err(Failure::Usage)?;
+    // An editor or `echo` leaves a line end, which is not part of the password.
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::Usage(anyhow!("{} is empty", file())));
+    }
+    Ok(Some(postgres::with_password(url, password).with_context(file).map_err(Failure::Usage)?))
+}
+
+/// Waits for a server that is not there yet, as after a boot.
+pub(super) async fn wait_until_there(config: &Config) -> Result<(), Failure> {
+    let Some(url) = server_url(config)? else { return Ok(()) };
+    let patience = Duration::from_secs(config.database.wait_seconds);
+    let about = || format!("can't reach the database {} (database.url)", config.database_name());
+    Ok(postgres::wait_until_there(&url, patience).await.with_context(about)?)
+}
+
 /// Opens the database and brings its schema up to date. Blocks while a file is opened.
 pub(super) async fn open(config: &Config, stay: Stay, outside: OnOutsideWrite) -> Result<Opened, Failure> {
     let adapters = Arc::new(Registry::standard());
-    match config.database_server() {
+    match server_url(config)? {
         Some(url) => open_server(config, url, &adapters, stay, outside).await,
         None => Ok(open_file(config, adapters, stay, outside)?),
     }
@@ -39,19 +64,16 @@ pub(super) async fn open(config: &Config, stay: Stay, outside: OnOutsideWrite) -
 
 async fn open_server(
     config: &Config,
-    url: &str,
+    url: String,
     adapters: &Arc<Registry>,
     stay: Stay,
     outside: OnOutsideWrite,
 ) -> Result<Opened, Failure> {
     let name = || format!("can't open the database {} (database.url)", config.database_name());
     let adopted =
-        layout_to_serve(url, adapters, &naming(config)).await.map_err(failure).map_err(|f| f.context(name()))?;
-    let settings = postgres::Settings {
-        url: url.to_owned(),
-        connections: config.database.connections,
-        resident: stay == Stay::Resident,
-    };
+        layout_to_serve(&url, adapters, &naming(config)).await.map_err(failure).map_err(|f| f.context(name()))?;
+    let settings =
+        postgres::Settings { url, connections: config.database.connections, resident: stay == Stay::Resident };
     let is_adopted = adopted.is_some();
     let store = postgres::PostgresStore::open(&settings, adapters, adopted, outside).await.with_context(name)?;
     let registry = Arc::clone(store.registry());

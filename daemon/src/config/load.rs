@@ -170,6 +170,10 @@ fn environment_layer(variables: &[(OsString, OsString)]) -> Result<Environment, 
         if name == FILE_VARIABLE || name == LOG_VARIABLE {
             continue;
         }
+        #[cfg(feature = "faults")]
+        if name == crate::faults::VARIABLE {
+            continue;
+        }
         let key = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
         let pointer = format!("/{}", key.replace('.', "/"));
         let default = known.pointer(&pointer).filter(|default| !default.is_object() && variable_of(&key) == name);

@@ -169,7 +169,14 @@ fn what_is_wrong_elsewhere_names_itself() {
 fn secrets_are_not_shown() {
     let mut config = Config::default();
     config.auth.secret = Some("hidden".into());
-    config.database.url = Some("postgres://me:hidden@db.example/ryzed".into());
-    let shown = toml::to_string(&config.masked()).unwrap();
-    assert!(!shown.contains("hidden") && shown.contains("db.example/ryzed"), "{shown}");
+    for url in [
+        "postgres://me:hidden@db.example/ryzed",
+        "postgres://me:a/b?hidden@db.example/ryzed",
+        "postgres://db.example/ryzed?sslmode=require&password=hidden",
+    ] {
+        config.database.url = Some(url.into());
+        let shown = toml::to_string(&config.masked()).unwrap();
+        assert!(!shown.contains("hidden") && shown.contains("db.example/ryzed"), "{shown}");
+        assert!(!config.database_name().contains("hidden"));
+    }
 }

@@ -1,6 +1,6 @@
 //! From a path and its endpoints to an answer: finding the endpoint, reading the token, catching panics.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
+use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::http::{Method, StatusCode};
+use warp::path::FullPath;
 use warp::reply::Response;
-use warp::{Filter, Rejection};
 
 use super::body::Body;
 use super::observe::Identity;
@@ -20,11 +21,12 @@ use super::problem::Problem;
 use super::query::Query;
 use super::{App, SocketFilter};
 use crate::auth::{AuthError, Caller};
+use crate::metrics::metrics;
 
 /// What a handler comes to.
 pub(super) type Answer = Result<Response, Problem>;
 /// A path that may have one named part.
-pub(super) type Path = BoxedFilter<(Option<String>,)>;
+type Path = BoxedFilter<(Option<String>,)>;
 
 /// One request, for its handler.
 pub(super) struct Call {
@@ -40,8 +42,11 @@ pub(super) struct Call {
 impl Call {
     /// Whose token the request carries.
     pub(super) async fn caller(&mut self) -> Result<Caller, Problem> {
-        let token = bearer(&self.headers).ok_or(AuthError::Missing)?;
-        let caller = self.app.verifier.verify(token).await?;
+        let verified = match bearer(&self.headers) {
+            Some(token) => self.app.verifier.verify(token).await,
+            None => Err(AuthError::Missing),
+        };
+        let caller = verified.inspect_err(|error| metrics().auth_refusals.inc(error.into()))?;
         if let Some(identity) = &self.identity {
             identity.set(caller.user);
         }
@@ -49,9 +54,16 @@ impl Call {
     }
 }
 
+/// A path and what can be asked of it.
+pub(super) struct Route {
+    /// From the root; a part in braces is the handler's [`Call::name`].
+    pub(super) path: &'static str,
+    pub(super) endpoints: Vec<Endpoint>,
+}
+
 /// One method of a path.
 pub(super) struct Endpoint {
-    method: Method,
+    pub(super) method: Method,
     run: Box<dyn Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync>,
 }
 
@@ -94,33 +106,54 @@ where
     }
 }
 
-/// A path without a named part.
-pub(super) fn fixed(path: impl Filter<Extract = (), Error = Rejection> + Send + Sync + Clone + 'static) -> Path {
-    path.map(|| None).boxed()
+/// The filter of a template such as `/devices/{id}`; a trailing slash is no other path.
+fn path(template: &'static str) -> Path {
+    let fits = move |full: FullPath| ready(fit(template, full.as_str()).ok_or_else(warp::reject::not_found));
+    warp::path::full().and_then(fits).boxed()
 }
 
-/// A path with a named part.
-pub(super) fn named(path: impl Filter<Extract = (String,), Error = Rejection> + Send + Sync + Clone + 'static) -> Path {
-    path.map(Some).boxed()
+/// The named part of a path that fits; the inner none when the template names none.
+fn fit(template: &str, path: &str) -> Option<Option<String>> {
+    let mut name = None;
+    let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
+    for wanted in template.split('/') {
+        let segment = segments.next()?;
+        if wanted.starts_with('{') && !segment.is_empty() {
+            name = Some(segment.to_owned());
+        } else if segment != wanted {
+            return None;
+        }
+    }
+    segments.next().is_none().then_some(name)
 }
 
-/// The filter of one path: whatever is asked of it is answered here, other paths are passed on.
-pub(super) fn at(app: &Arc<App>, path: Path, endpoints: Vec<Endpoint>) -> SocketFilter {
-    let (app, endpoints): (_, Arc<[Endpoint]>) = (Arc::clone(app), endpoints.into());
+/// The filter of one route: whatever is asked of its path is answered here, other paths are passed on.
+pub(super) fn at(app: &Arc<App>, route: Route) -> SocketFilter {
+    let template = route.path;
+    let (app, endpoints): (_, Arc<[Endpoint]>) = (Arc::clone(app), route.endpoints.into());
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    path.and(warp::method())
+    path(template)
+        .and(warp::method())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<Identity>())
         .and(warp::body::stream())
-        .then(move |name: Option<String>, method, query: String, headers: HeaderMap, identity, stream| {
-            let stream = StreamExt::map(stream, |part: Result<_, warp::Error>| part.map(whole));
-            let body = Body::new(stream.boxed(), &headers, &app.config);
-            let query = Query::of(&query);
-            let name = name.unwrap_or_default();
-            let call = Call { app: Arc::clone(&app), name, query, headers, body, identity };
-            dispatch(Arc::clone(&endpoints), method, call)
-        })
+        .then(
+            move |name: Option<String>,
+                  method,
+                  query: String,
+                  headers: HeaderMap,
+                  identity: Option<Identity>,
+                  stream| {
+                let stream = StreamExt::map(stream, |part: Result<_, warp::Error>| part.map(whole));
+                let body = Body::new(stream.boxed(), &headers, &app.config);
+                let query = Query::of(&query);
+                let name = name.unwrap_or_default();
+                identity.iter().for_each(|identity| identity.took(template));
+                let call = Call { app: Arc::clone(&app), name, query, headers, body, identity };
+                dispatch(Arc::clone(&endpoints), method, call)
+            },
+        )
         .boxed()
 }
 
@@ -183,4 +216,21 @@ pub(super) fn no_content() -> Answer {
     let mut response = Response::new(Bytes::new().into());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn a_template_fits_whole_paths_only() {
+        let named = |name: &str| Some(Some(name.to_owned()));
+        assert_eq!(fit("/a/{id}", "/a/b"), named("b"));
+        assert_eq!(fit("/a/{id}", "/a/b/"), named("b"));
+        assert_eq!(fit("/a/{id}/c", "/a/b/c"), named("b"));
+        assert_eq!(fit("/a", "/a"), Some(None));
+        for path in ["/", "/a", "/a/", "/a//", "/a/b/c", "/b/a", "/a/b//"] {
+            assert_eq!(fit("/a/{id}", path), None, "{path}");
+        }
+    }
 }

@@ -64,4 +64,9 @@ impl LiveApi for Live {
     async fn stop(&self) {
         Self::stop(self).await;
     }
+
+    #[cfg(feature = "faults")]
+    fn fault(&self, victim: crate::actors::Victim, fault: crate::actors::Fault) -> bool {
+        Self::fault(self, victim, fault)
+    }
 }

@@ -14,6 +14,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 use warp::http::{HeaderName, HeaderValue, Method, Request, Response};
 
+use crate::metrics::{RequestLabels, metrics};
 use crate::sync::UserId;
 
 /// The header that carries a request's id, both ways.
@@ -31,14 +32,20 @@ pub struct Peer(pub SocketAddr);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(pub Arc<str>);
 
-/// Who the request turned out to be from; an extension of every request, for its line in the log.
+/// Who the request turned out to be from and which route took it; an extension of every request, for its line in the log
+/// and for the metrics.
 #[derive(Debug, Clone, Default)]
-pub struct Identity(Arc<OnceLock<UserId>>);
+pub struct Identity(Arc<(OnceLock<UserId>, OnceLock<&'static str>)>);
 
 impl Identity {
     /// Notes who it is. The first time counts.
     pub fn set(&self, user: UserId) {
-        let _ = self.0.set(user);
+        let _ = self.0.0.set(user);
+    }
+
+    /// Notes the template of the route that took the request.
+    pub(super) fn took(&self, route: &'static str) {
+        let _ = self.0.1.set(route);
     }
 }
 
@@ -83,6 +90,12 @@ fn id_of<B>(request: &Request<B>) -> Arc<str> {
     given.map_or_else(|| Uuid::now_v7().to_string().into(), Into::into)
 }
 
+/// The methods that some route has. A client may invent others, and each would be a series of its own.
+fn known(method: &Method) -> &'static str {
+    let methods = [("GET", Method::GET), ("POST", Method::POST), ("PATCH", Method::PATCH), ("DELETE", Method::DELETE)];
+    methods.iter().find(|(_, known)| known == method).map_or("other", |(name, _)| name)
+}
+
 /// What is logged of a request, when its answer has been written or given up.
 struct Line {
     id: Arc<str>,
@@ -96,7 +109,14 @@ struct Line {
 
 impl Line {
     fn write(&self) {
-        let duration_ms = self.start.elapsed().as_micros() as f64 / 1000.0;
+        let took = self.start.elapsed();
+        let duration_ms = took.as_micros() as f64 / 1000.0;
+        let labels = RequestLabels {
+            route: self.identity.0.1.get().copied().unwrap_or_default(),
+            method: known(&self.method),
+            status: self.status,
+        };
+        metrics().request(&labels, took);
         tracing::info!(
             target: "ryzed::request",
             method = %self.method,
@@ -105,7 +125,7 @@ impl Line {
             duration_ms,
             bytes = self.bytes,
             request_id = %self.id,
-            user_id = self.identity.0.get().map(tracing::field::display),
+            user_id = self.identity.0.0.get().map(tracing::field::display),
         );
     }
 }

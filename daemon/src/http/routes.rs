@@ -2,38 +2,55 @@
 
 use std::sync::Arc;
 
-use warp::path;
+use super::call::{Route, any, at, delete, get, patch, post, unknown, user};
+use super::{App, SocketFilter, assets, conflicts, devices, export, health, metrics, operator, sync, tables};
 
-use super::call::{Path, any, at, delete, fixed, get, named, patch, post, unknown, user};
-use super::{App, SocketFilter, assets, conflicts, devices, export, health, operator, sync, tables};
+/// A path of the synced part.
+macro_rules! api {
+    ($path:literal) => {
+        concat!("/api/realtime/", $path)
+    };
+}
 
-/// All routes; `socket` takes `/api/realtime/ws/{device_id}`.
+/// Where the WebSockets are.
+pub(super) const SOCKET: &str = api!("ws/{device_id}");
+
+/// All routes; `socket` takes [`SOCKET`].
 pub(super) fn all(app: &Arc<App>, socket: SocketFilter) -> SocketFilter {
-    macro_rules! api { ($($segments:tt)*) => { path!("api" / "realtime" / $($segments)*) } }
-    let at = |path: Path, endpoints| at(app, path, endpoints);
-    any(vec![
-        at(fixed(api!("sync")), vec![post(user(sync::sync))]),
-        socket,
-        at(fixed(api!("changes")), vec![get(user(sync::changes))]),
-        at(fixed(api!("digest")), vec![get(user(sync::digest))]),
-        at(fixed(api!("sync-status")), vec![get(user(sync::status))]),
-        at(fixed(api!("trigger-sync")), vec![post(user(sync::trigger))]),
-        at(fixed(api!("devices")), vec![get(user(devices::list))]),
-        at(named(api!("devices" / String)), vec![patch(user(devices::change)), delete(user(devices::revoke))]),
-        at(fixed(api!("topics")), vec![get(user(tables::topics))]),
-        at(fixed(api!("tables")), vec![get(user(tables::list))]),
-        at(named(api!("tables" / String / "schema")), vec![get(user(tables::schema))]),
-        at(fixed(api!("conflicts")), vec![get(user(conflicts::list))]),
-        at(named(api!("conflicts" / String / "resolve")), vec![post(user(conflicts::resolve))]),
-        at(fixed(api!("export")), vec![get(user(export::everything))]),
-        at(fixed(api!("active-users")), vec![get(user(operator::active_users))]),
-        at(fixed(api!("test-broadcast")), vec![post(operator::test_broadcast)]),
-        at(fixed(api!("health")), vec![get(health::health)]),
-        at(fixed(path!("livez")), vec![get(health::alive)]),
-        at(fixed(path!("readyz")), vec![get(health::ready)]),
-        at(fixed(path!("client.js")), vec![get(assets::client)]),
-        at(fixed(path!("demo")), vec![get(assets::page)]),
-        at(named(path!("demo" / String)), vec![get(assets::asset)]),
-        unknown(),
-    ])
+    let mut filters: Vec<_> = table().into_iter().map(|route| at(app, route)).collect();
+    // Behind the one that is called most.
+    filters.insert(1, socket);
+    #[cfg(feature = "faults")]
+    filters.push(at(app, Route { path: "/faults/{actor}", endpoints: vec![post(super::faults::fault)] }));
+    filters.push(unknown());
+    any(filters)
+}
+
+/// All routes but that of the sockets.
+pub(super) fn table() -> Vec<Route> {
+    let to = |path, endpoints| Route { path, endpoints };
+    vec![
+        to(api!("sync"), vec![post(user(sync::sync))]),
+        to(api!("changes"), vec![get(user(sync::changes))]),
+        to(api!("digest"), vec![get(user(sync::digest))]),
+        to(api!("sync-status"), vec![get(user(sync::status))]),
+        to(api!("trigger-sync"), vec![post(user(sync::trigger))]),
+        to(api!("devices"), vec![get(user(devices::list))]),
+        to(api!("devices/{id}"), vec![patch(user(devices::change)), delete(user(devices::revoke))]),
+        to(api!("topics"), vec![get(user(tables::topics))]),
+        to(api!("tables"), vec![get(user(tables::list))]),
+        to(api!("tables/{table}/schema"), vec![get(user(tables::schema))]),
+        to(api!("conflicts"), vec![get(user(conflicts::list))]),
+        to(api!("conflicts/{id}/resolve"), vec![post(user(conflicts::resolve))]),
+        to(api!("export"), vec![get(user(export::everything))]),
+        to(api!("active-users"), vec![get(user(operator::active_users))]),
+        to(api!("test-broadcast"), vec![post(operator::test_broadcast)]),
+        to(api!("health"), vec![get(health::health)]),
+        to("/livez", vec![get(health::alive)]),
+        to("/readyz", vec![get(health::ready)]),
+        to("/metrics", vec![get(metrics::metrics)]),
+        to("/client.js", vec![get(assets::client)]),
+        to("/demo", vec![get(assets::page)]),
+        to("/demo/{asset}", vec![get(assets::asset)]),
+    ]
 }

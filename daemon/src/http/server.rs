@@ -25,8 +25,9 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::{BoxError, CompressionLevel};
 use warp::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
-use warp::http::{Method, Request, Response};
+use warp::http::{Method, Request, Response, StatusCode};
 
+use super::impatient::{Impatient, Upgraded};
 use super::observe::observe;
 use super::{App, SocketFilter, routes};
 
@@ -117,6 +118,7 @@ async fn accept(listener: &TcpListener, server: &Server, connections: &watch::Re
 struct Server {
     service: Whole,
     header_timeout: Duration,
+    write_timeout: Duration,
 }
 
 impl Server {
@@ -130,6 +132,7 @@ impl Server {
         Self {
             service: BoxCloneSyncService::new(service),
             header_timeout: Duration::from_secs(app.config.server.header_timeout_seconds),
+            write_timeout: Duration::from_secs(app.config.server.write_timeout_seconds),
         }
     }
 
@@ -138,10 +141,19 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let has_asked = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&has_asked);
+        let upgraded = Upgraded::default();
+        let stream = Impatient::new(stream, self.write_timeout, upgraded.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let answer = observe(request, peer, self.service.clone());
-            async move { Ok::<_, Infallible>(answer.await) }
+            let upgraded = upgraded.clone();
+            async move {
+                let answer = answer.await;
+                if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    upgraded.set();
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);

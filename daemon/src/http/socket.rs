@@ -20,6 +20,8 @@ use warp::http::HeaderMap;
 use warp::reply::Response;
 use yawc::{Options, Role, WebSocket};
 
+use super::observe::Identity;
+use super::routes::SOCKET;
 use crate::actors::{Live, SocketGuard};
 use crate::auth::Verify;
 use crate::config::Limits;
@@ -52,19 +54,27 @@ pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilte
         .and(warp::header::headers_cloned())
         .and(warp::query::<Vec<(String, String)>>())
         .and(warp::ext::optional::<OnUpgrade>())
-        .map(move |device: String, headers: HeaderMap, query: Vec<(String, String)>, upgrade: Option<OnUpgrade>| {
-            let (reply, accepted) = handshake::answer(&headers);
-            match (accepted, upgrade) {
-                (true, Some(upgrade)) => {
-                    let arrival = Arrival::of(device, &headers, query);
-                    let guard = shell.live.socket();
-                    tokio::spawn(shell.clone().serve(upgrade, arrival, guard));
-                    reply
+        .and(warp::ext::optional::<Identity>())
+        .map(
+            move |device: String,
+                  headers: HeaderMap,
+                  query: Vec<(String, String)>,
+                  upgrade: Option<OnUpgrade>,
+                  identity: Option<Identity>| {
+                identity.iter().for_each(|identity| identity.took(SOCKET));
+                let (reply, accepted) = handshake::answer(&headers);
+                match (accepted, upgrade) {
+                    (true, Some(upgrade)) => {
+                        let arrival = Arrival::of(device, &headers, query);
+                        let guard = shell.live.socket();
+                        tokio::spawn(shell.clone().serve(upgrade, arrival, guard));
+                        reply
+                    }
+                    (true, None) => handshake::upgrade_required(),
+                    (false, _) => reply,
                 }
-                (true, None) => handshake::upgrade_required(),
-                (false, _) => reply,
-            }
-        })
+            },
+        )
         .boxed()
 }
 

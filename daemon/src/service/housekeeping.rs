@@ -1,12 +1,21 @@
 //! What is forgotten when its time is over: tombstones, receipts, devices that never came back.
+//!
+//! A batch that forgets tombstones holds their scopes, and whoever writes there waits for it. So a batch is as large as
+//! can be done in a few milliseconds, which the time of the one before tells; and between two of them the writers go first.
+
+mod pace;
+
+use std::time::Instant;
 
 use ryzed_adapters::format_time;
 
 use super::{Service, ServiceError};
-use crate::store::Access;
+use crate::metrics::{self, metrics};
+use crate::store::{Access, StoreError, Transaction};
+use pace::Pace;
 
-/// Entries that are forgotten in one transaction, so that nobody waits for it.
-const BATCH: i64 = 200;
+/// Batches of one kind in one run; the rest comes with the next run, soon.
+const BATCHES: usize = 64;
 
 /// How much was forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,38 +26,83 @@ pub struct Forgotten {
     pub receipts: usize,
     /// Devices.
     pub devices: usize,
+    /// Whether there is more to forget.
+    pub more: bool,
+}
+
+/// What there is to forget.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Tombstones,
+    Receipts,
+    Devices,
+}
+
+impl Kind {
+    fn label(self) -> metrics::Forgotten {
+        match self {
+            Self::Tombstones => metrics::Forgotten::Tombstones,
+            Self::Receipts => metrics::Forgotten::Receipts,
+            Self::Devices => metrics::Forgotten::Devices,
+        }
+    }
+
+    async fn prune(self, tx: &mut dyn Transaction, before: &str, most: i64) -> Result<usize, StoreError> {
+        match self {
+            Self::Tombstones => tx.prune_tombstones(before, most).await,
+            Self::Receipts => tx.prune_receipts(before, most).await,
+            Self::Devices => tx.prune_devices(before, most).await,
+        }
+    }
 }
 
 impl Service {
-    /// Forgets what is older than the time that things are kept for, in small batches.
+    /// Forgets what is older than the time that things are kept for, in small batches and a bounded number of them.
     ///
     /// # Errors
     /// Those of the database; what was forgotten until then stays forgotten.
     pub async fn collect(&self) -> Result<Forgotten, ServiceError> {
         let before = format_time(self.clock.now() - self.keep);
         let mut all = Forgotten::default();
-        loop {
-            let before = before.clone();
-            let batch = self
-                .store
-                .write(Access::Daemon, move |tx| {
-                    let before = before.clone();
-                    Box::pin(async move {
-                        Ok::<_, ServiceError>(Forgotten {
-                            tombstones: tx.prune_tombstones(&before, BATCH).await?,
-                            receipts: tx.prune_receipts(&before, BATCH).await?,
-                            devices: tx.prune_devices(&before, BATCH).await?,
-                        })
-                    })
-                })
-                .await?;
-            all.tombstones += batch.tombstones;
-            all.receipts += batch.receipts;
-            all.devices += batch.devices;
-            let full = [batch.tombstones, batch.receipts, batch.devices].iter().any(|count| *count as i64 == BATCH);
-            if !full {
-                return Ok(all);
+        for kind in [Kind::Tombstones, Kind::Receipts, Kind::Devices] {
+            let (count, more) = self.forget(kind, &before).await?;
+            all.more |= more;
+            match kind {
+                Kind::Tombstones => all.tombstones = count,
+                Kind::Receipts => all.receipts = count,
+                Kind::Devices => all.devices = count,
             }
         }
+        Ok(all)
+    }
+
+    /// Returns how many, and whether there may be more.
+    async fn forget(&self, kind: Kind, before: &str) -> Result<(usize, bool), ServiceError> {
+        let mut pace = Pace::default();
+        let mut forgotten = 0;
+        for _ in 0..BATCHES {
+            let (most, began) = (pace.size(), Instant::now());
+            let count = self.forget_batch(kind, before, most).await?;
+            let took = began.elapsed();
+            forgotten += count;
+            metrics().forgotten.add(kind.label(), count);
+            metrics().forgetting.observe(took.as_secs_f64());
+            // Fewer than asked may be all of those whose scopes nobody was writing.
+            if count == 0 {
+                return Ok((forgotten, false));
+            }
+            tokio::time::sleep(pace.after(took, count as i64 == most)).await;
+        }
+        Ok((forgotten, true))
+    }
+
+    async fn forget_batch(&self, kind: Kind, before: &str, most: i64) -> Result<usize, ServiceError> {
+        let before = before.to_owned();
+        self.store
+            .write(Access::Daemon, move |tx| {
+                let before = before.clone();
+                Box::pin(async move { Ok::<_, ServiceError>(kind.prune(tx, &before, most).await?) })
+            })
+            .await
     }
 }

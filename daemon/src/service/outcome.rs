@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ryzed_adapters::FieldError;
 
+use crate::metrics::{DatabaseError, metrics};
 use crate::store::StoreError;
 
 /// Why a use case did not happen. Nothing of it was stored.
@@ -42,8 +43,18 @@ pub enum ServiceError {
 
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
+        metrics().database_errors.inc(match error {
+            StoreError::Unavailable(_) => DatabaseError::Unavailable,
+            StoreError::Constraint(_) | StoreError::Reference(_) => DatabaseError::Constraint,
+            StoreError::Denied(_) => DatabaseError::Denied,
+            StoreError::RolledBack | StoreError::Failed(_) => DatabaseError::Failed,
+        });
         match error {
             StoreError::Unavailable(_) => Self::Unavailable { retry_after: Duration::from_secs(2) },
+            StoreError::Denied(_) => {
+                tracing::error!(%error, "the daemon let through what only the database has stopped");
+                Self::Forbidden("this is not yours")
+            }
             other => Self::Store(other),
         }
     }

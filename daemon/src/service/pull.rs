@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{PullRequest, Service, ServiceError};
 use crate::auth::Caller;
+use crate::metrics::metrics;
 use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction};
 use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
 use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
@@ -50,6 +51,12 @@ struct Part {
     items: Vec<Item>,
     reached: Version,
     has_more: bool,
+}
+
+/// Counts a download that is about to go out.
+pub(super) fn count(answer: &SyncResponse) {
+    metrics().pulls.inc();
+    metrics().rows_pulled.inc_by(answer.total_changes as u64);
 }
 
 impl Pull {
@@ -222,6 +229,7 @@ impl Service {
                 Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
             })
             .await
+            .inspect(count)
     }
 
     /// `GET /digest`: where the caller's newest state is, and its digest.
@@ -230,7 +238,7 @@ impl Service {
     /// When a table is unknown.
     pub async fn digest(&self, caller: &Caller, tables: &[String]) -> Result<(Cursor, Digest), ServiceError> {
         let tables = self.tables(tables)?;
-        let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), caller.user);
+        let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), read_by(caller));
         self.store
             .read(caller, move |tx| {
                 let (registry, epoch, tables) = (Arc::clone(&registry), epoch.clone(), tables.clone());
@@ -262,7 +270,7 @@ impl Service {
         });
         Ok(Pull {
             registry: Arc::clone(&self.registry),
-            user: caller.user,
+            user: read_by(caller),
             epoch: self.epoch().to_owned(),
             cursor: cursor.transpose()?,
             since: since.filter(|time| *time > DateTime::UNIX_EPOCH),
@@ -276,6 +284,14 @@ impl Service {
             now: self.clock.now(),
         })
     }
+}
+
+/// Whose scope the caller reads: their own.
+fn read_by(caller: &Caller) -> UserId {
+    #[cfg(feature = "faults")]
+    return crate::faults::pulled_by(caller.user);
+    #[cfg(not(feature = "faults"))]
+    caller.user
 }
 
 /// Where a scope stands.

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use ryzed_adapters::format_time;
 use serde_json::Value;
 
+use super::pull::count;
 use super::push::{Push, Stop};
 use super::request::Change;
 use super::{DeviceSeen, Pushed, Service, ServiceError, devices};
@@ -48,7 +49,7 @@ impl Service {
             same_life: epoch.is_empty() || epoch == self.epoch(),
             now: self.clock.now(),
         };
-        let pushed = self.upload(push, seen).await?;
+        let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
         self.tell(&pushed);
         let pull = Arc::new(pull);
         let mut answer = self
@@ -58,6 +59,7 @@ impl Service {
                 Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
             })
             .await?;
+        count(&answer);
         answer.results = pushed.results;
         answer.conflicts = pushed.conflicts;
         Ok(answer)
@@ -115,7 +117,7 @@ impl Service {
                 Box::pin(async move { push.run(tx).await.map_err(PushError::from) })
             })
             .await;
-        let pushed = outcome.or_else(PushError::settled)?;
+        let pushed = outcome.or_else(PushError::settled).inspect_err(|error| self.tell_of_doubt(error))?;
         self.tell(&pushed);
         Ok(pushed)
     }

@@ -7,11 +7,14 @@ mod layout;
 mod life;
 mod listen;
 mod migrate;
+mod outage;
 mod pool;
 mod presence;
 mod reads;
+mod server;
 mod session;
 mod sql;
+mod tls;
 mod transaction;
 mod triggers;
 
@@ -22,12 +25,14 @@ use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
+use crate::metrics::PoolUse;
 use pool::Connections;
 use sql::TableSql;
 use triggers::Placed;
 
 pub use layout::{Layout, Place, PlacedColumn};
 pub use migrate::migration_states;
+pub use server::{AddressError, check_url, wait_until_there, with_password};
 
 /// How the database is opened.
 #[derive(Debug, Clone)]
@@ -56,10 +61,12 @@ struct Schema {
     /// The devices of the person `?1`.
     devices: String,
     resident: bool,
+    /// Whether the server's errors can be told apart by their words.
+    speaks_english: bool,
 }
 
 impl Schema {
-    fn new(registry: Arc<Registry>, layout: Layout, resident: bool) -> Self {
+    fn new(registry: Arc<Registry>, layout: Layout, resident: bool, speaks_english: bool) -> Self {
         let placed = registry.iter().filter_map(|table| Some((table, layout.of(table.name)?)));
         Self {
             tables: placed.map(|(table, place)| TableSql::of(table, place)).collect(),
@@ -70,6 +77,7 @@ impl Schema {
             devices: reads::devices("user_id = ?1::uuid ORDER BY first_seen, device_id"),
             registry,
             resident,
+            speaks_english,
         }
     }
 
@@ -107,7 +115,14 @@ impl PostgresStore {
         let placed = Placed { registry: &registry, layout: &layout };
         let mut connection = migrate::up_to_date(&settings.url, placed).await?;
         let epoch = life::epoch(&mut connection).await?;
-        let schema = Arc::new(Schema::new(Arc::clone(&registry), layout, settings.resident));
+        let speaks_english = server::speaks_english(&mut connection).await?;
+        if !speaks_english {
+            tracing::warn!(
+                "the server's errors are not in English, so every failure is tried again and answered with 503; \
+                 let a superuser say: ALTER ROLE <user of database.url> SET lc_messages = 'C'"
+            );
+        }
+        let schema = Arc::new(Schema::new(Arc::clone(&registry), layout, settings.resident, speaks_english));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let ear = Arc::default();
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
@@ -141,6 +156,10 @@ impl Store for PostgresStore {
 
     fn hear(&self, ear: OnNotice) {
         let _ = self.ear.set(ear);
+    }
+
+    fn pool_use(&self) -> Option<PoolUse> {
+        Some(self.connections.used())
     }
 
     async fn close(&self) {

@@ -19,6 +19,7 @@ use futures_util::FutureExt;
 use ryzed_adapters::{Registry, Table};
 
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
+use crate::metrics::PoolUse;
 use checkpoints::{Checkpoints, WRITER_HELPS};
 use readers::Readers;
 use sql::TableSql;
@@ -103,6 +104,10 @@ impl Store for SqliteStore {
             Mode::Read => self.readers.run(job).await,
             Mode::Write => self.writer.run(job).await,
         }
+    }
+
+    fn pool_use(&self) -> Option<PoolUse> {
+        Some(self.readers.used())
     }
 
     async fn close(&self) {

@@ -238,6 +238,8 @@ DECLARE
     above text := TG_ARGV[2];
     deep text[] := TG_ARGV[3];
     part record;
+    wanted text[];
+    held text[] := '{}';
 BEGIN
     IF adopted AND (NOT sees_others OR EXISTS (SELECT FROM ryzed.entering e WHERE NOT e.done)) THEN
         -- The index, or what this transaction sees of it, may not know every row yet.
@@ -263,11 +265,27 @@ BEGIN
                         UNION SELECT (to_jsonb(n) ->> owner_column)::uuid FROM new_rows n) u));
             END IF;
         END IF;
-    ELSIF rule = 'via' AND TG_OP = 'INSERT' THEN
-        -- Who holds a parent's scope can't lose the parent to another owner meanwhile.
-        PERFORM ryzed.hold(ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
-            AND c.row_id = (to_jsonb(n) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n));
     END IF;
+    -- Whoever holds the scopes of a row and of its parent can't lose them to another owner meanwhile. A row whose parent is
+    -- being moved is not locked by that, so where it is has to be asked again after every wait.
+    WHILE rule = 'via' LOOP
+        IF TG_OP = 'INSERT' THEN
+            wanted := ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
+                AND c.row_id = (to_jsonb(n) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n);
+        ELSIF TG_OP = 'DELETE' THEN
+            wanted := ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = of_table
+                AND c.row_id = o.id AND c.operation <> 'DELETE' LIMIT 1) FROM old_rows o);
+        ELSE
+            wanted := ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = of_table
+                AND c.row_id = o.id AND c.operation <> 'DELETE' LIMIT 1) FROM old_rows o
+                UNION SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
+                AND c.row_id = (to_jsonb(n) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n);
+        END IF;
+        wanted := array_remove(wanted, NULL);
+        EXIT WHEN wanted <@ held;
+        PERFORM ryzed.hold(wanted);
+        held := held || wanted;
+    END LOOP;
 
     IF TG_OP = 'INSERT' THEN
         FOR part IN

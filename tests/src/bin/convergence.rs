@@ -41,9 +41,9 @@ struct Arguments {
     /// One daemon on SQLite: nobody writes with SQL, and no database server breaks
     #[arg(long)]
     sqlite: bool,
-    /// Join the daemons by Redis
-    #[arg(long, conflicts_with = "sqlite")]
-    redis: bool,
+    /// The daemons are not joined by Redis, so that they hear of each other by notices and sweeps of the database
+    #[arg(long)]
+    without_redis: bool,
     /// What the daemons log, as in RYZED_LOG
     #[arg(long, default_value = "info")]
     log: String,
@@ -69,7 +69,7 @@ impl Arguments {
             people: self.people.into(),
             daemons: if self.sqlite { 1 } else { self.daemons.into() },
             sqlite: self.sqlite,
-            redis: self.redis,
+            redis: !self.sqlite && !self.without_redis,
             log: self.log.clone(),
             reports: self.reports.clone(),
         })
@@ -88,7 +88,12 @@ async fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         };
-        eprintln!("seed {seed}: {} devices, {} daemons, {:?}", options.devices, options.daemons, options.lasts);
+        let database = if options.sqlite { "SQLite" } else { "PostgreSQL" };
+        let (joined, lasts) = (if options.redis { " and Redis" } else { "" }, options.lasts);
+        eprintln!(
+            "seed {seed}: {} devices, {} daemons, {database}{joined}, {lasts:?}",
+            options.devices, options.daemons
+        );
         match convergence::run(&options).await {
             Ok(of) => {
                 let verdict = of
@@ -97,8 +102,8 @@ async fn main() -> ExitCode {
                     .map_or("converged".to_owned(), |report| format!("FAILED, see {}", report.display()));
                 failed |= of.report.is_some();
                 println!(
-                    "seed {seed}: {verdict}; {} faults, {} broken lines, {} edits, {} settled",
-                    of.faults, of.weather, of.edits, of.settled
+                    "seed {seed}: {verdict}; {} faults, {} broken lines, {} edits, {} settled; {}",
+                    of.faults, of.weather, of.edits, of.settled, of.tallied
                 );
             }
             Err(error) => {

@@ -189,6 +189,7 @@ impl Device {
         if let Some(backup) = &self.backup {
             self.kept = backup.clone();
             self.line = None;
+            self.oracle.tally("restored backups");
             self.note(format!("is restored to {} with {} queued", self.kept.cursor, self.kept.queue.len()));
         }
     }
@@ -240,13 +241,17 @@ impl Device {
     pub(super) fn heard(&mut self, heard: Heard) {
         match heard {
             Heard::Message(message) => self.message(&message),
-            Heard::Broken(error) => self.lose_line(&error, AGAIN),
+            Heard::Broken(error) => {
+                self.oracle.tally("broken sockets");
+                self.lose_line(&error, AGAIN);
+            }
             Heard::Closed(code, reason) => {
                 let hint: Value = serde_json::from_str(&reason).unwrap_or_default();
                 let pause = hint["reconnect_in_ms"].as_u64().map_or(AGAIN, Duration::from_millis);
                 if ![1000, 1001, 1005, 1012, 1013, 4408, 4409].contains(&code) {
                     self.oracle.violated(&self.id.name, format!("its socket closed with {code} {reason}"));
                 }
+                self.oracle.tally(&format!("closes with {code}"));
                 self.lose_line(&format!("closed with {code} {reason}"), pause);
             }
         }
@@ -262,6 +267,7 @@ impl Device {
             }
             "sync_required" => {
                 self.note(format!("must pull: {message}"));
+                self.oracle.tally(message["reason"].as_str().unwrap_or("sync_required"));
                 self.kept.must_pull = true;
             }
             "connection_established"

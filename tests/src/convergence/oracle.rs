@@ -1,7 +1,7 @@
 //! What must hold, watched while it happens and asked at the end: who may see which row, which edits were made, what the
 //! daemons said became of them. It believes no daemon.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -74,6 +74,7 @@ struct State {
     issued: HashMap<Uuid, Issued>,
     counts: HashMap<Uuid, usize>,
     forgotten: bool,
+    tallies: BTreeMap<String, usize>,
 }
 
 impl Oracle {
@@ -160,6 +161,19 @@ impl Oracle {
         uuid(&result["mutation_id"]).and_then(|id| state.issued.get(&id)).is_some_and(|issued| issued.result.is_some())
     }
 
+    /// Counts something that shows what the run has met.
+    pub fn tally(&self, what: &str) {
+        *self.state().tallies.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// What was counted, in one line.
+    #[must_use]
+    pub fn tallied(&self) -> String {
+        let state = self.state();
+        let told: Vec<String> = state.tallies.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        told.join(", ")
+    }
+
     /// How many edits were made, and how many have a result.
     #[must_use]
     pub fn counted(&self) -> (usize, usize) {
@@ -219,7 +233,9 @@ impl Oracle {
                 Some(_) => None,
                 None => {
                     issued.result = Some(result.clone());
+                    let status = result["status"].as_str().unwrap_or("no status").to_owned();
                     let mutation = issued.mutation.clone();
+                    *state.tallies.entry(status).or_default() += 1;
                     (!state.is_fair(&mutation, result, clock, forgotten))
                         .then(|| format!("rejected without reason: {result} of {mutation}"))
                 }

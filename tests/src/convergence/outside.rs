@@ -95,6 +95,7 @@ impl Outside {
             "{end} after {stays_open:?}: {}",
             ended.as_ref().map_or_else(ToString::to_string, |()| "done".into())
         ));
+        self.oracle.tally(if commits { "commits with SQL" } else { "rollbacks with SQL" });
         match (&ended, commits) {
             (Ok(()), true) => done.kept.iter().for_each(|(person, id)| self.oracle.committed(*person, *id)),
             // A commit without an answer may have happened or not.

@@ -128,6 +128,8 @@ pub struct SyncStep {
     pub append: bool,
     /// Everything from zero.
     pub full: bool,
+    /// Downloads with `GET /changes` where there is nothing to upload.
+    pub get: bool,
 }
 
 /// The strategies, and none at all.
@@ -154,6 +156,7 @@ impl DevicePlan {
             atomic: dice.percent(10),
             append: dice.percent(50),
             full: dice.percent(1),
+            get: dice.percent(30),
         }
     }
 }

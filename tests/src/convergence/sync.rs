@@ -21,7 +21,7 @@ impl SyncStep {
     /// Everything in one go.
     #[must_use]
     pub fn plain() -> Self {
-        Self { limit: 1000, batch: 1000, strategy: None, atomic: false, append: true, full: false }
+        Self { limit: 1000, batch: 1000, strategy: None, atomic: false, append: true, full: false, get: false }
     }
 }
 
@@ -64,10 +64,16 @@ impl Device {
                 None if self.id.kind == Kind::Clock => body["last_sync_timestamp"] = json!(self.since(age)),
                 None => body["cursor"] = self.kept.cursor.clone(),
             }
-            let answer = if socket { self.ask_socket(body, aside).await? } else { self.ask(&body).await? };
+            let get = how.get && changes.is_empty() && body["force_full_sync"].is_null();
+            let answer = match (socket, get) {
+                (true, _) => self.ask_socket(body, aside).await?,
+                (false, false) => self.ask("sync", Some(&body)).await?,
+                (false, true) => self.ask(&changes_path(&body), None).await?,
+            };
             self.results(&changes, &answer, how.atomic)?;
             if answer["reset"] == true {
                 self.note("starts over");
+                self.oracle.tally("resets");
                 ensure!(answer["changes"] == json!({}) && answer["has_more"] == true, "a reset with rows: {answer}");
                 self.kept.reset();
                 pages.clear();
@@ -85,7 +91,8 @@ impl Device {
             self.must(pages.len() < MOST_PAGES, || "a download without end".into());
             ensure!(pages.len() < MOST_PAGES, "a download without end");
         }
-        if from_zero {
+        // What the copy held before, a few messages perhaps, stood on nothing.
+        if from_zero || (self.kept.cursor.is_null() && self.kept.since.is_none()) {
             self.kept.rows.clear();
         }
         self.store(&pages, age)
@@ -150,21 +157,30 @@ impl Device {
         Ok(())
     }
 
-    async fn ask(&mut self, body: &Value) -> anyhow::Result<Value> {
+    async fn ask(&mut self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         self.requests += 1;
         let daemon = self.at;
-        self.note(format!("asks daemon {daemon}: {}", brief(body)));
-        let answer =
-            timeout(PATIENCE, self.apis[daemon].try_post("/sync", body)).await.context("no answer in time")??;
+        self.note(format!("asks daemon {daemon}: {path} {}", body.map(brief).unwrap_or_default()));
+        let (api, path) = (self.apis[daemon].clone(), format!("/{path}"));
+        let asked = async {
+            match body {
+                Some(body) => api.try_post(&path, body).await,
+                None => api.raw(hyper::Method::GET, &path, &[], "").await,
+            }
+        };
+        let answer = timeout(PATIENCE, asked).await.context("no answer in time")??;
         match answer.status {
             200 => {
                 let answer = answer.json();
                 self.note(format!("is answered: {}", brief(&answer)));
                 Ok(answer)
             }
-            503 => bail!("503: {}", answer.text()),
+            503 => {
+                self.oracle.tally("503s");
+                bail!("503: {}", answer.text())
+            }
             other => {
-                self.oracle.violated(&self.id.name, format!("{other}: {} to {body}", answer.text()));
+                self.oracle.violated(&self.id.name, format!("{other}: {} to {path} {body:?}", answer.text()));
                 bail!("{other}: {}", answer.text());
             }
         }
@@ -231,6 +247,22 @@ impl Device {
             Err(_) => self.note("settles nothing in time"),
         }
     }
+}
+
+/// The same download as a GET.
+fn changes_path(body: &Value) -> String {
+    let mut path = format!("changes?limit={}&digest=true", body["limit"]);
+    if let Some(since) = body["last_sync_timestamp"].as_str() {
+        path += &format!("&last_sync_timestamp={since}");
+    }
+    if body["cursor"].is_object() {
+        path += &format!("&cursor={}", crate::account::cursor_text(&body["cursor"]));
+    }
+    let tables: Vec<&str> = body["tables"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !tables.is_empty() {
+        path += &format!("&tables={}", tables.join(","));
+    }
+    path
 }
 
 /// A request or an answer, short enough for the report: of rows only where they stand.

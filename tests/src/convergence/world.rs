@@ -16,6 +16,8 @@ use crate::{Daemon, Database, Person, Redis};
 const DRAIN_SECONDS: u32 = 1;
 /// Sockets that are silent for two of these are closed.
 const HEARTBEAT_SECONDS: u32 = 5;
+/// A reader that is a little slow already has to pull.
+const OUTBOX_BYTES: u32 = 16 << 10;
 /// How long a change can go unnoticed when all hints are lost.
 pub const SWEEP: Duration = Duration::from_secs(2);
 
@@ -89,6 +91,7 @@ pub async fn begin(options: &Options, people: &[Person]) -> anyhow::Result<(Proc
             .env("RYZED_SYNC__SWEEP_SECONDS", SWEEP.as_secs())
             .env("RYZED_SYNC__HEARTBEAT_SECONDS", HEARTBEAT_SECONDS)
             .env("RYZED_SERVER__DRAIN_SECONDS", DRAIN_SECONDS)
+            .env("RYZED_LIMITS__OUTBOX_BYTES", OUTBOX_BYTES)
             .env("RYZED_LOG", &options.log);
         if let (Some(cluster), Some(url)) = (&cluster, &url) {
             let proxy = Proxy::to(local(cluster.port())).await?;

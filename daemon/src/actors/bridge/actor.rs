@@ -13,7 +13,10 @@ use tracing::{debug, info, warn};
 use super::Bridge;
 use super::heard;
 use super::route::Turn;
+#[cfg(any(test, feature = "faults"))]
+use crate::actors::fault::Fault;
 use crate::actors::live::{self, Shared};
+use crate::actors::pulse::Pulse;
 use crate::carrier::{Ear, Heard, Started, Topic, notices};
 use crate::service::Directory;
 use crate::sync::Scope;
@@ -31,12 +34,16 @@ pub(crate) enum BridgeMsg {
     Again,
     /// A carrier's task has ended, which it never does by itself.
     Ended,
+    /// Fails, as a fault in the code would.
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
 }
 
 pub(crate) struct BridgeActor;
 
 pub(crate) struct State {
     shared: Arc<Shared>,
+    pulse: Pulse,
     /// Ended with the actor.
     _tasks: Vec<Ending>,
     /// Scopes to be compared with the database.
@@ -56,9 +63,15 @@ impl Drop for Ending {
 impl Actor for BridgeActor {
     type Msg = BridgeMsg;
     type State = State;
-    type Arguments = Arc<Shared>;
+    type Arguments = (Arc<Shared>, Pulse);
 
-    async fn pre_start(&self, myself: ActorRef<BridgeMsg>, shared: Arc<Shared>) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<BridgeMsg>,
+        (shared, pulse): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        #[cfg(any(test, feature = "faults"))]
+        live::hold(&shared.bridge_actor, myself.clone());
         let bridge = &shared.bridge;
         let mut tasks = Vec::new();
         if let Some(redis) = &bridge.neighbours.redis {
@@ -77,7 +90,7 @@ impl Actor for BridgeActor {
             let hearing = Arc::clone(&shared);
             directory.hear(Arc::new(move |notice| heard::heard(&hearing, &Bytes::copy_from_slice(notice.as_bytes()))));
         }
-        Ok(State { shared, _tasks: tasks, behind: HashSet::new(), retrying: false })
+        Ok(State { shared, pulse, _tasks: tasks, behind: HashSet::new(), retrying: false })
     }
 
     async fn handle(
@@ -86,6 +99,7 @@ impl Actor for BridgeActor {
         message: BridgeMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _working = state.pulse.begin();
         match message {
             BridgeMsg::Redis(news) => state.redis(news),
             BridgeMsg::Compare(scopes) => {
@@ -96,6 +110,8 @@ impl Actor for BridgeActor {
                 state.retrying = false;
                 state.compare(&myself).await;
             }
+            #[cfg(any(test, feature = "faults"))]
+            BridgeMsg::Fault(fault) => fault.happen().await,
             BridgeMsg::Ended => return Err("a carrier's task has ended".into()),
         }
         Ok(())

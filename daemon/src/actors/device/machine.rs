@@ -21,6 +21,7 @@ use super::problem::{Problem, code};
 use crate::actors::close::CloseReason;
 use crate::auth::{AuthError, Caller, LEEWAY};
 use crate::config::Limits;
+use crate::metrics::metrics;
 use crate::sync::{DeviceId, UserId};
 
 /// How long before its token ends a device is warned.
@@ -156,6 +157,7 @@ impl Machine {
         self.told.0.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
         if self.rate.check().is_err() {
             let why = "too many messages (limits.messages_per_second); slow down and connect again";
+            metrics().rate_limit_closes.inc();
             return vec![Effect::Close(CloseReason::Limit(why.into()))];
         }
         then(self)

@@ -51,10 +51,12 @@ impl State {
         let backend = &self.live.shared.backend;
         self.link.outbox().set_uploading(true);
         let pushed = backend.push(&self.caller, &self.link.device, vec![change]).await;
+        self.link.pulse.get_on();
         let settled = async {
             let pushed = pushed.map_err(|error| named(Refused::of(&error, KIND)))?;
             for (scope, version) in &pushed.scopes {
                 self.live.settled(*scope, *version).await;
+                self.link.pulse.get_on();
             }
             Ok(pushed)
         };
@@ -74,6 +76,7 @@ impl State {
         let all_tables = request.tables.is_empty();
         self.link.outbox().set_uploading(uploads);
         let done = self.live.shared.backend.sync(&self.caller, request).await;
+        self.link.pulse.get_on();
         if let Ok(response) = &done {
             self.settled_at(&response.cursor).await;
         }
@@ -103,6 +106,7 @@ impl State {
     async fn settled_at(&self, cursor: &Cursor) {
         for scope in [Scope::User(self.caller.user), Scope::Global] {
             self.live.settled(scope, cursor.at(scope)).await;
+            self.link.pulse.get_on();
         }
     }
 

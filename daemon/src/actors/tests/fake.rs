@@ -166,5 +166,7 @@ pub(crate) struct Idle;
 
 #[async_trait]
 impl Housekeeping for Idle {
-    async fn collect(&self) {}
+    async fn collect(&self) -> bool {
+        false
+    }
 }

@@ -1,4 +1,4 @@
-//! What the service manager hears of us: ready, stopping, and that the database still answers. Without one, nothing.
+//! What the service manager hears of us: ready, stopping, and that the daemon still works. Without one, nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 
-use crate::service::Service;
+use crate::service::{Service, ServiceError};
 
 /// Everything is up.
 pub(super) fn ready() {
@@ -18,7 +18,8 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Feeds the watchdog after every round trip to the database: a daemon that hangs on it is started again.
+/// Feeds the watchdog after every round trip to the database: a daemon that hangs on it is started again. One whose database
+/// is away works as it should, and its sockets are better kept.
 pub(super) fn feed_watchdog(service: Arc<Service>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let Some(patience) = sd_notify::watchdog_enabled() else { return };
@@ -26,7 +27,7 @@ pub(super) fn feed_watchdog(service: Arc<Service>) -> JoinHandle<()> {
         loop {
             rounds.tick().await;
             match tokio::time::timeout(patience / 3, service.ready()).await {
-                Ok(Ok(())) => tell(&[NotifyState::Watchdog]),
+                Ok(Ok(()) | Err(ServiceError::Unavailable { .. })) => tell(&[NotifyState::Watchdog]),
                 Ok(Err(error)) => tracing::warn!(%error, "the watchdog goes unfed"),
                 Err(_) => tracing::warn!("the watchdog goes unfed: the database does not answer"),
             }

@@ -17,6 +17,7 @@ use yawc::frame::{Frame, OpCode};
 
 use super::Socket;
 use crate::actors::CloseReason;
+use crate::metrics::{EndedBy, metrics};
 
 /// How long a close frame may take to be written.
 const WRITE_CLOSE: Duration = Duration::from_secs(2);
@@ -52,6 +53,11 @@ impl Ended {
 /// Ends a socket: the close frame, the client's answer to it, and an orderly end of the stream below. Closing a stream
 /// while data is on its way to it would make the client's system drop the close frame unread.
 pub(super) async fn end(mut socket: Socket, mut stream: SharedStream, ended: Ended) {
+    match &ended {
+        Ended::Closed(reason) => metrics().closed(reason.code()),
+        Ended::ByPeer => metrics().sockets_ended.inc(EndedBy::Client),
+        Ended::Gone => metrics().sockets_ended.inc(EndedBy::Network),
+    }
     match ended {
         Ended::Closed(reason) => {
             // The library closes by itself for the errors that it finds in a single frame.

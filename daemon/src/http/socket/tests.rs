@@ -12,7 +12,7 @@ use yawc::frame::{Frame, OpCode};
 use yawc::{Options, Role, WebSocket};
 
 use crate::actors::tests::fake::{Fake, Idle, Open, user};
-use crate::actors::{Live, Neighbours, Settings};
+use crate::actors::{Fault, Live, Neighbours, Settings, Victim};
 use crate::config::Limits;
 use crate::service::Hints;
 use crate::sync::Scope;
@@ -188,7 +188,8 @@ async fn what_is_out_of_bounds_closes_with_its_code() {
     assert_eq!(client.closed().await.0, 1007);
 
     let mut client = house.connect("a?token=1").await;
-    client.say("panic").await;
+    let device = Victim::Device(user(1), "a".parse().unwrap());
+    assert!(house.live.fault(device, Fault::Panic));
     assert_eq!(client.closed().await.0, 1011);
 
     let mut client = house.connect("a?token=1").await;

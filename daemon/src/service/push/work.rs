@@ -122,20 +122,24 @@ impl Work<'_> {
         let device = self.push.device.as_ref();
         let rows: Vec<Cow<'_, Row>> = ids.iter().filter_map(|id| self.written(table, rank, id)).collect();
         match tx.upsert(table, &to_json(&rows)?, device).await {
-            Err(StoreError::Constraint(_) | StoreError::Reference(_)) => {}
+            Err(StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)) => {}
             other => return other,
         }
         for id in ids {
             let Some(row) = self.written(table, rank, id) else { continue };
-            let error = match tx.upsert(table, &to_json(&[row])?, device).await {
+            let refusal = match tx.upsert(table, &to_json(&[row])?, device).await {
                 Ok(()) => continue,
                 Err(StoreError::Constraint(rule)) => FieldError::new("", CONSTRAINT, rule),
                 // Somebody with SQL deleted it after we had looked.
                 Err(StoreError::Reference(key)) => unknown_reference(referring(table, &key)),
+                Err(error @ StoreError::Denied(_)) => {
+                    tracing::error!(%error, "the daemon let through what only the database has stopped");
+                    forbidden("id")
+                }
                 Err(other) => return Err(other),
             };
             tracing::info!(table = table.name, "a rule of the database refused a row");
-            let refused = Decision::rejected(vec![error]);
+            let refused = Decision::rejected(vec![refusal]);
             for (index, _) in ready.iter().enumerate().filter(|(_, change)| change.rank == rank && change.id == *id) {
                 self.outcomes.insert(index, refused.clone());
             }

@@ -36,6 +36,9 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
         _ if is_any(&message, &["deadlock detected", "could not serialize"]) => {
             (StoreError::Unavailable(message), Remedy::Again)
         }
+        // The server became a standby; behind the same name another one may write.
+        Kind::ReadOnlyTransaction => (StoreError::Unavailable(message), Remedy::Reconnect),
+        _ if message.contains("row-level security policy") => (StoreError::Denied(message), Remedy::None),
         _ if is_any(&message, &LOST) => (StoreError::Unavailable(message), Remedy::Reconnect),
         _ if is_any(&message, &PASSING) => (StoreError::Unavailable(message), Remedy::None),
         _ if is_any(&message, &REFUSED) => (StoreError::Constraint(message), Remedy::None),
@@ -44,21 +47,31 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
 }
 
 /// About the values of the row: an application's own table may take fewer than its adapter.
-const REFUSED: [&str; 5] = [
-    "value too long for type",
-    "invalid input value for enum",
-    "out of range for type",
-    "numeric field overflow",
-    "violates row-level security policy",
+const REFUSED: [&str; 4] =
+    ["value too long for type", "invalid input value for enum", "out of range for type", "numeric field overflow"];
+
+/// The same from a server whose words are not understood: what can't be told apart may pass.
+pub(super) fn in_doubt(judged: (StoreError, Remedy)) -> (StoreError, Remedy) {
+    match judged {
+        (StoreError::Failed(message), Remedy::None) => (StoreError::Unavailable(message), Remedy::Again),
+        other => other,
+    }
+}
+
+/// The server has ended the connection, or is about to; or what was prepared on it counts no longer, because the
+/// application has changed a table.
+const LOST: [&str; 4] = [
+    "terminating connection",
+    "the database system is",
+    "connection closed",
+    "cached plan must not change result type",
 ];
 
-/// The server has ended the connection, or is about to.
-const LOST: [&str; 3] = ["terminating connection", "the database system is", "connection closed"];
-
 /// About now and not about the statement.
-const PASSING: [&str; 7] = [
+const PASSING: [&str; 8] = [
     "canceling statement due to",
-    "lock timeout",
+    "could not obtain lock",
+    "remaining connection slots",
     "No space left on device",
     "could not extend file",
     "disk full",

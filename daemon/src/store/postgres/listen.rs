@@ -1,5 +1,5 @@
-//! The connection that hears of writes from outside, and of other instances. What it tells is only a hint; when it was cut, it tells that
-//! something may have happened meanwhile.
+//! The connection that hears of writes from outside, and of other instances. What it tells is only a hint; when it was cut,
+//! it tells that something may have happened meanwhile.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,8 +7,9 @@ use std::time::Duration;
 use diesel_async::SimpleAsyncConnection;
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::session::connect;
+use super::server::connect;
 use crate::store::{OnNotice, OnOutsideWrite};
 
 /// The first pause before the connection is tried again; it doubles up to the longest.
@@ -21,11 +22,16 @@ const BRIDGE: &str = "ryzed_bridge";
 /// Listens until it is aborted.
 pub(super) fn start(url: String, outside: OnOutsideWrite, ear: Arc<OnceLock<OnNotice>>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut is_told) = (FIRST_PAUSE, false);
         loop {
-            match listen(&url, &outside, &ear).await {
-                Ok(()) => pause = FIRST_PAUSE,
-                Err(error) => tracing::warn!(%error, "can't hear of writes from outside; trying again"),
+            let begun = Instant::now();
+            let lost = listen(&url, &outside, &ear, &mut is_told).await;
+            if begun.elapsed() > LONGEST_PAUSE {
+                (pause, is_told) = (FIRST_PAUSE, false);
+            }
+            // Once, however often it is tried again.
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(reason = lost, "can't hear of writes from outside; the sweep notices them meanwhile");
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -33,14 +39,20 @@ pub(super) fn start(url: String, outside: OnOutsideWrite, ear: Arc<OnceLock<OnNo
     })
 }
 
-/// `Ok` when the connection stood and was lost.
-async fn listen(
-    url: &str,
-    outside: &OnOutsideWrite,
-    ear: &OnceLock<OnNotice>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut connection = connect(url).await?;
-    connection.batch_execute("SET statement_timeout = 0; LISTEN ryzed; LISTEN ryzed_bridge").await?;
+/// Why it no longer listens.
+async fn listen(url: &str, outside: &OnOutsideWrite, ear: &OnceLock<OnNotice>, is_told: &mut bool) -> String {
+    let listening = async {
+        let mut connection = connect(url).await?;
+        connection.batch_execute("SET statement_timeout = 0; LISTEN ryzed; LISTEN ryzed_bridge").await?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(connection)
+    };
+    let mut connection = match listening.await {
+        Ok(connection) => connection,
+        Err(error) => return error.to_string(),
+    };
+    if std::mem::take(is_told) {
+        tracing::info!("writes from outside are heard of again");
+    }
     // Whatever was written while nobody listened.
     outside();
     let mut notices = std::pin::pin!(connection.notifications_stream());
@@ -52,6 +64,5 @@ async fn listen(
             _ => outside(),
         }
     }
-    tracing::warn!("the connection that hears of writes from outside was lost");
-    Ok(())
+    "the connection was lost".into()
 }

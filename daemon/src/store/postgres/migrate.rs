@@ -7,7 +7,7 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, Simple
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::fault::judge;
-use super::session::connect;
+use super::server::connect;
 use super::triggers::Placed;
 use crate::store::statement::statement;
 use crate::store::{MigrationState, StoreError};

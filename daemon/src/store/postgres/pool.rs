@@ -12,7 +12,10 @@ use rand::Rng;
 
 use super::Schema;
 use super::fault::Remedy;
-use super::session::{PostgresTransaction, connect};
+use super::outage::Outage;
+use super::server::connect;
+use super::session::PostgresTransaction;
+use crate::metrics::{PoolUse, metrics};
 use crate::store::{Access, Job, Mode, StoreError};
 
 /// How often a transaction is begun again that got in the way of another, or whose connection was lost before its commit.
@@ -21,12 +24,16 @@ const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long a caller waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a caller waits for a transaction: longer than a statement may take, so only a server that has stopped to answer is
+/// given up so.
+const LONGEST: Duration = Duration::from_secs(45);
 
 /// A bounded pool. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connections {
     pool: Pool<AsyncPgConnection>,
     schema: Arc<Schema>,
+    outage: Arc<Outage>,
 }
 
 /// How one try ended.
@@ -45,14 +52,27 @@ impl Connections {
         let manager = AsyncDieselConnectionManager::new_with_config(url, config);
         let pool = Pool::builder(manager).max_size(most).build();
         let pool = pool.map_err(|error| StoreError::Failed(format!("can't make the pool: {error}")))?;
-        Ok(Self { pool, schema })
+        Ok(Self { pool, schema, outage: Arc::default() })
     }
 
     pub(super) async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
         let connections = self.clone();
         // In a task of its own: a caller that gives up leaves no transaction open.
         let running = tokio::spawn(async move { connections.until_done(mode, access, &job).await });
-        running.await.unwrap_or_else(|error| Err(StoreError::Failed(format!("a transaction failed: {error}"))))
+        match tokio::time::timeout(LONGEST, running).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => Err(StoreError::Failed(format!("a transaction failed: {error}"))),
+            Err(_) => {
+                let silent = "the database does not answer";
+                self.outage.failed(silent);
+                Err(StoreError::Unavailable(silent.into()))
+            }
+        }
+    }
+
+    pub(super) fn used(&self) -> PoolUse {
+        let status = self.pool.status();
+        PoolUse { busy: status.size.saturating_sub(status.available), most: status.max_size }
     }
 
     pub(super) fn close(&self) {
@@ -63,28 +83,40 @@ impl Connections {
         let mut tried = 0;
         loop {
             tried += 1;
-            match self.once(mode, access, job).await? {
-                Try::Over(outcome) => return outcome,
-                Try::Again(error) if tried == TRIES => return Err(error),
-                Try::Again(error) => {
+            let error = match self.once(mode, access, job).await {
+                Try::Over(Ok(())) => {
+                    self.outage.worked();
+                    return Ok(());
+                }
+                Try::Again(error) if tried < TRIES => {
+                    metrics().database_retries.inc();
                     tracing::debug!(%error, tried, "a transaction is begun again");
                     let pause = rand::rng().random_range(Duration::ZERO..PAUSE * tried);
                     tokio::time::sleep(pause).await;
+                    continue;
                 }
+                Try::Over(Err(error)) | Try::Again(error) => error,
+            };
+            if let StoreError::Unavailable(reason) = &error {
+                self.outage.failed(reason);
             }
+            return Err(error);
         }
     }
 
-    async fn once(&self, mode: Mode, access: Access, job: &Job) -> Result<Try, StoreError> {
-        let connection = self.connection().await?;
+    async fn once(&self, mode: Mode, access: Access, job: &Job) -> Try {
+        let connection = match self.connection().await {
+            Ok(connection) => connection,
+            Err(error) => return Try::Over(Err(error)),
+        };
         let mut transaction = PostgresTransaction::new(&connection, &self.schema, mode, access);
         let worked = AssertUnwindSafe(job(&mut transaction)).catch_unwind().await;
         let worked = worked.unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())));
-        let remedy = transaction.remedy;
+        let (remedy, trouble) = (transaction.remedy, transaction.trouble.take());
         if worked.is_ok() && transaction.has_only_read() {
             drop(transaction);
             tokio::spawn(end_reading(connection));
-            return Ok(Try::Over(Ok(())));
+            return Try::Over(Ok(()));
         }
         let (tried, is_sound) = match worked {
             Ok(()) => match transaction.commit().await {
@@ -95,8 +127,10 @@ impl Connections {
             },
             Err(error) => {
                 let is_sound = transaction.roll_back().await;
+                // The job has turned the cause into an error of its own.
+                let error = trouble.map_or(error, StoreError::Unavailable);
                 let again = remedy != Remedy::None || !is_sound;
-                (if again { Try::Again(unavailable(error)) } else { Try::Over(Err(error)) }, is_sound)
+                (if again { Try::Again(lasting(error)) } else { Try::Over(Err(error)) }, is_sound)
             }
         };
         if !is_sound {
@@ -104,7 +138,7 @@ impl Connections {
             // The others have most likely gone the same way.
             self.pool.retain(|_, _| false);
         }
-        Ok(tried)
+        tried
     }
 
     async fn connection(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
@@ -126,10 +160,10 @@ async fn end_reading(connection: Object<AsyncPgConnection>) {
     }
 }
 
-/// The job has turned the cause into an error of its own, which is lost when the job is run again.
-fn unavailable(error: StoreError) -> StoreError {
+/// A job whose connection is gone has no error that counts.
+fn lasting(error: StoreError) -> StoreError {
     match error {
-        StoreError::RolledBack => StoreError::Unavailable("the database was busy or away too often".into()),
+        StoreError::RolledBack => StoreError::Unavailable("the connection to the database was lost".into()),
         other => other,
     }
 }

@@ -9,12 +9,12 @@ use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::result::Error;
 use diesel::sql_types::BigInt;
-use diesel_async::{AsyncConnection, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt, Stream, TryStreamExt, stream};
 
 use super::Schema;
-use super::fault::{Remedy, judge};
+use super::fault::{Remedy, in_doubt, judge};
 use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::DeviceId;
@@ -33,6 +33,8 @@ pub(super) struct PostgresTransaction<'c> {
     device: Option<DeviceId>,
     /// What is to be done about the last error.
     pub(super) remedy: Remedy,
+    /// Why the database could not do what it was asked, when that is about now and not about the question.
+    pub(super) trouble: Option<String>,
     /// A statement failed outside of a savepoint, so nothing can be committed any more.
     spoilt: bool,
 }
@@ -47,7 +49,17 @@ impl<'c> PostgresTransaction<'c> {
         let mut first = connection;
         let begin = async move { first.batch_execute(&opening).await.map(|()| 0) }.boxed();
         let (ahead, foreseen) = (vec![begin], HashMap::new());
-        Self { connection, schema, mode, ahead, foreseen, device: None, remedy: Remedy::None, spoilt: false }
+        Self {
+            connection,
+            schema,
+            mode,
+            ahead,
+            foreseen,
+            device: None,
+            remedy: Remedy::None,
+            trouble: None,
+            spoilt: false,
+        }
     }
 
     // A statement is taken apart before anything is awaited, so the futures hold nothing of it.
@@ -153,8 +165,8 @@ impl<'c> PostgresTransaction<'c> {
             }
             let done = match done {
                 Ok(count) => Ok(count),
-                Err(error) => match judge(&error) {
-                    (refused @ (StoreError::Constraint(_) | StoreError::Reference(_)), _) => {
+                Err(error) => match self.judged(&error) {
+                    (refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)), _) => {
                         self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
                         Err(refused)
                     }
@@ -188,7 +200,8 @@ impl<'c> PostgresTransaction<'c> {
         }
         // After a failure ahead of it, this is a rollback.
         self.push_ahead(statement("COMMIT"));
-        all_of(self.ahead).await.map_err(|error| judge(&error))
+        let ahead = std::mem::take(&mut self.ahead);
+        all_of(ahead).await.map_err(|error| self.judged(&error))
     }
 
     /// Whether it has read, and there is nothing to commit.
@@ -202,11 +215,19 @@ impl<'c> PostgresTransaction<'c> {
         connection.batch_execute("ROLLBACK").await.is_ok()
     }
 
+    fn judged(&self, error: &Error) -> (StoreError, Remedy) {
+        let judged = judge(error);
+        if self.schema.speaks_english { judged } else { in_doubt(judged) }
+    }
+
     fn noted<T>(&mut self, result: QueryResult<T>) -> Result<T, StoreError> {
         result.map_err(|error| {
-            let (error, remedy) = judge(&error);
+            let (error, remedy) = self.judged(&error);
             self.remedy = remedy;
             self.spoilt = true;
+            if let StoreError::Unavailable(trouble) = &error {
+                self.trouble = Some(trouble.clone());
+            }
             error
         })
     }
@@ -269,17 +290,3 @@ fn opening(mode: Mode, access: Access, resident: bool) -> String {
 fn nobody(resident: bool) -> &'static str {
     if resident { "*" } else { "" }
 }
-
-/// Opens a connection as all sides use it.
-pub(super) async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let mut connection = AsyncPgConnection::establish(url).await?;
-    connection.batch_execute(SETTINGS).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-    // Errors are told apart by their English text. Who may not set this has to have the server speak it.
-    let _ = connection.batch_execute("SET lc_messages = 'C'").await;
-    Ok(connection)
-}
-
-/// A statement that takes longer is given up, and so is a transaction whose client has fallen silent. Plans are short-lived
-/// and cheap: compiling them costs more than it saves.
-const SETTINGS: &str = "SET application_name = 'ryzed'; SET statement_timeout = '30s'; \
-    SET idle_in_transaction_session_timeout = '60s'; SET jit = off; SET plan_cache_mode = force_generic_plan; SET client_min_messages = warning";

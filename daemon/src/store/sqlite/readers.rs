@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::transaction::SqliteTransaction;
 use super::{Schema, connect, finish};
+use crate::metrics::PoolUse;
 use crate::store::{Job, StoreError};
 
 /// A bounded pool; callers wait for their turn.
@@ -41,6 +42,10 @@ impl Readers {
         let _everybody_is_out = self.turns.acquire_many(all).await;
         self.turns.close();
         self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn used(&self) -> PoolUse {
+        PoolUse { busy: self.count.saturating_sub(self.turns.available_permits()), most: self.count }
     }
 
     pub(super) async fn run(&self, job: Job) -> Result<(), StoreError> {

@@ -1,3 +1,5 @@
+//! The examination of made-up catalogues: what fits, what is asked, what stands in the way.
+
 use ryzed_adapters::Kind;
 
 use super::super::facts::{ForeignKey, Server};

@@ -1,0 +1,76 @@
+// A track's geometry: distance, pace and climb from points on the globe, and their places on a drawing. No DOM.
+
+const EARTH_M = 6_371_000;
+/** A climb smaller than this is taken for the noise of the sensor. */
+const CLIMB_M = 2;
+/** The pace of now is taken over the last points of so many seconds. */
+const RECENT_S = 60;
+const radians = (degrees) => (degrees * Math.PI) / 180;
+
+/** Metres between two points, over the sphere. */
+export function metres(one, other) {
+  const [from, to] = [radians(one.latitude), radians(other.latitude)];
+  const half = Math.sin((to - from) / 2) ** 2 + Math.cos(from) * Math.cos(to) * Math.sin(radians(other.longitude - one.longitude) / 2) ** 2;
+  return 2 * EARTH_M * Math.asin(Math.min(1, Math.sqrt(half)));
+}
+
+/** Points in the order of their time, with the metres run up to each in `run`. */
+export function travelled(points) {
+  const inOrder = [...points].sort((one, other) => (one.recorded_at < other.recorded_at ? -1 : one.recorded_at > other.recorded_at ? 1 : 0));
+  let run = 0;
+  return inOrder.map((point, at) => ({ ...point, run: (run += at ? metres(inOrder[at - 1], point) : 0) }));
+}
+
+/** Of travelled points: `{metres, seconds, pace, recent, climb}`. A pace is in seconds per km, null where nobody moved. */
+export function summary(track) {
+  const [first, last] = [track[0], track.at(-1)];
+  if (!first) return { metres: 0, seconds: 0, pace: null, recent: null, climb: 0 };
+  const seconds = secondsBetween(first, last);
+  const from = track.find((point) => secondsBetween(point, last) <= RECENT_S);
+  return {
+    metres: last.run, seconds, pace: paceOf(last.run, seconds),
+    recent: paceOf(last.run - from.run, secondsBetween(from, last)), climb: climbOf(track),
+  };
+}
+
+const secondsBetween = (one, other) => (Date.parse(other.recorded_at) - Date.parse(one.recorded_at)) / 1000;
+const paceOf = (run, seconds) => (run > 0 && seconds > 0 ? (seconds / run) * 1000 : null);
+
+/** Metres climbed, without the small ups and downs. */
+function climbOf(track) {
+  let low = track[0].altitude ?? 0;
+  let climb = 0;
+  for (const { altitude } of track) {
+    if (altitude === null || altitude === undefined) continue;
+    if (altitude - low >= CLIMB_M) {
+      climb += altitude - low;
+      low = altitude;
+    } else low = Math.min(low, altitude);
+  }
+  return climb;
+}
+
+/** Places `[x, y]` of a track in a box, north up, its shape kept and itself in the middle. */
+export function placed(track, { width, height, margin }) {
+  if (track.length === 0) return [];
+  const stretch = Math.cos(radians(track[0].latitude));
+  const flat = track.map(({ latitude, longitude }) => [longitude * stretch, -latitude]);
+  const [left, right] = bounds(flat.map(([x]) => x));
+  const [top, bottom] = bounds(flat.map(([, y]) => y));
+  const scale = Math.min((width - 2 * margin) / (right - left || 1e-9), (height - 2 * margin) / (bottom - top || 1e-9), 1e7);
+  const [x0, y0] = [(width - (right - left) * scale) / 2, (height - (bottom - top) * scale) / 2];
+  return flat.map(([x, y]) => [x0 + (x - left) * scale, y0 + (y - top) * scale]);
+}
+
+/** Places `[x, y]` of the altitude over the distance in a box. */
+export function profile(track, { width, height, margin }) {
+  const known = track.filter(({ altitude }) => altitude !== null && altitude !== undefined);
+  if (known.length < 2) return [];
+  const [low, high] = bounds(known.map(({ altitude }) => altitude));
+  const whole = known.at(-1).run || 1;
+  // A flat course must not look like the Alps.
+  const range = Math.max(high - low, 20);
+  return known.map(({ run, altitude }) => [(run / whole) * width, height - margin - ((altitude - low) / range) * (height - 2 * margin)]);
+}
+
+const bounds = (numbers) => numbers.reduce(([low, high], number) => [Math.min(low, number), Math.max(high, number)], [Infinity, -Infinity]);

@@ -1,0 +1,119 @@
+// The demo in Chromium on a real daemon, and what a person does there. `CHROMIUM` names the browser, else /usr/bin/chromium.
+
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { chromium } from 'playwright-core';
+import { Daemon } from '../../client/test-support/daemon.js';
+
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+/** Long enough for a busy machine. What is waited for comes at once on an idle one. */
+const PATIENCE_MS = 20_000;
+
+export class Bench {
+  /** What the pages complained about. */
+  complaints = [];
+  #contexts = [];
+
+  static async start() {
+    const bench = new Bench();
+    bench.daemon = await Daemon.start();
+    bench.browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+    return bench;
+  }
+
+  async end() {
+    await this.browser?.close();
+    await this.daemon?.end();
+  }
+
+  /** A token of a new person. */
+  person() {
+    return this.daemon.token(randomUUID());
+  }
+
+  /** A browser of its own, with a storage of its own. */
+  async context(options = {}) {
+    const context = await this.browser.newContext({ locale: 'en-GB', viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce', ...options });
+    context.setDefaultTimeout(PATIENCE_MS);
+    this.#contexts.push(context);
+    return context;
+  }
+
+  /** A tab with the demo, its devices live. */
+  async open(context, token, scene = 'diary') {
+    const page = await context.newPage();
+    page.sockets = 0;
+    page.on('websocket', () => page.sockets++);
+    page.on('pageerror', (fault) => this.complaints.push(fault.stack));
+    page.on('console', (line) => line.type() === 'error' && !/Failed to load resource|WebSocket connection/.test(line.text()) && this.complaints.push(line.text()));
+    await page.goto(`${this.daemon.url}/demo#token=${token}`);
+    if (scene !== 'diary') await page.evaluate((name) => { location.hash = name; }, scene);
+    for (const kind of ['phone', 'tablet', 'watch']) await live(page, kind);
+    return page;
+  }
+
+  /** Ends what a story opened. A page that complained fails it. */
+  async clear() {
+    await Promise.all(this.#contexts.splice(0).map((context) => context.close()));
+    assert.deepEqual(this.complaints.splice(0), []);
+  }
+
+  /** The rows that the server holds. */
+  async rows(token, table) {
+    const { changes } = await this.daemon.get(`/changes?tables=${table}`, token);
+    return changes[table] ?? [];
+  }
+}
+
+/** A device on the page. */
+export const device = (page, kind) => page.locator(`#${kind}`);
+
+export const live = (page, kind) => device(page, kind).locator('.badge[data-state=live]').waitFor();
+
+/** Until all that the device queued is sent. */
+export const sent = (page, kind) => device(page, kind).locator('.queued:not(.some)').waitFor();
+
+/** Switches the line of a device. */
+export async function turn(page, kind, on) {
+  await device(page, kind).getByRole('switch').setChecked(on);
+  if (on) await live(page, kind);
+  else await device(page, kind).locator('.badge[data-state=off]').waitFor();
+}
+
+/** Logs a meal by what is typed to find its food. */
+export async function log(page, kind, food, grams) {
+  const form = device(page, kind).locator('.log-meal');
+  await form.getByRole('combobox').first().fill(food);
+  await page.keyboard.press('Enter');
+  await form.getByRole('spinbutton').fill(String(grams));
+  await form.locator('.primary').click();
+}
+
+/** The grams of the entries whose food's name has `food` in it, once they are as expected. */
+export async function grams(page, kind, food, expected) {
+  const field = device(page, kind).locator('.entries li').filter({ hasText: food });
+  await until(async () => {
+    const held = await field.evaluateAll((items) => items.map((item) => item.querySelector('input')?.value ?? item.querySelector('.quantity').textContent.replace(/[^\d.]/g, '')));
+    assert.deepEqual(held.map(Number).sort(), [...expected].sort());
+  });
+}
+
+/** Changes the grams of the first entry of a food. */
+export async function change(page, kind, food, to) {
+  const field = device(page, kind).locator('.entries li').filter({ hasText: food }).first().getByRole('spinbutton');
+  await field.fill(String(to));
+  await field.press('Tab');
+}
+
+/** Waits for `check` to pass. */
+export async function until(check) {
+  const end = Date.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await check();
+    } catch (fault) {
+      if (Date.now() > end) throw fault;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+}

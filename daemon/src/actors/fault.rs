@@ -1,0 +1,76 @@
+//! Faults on demand: what only tests, and the build that stories break, can ask of an actor.
+
+use super::bridge::BridgeMsg;
+use super::devices::DevicesMsg;
+use super::feed::FeedMsg;
+use super::janitor::JanitorMsg;
+use super::live::{Live, held};
+use super::presence::PresenceMsg;
+use super::session::SessionMsg;
+use super::sessions::SessionsMsg;
+use crate::sync::{DeviceId, UserId};
+
+/// What an actor is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Panic, as a mistake in the code would.
+    Panic,
+    /// Never come back from this message.
+    Hang,
+}
+
+/// Which actor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Victim {
+    /// The registry of the users' sessions.
+    Sessions,
+    /// One user's session.
+    Session(UserId),
+    /// The catalogue's session.
+    Catalogue,
+    /// The supervisor of the devices.
+    Devices,
+    /// One device.
+    Device(UserId, DeviceId),
+    /// Who asks where the scopes are.
+    Feed,
+    /// The way to other instances.
+    Bridge,
+    /// Who keeps in the database who is connected.
+    Presence,
+    /// The housekeeping.
+    Janitor,
+}
+
+impl Fault {
+    /// Does it. Returns only in theory.
+    pub(crate) async fn happen(self) {
+        match self {
+            Self::Panic => panic!("a fault was asked for"),
+            Self::Hang => std::future::pending().await,
+        }
+    }
+}
+
+impl Live {
+    /// Has an actor panic or hang. False when there is none of that kind.
+    #[must_use]
+    pub fn fault(&self, victim: Victim, fault: Fault) -> bool {
+        let shared = &self.shared;
+        let session = |session: super::session::SessionRef| session.actor.cast(SessionMsg::Fault(fault)).is_ok();
+        match victim {
+            Victim::Sessions => held(&shared.sessions).is_some_and(|it| it.cast(SessionsMsg::Fault(fault)).is_ok()),
+            Victim::Session(user) => shared.roster.session(user).is_some_and(session),
+            Victim::Catalogue => held(&shared.catalogue).is_some_and(session),
+            Victim::Devices => held(&shared.devices).is_some_and(|it| it.cast(DevicesMsg::Fault(fault)).is_ok()),
+            Victim::Device(user, device) => {
+                shared.roster.link(user, &device).is_some()
+                    && held(&shared.devices).is_some_and(|it| it.cast(DevicesMsg::Within(user, device, fault)).is_ok())
+            }
+            Victim::Feed => held(&shared.feed).is_some_and(|it| it.cast(FeedMsg::Fault(fault)).is_ok()),
+            Victim::Bridge => held(&shared.bridge_actor).is_some_and(|it| it.cast(BridgeMsg::Fault(fault)).is_ok()),
+            Victim::Presence => held(&shared.presence).is_some_and(|it| it.cast(PresenceMsg::Fault(fault)).is_ok()),
+            Victim::Janitor => held(&shared.janitor).is_some_and(|it| it.cast(JanitorMsg::Fault(fault)).is_ok()),
+        }
+    }
+}

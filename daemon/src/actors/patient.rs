@@ -1,0 +1,94 @@
+//! A backend that is waited for only so long. An actor that waits for a slow database is told so in time to say it, or to
+//! try again, before it is taken for one that hangs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use ryzed_adapters::Registry;
+use serde_json::Value;
+
+use super::backend::Backend;
+use crate::auth::Caller;
+use crate::config::Limits;
+use crate::service::{DeviceSeen, Pushed, ScopePage, ServiceError};
+use crate::store::StoreError;
+use crate::sync::wire::{SyncRequest, SyncResponse};
+use crate::sync::{Cursor, DeviceId, Scope, Version};
+
+/// When those who were kept waiting may try again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The same backend, bounded in time.
+pub(crate) struct Patient {
+    inner: Arc<dyn Backend>,
+    within: Duration,
+}
+
+impl Patient {
+    pub(crate) fn new(inner: Arc<dyn Backend>, within: Duration) -> Self {
+        Self { inner, within }
+    }
+
+    async fn bounded<T>(&self, work: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
+        let late = Err(ServiceError::Unavailable { retry_after: RETRY });
+        tokio::time::timeout(self.within, work).await.unwrap_or(late)
+    }
+
+    /// For what writes: it goes on to its end, and the sessions hear of it, also when nobody waits any longer. Sending it
+    /// again is safe, as it is after a lost connection.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let running = tokio::spawn(work);
+        let lost = |error| Err(StoreError::Failed(format!("a request failed: {error}")).into());
+        self.bounded(async { running.await.unwrap_or_else(lost) }).await
+    }
+}
+
+#[async_trait]
+impl Backend for Patient {
+    fn registry(&self) -> &Arc<Registry> {
+        self.inner.registry()
+    }
+
+    fn limits(&self) -> &Limits {
+        self.inner.limits()
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.inner.now()
+    }
+
+    async fn push(&self, caller: &Caller, device: &DeviceId, changes: Vec<Value>) -> Result<Pushed, ServiceError> {
+        let (inner, caller, device) = (Arc::clone(&self.inner), caller.clone(), device.clone());
+        self.to_its_end(async move { inner.push(&caller, &device, changes).await }).await
+    }
+
+    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {
+        let (inner, caller) = (Arc::clone(&self.inner), caller.clone());
+        self.to_its_end(async move { inner.sync(&caller, request).await }).await
+    }
+
+    async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
+        self.bounded(self.inner.scope_page(scope, after)).await
+    }
+
+    async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError> {
+        self.bounded(self.inner.heads(scopes)).await
+    }
+
+    async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError> {
+        self.bounded(self.inner.newest(caller)).await
+    }
+
+    async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError> {
+        self.bounded(self.inner.can_serve(caller, cursor)).await
+    }
+
+    async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
+        self.bounded(self.inner.seen(caller, seen)).await
+    }
+}

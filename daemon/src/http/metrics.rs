@@ -1,0 +1,21 @@
+//! `/metrics`: how much of everything there was and is, for Prometheus. Nobody's data.
+
+use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use warp::reply::Response;
+
+use super::call::{Answer, Call};
+use crate::metrics::{self, Now};
+
+/// The text format that is written, as Prometheus names it.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// `GET /metrics`.
+pub(super) async fn metrics(call: Call) -> Answer {
+    let counts = call.app.live.counts().await;
+    let now = Now { connections: counts.connections, users: counts.users, database: call.app.service.pool_use() };
+    let mut response = Response::new(metrics::metrics().text(now).into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

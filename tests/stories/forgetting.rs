@@ -1,0 +1,127 @@
+//! Old tombstones by the thousand, of one person who goes on writing: they go soon, and nobody waits for it.
+
+use std::time::{Duration, Instant};
+
+use ryzed_tests::rows::food_entry;
+use ryzed_tests::{Account, Daemon, Database, Metrics, insert};
+use serde_json::json;
+
+/// How many; small here, the time does not grow with it.
+const TOMBSTONES: usize = 20_000;
+/// How long a scope may be locked.
+const LONGEST: f64 = 0.05;
+/// By when all must be gone: the daemon looks 3 s after its start, and soon again while there are more.
+const GONE: Duration = Duration::from_secs(120);
+
+/// Makes rows with SQL and deletes them in one statement, so that all have the same time.
+fn delete_many(database: &Database, me: &Account) {
+    let user = me.person.id;
+    let row = "'2026-01-01T00:00:00.000000Z'";
+    let (id, numbers) = match database {
+        Database::Sqlite(_) => (
+            "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-8' || \
+             substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))",
+            format!("WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {TOMBSTONES}) "),
+        ),
+        Database::Postgres(_) => {
+            ("gen_random_uuid()", format!("WITH n AS (SELECT n FROM generate_series(1, {TOMBSTONES}) n) "))
+        }
+    };
+    database.run(&format!(
+        "{numbers} INSERT INTO food_entries (id, user_id, quantity, unit, consumed_at, created_at, updated_at) \
+         SELECT {id}, '{user}', 1, 'g', {row}, {row}, {row} FROM n"
+    ));
+    database.run(&format!("DELETE FROM food_entries WHERE user_id = '{user}'"));
+    database.age_tombstones(user);
+}
+
+/// Writes until all tombstones are gone, or for so long; how long each write took, in milliseconds, in order of size.
+async fn writes(me: &Account, database: &Database, until: Option<Duration>) -> Vec<f64> {
+    let began = Instant::now();
+    let mut times = Vec::new();
+    let mut looked = Instant::now();
+    // A download from zero would read all the tombstones.
+    let cursor = me.cursor().await;
+    loop {
+        let asked = Instant::now();
+        let change = insert("food_entries", &food_entry(json!({}))).json();
+        let answer = me.sync(json!({"cursor": cursor, "limit": 1, "changes": [change]})).await;
+        assert_eq!(answer["results"][0]["status"], "applied", "{answer}");
+        times.push(asked.elapsed().as_secs_f64() * 1000.0);
+        match until {
+            Some(until) if began.elapsed() >= until => break,
+            None if looked.elapsed() > Duration::from_millis(500) => {
+                if database.tombstones(me.person.id) == "0" {
+                    break;
+                }
+                looked = Instant::now();
+                assert!(began.elapsed() < GONE, "{} tombstones are left", database.tombstones(me.person.id));
+            }
+            _ => {}
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+#[tokio::test]
+async fn twenty_thousand_tombstones_of_one_person_go_while_they_write() {
+    let mut daemon = Daemon::start();
+    let me = daemon.account();
+    me.push([]).await;
+    let database = daemon.database();
+    delete_many(&database, &me);
+    assert_eq!(database.tombstones(me.person.id), TOMBSTONES.to_string());
+    let before = writes(&me, &database, Some(Duration::from_secs(2))).await;
+
+    // What is to be forgotten is looked for soon after a start.
+    daemon.terminate();
+    assert_eq!(daemon.exit_code().await, 0);
+    daemon.restart();
+    // Anew: the connections that were kept have ended with the daemon.
+    let me = daemon.account_of(me.person.clone());
+    let during = writes(&me, &database, None).await;
+
+    let metrics = Metrics::of(&daemon.address()).await;
+    let batch = |part: &str| metrics.value(&format!("ryzed_housekeeping_batch_duration_seconds{part}"));
+    assert_eq!(metrics.value("ryzed_forgotten_total{kind=\"tombstones\"}"), TOMBSTONES as f64);
+    let (count, mean) = (batch("_count"), batch("_sum") / batch("_count"));
+    let long = count - batch("_bucket{le=\"0.05\"}");
+    let tell = |name: &str, times: &[f64]| {
+        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+        format!("{name}: p50 {:.1} p99 {:.1} longest {:.1} ms of {}", at(0.5), at(0.99), at(1.0), times.len())
+    };
+    let figures = format!(
+        "{}; {}; {count} batches, {:.1} ms each, {long} over 50 ms",
+        tell("writes without", &before),
+        tell("writes meanwhile", &during),
+        mean * 1000.0
+    );
+    eprintln!("{figures}");
+    // A busy machine stretches some batches; the size follows, so most stay short.
+    assert!(mean < LONGEST && long <= count / 5.0, "{figures}");
+}
+
+/// A batch finds what it forgets by an index, in order.
+#[tokio::test]
+async fn a_batch_reads_no_more_than_it_forgets() {
+    let daemon = Daemon::start();
+    let me = daemon.account();
+    me.push([]).await;
+    let database = daemon.database();
+    delete_many(&database, &me);
+    let plan = match &database {
+        Database::Sqlite(_) => database.run(
+            "EXPLAIN QUERY PLAN SELECT table_name, row_id, scope FROM sync_changes WHERE operation = 'DELETE' \
+             AND changed_at < '2020-01-01' ORDER BY changed_at, version LIMIT 100",
+        ),
+        Database::Postgres(_) => database.run(
+            "ANALYZE ryzed.changes; EXPLAIN SELECT o.ctid FROM ryzed.changes o WHERE o.operation = 'DELETE' \
+             AND o.changed_at < '2020-01-01' ORDER BY o.changed_at, o.version LIMIT 100",
+        ),
+    };
+    assert!(plan.contains("changes_tombstones"), "{plan}");
+    for costly in ["Sort", "Seq Scan", "TEMP B-TREE", "SCAN sync_changes\n"] {
+        assert!(!plan.contains(costly), "{costly} in:\n{plan}");
+    }
+}

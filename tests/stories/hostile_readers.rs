@@ -1,0 +1,146 @@
+//! Clients that ask and do not read: what they can hold is bounded, and nobody else is slowed down.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use ryzed_tests::rows::row;
+use ryzed_tests::{Account, Daemon, Metrics, Person, Socket, insert};
+use serde_json::{Value, json};
+
+/// What the daemon may keep for one device, in bytes.
+const OUTBOX: usize = 32 << 10;
+/// Devices that never read, and devices that do.
+const SLOW: usize = 40;
+const READERS: usize = 20;
+/// Changes of the catalogue in one measurement.
+const CHANGES: usize = 50;
+/// Changes of each slow device's own; together many times the outboxes.
+const OWN: usize = 40;
+/// What memory may grow by for other reasons, in KiB.
+const NOISE: u64 = 24 << 10;
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn who_asks_for_everything_and_reads_nothing_is_cut_off() {
+    let daemon = Daemon::builder().env("RYZED_SERVER__WRITE_TIMEOUT_SECONDS", 1).start();
+    let me = daemon.account();
+    let notes = "breath ".repeat(2800);
+    for _ in 0..16 {
+        let runs: Vec<Value> = (0..100).map(|_| row("cardio_sessions", json!({"notes": notes}))).collect();
+        me.push(runs.iter().map(|run| insert("cardio_sessions", run))).await;
+    }
+    let mut stream = TcpStream::connect(daemon.address()).expect("a connection");
+    let token = me.person.token();
+    let request = format!("GET /api/realtime/export HTTP/1.1\r\nHost: story\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("the request is sent");
+    let asked = Instant::now();
+    let ended =
+        "ryzed_http_request_duration_seconds_count{route=\"/api/realtime/export\",method=\"GET\",status=\"200\"}";
+    while Metrics::of(&daemon.address()).await.value(ended) == 0.0 {
+        assert!(asked.elapsed() < PATIENCE, "the daemon still waits for a client that does not read");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // What was on its way arrives, and then nothing.
+    let mut rest = Vec::new();
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let _ = stream.read_to_end(&mut rest);
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "the whole export lay in buffers, so the story proves nothing");
+}
+
+/// A change that fills an outbox.
+fn long() -> String {
+    "stir it ".repeat(3700)
+}
+
+/// From each write until each reader has it, in milliseconds, in order of size.
+async fn delivered(keeper: &Account, readers: &mut [Socket]) -> Vec<f64> {
+    let mut times = Vec::with_capacity(CHANGES * readers.len());
+    for _ in 0..CHANGES {
+        let asked = Instant::now();
+        let recipe = row("recipes", json!({"user_id": null, "steps_en": [long()]}));
+        let version = keeper.apply(insert("recipes", &recipe)).await;
+        for socket in readers.iter_mut() {
+            socket.next_where("data_updated", |message| message["version"] == version).await;
+            times.push(asked.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+fn p99(times: &[f64]) -> f64 {
+    times[(times.len() - 1) * 99 / 100]
+}
+
+#[tokio::test]
+async fn devices_that_never_read_cost_little_and_slow_nobody_down() {
+    // Nobody is to be closed for being silent meanwhile.
+    let daemon =
+        Daemon::builder().env("RYZED_LIMITS__OUTBOX_BYTES", OUTBOX).env("RYZED_SYNC__HEARTBEAT_SECONDS", 600).start();
+    let keeper = daemon.account_of(Person::admin());
+    keeper.push([]).await;
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        readers.push(daemon.account().connect("reader").query("tables", "recipes").established().await);
+    }
+    delivered(&keeper, &mut readers).await;
+    let without = delivered(&keeper, &mut readers).await;
+
+    let mut slow = Vec::new();
+    for _ in 0..SLOW {
+        let account = daemon.account();
+        let socket = account.connect("slow").receive_buffer(2048).query("tables", "recipes").established().await;
+        slow.push((account, socket));
+    }
+    let before = daemon.resident_kib();
+    let with = delivered(&keeper, &mut readers).await;
+    let again = delivered(&keeper, &mut readers).await;
+    let mut resident = vec![before];
+    for _ in 0..3 {
+        for (account, _) in &slow {
+            let own: Vec<Value> = (0..OWN).map(|_| row("recipes", json!({"steps_en": [long()]}))).collect();
+            account.push(own.iter().map(|recipe| insert("recipes", recipe))).await;
+        }
+        resident.push(daemon.resident_kib());
+    }
+    // The first round fills what the allocator and the database keep for themselves.
+    let grown = resident[3].saturating_sub(resident[1]);
+    let figures = format!(
+        "p99 {:.1} ms without, {:.1} and {:.1} ms with {SLOW} that never read; resident {resident:?} KiB",
+        p99(&without),
+        p99(&with),
+        p99(&again)
+    );
+    eprintln!("{figures}");
+    let (bound, written) = ((SLOW * OUTBOX) as u64 / 1024 + NOISE, (2 * SLOW * OWN * long().len()) as u64 / 1024);
+    assert!(bound * 2 < written, "the story proves nothing");
+    assert!(grown < bound, "{figures}; the bound is {bound} KiB of {written} KiB written");
+    // Something else may run on this machine: the better of two is judged.
+    assert!(p99(&with).min(p99(&again)) < p99(&without) * 2.0 + 20.0, "{figures}");
+
+    let lost = Metrics::of(&daemon.address()).await.value("ryzed_outbox_losses_total{reason=\"too_slow\"}");
+    assert!(lost >= SLOW as f64, "{lost} losses");
+    for (account, socket) in &mut slow {
+        recovers(account, socket).await;
+    }
+}
+
+/// What came before the notice and what one pull from its cursor brings is everything.
+async fn recovers(account: &Account, socket: &mut Socket) {
+    let required = socket.next("sync_required").await;
+    assert_eq!(required["reason"], "too_slow", "{required}");
+    let mut held: BTreeSet<String> = ids(socket.received("data_updated").iter().map(|message| &message["data"]));
+    let from = &socket.hello["cursor"];
+    let pulled = account.pull(json!({"cursor": required["cursor"], "tables": ["recipes"]})).await;
+    held.extend(ids(pulled["changes"]["recipes"].as_array().into_iter().flatten()));
+    let all = account.pull(json!({"cursor": from, "tables": ["recipes"]})).await;
+    assert_eq!(held, ids(all["changes"]["recipes"].as_array().into_iter().flatten()));
+    socket.fence().await;
+}
+
+fn ids<'a>(rows: impl Iterator<Item = &'a Value>) -> BTreeSet<String> {
+    rows.map(|row| row["id"].to_string()).collect()
+}
