@@ -82,9 +82,9 @@ enum Command {
     Token(token::Options),
     /// List the synced tables
     Tables,
-    /// Bring rows of a file into the database: NDJSON, CSV, or a GPX track
+    /// Bring rows of a file into the database: NDJSON, CSV, a GPX track, or a whole database
     Import(ImportArgs),
-    /// Write everything that a person owns, or the catalogue, as NDJSON
+    /// Write everything that a person owns, the catalogue, or the whole database, as NDJSON
     Export(ExportArgs),
     /// Check the configuration and print what came of it, secrets masked
     CheckConfig,

@@ -16,6 +16,7 @@ mod impatient;
 mod live;
 mod metrics;
 mod observe;
+mod openapi;
 mod operator;
 mod problem;
 mod query;
@@ -77,17 +78,17 @@ pub trait LiveApi: Send + Sync + 'static {
     async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize;
     /// How the way to other instances is: `redis`, `degraded`, `postgres` or `none`.
     fn bridge(&self) -> &'static str;
+    /// Has an actor fail. False when there is none of that kind.
+    #[cfg(feature = "faults")]
+    fn fault(&self, _victim: crate::actors::Victim, _fault: crate::actors::Fault) -> bool {
+        false
+    }
     /// Whether the daemon is about to end.
     fn is_draining(&self) -> bool;
     /// Closes every socket with 1012, spread over most of `window`, and returns when they are closed or it is over.
     async fn drain(&self, window: Duration);
     /// Ends what is behind this, once nobody asks anything any more.
     async fn stop(&self);
-    /// Has an actor fail. False when there is none of that kind.
-    #[cfg(feature = "faults")]
-    fn fault(&self, _victim: crate::actors::Victim, _fault: crate::actors::Fault) -> bool {
-        false
-    }
 }
 
 /// How many there are.

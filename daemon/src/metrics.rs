@@ -65,7 +65,7 @@ label! {
         Feed "feed",
         /// The way to other instances.
         Bridge "bridge",
-        /// Who keeps in the database who is connected.
+        /// Who keeps in the database which devices are connected here.
         Presence "presence",
         /// Who forgets what is old.
         Janitor "janitor",

@@ -1,6 +1,7 @@
 //! What the use cases ask of a database, and the houses that answer. Only here is diesel known.
 
 mod answer;
+pub mod archive;
 pub mod postgres;
 pub mod presence;
 pub mod sqlite;
@@ -31,6 +32,9 @@ pub trait Store: Send + Sync + 'static {
     /// can refuse rows by itself is told on whose behalf. Writes on behalf of one person come one after the other.
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError>;
 
+    /// How many connections are in use; those that read, where others write.
+    fn pool_use(&self) -> Option<PoolUse>;
+
     /// Whether several instances can work on it at the same time; then [`Transaction::presence`] is there.
     fn is_shared(&self) -> bool {
         false
@@ -38,9 +42,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Who is told of notices from other instances ([`presence::Presence::notify`]), from now on. Once.
     fn hear(&self, _ear: OnNotice) {}
-
-    /// How many connections are in use; those that read, where others write.
-    fn pool_use(&self) -> Option<PoolUse>;
 
     /// Finishes what is queued and closes; later calls are [`StoreError::Unavailable`].
     async fn close(&self);
@@ -398,6 +399,12 @@ pub enum StoreError {
     /// The job decided against committing.
     #[error("rolled back")]
     RolledBack,
+    /// Another process works on the database, and what is asked for wants it alone.
+    #[error("{0}")]
+    InUse(String),
+    /// The database was taken elsewhere as a whole.
+    #[error("{0}")]
+    Sealed(String),
     /// The statement failed.
     #[error("{0}")]
     Failed(String),

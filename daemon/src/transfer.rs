@@ -1,6 +1,6 @@
 //! Files in and out: `ryzed import`, `ryzed export`, and the catalogue that a new database starts with.
 //!
-//! Rows from a file go the way of a device's: through [`Service::push`], a bounded batch at a time, with all of its checks.
+//! Rows of one owner go the way of a device's: through [`Service::push`], a bounded batch at a time, with all of its checks.
 //! Opening the database is not done here, nor is the command line put together: [`ImportArgs`] and [`ExportArgs`] say what
 //! the two commands take, [`import()`] and [`export()`] do it.
 
@@ -14,6 +14,7 @@ mod progress;
 mod source;
 pub mod starter;
 mod track;
+mod whole;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -24,6 +25,7 @@ use ryzed_adapters::FieldError;
 use serde::{Deserialize, Serialize};
 
 use crate::service::{Service, ServiceError};
+use crate::store::StoreError;
 use csv_rows::CsvRows;
 use load::Loader;
 use ndjson::NdjsonRows;
@@ -33,6 +35,7 @@ use source::{Incoming, Input};
 
 pub use args::{ExportArgs, Format, ImportArgs};
 pub use export::export;
+pub use whole::{export_all, import_all};
 
 /// Why a transfer ended before its end. What was written until then stays; a second run goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,9 @@ pub enum TransferError {
     /// The file as a whole is not what it should be.
     #[error("{0}")]
     Content(String),
+    /// The database as a whole could not be written or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The rows could not be written or read.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -60,7 +66,10 @@ impl TransferError {
     /// The exit code of the process: 2 for wrong use, else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if matches!(self, Self::Usage(_)) { 2 } else { 1 }
+        match self {
+            Self::Usage(_) | Self::Store(StoreError::InUse(_) | StoreError::Sealed(_)) => 2,
+            _ => 1,
+        }
     }
 }
 

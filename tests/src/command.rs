@@ -19,10 +19,16 @@ pub struct Ran {
 /// Runs `ryzed` in `folder`, with its data in `<folder>/data`.
 #[must_use]
 pub fn ryzed(folder: &Path, env: &[(&str, &str)], arguments: &[&str]) -> Ran {
+    Ran::of(&mut command(folder, env, arguments))
+}
+
+/// The same, not run yet.
+#[must_use]
+pub fn command(folder: &Path, env: &[(&str, &str)], arguments: &[&str]) -> Command {
     let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut command = bare_command(&binary(), folder, &env);
     command.args(arguments);
-    Ran::of(&mut command)
+    command
 }
 
 impl Ran {

@@ -161,7 +161,10 @@ impl Daemon {
     #[must_use]
     pub fn database(&self) -> Database {
         match self.env.iter().find(|(name, _)| name == DATABASE_URL) {
-            Some((_, url)) => Database::Postgres(url.clone()),
+            Some((_, url)) => match url.strip_prefix("sqlite://") {
+                Some(file) => Database::Sqlite(file.into()),
+                None => Database::Postgres(url.clone()),
+            },
             None => Database::Sqlite(self.folder.path().join("data/ryzed.db")),
         }
     }

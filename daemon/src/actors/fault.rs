@@ -36,7 +36,7 @@ pub enum Victim {
     Feed,
     /// The way to other instances.
     Bridge,
-    /// Who keeps in the database who is connected.
+    /// Who keeps in the database which devices are connected here.
     Presence,
     /// The housekeeping.
     Janitor,

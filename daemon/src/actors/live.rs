@@ -81,12 +81,12 @@ pub(crate) struct Shared {
     pub sessions: RwLock<Option<ActorRef<SessionsMsg>>>,
     pub devices: RwLock<Option<ActorRef<DevicesMsg>>>,
     pub feed: RwLock<Option<ActorRef<FeedMsg>>>,
-    pub presence: RwLock<Option<ActorRef<PresenceMsg>>>,
-    pub moves: Moves,
     #[cfg(any(test, feature = "faults"))]
     pub bridge_actor: RwLock<Option<ActorRef<super::bridge::BridgeMsg>>>,
     #[cfg(any(test, feature = "faults"))]
     pub janitor: RwLock<Option<ActorRef<super::janitor::JanitorMsg>>>,
+    pub presence: RwLock<Option<ActorRef<PresenceMsg>>>,
+    pub moves: Moves,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
     sockets: AtomicUsize,
@@ -167,12 +167,12 @@ impl Live {
             sessions: RwLock::default(),
             devices: RwLock::default(),
             feed: RwLock::default(),
-            presence: RwLock::default(),
-            moves: Moves::default(),
             #[cfg(any(test, feature = "faults"))]
             bridge_actor: RwLock::default(),
             #[cfg(any(test, feature = "faults"))]
             janitor: RwLock::default(),
+            presence: RwLock::default(),
+            moves: Moves::default(),
             outside: AtomicBool::new(false),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),

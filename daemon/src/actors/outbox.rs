@@ -89,9 +89,10 @@ impl Outbox {
         self.stands = cursor;
     }
 
-    /// Written to the socket past the queue, while it is held.
+    /// Written to the socket: from the queue, or past it while it is held. What goes past it comes from the database
+    /// without holes, so a loss in the queue does not matter to it.
     pub(crate) fn reached(&mut self, mark: Mark) {
-        if self.lost.is_none() {
+        if self.held || self.lost.is_none() {
             self.stands.set(mark.scope, self.stands.at(mark.scope).max(mark.version));
         }
     }
@@ -335,6 +336,22 @@ mod tests {
         outbox.reached(Mark { scope: USER, version: 5 });
         outbox.release();
         assert_eq!(taken(&mut outbox), ["6"]);
+    }
+
+    #[test]
+    fn what_overflows_while_held_is_told_and_nothing_of_the_replay_comes_again() {
+        let mut outbox = Outbox::new(3 * (OVERHEAD + 1), None);
+        let me = device("me");
+        outbox.joined(USER, 3);
+        outbox.start(Cursor::zero("e"));
+        for version in 4..=8 {
+            outbox.change(&me, &frame(USER, version, None));
+        }
+        outbox.reached(Mark { scope: USER, version: 8 });
+        outbox.change(&me, &frame(USER, 9, None));
+        outbox.release();
+        assert_eq!(taken(&mut outbox), ["too_slow@e,user:8,global:0", "9"]);
+        assert_eq!(outbox.stands.user, 8, "9 may have come after what was lost");
     }
 
     #[test]

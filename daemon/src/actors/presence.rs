@@ -91,8 +91,8 @@ pub(crate) struct PresenceActor;
 
 pub(crate) struct State {
     shared: Arc<Shared>,
-    directory: Arc<dyn Directory>,
     pulse: Pulse,
+    directory: Arc<dyn Directory>,
     /// The database was away when it was last asked; said once.
     is_away: bool,
 }
@@ -111,7 +111,7 @@ impl Actor for PresenceActor {
         myself.cast(PresenceMsg::Renew)?;
         myself.cast(PresenceMsg::Moved)?;
         myself.send_after(shared.settings.sweep, || PresenceMsg::Compare);
-        Ok(State { shared, directory, pulse, is_away: false })
+        Ok(State { shared, pulse, directory, is_away: false })
     }
 
     async fn handle(
@@ -122,6 +122,8 @@ impl Actor for PresenceActor {
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.pulse.begin();
         match message {
+            #[cfg(any(test, feature = "faults"))]
+            PresenceMsg::Fault(fault) => fault.happen().await,
             PresenceMsg::Moved => state.take().await,
             PresenceMsg::Renew => {
                 myself.send_after(state.shared.bridge.neighbours.lease / RENEWALS, || PresenceMsg::Renew);
@@ -138,8 +140,6 @@ impl Actor for PresenceActor {
                 myself.send_after(state.shared.settings.sweep, || PresenceMsg::Compare);
                 state.compare().await;
             }
-            #[cfg(any(test, feature = "faults"))]
-            PresenceMsg::Fault(fault) => fault.happen().await,
         }
         Ok(())
     }
@@ -197,6 +197,7 @@ impl State {
             if group.came.is_empty() && group.went.is_empty() {
                 return;
             }
+            self.pulse.get_on();
             self.enter_group(group).await;
         }
     }

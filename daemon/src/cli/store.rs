@@ -8,8 +8,10 @@ use ryzed_adapters::Registry;
 
 use super::Failure;
 use crate::config::{Config, Synchronous};
+use crate::store::archive::{Dump, Restore};
 use crate::store::postgres::adopt::{AdoptError, Naming, TableNaming, layout_to_serve};
-use crate::store::{OnOutsideWrite, Store, postgres, sqlite};
+use crate::store::{OnOutsideWrite, Store, StoreError, postgres, sqlite};
+use crate::transfer::TransferError;
 
 /// Whose the database is while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub(super) async fn open(config: &Config, stay: Stay, outside: OnOutsideWrite) -
     let adapters = Arc::new(Registry::standard());
     match server_url(config)? {
         Some(url) => open_server(config, url, &adapters, stay, outside).await,
-        None => Ok(open_file(config, adapters, stay, outside)?),
+        None => open_file(config, adapters, stay, outside).map_err(judged),
     }
 }
 
@@ -75,21 +77,15 @@ async fn open_server(
     let settings =
         postgres::Settings { url, connections: config.database.connections, resident: stay == Stay::Resident };
     let is_adopted = adopted.is_some();
-    let store = postgres::PostgresStore::open(&settings, adapters, adopted, outside).await.with_context(name)?;
+    let store = postgres::PostgresStore::open(&settings, adapters, adopted, outside).await;
+    let store = store.with_context(name).map_err(judged)?;
     let registry = Arc::clone(store.registry());
     Ok(Opened { store: Arc::new(store), registry, is_adopted })
 }
 
 fn open_file(config: &Config, registry: Arc<Registry>, stay: Stay, outside: OnOutsideWrite) -> anyhow::Result<Opened> {
-    let settings = sqlite::Settings {
-        path: config.database_path(),
-        durable: config.database.synchronous == Synchronous::Full,
-        readers: config.database.readers,
-        resident: stay == Stay::Resident,
-    };
-    if let Some(folder) = settings.path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
-    }
+    let settings = file(config, stay);
+    make_folder(&settings)?;
     let store = sqlite::SqliteStore::open(&settings, Arc::clone(&registry), outside);
     let store = store.with_context(|| format!("can't open the database {} (database.url)", config.database_name()))?;
     Ok(Opened { store: Arc::new(store), registry, is_adopted: false })
@@ -112,4 +108,71 @@ pub(super) fn failure(error: AdoptError) -> Failure {
         AdoptError::Refused(message) => Failure::Usage(anyhow!(message)),
         AdoptError::Store(error) => Failure::Running(error.into()),
     }
+}
+
+/// Opens the database to be read whole.
+pub(super) async fn dump(config: &Config, registry: &Arc<Registry>, seal: bool) -> Result<Box<dyn Dump>, Failure> {
+    let opened = match whole_server(config, registry).await? {
+        Some(url) => postgres::archive::dump(&url, Arc::clone(registry), seal).await,
+        None => sqlite::archive::dump(&file(config, Stay::Visitor), Arc::clone(registry), seal),
+    };
+    opened.with_context(|| format!("can't take {} along as a whole", config.database_name())).map_err(judged)
+}
+
+/// Opens the database to be filled from an archive.
+pub(super) async fn restore(config: &Config, registry: &Arc<Registry>) -> Result<Box<dyn Restore>, Failure> {
+    let opened = match whole_server(config, registry).await? {
+        Some(url) => postgres::archive::restore(&url, Arc::clone(registry)).await,
+        None => {
+            let settings = file(config, Stay::Visitor);
+            make_folder(&settings)?;
+            sqlite::archive::restore(&settings, Arc::clone(registry))
+        }
+    };
+    opened.with_context(|| format!("can't fill {} from an archive", config.database_name())).map_err(judged)
+}
+
+/// Takes the seal off the database; says whether there was one.
+pub(super) async fn unseal(config: &Config, registry: &Arc<Registry>) -> Result<bool, Failure> {
+    let unsealed = match whole_server(config, registry).await? {
+        Some(url) => postgres::archive::unseal(&url, Arc::clone(registry)).await,
+        None => sqlite::archive::unseal(&file(config, Stay::Visitor), Arc::clone(registry)),
+    };
+    unsealed.with_context(|| format!("can't unseal {}", config.database_name())).map_err(judged)
+}
+
+/// The server's URL, when the database is on one and is the daemon's own.
+async fn whole_server(config: &Config, registry: &Arc<Registry>) -> Result<Option<String>, Failure> {
+    let Some(url) = server_url(config)? else { return Ok(None) };
+    if layout_to_serve(&url, registry, &naming(config)).await.map_err(failure)?.is_some() {
+        return Err(Failure::usage(anyhow!(
+            "the tables of {} are an application's, which `ryzed adopt` has found there: move them with pg_dump, and adopt \
+             them again",
+            config.database_name()
+        )));
+    }
+    Ok(Some(url))
+}
+
+/// How a command ends that could not do what it was to: wrong use, where trying again changes nothing.
+pub(super) fn judged(error: anyhow::Error) -> Failure {
+    let is_wrong_use = match error.downcast_ref::<StoreError>() {
+        Some(error) => matches!(error, StoreError::InUse(_) | StoreError::Sealed(_)),
+        None => error.downcast_ref::<TransferError>().is_some_and(|error| error.exit_code() == 2),
+    };
+    if is_wrong_use { Failure::Usage(error) } else { Failure::Running(error) }
+}
+
+fn file(config: &Config, stay: Stay) -> sqlite::Settings {
+    sqlite::Settings {
+        path: config.database_path(),
+        durable: config.database.synchronous == Synchronous::Full,
+        readers: config.database.readers,
+        resident: stay == Stay::Resident,
+    }
+}
+
+fn make_folder(settings: &sqlite::Settings) -> anyhow::Result<()> {
+    let Some(folder) = settings.path.parent() else { return Ok(()) };
+    std::fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))
 }

@@ -1,10 +1,11 @@
-//! `ryzed import` and `ryzed export`, beside a daemon that may be running on the same database.
+//! `ryzed import` and `ryzed export`: beside a daemon that may be running on the same database, or of the database as a whole.
 
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use chrono::TimeDelta;
 use futures_util::future::LocalBoxFuture;
+use ryzed_adapters::Registry;
 
 use super::store::{self, Stay};
 use super::{Failure, Outcome};
@@ -14,11 +15,46 @@ use crate::service::Service;
 use crate::transfer::{self, ExportArgs, ImportArgs, TransferError};
 
 pub(super) fn import(config: &Config, args: &ImportArgs) -> Outcome {
+    if args.all {
+        return alone(async {
+            let registry = Arc::new(Registry::standard());
+            let database = store::restore(config, &registry).await?;
+            transfer::import_all(database, &registry, args).await.map_err(judged)
+        });
+    }
     with_service(config, |service| Box::pin(async move { transfer::import(&service, args).await }))
 }
 
 pub(super) fn export(config: &Config, args: &ExportArgs) -> Outcome {
+    if args.all {
+        return alone(async {
+            let registry = Arc::new(Registry::standard());
+            let database = store::dump(config, &registry, args.seal).await?;
+            transfer::export_all(database, &registry, &SystemClock, args).await.map_err(judged)
+        });
+    }
+    if args.unseal {
+        return alone(async {
+            let was_sealed = store::unseal(config, &Arc::new(Registry::standard())).await?;
+            eprintln!(
+                "{}",
+                if was_sealed { "unsealed; every device starts over" } else { "the database was not sealed" }
+            );
+            Ok(0)
+        });
+    }
     with_service(config, |service| Box::pin(async move { transfer::export(&service, args).await }))
+}
+
+/// Does what wants the database for itself.
+fn alone(work: impl Future<Output = Result<u8, Failure>>) -> Outcome {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
+    runtime.block_on(work).map(|_| ())
+}
+
+fn judged(error: TransferError) -> Failure {
+    store::judged(error.into())
 }
 
 fn with_service<'a>(
@@ -39,7 +75,6 @@ fn with_service<'a>(
     match outcome {
         Ok(0) => Ok(()),
         Ok(_) => Err(anyhow!("some rows were refused; what is wrong with each is said above").into()),
-        Err(error @ TransferError::Usage(_)) => Err(Failure::usage(error)),
-        Err(error) => Err(anyhow::Error::new(error).into()),
+        Err(error) => Err(judged(error)),
     }
 }

@@ -53,6 +53,11 @@ impl LiveApi for Live {
         Self::bridge(self)
     }
 
+    #[cfg(feature = "faults")]
+    fn fault(&self, victim: crate::actors::Victim, fault: crate::actors::Fault) -> bool {
+        Self::fault(self, victim, fault)
+    }
+
     fn is_draining(&self) -> bool {
         *self.draining().borrow()
     }
@@ -63,10 +68,5 @@ impl LiveApi for Live {
 
     async fn stop(&self) {
         Self::stop(self).await;
-    }
-
-    #[cfg(feature = "faults")]
-    fn fault(&self, victim: crate::actors::Victim, fault: crate::actors::Fault) -> bool {
-        Self::fault(self, victim, fault)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::call::{Route, any, at, delete, get, patch, post, unknown, user};
-use super::{App, SocketFilter, assets, conflicts, devices, export, health, metrics, operator, sync, tables};
+use super::{App, SocketFilter, assets, conflicts, devices, export, health, metrics, openapi, operator, sync, tables};
 
 /// A path of the synced part.
 macro_rules! api {
@@ -49,6 +49,7 @@ pub(super) fn table() -> Vec<Route> {
         to("/livez", vec![get(health::alive)]),
         to("/readyz", vec![get(health::ready)]),
         to("/metrics", vec![get(metrics::metrics)]),
+        to("/openapi.json", vec![get(openapi::openapi)]),
         to("/client.js", vec![get(assets::client)]),
         to("/demo", vec![get(assets::page)]),
         to("/demo/{asset}", vec![get(assets::asset)]),

@@ -47,7 +47,9 @@ impl From<StoreError> for ServiceError {
             StoreError::Unavailable(_) => DatabaseError::Unavailable,
             StoreError::Constraint(_) | StoreError::Reference(_) => DatabaseError::Constraint,
             StoreError::Denied(_) => DatabaseError::Denied,
-            StoreError::RolledBack | StoreError::Failed(_) => DatabaseError::Failed,
+            StoreError::RolledBack | StoreError::InUse(_) | StoreError::Sealed(_) | StoreError::Failed(_) => {
+                DatabaseError::Failed
+            }
         });
         match error {
             StoreError::Unavailable(_) => Self::Unavailable { retry_after: Duration::from_secs(2) },

@@ -1,6 +1,7 @@
 //! The house for PostgreSQL: a bounded pool, native types, triggers on statements, row level security.
 
 pub mod adopt;
+pub mod archive;
 mod fault;
 mod form;
 mod layout;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
+use super::archive::sealed;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
 use pool::Connections;
@@ -114,6 +116,9 @@ impl PostgresStore {
         };
         let placed = Placed { registry: &registry, layout: &layout };
         let mut connection = migrate::up_to_date(&settings.url, placed).await?;
+        if life::is_sealed(&mut connection).await? {
+            return Err(sealed());
+        }
         let epoch = life::epoch(&mut connection).await?;
         let speaks_english = server::speaks_english(&mut connection).await?;
         if !speaks_english {
@@ -150,16 +155,16 @@ impl Store for PostgresStore {
         self.connections.run(mode, access, job).await
     }
 
+    fn pool_use(&self) -> Option<PoolUse> {
+        Some(self.connections.used())
+    }
+
     fn is_shared(&self) -> bool {
         true
     }
 
     fn hear(&self, ear: OnNotice) {
         let _ = self.ear.set(ear);
-    }
-
-    fn pool_use(&self) -> Option<PoolUse> {
-        Some(self.connections.used())
     }
 
     async fn close(&self) {

@@ -1,7 +1,9 @@
 //! The house for one machine: SQLite in WAL mode, one writer thread with group commit, a few readers.
 
+pub mod archive;
 mod checkpoints;
 mod life;
+mod lock;
 mod migrate;
 mod readers;
 mod sql;
@@ -18,9 +20,11 @@ use diesel::{Connection, SqliteConnection};
 use futures_util::FutureExt;
 use ryzed_adapters::{Registry, Table};
 
+use super::archive::sealed;
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
 use checkpoints::{Checkpoints, WRITER_HELPS};
+use lock::Lock;
 use readers::Readers;
 use sql::TableSql;
 use writer::Writer;
@@ -65,17 +69,22 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     checkpoints: Checkpoints,
+    _lock: Lock,
 }
 
 impl SqliteStore {
     /// Opens the database, brings its schema up to date, and starts the writer. Blocks while it does.
     ///
     /// # Errors
-    /// When the file can't be opened or migrated.
+    /// When the file can't be opened or migrated, was sealed, or is being moved as a whole.
     pub fn open(settings: &Settings, registry: Arc<Registry>, outside: OnOutsideWrite) -> Result<Self, StoreError> {
+        let lock = Lock::shared(&settings.path)?;
         let schema = Schema::new(registry);
         let mut connection = connect(&settings.path, settings.durable)?;
         migrate::up_to_date(&mut connection, &schema)?;
+        if life::is_sealed(&mut connection)? {
+            return Err(sealed());
+        }
         let life = if settings.resident {
             life::Life::resume(&mut connection, &settings.path)?
         } else {
@@ -85,7 +94,7 @@ impl SqliteStore {
         let readers = Readers::open(&settings.path, settings.readers, &schema)?;
         let checkpoints = Checkpoints::start(&settings.path)?;
         let writer = Writer::start(connection, schema, life, outside)?;
-        Ok(Self { epoch, writer, readers, checkpoints })
+        Ok(Self { epoch, writer, readers, checkpoints, _lock: lock })
     }
 }
 

@@ -17,8 +17,12 @@ Examples:
   ryzed import run.gpx --user 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001 --activity running
   ryzed export --user 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001 > me.ndjson
   ryzed import me.ndjson --user 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001
+  ryzed import --all everything.ndjson --database-url postgres://ryzed@localhost/ryzed
 
-The daemon may be running: connected devices receive the rows at once. Where the file and a stored row differ, the \
+With --all the file is a whole database, made by `ryzed export --all`. It goes into an empty one on which no daemon runs, \
+all of it or nothing. If it was made with --seal, devices go on where they were; else they start over.
+
+Without it the daemon may be running: connected devices receive the rows at once. Where the file and a stored row differ, the \
 file wins; where a CSV cell is empty, the column becomes null or gets its default.
 
 A row without an `id` gets one that is made of its owner, its table and its content, so that importing the same file \
@@ -32,12 +36,17 @@ const EXPORT_EXAMPLES: &str = "\
 Examples:
   ryzed export --user 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001 > me.ndjson
   ryzed export --catalogue --output catalogue.ndjson
+  ryzed export --all --output everything.ndjson
+  ryzed export --all --seal | ryzed import --all - --database-url postgres://ryzed@localhost/ryzed
 
 Each line is {\"table\":…,\"row\":{…}}; `ryzed import` reads it back. A file given with --output is replaced only once \
-the export is complete.";
+the export is complete.
+
+With --all it is the whole database with versions, tombstones, devices and open conflicts, for `ryzed import --all`. \
+With --seal the database is taken elsewhere for good: no daemon may be running on it, and none starts on it afterwards.";
 
 /// `ryzed import`: rows from a file.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(after_help = IMPORT_EXAMPLES)]
 pub struct ImportArgs {
     /// The file: NDJSON (one row a line), CSV (the header names the columns) or a GPX track; `-` is stdin
@@ -54,6 +63,9 @@ pub struct ImportArgs {
     /// What the file holds; needed for stdin and for unusual file names
     #[arg(long, short, value_enum)]
     pub format: Option<Format>,
+    /// The file is a whole database made by `ryzed export --all`, and goes into an empty one
+    #[arg(long, conflicts_with_all = ["table", "user", "catalogue", "format", "delimiter", "activity"])]
+    pub all: bool,
     /// What separates the cells of a CSV file [default: a comma, or a tab in a .tsv file]
     #[arg(long, value_name = "CHARACTER")]
     pub delimiter: Option<char>,
@@ -62,8 +74,8 @@ pub struct ImportArgs {
     pub activity: Option<String>,
 }
 
-/// `ryzed export`: everything of one owner, as NDJSON.
-#[derive(Debug, Clone, Args)]
+/// `ryzed export`: everything of one owner, or the whole database, as NDJSON.
+#[derive(Debug, Clone, Default, Args)]
 #[command(after_help = EXPORT_EXAMPLES)]
 #[command(group(ArgGroup::new("whose").required(true)))]
 pub struct ExportArgs {
@@ -73,6 +85,15 @@ pub struct ExportArgs {
     /// The catalogue that everybody reads
     #[arg(long, group = "whose")]
     pub catalogue: bool,
+    /// The whole database
+    #[arg(long, group = "whose")]
+    pub all: bool,
+    /// Let no daemon start on the database from then on: what is imported elsewhere goes on in its place
+    #[arg(long, requires = "all")]
+    pub seal: bool,
+    /// Only take the seal of --seal off again; devices then start over
+    #[arg(long, group = "whose", conflicts_with = "output")]
+    pub unseal: bool,
     /// Where to write; stdout unless given
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -170,7 +191,7 @@ impl ExportArgs {
         match self.user {
             Some(user) => Ok(Scope::User(UserId(user))),
             None if self.catalogue => Ok(Scope::Global),
-            None => Err(usage("say whose rows: --user <UUID> or --catalogue")),
+            None => Err(usage("say whose rows: --user <UUID>, --catalogue or --all")),
         }
     }
 }

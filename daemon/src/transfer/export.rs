@@ -31,13 +31,24 @@ pub async fn export(service: &Arc<Service>, args: &ExportArgs) -> Result<u8, Tra
 
 /// Writes beside the file first, so that it is never half an export.
 async fn to_file(service: &Arc<Service>, scope: Scope, path: &Path) -> Result<u64, TransferError> {
-    let fail = |source| TransferError::File { path: path.to_owned(), source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(folder).map_err(fail)?;
+    let mut file = beside(path)?;
     let rows = write(service, scope, file.as_file_mut(), path).await?;
+    put(file, path)?;
+    Ok(rows)
+}
+
+/// A new file in the folder of `path`.
+pub(super) fn beside(path: &Path) -> Result<NamedTempFile, TransferError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    NamedTempFile::new_in(folder).map_err(|source| TransferError::File { path: path.to_owned(), source })
+}
+
+/// Puts a file that is complete in the place of what `path` was.
+pub(super) fn put(file: NamedTempFile, path: &Path) -> Result<(), TransferError> {
+    let fail = |source| TransferError::File { path: path.to_owned(), source };
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|error| fail(error.error))?;
-    Ok(rows)
+    Ok(())
 }
 
 async fn write(

@@ -59,3 +59,44 @@ impl Watch for Progress {
         }
     }
 }
+
+const STEPS: &str = "{msg} {bar:30} {human_pos}/{human_len} records ({eta} left)";
+
+/// Shows how many records of a known number are done.
+pub(super) struct Steps {
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    total: u64,
+    done: u64,
+    said: Instant,
+}
+
+impl Steps {
+    /// None of `total` yet.
+    pub(super) fn new(what: &'static str, total: u64) -> Self {
+        let bar = stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template(STEPS).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total).with_style(style).with_message(what)
+        });
+        Self { bar, what, total, done: 0, said: Instant::now() }
+    }
+
+    /// So many more are done.
+    pub(super) fn made(&mut self, count: u64) {
+        self.done += count;
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done);
+        } else if self.said.elapsed() >= EVERY {
+            self.said = Instant::now();
+            eprintln!("{}: {} of {} records so far", self.what, self.done, self.total);
+        }
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

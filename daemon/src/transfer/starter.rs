@@ -1,6 +1,8 @@
 //! The catalogue that a new database starts with: `config/catalogue/*.csv`, built into the program.
 
-use std::sync::Arc;
+use ryzed_adapters::Registry;
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::csv_rows::CsvRows;
 use super::load::Loader;
@@ -30,15 +32,33 @@ pub async fn load(service: &Service) -> Result<Option<Summary>, TransferError> {
     if heads.iter().any(|(_, version)| *version > 0) {
         return Ok(None);
     }
-    let mut all: Vec<Result<Incoming, TransferError>> = Vec::new();
+    let rows = rows(&service.registry)?;
+    let summary = Loader::new(service, Owner::Catalogue, &mut Log).load(Box::new(rows.into_iter())).await?;
+    tracing::info!(rows = summary.written, "the catalogue was empty and now holds the starter catalogue");
+    Ok(Some(summary))
+}
+
+/// The ids of its rows, by which it is told from a catalogue that somebody keeps.
+pub(super) fn ids(registry: &Registry) -> Result<Vec<Uuid>, TransferError> {
+    let mut ids = Vec::new();
+    for incoming in rows(registry)? {
+        let Ok((table, mut row)) = incoming?.row else { continue };
+        let Some(table) = registry.get(&table) else { continue };
+        if Owner::Catalogue.claim(registry, table, &mut row).is_ok() {
+            ids.extend(row.get("id").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok()));
+        }
+    }
+    Ok(ids)
+}
+
+fn rows(registry: &Registry) -> Result<Vec<Result<Incoming, TransferError>>, TransferError> {
+    let mut all = Vec::new();
     for (name, text) in FILES {
-        if let Some(table) = Arc::clone(&service.registry).get(name) {
+        if let Some(table) = registry.get(name) {
             all.extend(CsvRows::new(Input::of(name, text.as_bytes()), table, b',')?);
         }
     }
-    let summary = Loader::new(service, Owner::Catalogue, &mut Log).load(Box::new(all.into_iter())).await?;
-    tracing::info!(rows = summary.written, "the catalogue was empty and now holds the starter catalogue");
-    Ok(Some(summary))
+    Ok(all)
 }
 
 struct Log;

@@ -231,7 +231,7 @@ async fn an_export_comes_back_whatever_its_order() {
     assert_eq!(heard, ["line 22: refused: session_id: refers to a row that does not exist"]);
 
     let path = house.folder.path().join("me.ndjson");
-    let args = ExportArgs { user: Some(USER.parse().unwrap()), catalogue: false, output: Some(path.clone()) };
+    let args = ExportArgs { user: Some(USER.parse().unwrap()), output: Some(path.clone()), ..ExportArgs::default() };
     assert_eq!(export(&house.service, &args).await.unwrap(), 0);
     let exported = std::fs::read_to_string(path).unwrap();
     assert_eq!(exported.lines().count(), 22, "a user, a session and twenty exercises");
@@ -253,15 +253,8 @@ fn a_track_is_measured_where_it_was_timed() {
 #[tokio::test]
 async fn a_track_becomes_one_session_and_stays_one() {
     let house = House::new();
-    let args = ImportArgs {
-        file: house.file("loop.gpx", GPX),
-        table: None,
-        user: Some(USER.parse().unwrap()),
-        catalogue: false,
-        format: None,
-        delimiter: None,
-        activity: None,
-    };
+    let args =
+        ImportArgs { file: house.file("loop.gpx", GPX), user: Some(USER.parse().unwrap()), ..ImportArgs::default() };
     assert_eq!(import(&house.service, &args).await.unwrap(), 0);
     let digest = house.digest().await;
     assert_eq!((digest["cardio_sessions"].rows, digest["location_points"].rows), (1, 4));

@@ -159,9 +159,9 @@ impl Device {
             Step::Offline(pause) => {
                 self.note(format!("goes offline for {pause:?}"));
                 self.offline_until = Some(Instant::now() + pause);
-                self.line = None;
+                self.hang_up_line();
             }
-            Step::Vanish => self.line = None,
+            Step::Vanish => self.hang_up_line(),
             Step::Twin if self.line.is_some() => self.connect().await,
             Step::Backup => {
                 self.note(format!("takes a backup at {} with {} queued", self.kept.cursor, self.kept.queue.len()));
@@ -188,7 +188,7 @@ impl Device {
     fn restore(&mut self) {
         if let Some(backup) = &self.backup {
             self.kept = backup.clone();
-            self.line = None;
+            self.hang_up_line();
             self.oracle.tally("restored backups");
             self.note(format!("is restored to {} with {} queued", self.kept.cursor, self.kept.queue.len()));
         }
@@ -200,6 +200,7 @@ impl Device {
         match Line::open(address, &self.id.name, &self.token, &self.kept.cursor, self.id.tables()).await {
             Ok(line) => {
                 self.note(format!("connects to daemon {} with {}", self.at, self.kept.cursor));
+                self.kept.line_lost();
                 self.line = Some(line);
                 self.ping_at = Instant::now();
                 // Without a cursor the stream begins at the newest version.
@@ -209,9 +210,14 @@ impl Device {
         }
     }
 
+    fn hang_up_line(&mut self) {
+        self.line = None;
+        self.kept.line_lost();
+    }
+
     pub(super) fn lose_line(&mut self, why: &str, pause: Duration) {
         self.note(format!("daemon {}: {why}", self.at));
-        self.line = None;
+        self.hang_up_line();
         self.connect_at = Instant::now() + pause;
         self.at = (self.at + 1) % self.daemons.len();
     }
@@ -225,13 +231,8 @@ impl Device {
 
     /// Sends the oldest edit that was never sent alone, unless it builds on one that is in the air.
     async fn push_one(&mut self) {
-        let of = |mutation: &Value| (mutation["table"].clone(), mutation["data"]["id"].clone());
-        let Some(at) = self.kept.queue.iter().position(|queued| !queued.sent) else { return };
-        let first = self.kept.queue[at].mutation.clone();
-        if self.kept.behind_results || self.kept.queue[..at].iter().any(|queued| of(&queued.mutation) == of(&first)) {
-            return;
-        }
-        self.kept.queue[at].sent = true;
+        let Some(first) = self.kept.single() else { return };
+        self.oracle.sent(std::slice::from_ref(&first));
         let mut message = first;
         message["type"] = "data_updated".into();
         self.say(&message).await;

@@ -38,6 +38,8 @@ pub struct Issued {
     pub number: usize,
     /// As it was made.
     pub mutation: Value,
+    /// As it was sent: once, unless a backup was restored or an atomic request was stopped in between.
+    pub sent: Vec<Value>,
     /// Its first result.
     pub result: Option<Value>,
 }
@@ -145,7 +147,18 @@ impl Oracle {
         let Some(id) = uuid(&mutation["mutation_id"]) else { return };
         let mut state = self.state();
         let number = state.issued.len();
-        state.issued.insert(id, Issued { person, number, mutation: mutation.clone(), result: None });
+        state.issued.insert(id, Issued { person, number, mutation: mutation.clone(), sent: Vec::new(), result: None });
+    }
+
+    /// Edits leave a device.
+    pub fn sent(&self, mutations: &[Value]) {
+        let mut state = self.state();
+        for mutation in mutations {
+            let issued = uuid(&mutation["mutation_id"]).and_then(|id| state.issued.get_mut(&id));
+            if let Some(issued) = issued.filter(|issued| issued.sent.last() != Some(mutation)) {
+                issued.sent.push(mutation.clone());
+            }
+        }
     }
 
     /// All edits, by their ids.

@@ -20,6 +20,9 @@ pub struct Queued {
     pub mutation: Value,
     /// It was sent and may have arrived: from now on it is sent as it was.
     pub sent: bool,
+    /// It was sent alone over the socket, and its result may still come that way: what builds on it has to wait, or it
+    /// would be left behind, on a version that it was not made on.
+    pub alone: bool,
     /// What it means.
     pub nature: Nature,
 }
@@ -94,7 +97,7 @@ impl Replica {
         if let Some(base) = base {
             mutation["base_version"] = base;
         }
-        self.queue.push(Queued { mutation, sent: false, nature });
+        self.queue.push(Queued { mutation, sent: false, alone: false, nature });
     }
 
     /// What the next request carries: what was sent before, exactly as it was, and new edits behind it where `append`
@@ -107,13 +110,37 @@ impl Replica {
             _ if append => (sent + most).min(self.queue.len()),
             _ => sent,
         };
-        let taken = self.queue.iter_mut().take(count);
-        taken
+        let waits = |queued: &Queued| {
+            let mut alone = self.queue.iter().filter(|earlier| earlier.alone);
+            !queued.sent && alone.any(|earlier| key(&earlier.mutation) == key(&queued.mutation))
+        };
+        let count = self.queue.iter().take(count).take_while(|queued| !waits(queued)).count();
+        self.queue
+            .iter_mut()
+            .take(count)
             .map(|queued| {
                 queued.sent = true;
                 queued.mutation.clone()
             })
             .collect()
+    }
+
+    /// The oldest edit that was never sent, to be sent alone; none when it builds on one that is in the air.
+    pub fn single(&mut self) -> Option<Value> {
+        let at = self.queue.iter().position(|queued| !queued.sent)?;
+        let (earlier, rest) = self.queue.split_at_mut(at);
+        let first = rest.first_mut()?;
+        let builds = earlier.iter().any(|queued| key(&queued.mutation) == key(&first.mutation));
+        if self.behind_results || builds {
+            return None;
+        }
+        (first.sent, first.alone) = (true, true);
+        Some(first.mutation.clone())
+    }
+
+    /// The socket is gone, and no result comes that way any more.
+    pub fn line_lost(&mut self) {
+        self.queue.iter_mut().for_each(|queued| queued.alone = false);
     }
 
     /// An edit has its result.
@@ -299,6 +326,19 @@ mod tests {
         replica.apply(&[page(44, 20)]).expect("a page");
         let last = replica.batch(10, true);
         assert_eq!((&last[0]["base_version"], &last[0]["data"]["count"]), (&json!(44), &json!(21)));
+    }
+
+    #[test]
+    fn what_builds_on_an_edit_that_went_alone_waits_for_its_result() {
+        let mut replica = Replica::default();
+        replica.apply(&[page(40, 5)]).expect("a page");
+        add(&mut replica, "a");
+        add(&mut replica, "b");
+        assert_eq!(replica.single().expect("the first")["mutation_id"], "a");
+        assert_eq!(replica.single(), None, "b builds on a");
+        assert_eq!(replica.batch(10, true).len(), 1);
+        replica.line_lost();
+        assert_eq!(replica.batch(10, true).len(), 2);
     }
 
     #[test]

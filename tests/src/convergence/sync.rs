@@ -55,6 +55,7 @@ impl Device {
         let mut resets = 0;
         loop {
             let changes = if pages.is_empty() { self.kept.batch(how.batch, how.append) } else { Vec::new() };
+            self.oracle.sent(&changes);
             let mut body = json!({"device_id": self.id.name, "limit": how.limit, "digest": true,
                 "pending_uploads": self.kept.queue.len(), "tables": self.id.tables(), "atomic": how.atomic,
                 "conflict_strategy": how.strategy, "changes": changes});
@@ -219,6 +220,7 @@ impl Device {
     /// Sends what waits and goes away before the answer.
     pub(super) async fn hang_up(&mut self, after: Duration) {
         let changes = self.kept.batch(10, true);
+        self.oracle.sent(&changes);
         let body = json!({"device_id": self.id.name, "cursor": self.kept.cursor, "changes": changes});
         self.note(format!("asks daemon {} and hangs up after {after:?}: {}", self.at, brief(&body)));
         // An answer that is quick enough is lost all the same.

@@ -254,7 +254,8 @@ fn edits(person: usize, server: &super::replica::Rows, receipts: &HashMap<Uuid, 
     for (id, count) in counts {
         let stored = row(server, "workout_templates", id);
         if stored.as_ref().and_then(|row| row["usage_count"].as_i64()) != Some(count) {
-            fail(format!("workout_templates {id} was counted up {count} times and is {stored:?}"));
+            let history = history(id, &own, receipts);
+            fail(format!("workout_templates {id} was counted up {count} times and is {stored:?}:\n{history}"));
         }
     }
     for (id, most) in highest {
@@ -269,4 +270,21 @@ fn edits(person: usize, server: &super::replica::Rows, receipts: &HashMap<Uuid, 
             fail(format!("cardio_activities {id} was set to {value} at {version:?} and is {stored:?}"));
         }
     }
+}
+
+/// What was made of one row, in the order of versions: what was sent, and what came of it.
+fn history(row: Uuid, own: &HashMap<Uuid, &Issued>, receipts: &HashMap<Uuid, Value>) -> String {
+    let of_row = own.iter().filter(|(_, one)| uuid(&one.mutation["data"]["id"]) == Some(row));
+    let mut told: Vec<(Option<i64>, usize, String)> = of_row
+        .filter(|(_, one)| !one.sent.is_empty())
+        .map(|(id, one)| {
+            let receipt = receipts.get(id).unwrap_or(&Value::Null);
+            let sent: Vec<String> =
+                one.sent.iter().map(|sent| format!("{} on {}", sent["data"], sent["base_version"])).collect();
+            let line = format!("  {id} {}; {receipt}\n", sent.join(", then "));
+            (receipt["result"]["version"].as_i64(), one.number, line)
+        })
+        .collect();
+    told.sort();
+    told.into_iter().map(|(_, _, line)| line).collect()
 }

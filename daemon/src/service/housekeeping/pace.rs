@@ -4,10 +4,10 @@ use std::time::Duration;
 
 /// What a batch should take.
 const AIM: Duration = Duration::from_millis(10);
-/// The first batch, small enough for a slow database.
-const FIRST: i64 = 50;
-/// The smallest batch and the largest.
-const SIZES: (i64, i64) = (10, 2000);
+/// The first batch.
+const FIRST: i64 = 100;
+/// The smallest batch and the largest. Below the first, what a transaction costs by itself outweighs its rows.
+const SIZES: (i64, i64) = (100, 2000);
 /// The next batch is at most so many times larger or smaller than the last one.
 const STEP: f64 = 2.0;
 /// The pause after a batch: as long as the batch took, within these bounds.

@@ -5,11 +5,13 @@
 //! another identifier: any of these begins a new life. The copy of a cluster's files that is put back as it was has all
 //! three as before and is not recognised; whoever restores so removes the row `life` of `ryzed.meta`.
 
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::distr::{Alphanumeric, SampleString};
 
+use super::fault::judge;
 use super::migrate::{execute, texts};
 use crate::store::StoreError;
+use crate::store::statement::statement;
 
 /// Letters of an epoch.
 const EPOCH_LENGTH: usize = 8;
@@ -22,14 +24,9 @@ const PLACE_BY_NUMBER: &str = "SELECT oid::text FROM pg_database WHERE datname =
 
 /// The epoch, a new one when a new life has begun. The caller has the lock under which it is written.
 pub(super) async fn epoch(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
-    let place = match texts(connection, PLACE).await {
-        Ok(place) => place,
-        Err(StoreError::Failed(_)) => texts(connection, PLACE_BY_NUMBER).await?,
-        Err(error) => return Err(error),
-    };
-    let place = place.into_iter().next().unwrap_or_default();
+    let place = place(connection).await?;
     // Of daemons that start together, one writes and all read the same.
-    let fresh = Alphanumeric.sample_string(&mut rand::rng(), EPOCH_LENGTH).to_ascii_lowercase();
+    let fresh = fresh();
     execute(
         connection,
         &format!(
@@ -40,4 +37,42 @@ pub(super) async fn epoch(connection: &mut AsyncPgConnection) -> Result<String, 
     .await?;
     let epoch = texts(connection, "SELECT split_part(value, ' ', 2) FROM ryzed.meta WHERE key = 'life'").await?;
     epoch.into_iter().next().ok_or_else(|| StoreError::Failed("the database has no epoch".into()))
+}
+
+/// Whether the database was taken elsewhere as a whole.
+pub(super) async fn is_sealed(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
+    Ok(!texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'sealed'").await?.is_empty())
+}
+
+/// From here on the database is not opened any more.
+pub(super) async fn seal(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    execute(connection, "INSERT INTO ryzed.meta VALUES ('sealed', 'yes') ON CONFLICT (key) DO NOTHING").await
+}
+
+/// Takes the seal off. The next start begins a new life.
+pub(super) async fn unseal(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    execute(connection, "DELETE FROM ryzed.meta WHERE key IN ('sealed', 'life')").await
+}
+
+/// Makes an epoch that came from elsewhere this database's own, or begins a new life. The caller has a transaction open.
+pub(super) async fn begin(connection: &mut AsyncPgConnection, epoch: Option<&str>) -> Result<(), StoreError> {
+    let place = place(connection).await?;
+    let epoch = epoch.map_or_else(fresh, str::to_owned);
+    let put = statement::<()>("INSERT INTO ryzed.meta VALUES ('life', ?1)").text(format!("{place} {epoch}"));
+    execute(connection, "DELETE FROM ryzed.meta WHERE key IN ('sealed', 'life')").await?;
+    put.execute(connection).await.map_err(|error| judge(&error).0)?;
+    Ok(())
+}
+
+/// What the life is told by, here.
+async fn place(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
+    // Asked before it is tried: what the server refuses would spoil a transaction.
+    let may = "SELECT 'yes' WHERE has_function_privilege('pg_control_system()', 'EXECUTE') \
+        AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE')";
+    let told = if texts(connection, may).await?.is_empty() { PLACE_BY_NUMBER } else { PLACE };
+    Ok(texts(connection, told).await?.into_iter().next().unwrap_or_default())
+}
+
+fn fresh() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), EPOCH_LENGTH).to_ascii_lowercase()
 }

@@ -95,7 +95,7 @@ pub(super) fn time_out(value: &str) -> String {
 }
 
 /// The columns of the row `alias`, each in the form in which it travels.
-fn columns_out(table: &Table, place: &Place, alias: &str) -> String {
+pub(super) fn columns_out(table: &Table, place: &Place, alias: &str) -> String {
     let columns: Vec<String> = table.columns.iter().map(|column| column_out(column, place, alias)).collect();
     columns.join(", ")
 }

@@ -22,6 +22,9 @@ const EPOCH_LENGTH: usize = 8;
 /// Letters of a mark.
 const MARK_LENGTH: usize = 16;
 
+/// The key under which it stands that the database was taken elsewhere.
+const SEALED: &str = "sealed";
+
 /// What is noted beside the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
@@ -127,6 +130,42 @@ impl Life {
             tracing::warn!(%error, path = %beside.display(), "the database's life could not be noted");
         }
     }
+}
+
+/// Whether the database was taken elsewhere as a whole.
+pub(super) fn is_sealed(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    Ok(get(connection, SEALED)?.is_some())
+}
+
+/// From here on the database is not opened any more.
+pub(super) fn seal(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    set(connection, SEALED, "yes")
+}
+
+/// Takes the seal off, and begins a new life.
+pub(super) fn unseal(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    forget(connection, SEALED)?;
+    set(connection, "epoch", &random(EPOCH_LENGTH))
+}
+
+/// Makes an epoch that came from elsewhere this database's own, or begins a new life. The caller commits.
+pub(super) fn begin(connection: &mut SqliteConnection, database: &Path, epoch: Option<&str>) -> Result<(), StoreError> {
+    let fresh = random(EPOCH_LENGTH);
+    set(connection, "epoch", epoch.unwrap_or(&fresh))?;
+    forget(connection, SEALED)?;
+    forget(connection, "mark")?;
+    // Before the commit: whoever dies in between costs the old database its life, and not the new one.
+    match fs::remove_file(beside(database)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::Unavailable(format!("can't remove {}: {error}", beside(database).display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn forget(connection: &mut SqliteConnection, key: &str) -> Result<(), StoreError> {
+    statement::<()>("DELETE FROM sync_meta WHERE key = ?1").text(key).execute(connection)?;
+    Ok(())
 }
 
 fn beside(database: &Path) -> PathBuf {

@@ -41,9 +41,7 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
         if standing(connection)? == sorted(&wanted) {
             return Ok(());
         }
-        for name in names(connection)? {
-            connection.batch_execute(&format!("DROP TRIGGER {name}"))?;
-        }
+        take_triggers_down(connection)?;
         for trigger in &wanted {
             connection.batch_execute(trigger)?;
         }
@@ -52,6 +50,14 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
         }
         Ok(())
     })
+}
+
+/// Takes the generated triggers down; the transaction that does so puts them up again.
+pub(super) fn take_triggers_down(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    for name in names(connection)? {
+        connection.batch_execute(&format!("DROP TRIGGER {name}"))?;
+    }
+    Ok(())
 }
 
 /// The generated triggers that stand, as SQL text; SQLite keeps it as it was written.

@@ -1,0 +1,96 @@
+//! `/openapi.json`: every route, described. The document is written by hand in `openapi.json` beside this file; what the
+//! adapters know, the rows of the tables, is put into it here. Tests hold it to the routes and to real answers.
+
+use ryzed_adapters::Registry;
+use serde_json::{Value, json};
+
+use super::call::{Answer, Call, json};
+use super::problem::Problem;
+use super::sync::RELEASE;
+
+/// The description without the tables.
+const WRITTEN: &str = include_str!("openapi.json");
+
+/// `GET /openapi.json`.
+pub(super) async fn openapi(call: Call) -> Answer {
+    let document = document(&call.app.service.registry).map_err(|error| {
+        tracing::error!(%error, "the description of the interface can't be read");
+        Problem::internal()
+    })?;
+    json(&document)
+}
+
+/// The description with a schema for the rows of each table.
+fn document(registry: &Registry) -> serde_json::Result<Value> {
+    let mut document: Value = serde_json::from_str(WRITTEN)?;
+    document["info"]["version"] = json!(RELEASE);
+    for table in registry.iter() {
+        let schemas = &mut document["components"]["schemas"];
+        schemas[table.name] = table.schema.clone();
+        let rows = json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{}", table.name)}});
+        schemas["SyncResponse"]["properties"]["changes"]["properties"][table.name] = rows;
+    }
+    Ok(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::routes;
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let document = document(&Registry::standard()).unwrap();
+        let described = document["paths"].as_object().unwrap().iter().flat_map(|(path, operations)| {
+            operations.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+        });
+        let mut routes: BTreeSet<String> = routes::table()
+            .iter()
+            .flat_map(|route| route.endpoints.iter().map(|endpoint| format!("{} {}", endpoint.method, route.path)))
+            .collect();
+        routes.insert(format!("GET {}", routes::SOCKET));
+        assert_eq!(described.collect::<BTreeSet<_>>(), routes);
+    }
+
+    #[test]
+    fn a_path_names_its_parts_and_an_operation_its_name_once() {
+        let document = document(&Registry::standard()).unwrap();
+        let mut names = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for operation in operations.as_object().unwrap().values() {
+                assert!(names.insert(operation["operationId"].to_string()), "{path}: its operationId is taken");
+                let parameters = operation["parameters"].as_array().into_iter().flatten();
+                let named: BTreeSet<String> = parameters
+                    .filter(|parameter| parameter["in"] == "path")
+                    .map(|parameter| format!("{{{}}}", parameter["name"].as_str().unwrap()))
+                    .collect();
+                let parts = path.split('/').filter(|part| part.starts_with('{')).map(str::to_owned);
+                assert_eq!(named, parts.collect(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+            match value {
+                Value::Object(members) => {
+                    found.extend(members.get("$ref").and_then(Value::as_str));
+                    members.values().for_each(|member| references(member, found));
+                }
+                Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+                _ => {}
+            }
+        }
+        let document = document(&Registry::standard()).unwrap();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 50);
+        for reference in found {
+            let place = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+            assert!(place.is_some(), "{reference}");
+        }
+    }
+}

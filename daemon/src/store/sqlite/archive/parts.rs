@@ -1,0 +1,136 @@
+//! SQL text for each part of an archive: records out as JSON in the order of their keys, and in from JSON.
+
+use ryzed_adapters::{Column, Kind, Table};
+
+use super::super::sql::row_json;
+use crate::store::archive::Part;
+
+/// A table of the sidecar: its name, its columns that hold text or numbers, those that hold JSON, and its key.
+struct Sidecar {
+    table: &'static str,
+    plain: &'static [&'static str],
+    json: &'static [&'static str],
+    key: (&'static str, &'static str),
+}
+
+const SCOPES: Sidecar = Sidecar {
+    table: "sync_scopes",
+    plain: &["scope", "version", "floor", "changed_at"],
+    json: &[],
+    key: ("scope", ""),
+};
+const CHANGES: Sidecar = Sidecar {
+    table: "sync_changes",
+    plain: &["table_name", "row_id", "scope", "version", "operation", "changed_at", "source_device"],
+    json: &["field_versions", "previous"],
+    key: ("scope", "version"),
+};
+const RECEIPTS: Sidecar = Sidecar {
+    table: "sync_receipts",
+    plain: &["user_id", "mutation_id", "created_at"],
+    json: &["result"],
+    key: ("user_id", "mutation_id"),
+};
+const DEVICES: Sidecar = Sidecar {
+    table: "sync_devices",
+    plain: &[
+        "user_id",
+        "device_id",
+        "device_type",
+        "app_version",
+        "name",
+        "first_seen",
+        "last_seen",
+        "last_sync",
+        "pending_uploads",
+        "revoked_at",
+    ],
+    json: &["cursor"],
+    key: ("user_id", "device_id"),
+};
+const CONFLICTS: Sidecar = Sidecar {
+    table: "sync_conflicts",
+    plain: &["id", "user_id", "created_at"],
+    json: &["conflict", "mutation"],
+    key: ("id", ""),
+};
+
+/// The table that holds the part.
+pub(super) fn table(part: Part<'_>) -> &str {
+    match part {
+        Part::Rows(table) => table.name,
+        _ => sidecar(part).map_or("", |sidecar| sidecar.table),
+    }
+}
+
+/// Selects at most `?3` records behind the key `?1`, `?2` (empty texts: from the first): both parts of the key, and the
+/// record.
+pub(super) fn read(part: Part<'_>) -> String {
+    match (part, sidecar(part)) {
+        (Part::Rows(table), _) => page(table.name, &row_json(table, "t", None), ("id", "")),
+        (_, Some(sidecar)) => {
+            let plain = sidecar.plain.iter().map(|name| format!("'{name}', t.{name}"));
+            let json = sidecar.json.iter().map(|name| format!("'{name}', json(t.{name})"));
+            let pairs: Vec<String> = plain.chain(json).collect();
+            page(sidecar.table, &format!("json_object({})", pairs.join(", ")), sidecar.key)
+        }
+        (_, None) => String::new(),
+    }
+}
+
+fn page(table: &str, record: &str, (first, second): (&str, &str)) -> String {
+    match second {
+        "" => format!(
+            "SELECT t.{first}, '', {record} FROM {table} t WHERE t.{first} > ?1 AND ?2 = '' ORDER BY t.{first} LIMIT ?3"
+        ),
+        // The bound text is compared as the number that the column holds; a cast would keep the index from being used.
+        "version" => format!(
+            "SELECT t.{first}, CAST(t.version AS TEXT), {record} FROM {table} t \
+             WHERE (t.{first}, t.version) > (?1, ?2) ORDER BY t.{first}, t.version LIMIT ?3"
+        ),
+        _ => format!(
+            "SELECT t.{first}, t.{second}, {record} FROM {table} t WHERE (t.{first}, t.{second}) > (?1, ?2) \
+             ORDER BY t.{first}, t.{second} LIMIT ?3"
+        ),
+    }
+}
+
+/// Inserts the records in `?1`, a JSON array.
+pub(super) fn write(part: Part<'_>) -> String {
+    match (part, sidecar(part)) {
+        (Part::Rows(table), _) => write_rows(table),
+        (_, Some(sidecar)) => {
+            let plain = sidecar.plain.iter().map(|name| (*name, false));
+            let json = sidecar.json.iter().map(|name| (*name, true));
+            insert(sidecar.table, plain.chain(json))
+        }
+        (_, None) => String::new(),
+    }
+}
+
+fn write_rows(table: &Table) -> String {
+    let is_json = |column: &Column| matches!(column.kind, Kind::TextList | Kind::Json);
+    insert(table.name, table.columns.iter().map(|column| (column.name.as_str(), is_json(column))))
+}
+
+fn insert<'n>(table: &str, columns: impl Iterator<Item = (&'n str, bool)>) -> String {
+    let (names, values): (Vec<&str>, Vec<String>) = columns
+        .map(|(name, is_json)| {
+            let value =
+                if is_json { format!("nullif(value -> '$.{name}', 'null')") } else { format!("value ->> '$.{name}'") };
+            (name, value)
+        })
+        .unzip();
+    format!("INSERT INTO {table} ({}) SELECT {} FROM json_each(?1)", names.join(", "), values.join(", "))
+}
+
+fn sidecar(part: Part<'_>) -> Option<&'static Sidecar> {
+    match part {
+        Part::Scopes => Some(&SCOPES),
+        Part::Rows(_) => None,
+        Part::Changes => Some(&CHANGES),
+        Part::Receipts => Some(&RECEIPTS),
+        Part::Devices => Some(&DEVICES),
+        Part::Conflicts => Some(&CONFLICTS),
+    }
+}

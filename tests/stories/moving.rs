@@ -1,0 +1,373 @@
+//! A whole database taken elsewhere. The stories that need both kinds of database are told when the others run on PostgreSQL,
+//! where a server is at hand; the rest in both runs.
+
+mod lived;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use ryzed_tests::command::{command, ryzed};
+use ryzed_tests::rows::{food_entry, workout_exercise, workout_session};
+use ryzed_tests::{Account, Application, Daemon, Person, Ran, insert, postgres};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use lived::live;
+
+const URL: &str = "RYZED_DATABASE__URL";
+
+/// A database, which may not be there yet.
+struct Place {
+    folder: TempDir,
+    url: String,
+}
+
+impl Place {
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("moved.db").display());
+        Self { folder, url }
+    }
+
+    fn postgres() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder"), url: postgres::new_database() }
+    }
+
+    /// On the database that the stories run on.
+    fn usual() -> Self {
+        if postgres::is_wanted() { Self::postgres() } else { Self::sqlite() }
+    }
+
+    fn serve(&self) -> Daemon {
+        Daemon::builder().env(URL, &self.url).start()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        ryzed(self.folder.path(), &[(URL, &self.url)], arguments)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        command(self.folder.path(), &[(URL, &self.url)], arguments)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The database in a file.
+    fn export(&self, name: &str, more: &[&str]) -> PathBuf {
+        let file = self.file(name);
+        let path = file.to_str().expect("a path");
+        self.run(&[&["export", "--all", "--output", path], more].concat()).ok();
+        file
+    }
+
+    fn import(&self, file: &Path) -> Ran {
+        self.run(&["import", "--all", file.to_str().expect("a path")])
+    }
+
+    /// What a daemon says that is asked to serve it and should not.
+    fn refusal_to_serve(&self) -> String {
+        let ran = ryzed(self.folder.path(), &[(URL, &self.url), ("RYZED_SERVER__LISTEN", "127.0.0.1:0")], &["serve"]);
+        assert_eq!(ran.code, 2, "{}", ran.said());
+        ran.stderr
+    }
+}
+
+async fn stop(daemon: &mut Daemon) {
+    daemon.terminate();
+    assert_eq!(daemon.exit_code().await, 0);
+}
+
+async fn digest(me: &Account) -> Value {
+    me.api.get("/digest").await.ok()
+}
+
+/// An archive without its header, which says when it was made.
+fn lines(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).expect("an archive");
+    text.lines().skip(1).map(str::to_owned).collect()
+}
+
+async fn moved(from: Place, to: Place) {
+    let lived = live(&from).await;
+    let archive = from.export("all.ndjson", &["--seal"]);
+    let said = to.import(&archive).ok();
+    assert!(said.contains("devices go on where they were"), "{said}");
+    lived.goes_on(&to).await;
+    assert!(from.refusal_to_serve().contains("export --unseal"));
+}
+
+#[tokio::test]
+async fn everybody_goes_on_after_a_move_from_sqlite_to_postgresql() {
+    if postgres::is_wanted() {
+        moved(Place::sqlite(), Place::postgres()).await;
+    }
+}
+
+#[tokio::test]
+async fn everybody_goes_on_after_a_move_from_postgresql_to_sqlite() {
+    if postgres::is_wanted() {
+        moved(Place::postgres(), Place::sqlite()).await;
+    }
+}
+
+#[tokio::test]
+async fn there_and_back_again_is_the_same() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let (home, abroad, again) = (Place::sqlite(), Place::postgres(), Place::sqlite());
+    live(&home).await;
+    let first = home.export("all.ndjson", &["--seal"]);
+    abroad.import(&first).ok();
+    let second = abroad.export("all.ndjson", &["--seal"]);
+    again.import(&second).ok();
+    let third = again.export("all.ndjson", &["--seal"]);
+    let kinds = ["scope", "table", "change", "receipt", "device", "conflict", "end"];
+    let first = lines(&first);
+    for kind in kinds {
+        assert!(first.iter().any(|line| line.starts_with(&format!("{{\"{kind}\":"))), "no {kind} in the archive");
+    }
+    assert_eq!(first, lines(&second));
+    assert_eq!(first, lines(&third));
+}
+
+#[tokio::test]
+async fn a_pipe_takes_everything_along() {
+    let (from, to) = (Place::usual(), Place::usual());
+    let lived = live(&from).await;
+    let exporting = from.command(&["export", "--all", "--seal"]).stdout(Stdio::piped()).spawn();
+    let mut exporting = exporting.expect("an export");
+    let archive = exporting.stdout.take().expect("its output");
+    Ran::of(to.command(&["import", "--all", "-"]).stdin(archive)).ok();
+    assert!(exporting.wait().expect("the end of the export").success());
+    lived.goes_on(&to).await;
+}
+
+/// A database with one person, and the archive of it.
+async fn small(more: &[&str]) -> (Place, Person, Value, PathBuf) {
+    let place = Place::usual();
+    let mut daemon = place.serve();
+    let me = daemon.account();
+    let session = workout_session(json!({}));
+    me.push([insert("workout_sessions", &session), insert("workout_exercises", &workout_exercise(&session))]).await;
+    let cursor = me.cursor().await;
+    stop(&mut daemon).await;
+    let archive = place.export("all.ndjson", more);
+    (place, me.person, cursor, archive)
+}
+
+/// The archive with other lines.
+fn altered(place: &Place, archive: &Path, alter: impl FnOnce(&mut Vec<String>)) -> PathBuf {
+    let text = std::fs::read_to_string(archive).expect("an archive");
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    alter(&mut lines);
+    let file = place.file("altered.ndjson");
+    std::fs::write(&file, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).expect("a file");
+    file
+}
+
+fn position(lines: &[String], beginning: &str) -> usize {
+    lines.iter().position(|line| line.starts_with(beginning)).unwrap_or_else(|| panic!("no line {beginning}"))
+}
+
+const SESSION: &str = r#"{"table":"workout_sessions""#;
+const EXERCISE: &str = r#"{"table":"workout_exercises""#;
+
+#[tokio::test]
+async fn an_archive_that_is_not_right_is_refused_whole() {
+    let (from, _, _, archive) = small(&[]).await;
+    let to = Place::usual();
+    type Alter = Box<dyn FnOnce(&mut Vec<String>)>;
+    let cases: [(Alter, &str); 10] = [
+        (Box::new(|lines| drop(lines.pop())), "cut off"),
+        (Box::new(|lines| drop(lines.remove(0))), "no archive"),
+        (Box::new(|lines| lines.truncate(lines.len() / 2)), "cut off"),
+        (
+            Box::new(|lines| {
+                let (scope, end) = (lines.remove(1), lines.len() - 1);
+                lines.insert(end - 1, scope);
+            }),
+            "too late",
+        ),
+        (Box::new(|lines| drop(lines.remove(position(lines, EXERCISE)))), "workout_exercises"),
+        (
+            // An entry of the index without its row.
+            Box::new(|lines| {
+                let gone = position(lines, EXERCISE);
+                lines.remove(gone);
+                let end = lines.len() - 1;
+                lines[end] = lines[end].replace(r#""workout_exercises":1"#, r#""workout_exercises":0"#);
+            }),
+            "contradicts",
+        ),
+        (Box::new(|lines| lines.push("{}".into())), "line"),
+        (Box::new(|lines| lines[3] = "not json".into()), "line 4"),
+        (
+            Box::new(|lines| {
+                let at = position(lines, SESSION);
+                lines[at] = lines[at].replace(r#""name":"Legs""#, r#""name":null"#);
+            }),
+            "line",
+        ),
+        (
+            // Somebody else's row in the person's scope.
+            Box::new(|lines| {
+                let at = position(lines, r#"{"change":{"changed_at":"#);
+                let scope = lines[at].find("\"scope\":\"global\"").expect("a change of the catalogue");
+                lines[at].replace_range(scope..scope + 16, &format!("\"scope\":\"user:{}\"", Uuid::nil()));
+            }),
+            "contradicts",
+        ),
+    ];
+    for (alter, named) in cases {
+        let file = altered(&from, &archive, alter);
+        let ran = to.import(&file);
+        assert_eq!(ran.code, 1, "{}", ran.said());
+        assert!(ran.stderr.contains(named) && ran.stderr.contains("Nothing was imported"), "{named}: {}", ran.said());
+    }
+    let refused_row = altered(&from, &archive, |lines| {
+        let at = position(lines, SESSION);
+        lines[at] = lines[at].replace(r#""is_completed":false"#, r#""is_completed":"perhaps""#);
+    });
+    let line =
+        std::fs::read_to_string(&archive).expect("an archive").lines().position(|line| line.starts_with(SESSION));
+    let said = to.import(&refused_row).stderr;
+    assert!(said.contains(&format!("line {} was refused", line.expect("a session") + 1)), "{said}");
+    to.import(&archive).ok();
+}
+
+#[tokio::test]
+async fn only_an_empty_database_is_filled() {
+    let (from, me, cursor, archive) = small(&["--seal"]).await;
+    // The starter catalogue is nobody's.
+    let to = Place::usual();
+    let mut daemon = to.serve();
+    let ran = to.import(&archive);
+    assert_eq!(ran.code, 2, "{}", ran.said());
+    assert!(ran.stderr.contains("stop the daemon"), "{}", ran.stderr);
+    stop(&mut daemon).await;
+    to.import(&archive).ok();
+    let mut daemon = to.serve();
+    let news = daemon.account_of(me).sync(json!({"cursor": cursor})).await;
+    assert_eq!((&news["reset"], &news["total_changes"]), (&json!(false), &json!(0)), "{news}");
+    let before = digest(&daemon.account()).await;
+    stop(&mut daemon).await;
+
+    // People are somebody, and so is a catalogue that is looked after.
+    let kept = Place::usual();
+    let own = kept.file("own.csv");
+    std::fs::write(&own, "name_en,name_fr,calories\nMedlar,Nèfle,53\n").expect("a file");
+    kept.run(&["import", own.to_str().expect("a path"), "--table", "foods"]).ok();
+    for occupied in [&to, &kept] {
+        let ran = occupied.import(&archive);
+        assert_eq!(ran.code, 2, "{}", ran.said());
+        assert!(ran.stderr.contains("not empty"), "{}", ran.stderr);
+    }
+    let daemon = to.serve();
+    assert_eq!(digest(&daemon.account()).await, before);
+    drop(from);
+}
+
+#[tokio::test]
+async fn a_database_in_use_is_not_sealed_and_a_sealed_one_is_not_used() {
+    let place = Place::usual();
+    let mut daemon = place.serve();
+    let me = daemon.account();
+    let mut tablet = me.device("tablet");
+    me.store("food_entries", &food_entry(json!({}))).await;
+    tablet.sync().await;
+    let ran = place.run(&["export", "--all", "--seal"]);
+    assert_eq!(ran.code, 2, "{}", ran.said());
+    assert!(ran.stderr.contains("stop the daemon") && ran.stdout.is_empty(), "{}", ran.said());
+    let beside = place.export("beside.ndjson", &[]);
+    assert!(lines(&beside).iter().any(|line| line.starts_with(r#"{"table":"food_entries""#)), "a copy hurts nobody");
+    stop(&mut daemon).await;
+
+    place.export("all.ndjson", &["--seal"]);
+    assert!(place.refusal_to_serve().contains("export --unseal"));
+    let ran = place.run(&["import", "x.csv", "--table", "foods"]);
+    assert_eq!(ran.code, 2, "nothing is written into it by our own commands: {}", ran.said());
+    let again = place.export("again.ndjson", &["--seal"]);
+    assert_eq!(lines(&again), lines(&place.file("all.ndjson")));
+
+    place.run(&["export", "--unseal"]).ok();
+    let daemon = place.serve();
+    let cursor = tablet.cursor;
+    assert_eq!(
+        daemon.account_of(me.person).sync(json!({"cursor": cursor})).await["reset"],
+        true,
+        "elsewhere it may have gone on in the old life"
+    );
+}
+
+#[tokio::test]
+async fn without_the_seal_a_new_life_begins_and_nothing_is_lost() {
+    let (from, me, _, _) = small(&[]).await;
+    let mut daemon = from.serve();
+    let account = daemon.account_of(me.clone());
+    let mut tablet = account.device("tablet");
+    tablet.sync().await;
+    let waiting = food_entry(json!({"quantity": 5}));
+    tablet.insert("food_entries", &waiting);
+    stop(&mut daemon).await;
+    let archive = from.export("copy.ndjson", &[]);
+    let to = Place::usual();
+    let said = to.import(&archive).ok();
+    assert!(said.contains("devices start over"), "{said}");
+    let daemon = to.serve();
+    let account = daemon.account_of(me);
+    let mut moved = account.device("tablet");
+    (moved.rows, moved.cursor, moved.queue) = (tablet.rows, tablet.cursor, tablet.queue);
+    moved.sync().await;
+    assert_eq!(moved.resets, 1);
+    assert!(moved.is_complete().await.expect("a digest"));
+    assert!(account.row("food_entries", &waiting["id"]).await.is_some(), "what it had not uploaded");
+    assert_eq!(account.rows("workout_exercises").await.len(), 1);
+    // The source was only copied.
+    drop(from.serve());
+}
+
+#[tokio::test]
+async fn an_import_that_is_killed_leaves_nothing_and_is_run_again() {
+    let (from, me, cursor, archive) = small(&["--seal"]).await;
+    let to = Place::usual();
+    let mut child = to.command(&["import", "--all", "-"]);
+    child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.spawn().expect("an import");
+    let whole = std::fs::read(&archive).expect("an archive");
+    let mut input = child.stdin.take().expect("its input");
+    std::io::Write::write_all(&mut input, &whole[..whole.len() - 20]).expect("all but the end");
+    // It waits for the rest with everything else written.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    child.kill().expect("SIGKILL");
+    child.wait().expect("its end");
+    drop(input);
+    to.import(&archive).ok();
+    let daemon = to.serve();
+    let news = daemon.account_of(me).sync(json!({"cursor": cursor})).await;
+    assert_eq!((&news["reset"], &news["total_changes"]), (&json!(false), &json!(0)), "{news}");
+    drop(from);
+}
+
+#[tokio::test]
+async fn an_applications_own_tables_are_not_moved() {
+    if !postgres::is_wanted() {
+        return;
+    }
+    let app = Application::with_people(1);
+    // Nothing is put into a database that nobody has adopted, and nothing left out of one that was.
+    for adopts in [false, true] {
+        if adopts {
+            app.ryzed(&["adopt"]).ok();
+        }
+        for arguments in [&["export", "--all"][..], &["import", "--all", "-"]] {
+            let ran = app.ryzed(arguments);
+            assert_eq!(ran.code, 2, "{}", ran.said());
+            assert!(ran.stderr.contains("ryzed adopt") && ran.stdout.is_empty(), "{}", ran.said());
+        }
+    }
+}
