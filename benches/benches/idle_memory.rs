@@ -1,19 +1,23 @@
 //! What a connected device costs the daemon in memory while nothing happens: 5,000 people with one device each.
 //!
-//! Told at three points: once all are connected, once each has sent a ping, and once a change of the catalogue has gone to
-//! every one of them. "All told": the daemon's whole growth since its start, its database's caches included.
+//! Told at four points: once all are connected, once each has sent a ping, and once a change of the catalogue has gone to
+//! every one of them; and once all have gone, again and again. "All told": the daemon's whole growth since its start, its database's caches included.
 
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use ryzed_benches::{load, release, requested};
 use ryzed_tests::rows::food;
-use ryzed_tests::{Daemon, Person, Socket};
+use ryzed_tests::{Account, Daemon, Person, Socket};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 const DEVICES: usize = 5000;
+/// Until an allocator has given back what it does not use: a little more than jemalloc's ten seconds.
+const DECAY: Duration = Duration::from_secs(12);
+/// How often all come and go once more.
+const AGAIN: usize = 3;
 /// Connections that are being made at a time.
 const AT_ONCE: usize = 64;
 /// What the daemon's target is.
@@ -58,7 +62,8 @@ async fn measure(daemon: &Daemon, devices: usize) {
     };
 
     let began = Instant::now();
-    let mut sockets = connected(daemon, devices).await;
+    let people: Vec<Account> = (0..devices).map(|_| daemon.account()).collect();
+    let mut sockets = connected(&people).await;
     let took = began.elapsed();
     tokio::time::sleep(CALM).await;
     let mut most = tell("all connected", resident(daemon));
@@ -76,6 +81,12 @@ async fn measure(daemon: &Daemon, devices: usize) {
     drop(sockets);
     tokio::time::sleep(CALM).await;
     tell("all gone", resident(daemon));
+    // What the allocator keeps stays the same; a leak would grow with each round.
+    for _ in 0..AGAIN {
+        drop(connected(&people).await);
+        tokio::time::sleep(DECAY).await;
+        tell("all gone again", resident(daemon));
+    }
     println!(
         "{:.1} s to connect; the change reached the last device after {:.0} ms",
         took.as_secs_f64(),
@@ -84,11 +95,11 @@ async fn measure(daemon: &Daemon, devices: usize) {
     println!("at most {most:.1} KiB a device (target {TARGET_KIB})\n{}\n", load());
 }
 
-async fn connected(daemon: &Daemon, devices: usize) -> Vec<Socket> {
-    let mut sockets = Vec::with_capacity(devices);
+async fn connected(people: &[Account]) -> Vec<Socket> {
+    let mut sockets = Vec::with_capacity(people.len());
     let mut connecting = JoinSet::new();
-    for _ in 0..devices {
-        let account = daemon.account();
+    for account in people {
+        let account = account.clone();
         connecting.spawn(async move { account.socket("phone").await });
         if connecting.len() >= AT_ONCE {
             sockets.extend(connecting.join_next().await.map(|socket| socket.expect("a connection")));
