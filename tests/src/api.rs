@@ -8,11 +8,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
 
 /// Longer than any answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection is kept for the next request: less than the daemon keeps it.
+const IDLE: Duration = Duration::from_secs(5);
 /// Where the synced part of the interface lives.
 pub const PREFIX: &str = "/api/realtime";
 
@@ -41,7 +43,11 @@ impl Api {
     pub fn new(address: &str, token: Option<String>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        // The daemon closes what is idle for ten seconds; who writes at that moment would meet a broken pipe.
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(connector);
         Self { client, address: address.to_owned(), token }
     }
 
