@@ -102,6 +102,8 @@ async fn devices_that_never_read_cost_little_and_slow_nobody_down() {
     for _ in 0..3 {
         for (account, _) in &slow {
             let own: Vec<Value> = (0..OWN).map(|_| row("recipes", json!({"steps_en": [long()]}))).collect();
+            // Anew: the daemon closes connections that are idle for long.
+            let account = daemon.account_of(account.person.clone());
             account.push(own.iter().map(|recipe| insert("recipes", recipe))).await;
         }
         resident.push(daemon.resident_kib());
@@ -124,7 +126,7 @@ async fn devices_that_never_read_cost_little_and_slow_nobody_down() {
     let lost = Metrics::of(&daemon.address()).await.value("ryzed_outbox_losses_total{reason=\"too_slow\"}");
     assert!(lost >= SLOW as f64, "{lost} losses");
     for (account, socket) in &mut slow {
-        recovers(account, socket).await;
+        recovers(&daemon.account_of(account.person.clone()), socket).await;
     }
 }
 
