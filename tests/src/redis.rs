@@ -96,24 +96,18 @@ impl RedisCluster {
     #[must_use]
     pub fn start() -> Self {
         let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a temporary folder")).collect();
-        let nodes: Vec<Redis> = folders
-            .iter()
-            .map(|folder| {
-                let file = folder.path().join("nodes.conf");
-                let file = file.to_str().expect("a path in UTF-8");
-                Redis::with(&[
-                    "--cluster-enabled",
-                    "yes",
-                    "--cluster-config-file",
-                    file,
-                    "--cluster-node-timeout",
-                    "2000",
-                ])
-            })
-            .collect();
+        // The usual port of the nodes' own talk may be in use by somebody's outgoing connection.
+        let talks: Vec<String> = folders.iter().map(|_| ports::free().to_string()).collect();
+        let begin = |(folder, talk): (&tempfile::TempDir, &String)| {
+            let file = folder.path().join("nodes.conf");
+            let file = file.to_str().expect("a path in UTF-8");
+            let cluster = ["--cluster-enabled", "yes", "--cluster-config-file", file, "--cluster-port", talk];
+            Redis::with(&[&cluster[..], &["--cluster-node-timeout", "2000"]].concat())
+        };
+        let nodes: Vec<Redis> = folders.iter().zip(&talks).map(begin).collect();
         let mut create = Command::new("redis-cli");
         create.args(["--cluster", "create"]);
-        create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+        create.args(nodes.iter().zip(&talks).map(|(node, talk)| format!("127.0.0.1:{}@{talk}", node.port)));
         let made = create.args(["--cluster-replicas", "0", "--cluster-yes"]).output().expect("redis-cli");
         assert!(made.status.success(), "no Cluster: {}", String::from_utf8_lossy(&made.stdout));
         let cluster = Self { nodes, _folders: folders };

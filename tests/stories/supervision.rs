@@ -138,6 +138,14 @@ async fn the_bridge_is_replaced_and_nobody_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_the_presence_is_replaced_and_nobody_notices() {
+    // On SQLite there is one instance, and nobody keeps it.
+    if ryzed_tests::postgres::is_wanted() {
+        nobody_notices("presence", false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_catalogue_is_replaced_and_goes_on() {
     let mut scene = Scene::begin().await;
     let keeper = scene.daemon.account_of(Person::admin());

@@ -31,7 +31,7 @@ const ATTEMPTS: u32 = 8;
 /// The first pause between two attempts; doubled each time.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The database, and other actors, are waited for no longer than this part of an actor's own time.
-const PATIENCE_SHARES: u32 = 2;
+pub(crate) const PATIENCE_SHARES: u32 = 2;
 
 /// The actors' own times.
 #[derive(Debug, Clone)]

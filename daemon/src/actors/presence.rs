@@ -16,7 +16,7 @@ use super::close::CloseReason;
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
 use super::link::Link;
-use super::live::{self, Shared};
+use super::live::{self, PATIENCE_SHARES, Shared};
 use super::message::{self, ServerMessage};
 use super::pulse::Pulse;
 use crate::carrier::Topic;
@@ -150,6 +150,14 @@ impl State {
         self.shared.bridge.neighbours.me
     }
 
+    /// Asks the database, which is not waited for so long that this would be taken for a hang.
+    async fn asked<T>(&self, asking: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
+        self.pulse.get_on();
+        let within = self.shared.settings.patience / PATIENCE_SHARES;
+        let late = Err(ServiceError::Unavailable { retry_after: within });
+        tokio::time::timeout(within, asking).await.unwrap_or(late)
+    }
+
     /// Renews the lease and finds out about the others; `says_so` to them when it is heard in another way now.
     async fn renew(&mut self, says_so: bool) {
         let neighbours = &self.shared.bridge.neighbours;
@@ -159,7 +167,7 @@ impl State {
             seconds: neighbours.lease.as_secs(),
             hears_redis: self.shared.bridge.hears_redis(),
         };
-        let renewed = match self.directory.renew(&lease).await {
+        let renewed = match self.asked(self.directory.renew(&lease)).await {
             Ok(renewed) => renewed,
             Err(error) => return self.away(&error),
         };
@@ -220,7 +228,7 @@ impl State {
         let arrivals = links
             .iter()
             .map(|link| Arrival { place: link.place(), device_type: link.device_type.as_deref().map(Into::into) });
-        let entered = self.directory.enter(self.me(), arrivals.collect()).await?;
+        let entered = self.asked(self.directory.enter(self.me(), arrivals.collect())).await?;
         for entered in entered {
             let Some(link) = links.iter().find(|link| link.is(&entered.place)) else { continue };
             let is_again = link.set_entered();
@@ -241,7 +249,7 @@ impl State {
     async fn went(&mut self, links: &[Arc<Link>]) {
         let places: Vec<Place> = links.iter().map(|link| link.place()).collect();
         // Where the database can't say whether a device is elsewhere by now, it is not here at least.
-        let gone = self.directory.leave(self.me(), places.clone()).await.unwrap_or_else(|error| {
+        let gone = self.asked(self.directory.leave(self.me(), places.clone())).await.unwrap_or_else(|error| {
             self.away(&error);
             places
         });
@@ -255,7 +263,7 @@ impl State {
         let mut links = self.shared.roster.links(Scope::Global);
         links.retain(|link| link.is_entered());
         let held = links.iter().map(|link| link.place()).collect();
-        let differing = match self.directory.compare(self.me(), held).await {
+        let differing = match self.asked(self.directory.compare(self.me(), held)).await {
             Ok(differing) => differing,
             Err(error) => return debug!(%error, "who is connected could not be compared; the next sweep will"),
         };
