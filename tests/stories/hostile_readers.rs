@@ -15,9 +15,13 @@ const OUTBOX: usize = 32 << 10;
 const SLOW: usize = 40;
 const READERS: usize = 20;
 /// Changes of the catalogue in one measurement.
-const CHANGES: usize = 50;
+const CHANGES: usize = 30;
 /// Changes of each slow device's own; together many times the outboxes.
 const OWN: usize = 40;
+/// How often each is measured; the best counts.
+const ROUNDS: usize = 3;
+/// What a time may be longer by for other reasons.
+const NOISE_MS: f64 = 20.0;
 /// What memory may grow by for other reasons, in KiB.
 const NOISE: u64 = 24 << 10;
 /// How long anything may take.
@@ -87,21 +91,25 @@ async fn devices_that_never_read_cost_little_and_slow_nobody_down() {
         readers.push(daemon.account().connect("reader").query("tables", "recipes").established().await);
     }
     delivered(&keeper, &mut readers).await;
-    let without = delivered(&keeper, &mut readers).await;
-
-    let mut slow = Vec::new();
-    for _ in 0..SLOW {
-        let account = daemon.account();
-        let socket = account.connect("slow").receive_buffer(2048).query("tables", "recipes").established().await;
-        slow.push((account, socket));
+    let people: Vec<Account> = (0..SLOW).map(|_| daemon.account()).collect();
+    let (mut without, mut with, mut slow) = ([f64::MAX; ROUNDS], [f64::MAX; ROUNDS], Vec::new());
+    // In turns, since something else may run on this machine.
+    for round in 0..ROUNDS {
+        slow.clear();
+        without[round] = p99(&delivered(&keeper, &mut readers).await);
+        for account in &people {
+            let connect = account.connect("slow").receive_buffer(2048).query("tables", "recipes");
+            slow.push((account.clone(), connect.established().await));
+        }
+        with[round] = p99(&delivered(&keeper, &mut readers).await);
     }
     let before = daemon.resident_kib();
-    let with = delivered(&keeper, &mut readers).await;
-    let again = delivered(&keeper, &mut readers).await;
     let mut resident = vec![before];
     for _ in 0..3 {
         for (account, _) in &slow {
             let own: Vec<Value> = (0..OWN).map(|_| row("recipes", json!({"steps_en": [long()]}))).collect();
+            // Anew: the daemon closes connections that are idle for long.
+            let account = daemon.account_of(account.person.clone());
             account.push(own.iter().map(|recipe| insert("recipes", recipe))).await;
         }
         resident.push(daemon.resident_kib());
@@ -109,22 +117,19 @@ async fn devices_that_never_read_cost_little_and_slow_nobody_down() {
     // The first round fills what the allocator and the database keep for themselves.
     let grown = resident[3].saturating_sub(resident[1]);
     let figures = format!(
-        "p99 {:.1} ms without, {:.1} and {:.1} ms with {SLOW} that never read; resident {resident:?} KiB",
-        p99(&without),
-        p99(&with),
-        p99(&again)
+        "p99 by round {without:.1?} ms without, {with:.1?} ms with {SLOW} that never read; resident {resident:?} KiB"
     );
     eprintln!("{figures}");
     let (bound, written) = ((SLOW * OUTBOX) as u64 / 1024 + NOISE, (2 * SLOW * OWN * long().len()) as u64 / 1024);
     assert!(bound * 2 < written, "the story proves nothing");
     assert!(grown < bound, "{figures}; the bound is {bound} KiB of {written} KiB written");
-    // Something else may run on this machine: the better of two is judged.
-    assert!(p99(&with).min(p99(&again)) < p99(&without) * 2.0 + 20.0, "{figures}");
+    let best = |rounds: [f64; ROUNDS]| rounds.into_iter().fold(f64::MAX, f64::min);
+    assert!(best(with) < best(without) * 2.0 + NOISE_MS, "{figures}");
 
     let lost = Metrics::of(&daemon.address()).await.value("ryzed_outbox_losses_total{reason=\"too_slow\"}");
     assert!(lost >= SLOW as f64, "{lost} losses");
     for (account, socket) in &mut slow {
-        recovers(account, socket).await;
+        recovers(&daemon.account_of(account.person.clone()), socket).await;
     }
 }
 
