@@ -96,8 +96,11 @@ test('a conflict is settled by hand, field by field, and every device has the ou
   const page = await bench.open(await bench.context(), token);
   await log(page, 'phone', 'banana', 100);
   await grams(page, 'tablet', 'Banana', [100]);
-  await turn(page, 'tablet', false);
   const meal = (kind) => device(page, kind).getByRole('combobox', { name: 'Meal of Banana, raw' });
+  // The demo takes the meal from the time of day. Both devices have to change it, at any time of day.
+  await meal('phone').selectOption('Lunch');
+  await until(async () => assert.equal(await meal('tablet').inputValue(), 'lunch'));
+  await turn(page, 'tablet', false);
   await change(page, 'phone', 'Banana', 200);
   await meal('phone').selectOption('Breakfast');
   await sent(page, 'phone');
