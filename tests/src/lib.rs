@@ -19,6 +19,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod rows;
+pub mod session;
 pub mod socket;
 pub mod supervision;
 
@@ -34,6 +35,7 @@ pub use metrics::Metrics;
 pub use person::{Person, Token};
 pub use proxy::Proxy;
 pub use redis::Redis;
+pub use session::Session;
 pub use socket::{Connect, Socket, TokenIn};
 
 /// The secret that the daemon under test and its people share.

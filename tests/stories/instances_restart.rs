@@ -14,6 +14,8 @@ use tokio::sync::watch;
 
 /// Devices at both instances.
 const DEVICES: usize = 100;
+/// How long it may take until a signal has come to everybody in the process.
+const TOLD: Duration = Duration::from_secs(2);
 /// How long the last change may take; the sweep is off.
 const LAST: Duration = Duration::from_secs(15);
 
@@ -88,9 +90,13 @@ async fn restart(daemon: &mut Daemon) {
     let account = daemon.account();
     daemon.terminate();
     // For as long as sockets are being sent away it answers, but says that it is no longer there for more.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let answer = account.api.raw(Method::GET, "//readyz", &[], "").await.ok().map(|answer| answer.status);
-    assert!(matches!(answer, None | Some(503)), "ready while it stops: {answer:?}");
+    let asked = Instant::now();
+    while let Ok(answer) = account.api.raw(Method::GET, "//readyz", &[], "").await
+        && answer.status != 503
+    {
+        assert!(asked.elapsed() < TOLD, "ready while it stops: {}", answer.status);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(daemon.exit_code().await, 0);
     daemon.restart();
 }

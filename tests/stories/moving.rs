@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use ryzed_tests::moving::{Place, digest, lines, live, stop};
 use ryzed_tests::rows::{food_entry, workout_exercise, workout_session};
@@ -49,6 +48,8 @@ fn position(lines: &[String], beginning: &str) -> usize {
     lines.iter().position(|line| line.starts_with(beginning)).unwrap_or_else(|| panic!("no line {beginning}"))
 }
 
+/// What a pipe holds that nobody reads.
+const PIPE: usize = 64 << 10;
 const SESSION: &str = r#"{"table":"workout_sessions""#;
 const EXERCISE: &str = r#"{"table":"workout_exercises""#;
 
@@ -208,22 +209,26 @@ async fn without_the_seal_a_new_life_begins_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn an_import_that_is_killed_leaves_nothing_and_is_run_again() {
-    let (from, me, cursor, archive) = small(&["--seal"]).await;
-    let to = Place::usual();
+    let (from, to) = (Place::usual(), Place::usual());
+    let mut daemon = from.serve();
+    let me = daemon.account();
+    me.push((0..1000).map(|_| insert("food_entries", &food_entry(json!({}))))).await;
+    let cursor = me.cursor().await;
+    stop(&mut daemon).await;
+    let archive = from.export("all.ndjson", &["--seal"]);
     let mut child = to.command(&["import", "--all", "-"]);
     child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = child.spawn().expect("an import");
     let whole = std::fs::read(&archive).expect("an archive");
     let mut input = child.stdin.take().expect("its input");
+    // It has written what no longer fits into the pipe, and waits for the end.
+    assert!(whole.len() > 4 * PIPE, "the pipe takes all of it");
     std::io::Write::write_all(&mut input, &whole[..whole.len() - 20]).expect("all but the end");
-    // It waits for the rest with everything else written.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
     child.kill().expect("SIGKILL");
     child.wait().expect("its end");
     drop(input);
     to.import(&archive).ok();
     let daemon = to.serve();
-    let news = daemon.account_of(me).sync(json!({"cursor": cursor})).await;
+    let news = daemon.account_of(me.person).sync(json!({"cursor": cursor})).await;
     assert_eq!((&news["reset"], &news["total_changes"]), (&json!(false), &json!(0)), "{news}");
-    drop(from);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ryzed_tests::postgres::{self, psql};
 use ryzed_tests::rows::{exercise_set, food, food_entry, workout_exercise, workout_session};
-use ryzed_tests::{Account, Daemon, insert, upsert};
+use ryzed_tests::{Account, Daemon, Session, insert, upsert};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -48,12 +48,17 @@ async fn an_open_transaction_reaches_nobody_and_a_committed_one_everybody_in_ord
     let me = met(daemon).await;
     let mut tablet = me.socket("tablet").await;
     let (first, second) = (entry(&me, 1), entry(&me, 2));
-    let writing = meanwhile(format!("BEGIN; {first} SELECT pg_sleep(1.5); {second} COMMIT"));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let writing = Session::that(daemon.database_url(), &format!("BEGIN; {first}")).await;
+    // A push of the same person waits for its end, and comes after it.
+    let pushing = tokio::spawn({
+        let me = me.clone();
+        async move { me.store("food_entries", &food_entry(json!({"quantity": 3}))).await }
+    });
+    writing.is_waited_for_by(1).await;
+    tablet.fence().await;
     assert!(tablet.received("database_change").is_empty(), "told before its commit");
-    // A push of the same person comes after it.
-    let pushed = me.store("food_entries", &food_entry(json!({"quantity": 3}))).await;
-    writing.join().expect("psql");
+    writing.run(&format!("{second} COMMIT")).await;
+    let pushed = pushing.await.expect("a push");
     let mut last = 0;
     for quantity in 1..=2 {
         let message = tablet.next("database_change").await;
@@ -111,24 +116,21 @@ async fn pushes_go_on_when_every_connection_was_cut() {
 
 #[tokio::test]
 async fn only_writes_from_outside_give_notice() {
-    let daemon = daemon();
     // With a database of its own, since notices do not tell whose they are.
-    let quiet = Daemon::builder().on_postgres().start();
-    let me = met(&quiet).await;
-    let database = quiet.database();
-    let listening = std::thread::spawn(move || database.run("LISTEN ryzed; SELECT pg_sleep(2)"));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let daemon = Daemon::builder().on_postgres().start();
+    let me = met(&daemon).await;
+    let mut listening = Session::that(daemon.database_url(), "LISTEN ryzed; LISTEN story").await;
     let row = food_entry(json!({}));
     me.store("food_entries", &row).await;
     me.push([upsert("food_entries", &row)]).await;
-    me.socket("tablet").await.send(insert("food_entries", &food_entry(json!({}))).message()).await;
-    assert!(!listening.join().expect("psql").contains("notification"), "the daemon's own pushes give notice");
-
-    let me = met(daemon).await;
-    let listening = meanwhile("LISTEN ryzed; SELECT pg_sleep(1)".into());
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    sql(&entry(&me, 1));
-    assert!(listening.join().expect("psql").contains("notification"), "writes from outside give none");
+    let mut tablet = me.socket("tablet").await;
+    tablet.send(insert("food_entries", &food_entry(json!({}))).message()).await;
+    tablet.next("change_result").await;
+    // Notices come in the order of the commits.
+    daemon.database().run("NOTIFY story");
+    assert_eq!(listening.notice().await, "story", "the daemon's own pushes give notice");
+    daemon.database().run(&format!("{} NOTIFY story", entry(&me, 1)));
+    assert_eq!(listening.notice().await, "ryzed", "writes from outside give none");
 }
 
 #[tokio::test]
@@ -297,12 +299,13 @@ async fn a_parent_that_is_deleted_between_the_check_and_the_write_is_an_unknown_
     let id = food["id"].as_str().expect("an id");
     // Catalogue rows go without the person's scope, so nothing but the row itself stands between the two.
     daemon.database().run(&format!("UPDATE foods SET user_id = NULL WHERE id = '{id}'"));
-    let database = daemon.database();
-    let delete = format!("BEGIN; DELETE FROM foods WHERE id = '{id}'; SELECT pg_sleep(1.5); COMMIT");
-    let deleting = std::thread::spawn(move || database.run(&delete));
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let result = me.change(insert("food_entries", &food_entry(json!({"food_id": id})))).await;
-    deleting.join().expect("psql");
+    let delete = format!("BEGIN; DELETE FROM foods WHERE id = '{id}'");
+    let deleting = Session::that(daemon.database_url(), &delete).await;
+    let change = insert("food_entries", &food_entry(json!({"food_id": id})));
+    let pushing = tokio::spawn(async move { me.change(change).await });
+    deleting.is_waited_for_by(1).await;
+    deleting.run("COMMIT").await;
+    let result = pushing.await.expect("a push");
     assert_eq!(result["status"], "rejected", "{result}");
     assert_eq!(result["errors"][0]["code"], "invalid_reference", "{result}");
     assert_eq!(result["errors"][0]["field"], "food_id", "{result}");
@@ -324,13 +327,13 @@ async fn a_child_that_is_written_while_its_parent_changes_hands_goes_along() {
         .await;
         let id = |row: &Value| row["id"].as_str().expect("an id").to_owned();
         let (to_id, session_id) = (to.person.id, id(&session));
-        let moving = meanwhile(format!(
-            "BEGIN; UPDATE workout_sessions SET user_id = '{to_id}' WHERE id = '{session_id}'; SELECT pg_sleep(1.5); COMMIT"
-        ));
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let moves = format!("BEGIN; UPDATE workout_sessions SET user_id = '{to_id}' WHERE id = '{session_id}'");
+        let moving = Session::that(daemon.database_url(), &moves).await;
         // It waits for the scope, and then has to look again where its row is.
-        sql(&format!("{write}'{}'", id(&set)));
-        moving.join().expect("psql");
+        let writing = meanwhile(format!("{write}'{}'", id(&set)));
+        moving.is_waited_for_by(1).await;
+        moving.run("COMMIT").await;
+        writing.join().expect("psql");
         assert_eq!(from.row("exercise_sets", &set["id"]).await, None, "after {write}");
         let there = to.row("exercise_sets", &set["id"]).await.map(|row| row["reps"].clone());
         assert_eq!(there, write.starts_with("UPDATE").then(|| json!(9)), "after {write}");
