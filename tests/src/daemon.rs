@@ -70,6 +70,12 @@ impl Builder {
         self
     }
 
+    /// Works on a new database of PostgreSQL, whichever the stories run on.
+    #[must_use]
+    pub fn on_postgres(self) -> Self {
+        self.env(DATABASE_URL, postgres::new_database())
+    }
+
     /// Is never a pair, for stories that have several of their own.
     #[must_use]
     pub fn alone(mut self) -> Self {

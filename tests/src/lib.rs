@@ -12,6 +12,7 @@ pub mod database;
 pub mod device;
 pub mod instances;
 pub mod metrics;
+pub mod moving;
 pub mod person;
 mod ports;
 pub mod postgres;
@@ -19,6 +20,7 @@ pub mod proxy;
 pub mod redis;
 pub mod rows;
 pub mod socket;
+pub mod supervision;
 
 pub use account::Account;
 pub use adopted::Application;

@@ -1,5 +1,4 @@
 //! A rolling restart: each instance is ended and started again in turn, while devices are connected and write.
-//! Told when the stories run on PostgreSQL.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use ryzed_tests::instances::Instances;
 use ryzed_tests::rows::food_entry;
-use ryzed_tests::{Account, Daemon, insert, postgres};
+use ryzed_tests::{Account, Daemon, insert};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -98,9 +97,6 @@ async fn restart(daemon: &mut Daemon) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarting_each_instance_in_turn_loses_no_change_and_no_acknowledged_write() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut both = Instances::with_redis(|builder| builder.env("RYZED_SERVER__DRAIN_SECONDS", 4));
     let ends = Arc::new(AtomicBool::new(false));
     let people: Vec<[Account; 2]> = (0..DEVICES / 10).map(|_| both.account().into()).collect();

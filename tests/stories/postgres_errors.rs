@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use ryzed_tests::postgres::{self, Cluster, psql};
+use ryzed_tests::postgres::{Cluster, psql};
 use ryzed_tests::rows::{food_entry, workout_session};
 use ryzed_tests::{Account, Daemon, Database, insert, update};
 use serde_json::{Value, json};
@@ -49,13 +49,10 @@ const ERRORS: [(&str, &str, bool); 13] = [
     ("53300", "sorry, too many clients already", false),
 ];
 
-fn house(setting: impl FnOnce(ryzed_tests::Builder) -> ryzed_tests::Builder) -> Option<(Daemon, Account)> {
-    if !postgres::is_wanted() {
-        return None;
-    }
+fn house(setting: impl FnOnce(ryzed_tests::Builder) -> ryzed_tests::Builder) -> (Daemon, Account) {
     let daemon = setting(Daemon::builder().env("RYZED_DATABASE__URL", CLUSTER.new_database())).start();
     let me = daemon.account();
-    Some((daemon, me))
+    (daemon, me)
 }
 
 /// The trigger raises this error so many times from now on.
@@ -84,7 +81,7 @@ fn unavailable(answer: &ryzed_tests::api::Answer) -> Value {
 
 #[tokio::test]
 async fn what_passes_by_itself_is_tried_again_and_what_does_not_is_put_off() {
-    let Some((daemon, me)) = house(|builder| builder) else { return };
+    let (daemon, me) = house(|builder| builder);
     let database = daemon.database();
     database.run(FAULTY);
     me.push([]).await;
@@ -115,7 +112,7 @@ async fn what_passes_by_itself_is_tried_again_and_what_does_not_is_put_off() {
 
 #[tokio::test]
 async fn what_never_passes_is_given_up_in_time() {
-    let Some((daemon, me)) = house(|builder| builder) else { return };
+    let (daemon, me) = house(|builder| builder);
     daemon.database().run(FAULTY);
     me.push([]).await;
     for (code, words, _) in ERRORS {
@@ -137,7 +134,7 @@ async fn what_never_passes_is_given_up_in_time() {
 
 #[tokio::test]
 async fn over_a_socket_the_change_stays_with_the_device() {
-    let Some((daemon, me)) = house(|builder| builder) else { return };
+    let (daemon, me) = house(|builder| builder);
     daemon.database().run(FAULTY);
     me.push([]).await;
     let mut phone = me.socket("phone").await;
@@ -164,7 +161,7 @@ async fn over_a_socket_the_change_stays_with_the_device() {
 
 #[tokio::test]
 async fn a_transaction_from_outside_that_locks_the_other_way_round_costs_a_push_nothing_but_time() {
-    let Some((daemon, me)) = house(|builder| builder.env("RYZED_LOG__LEVEL", "ryzed=debug")) else { return };
+    let (daemon, me) = house(|builder| builder.env("RYZED_LOG__LEVEL", "ryzed=debug"));
     let row = food_entry(json!({"quantity": 1}));
     let version = me.store("food_entries", &row).await;
     let database = daemon.database();
@@ -196,9 +193,6 @@ async fn a_transaction_from_outside_that_locks_the_other_way_round_costs_a_push_
 
 #[tokio::test]
 async fn a_lock_that_is_not_given_is_a_503_for_reads_and_writes() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let url = CLUSTER.new_database();
     let name = url.rsplit_once('/').expect("a database").1;
     psql(&url, &format!("ALTER DATABASE {name} SET lock_timeout = '300ms'")).expect("a setting");
@@ -224,7 +218,7 @@ async fn a_lock_that_is_not_given_is_a_503_for_reads_and_writes() {
 
 #[tokio::test]
 async fn when_every_connection_is_busy_callers_are_put_off_and_nobody_hangs() {
-    let Some((daemon, me)) = house(|builder| builder.env("RYZED_DATABASE__CONNECTIONS", 2)) else { return };
+    let (daemon, me) = house(|builder| builder.env("RYZED_DATABASE__CONNECTIONS", 2));
     let other = daemon.account();
     me.push([]).await;
     other.push([]).await;
@@ -261,9 +255,6 @@ async fn when_every_connection_is_busy_callers_are_put_off_and_nobody_hangs() {
 
 #[tokio::test]
 async fn when_the_server_gives_no_more_connections_callers_are_put_off() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let url = CLUSTER.new_database();
     let name = url.rsplit_once('/').expect("a database").1.to_owned();
     psql(&url, &format!("CREATE ROLE few LOGIN CREATEROLE CONNECTION LIMIT 3; ALTER DATABASE {name} OWNER TO few"))

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use ryzed_tests::Daemon;
-use ryzed_tests::postgres::{self, Cluster, psql};
+use ryzed_tests::postgres::{Cluster, psql};
 use ryzed_tests::rows::food_entry;
 use serde_json::json;
 
@@ -48,9 +48,6 @@ fn database() -> (String, String) {
 
 #[tokio::test]
 async fn a_daemon_that_may_choose_the_language_understands_the_server() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let daemon = Daemon::builder().env("RYZED_DATABASE__URL", database().0).start();
     meets_a_lock(&daemon).await;
     assert!(daemon.log().contains("canceling statement due to lock timeout"), "{}", daemon.log());
@@ -59,9 +56,6 @@ async fn a_daemon_that_may_choose_the_language_understands_the_server() {
 
 #[tokio::test]
 async fn a_daemon_that_may_not_says_so_and_takes_what_it_does_not_understand_for_passing() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let (url, name) = database();
     let role = format!(
         "CREATE ROLE modest LOGIN CREATEROLE; DO $$ BEGIN IF to_regrole('ryzed_daemon') IS NULL THEN CREATE ROLE ryzed_daemon NOLOGIN; \
