@@ -17,6 +17,7 @@ pub mod person;
 mod ports;
 pub mod postgres;
 pub mod proxy;
+pub mod readers;
 pub mod redis;
 pub mod rows;
 pub mod session;
