@@ -208,3 +208,14 @@ async fn health_says_how_the_others_are_reached() {
         assert_eq!(seen, word);
     }
 }
+
+#[tokio::test]
+async fn an_instance_is_called_by_host_and_address() {
+    let both = &*WITHOUT_REDIS;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("the host's name");
+    for daemon in [&both.a, &both.b] {
+        let name = format!("{}/{}", host.trim(), daemon.address());
+        let called = format!("SELECT count(*) FROM ryzed.instances WHERE name = '{name}'");
+        assert_eq!(both.a.database().run(&called), "1", "{name}");
+    }
+}

@@ -3,6 +3,7 @@
 mod banner;
 mod notify;
 
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -108,7 +109,7 @@ async fn assemble(
     };
     let neighbours = Neighbours {
         me: Uuid::new_v4(),
-        name: config.server.listen.to_string(),
+        name: name(&config.server.listen),
         lease: Duration::from_secs(config.sync.lease_seconds),
         redis: redis.map(|redis| Arc::new(redis) as _),
         directory: service.is_shared().then(|| Arc::clone(&service) as _),
@@ -118,6 +119,11 @@ async fn assemble(
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
     Ok(Assembled { service, live: Arc::new(live), socket })
+}
+
+/// What people call this instance. Where it listens may be the same on every host.
+fn name(listen: &impl Display) -> String {
+    format!("{}/{listen}", rustix::system::uname().nodename().to_string_lossy())
 }
 
 /// Ready at SIGTERM or Ctrl-C.
