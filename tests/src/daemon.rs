@@ -368,7 +368,8 @@ fn reaper(child: &Child, folder: &Path) -> Child {
     command.spawn().expect("a shell")
 }
 
-fn put_down(child: &mut Child) {
+/// Ends a process at once.
+pub(crate) fn put_down(child: &mut Child) {
     // Either fails only when the process is gone already, which is what is wanted.
     let _ = child.kill();
     let _ = child.wait();

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::daemon::put_down;
 use crate::ports;
 
 /// How long a start may take.
@@ -227,10 +228,4 @@ fn reaper(pid: u32) -> Child {
     command.args(["-c", r#"read -r _; kill -9 "$1""#, "reaper", &pid.to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("a shell")
-}
-
-fn put_down(child: &mut Child) {
-    // Either fails only when the process is gone already, which is what is wanted.
-    let _ = child.kill();
-    let _ = child.wait();
 }
