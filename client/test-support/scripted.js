@@ -105,3 +105,6 @@ export function scripted(options = {}, answer = (path, body) => page({ results: 
   };
   return script;
 }
+
+/** A refusal, as the server words it. */
+export const problem = (status, body = {}, headers = {}) => Response.json({ type: '/problems/invalid-fields', ...body }, { status, headers });
