@@ -21,11 +21,13 @@ const TOKEN_SPARE_MS = 60_000;
  * @property {(line: Line, before: Line) => void} changed
  * @property {() => number} pending How many edits wait
  * @property {(fault: Failure) => void} failed
- * @property {(token: string) => void} check Throws when the token is another person's
+ * @property {() => void} check Throws when the token is another person's
  */
 
 export class Connection {
   line = IDLE;
+  /** Whose token it is, once that is known. @type {string | undefined} */
+  sub;
   #owner;
   /** @type {Token | undefined} */
   #source;
@@ -42,7 +44,7 @@ export class Connection {
   /** @param {Owner} owner @param {Token} [source] */
   constructor(owner, source) {
     this.#owner = owner;
-    this.#source = source;
+    this.#take(source);
   }
 
   /** Ends when whatever is under way has to stop. */
@@ -66,7 +68,7 @@ export class Connection {
 
   /** @param {Token} source */
   renew(source) {
-    this.#source = source;
+    this.#take(source);
     this.#token = '';
     this.#asking = null;
     const { name } = this.line;
@@ -97,11 +99,11 @@ export class Connection {
         // Another one was set meanwhile.
         if (source !== this.#source) return this.token();
         this.#token = token;
+        this.sub = claims(token).sub;
       }
     } else if (!source || (fresh && source === this.#token)) {
       throw new Failure('The token is missing or was refused: set another one.', { loss: { code: 4401 } });
     } else this.#token = source;
-    this.#owner.check(this.#token);
     return this.#token;
   }
 
@@ -110,6 +112,12 @@ export class Connection {
     if (this.#socket?.readyState !== 1) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
+  }
+
+  /** @param {Token | undefined} source */
+  #take(source) {
+    this.#source = source;
+    this.sub = typeof source === 'string' ? claims(source).sub : undefined;
   }
 
   /** @param {Effect} effect */
@@ -138,6 +146,7 @@ export class Connection {
     const { signal } = this;
     try {
       await this.token(fresh);
+      this.#owner.check();
       if (!signal.aborted) this.dispatch({ type: 'token' });
     } catch (fault) {
       if (signal.aborted) return;

@@ -4,7 +4,7 @@
 import { Device } from './device.js';
 import { Keeper } from './keeper.js';
 import { surroundings } from './platform.js';
-import { applyPatch, see, seeAll } from './replica.js';
+import { applyPatch, open, see, seeAll } from './replica.js';
 import { Failure } from './server.js';
 import { indexedDbStorage } from './storage/indexeddb.js';
 import { memoryStorage } from './storage/memory.js';
@@ -37,7 +37,8 @@ export class RyzeRealtimeClient {
   #tabs;
   #isReady = false;
   #sleep = () => {};
-  #ready;
+  /** @type {Promise<void> | null} */
+  #begun = null;
   /** @type {Map<string, Set<(told: any) => void>>} */
   #handlers = new Map();
   /** @type {Set<(tables: Set<string> | null) => void>} */
@@ -67,13 +68,14 @@ export class RyzeRealtimeClient {
     this.#device = new Device({ api, options, platform, keeper: this.#keeper, status: this.status, emit });
     // Tabs share a line only if they share a copy, which a storage of the app's own may not.
     this.#tabs = new Tabs(options.storage ? { ...platform, locks: undefined } : platform, name, {
-      run: (task, given) => this.#run(task, given),
+      run: (task, given, sub) => this.#run(task, given, sub),
+      yields: (sub) => this.#yields(sub),
       snapshot: () => this.#snapshot(),
       follow: (message) => this.#follow(message),
       lead: () => this.#lead(),
     });
     this.status.subscribe((value) => this.#tabs.leads && this.#tabs.tell({ type: 'status', value }));
-    this.#ready = this.#begin();
+    this.#ready();
   }
 
   /** The id of this device; known once the copy is loaded. */
@@ -86,24 +88,32 @@ export class RyzeRealtimeClient {
    * Fails when trying again makes no sense.
    * @returns {Promise<boolean>}
    */
-  connect() {
+  async connect() {
     this.#sleep();
     // In each tab: the one that leads may be hidden.
-    this.#sleep = this.#platform.wakes(() => void this.#do('nudge'));
-    return this.#do('connect');
+    this.#sleep = this.#platform.wakes(() => this.#have('nudge'));
+    await this.#ready();
+    // The one that leads has a token of its own: whose is this one?
+    if (!this.#tabs.leads) await this.#device.token().catch(() => {});
+    return this.#do('connect').catch((fault) => {
+      if (this.#device.isForeign) this.status.set({ state: 'stopped', why: fault.message, retryInMs: 0 });
+      this.#refresh();
+      throw fault;
+    });
   }
 
   /** Goes offline. Edits wait from here on. */
   disconnect() {
     this.#sleep();
     if (this.#isReady && this.#tabs.leads) this.#device.disconnect();
-    else this.#do('disconnect');
+    else this.#have('disconnect');
   }
 
   /** Goes on with another token. @param {Token} token */
   setToken(token) {
     this.#device.setToken(token);
-    if (!this.#tabs.leads && typeof token === 'string') this.#do('setToken', token);
+    if (!this.#tabs.leads && typeof token === 'string') this.#have('setToken', token);
+    if (this.#isReady) this.#refresh();
   }
 
   /** @template {keyof Events} Name @param {Name} event @param {(told: Events[Name]) => void} handler @returns {() => void} Ends it */
@@ -116,8 +126,8 @@ export class RyzeRealtimeClient {
   /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name]>} */
   table(name) {
     return new Table(name, {
-      see: async (table, id) => (await this.#ready, see(this.#keeper.copy, table, id)),
-      seeAll: async (table) => (await this.#ready, seeAll(this.#keeper.copy, table)),
+      see: async (table, id) => (await this.#ready(), see(this.#shown, table, id)),
+      seeAll: async (table) => (await this.#ready(), seeAll(this.#shown, table)),
       write: (table, operation, row) => this.#do('write', table, operation, row),
       watch: (table, query, callback) => this.#watch(table, query, callback),
     });
@@ -156,8 +166,26 @@ export class RyzeRealtimeClient {
   }
 
   /** Goes offline and drops everything that is kept here, unsent edits too: for signing out. @returns {Promise<void>} */
-  forget() {
-    return this.#do('forget');
+  async forget() {
+    await this.#do('forget');
+    this.#leave();
+  }
+
+  #ready() {
+    return (this.#begun ??= this.#begin());
+  }
+
+  /** Until it is used again: another client, or tab, may be somebody else’s by then. */
+  #leave() {
+    this.#sleep();
+    this.#begun = null;
+    this.#isReady = false;
+    this.#tabs.leave(this.#keeper.stored());
+  }
+
+  /** The copy, as far as it is this person’s. */
+  get #shown() {
+    return this.#device.isForeign ? open() : this.#keeper.copy;
   }
 
   async #begin() {
@@ -171,14 +199,32 @@ export class RyzeRealtimeClient {
 
   /** @param {string} task @param {any[]} given @returns {Promise<any>} */
   async #do(task, ...given) {
-    await this.#ready;
-    return this.#tabs.leads ? this.#run(task, given) : this.#tabs.ask(task, given);
+    // What JSON makes of it now, whichever tab does it and however late: that is what the server will get.
+    const plain = JSON.parse(JSON.stringify(given));
+    await this.#ready();
+    const { sub } = this.#device;
+    return this.#tabs.leads ? this.#run(task, plain, sub) : this.#tabs.ask(task, plain, sub);
   }
 
-  /** @param {string} task @param {any[]} given @returns {Promise<any>} */
-  async #run(task, given) {
-    await this.#ready;
+  /** What nobody waits for. @param {string} task @param {any[]} given */
+  #have(task, ...given) {
+    this.#do(task, ...given).catch(() => {});
+  }
+
+  /** @param {string} task @param {any[]} given @param {string} [sub] For whom @returns {Promise<any>} */
+  async #run(task, given, sub) {
+    await this.#ready();
+    if (task !== 'forget') this.#device.admit(sub);
     return /** @type {any} */ (this.#device)[task](...given);
+  }
+
+  /** Leaves the copy to a tab of its person. @param {string} [sub] Who asks */
+  #yields(sub) {
+    const own = this.#device.sub;
+    const owner = this.#keeper.copy.meta.user ?? sub;
+    const isTheirs = Boolean(own && owner && sub === owner && own !== owner);
+    if (isTheirs) this.#leave();
+    return isTheirs;
   }
 
   #snapshot() {
@@ -192,17 +238,20 @@ export class RyzeRealtimeClient {
       this.#keeper.adopt(message);
       this.#refresh();
     }
+    if (message.type === 'patch') {
+      applyPatch(this.#keeper.copy, message.patch);
+      this.#changed(message.patch);
+    }
+    // Of another person’s copy only that it is one.
+    if (this.#device.isForeign) return;
     if (message.status) this.status.set(message.status);
     if (message.type === 'status') this.status.set(message.value);
     if (message.type === 'event') this.#tell(message.event, message.told);
-    if (message.type !== 'patch') return;
-    applyPatch(this.#keeper.copy, message.patch);
-    this.#changed(message.patch);
   }
 
   /** The tab that led is gone: its copy is in storage, its line is this tab's to hold. */
   async #lead() {
-    await this.#ready;
+    await this.#ready();
     await this.#keeper.load();
     await this.#device.name().catch(() => {});
     this.#refresh();
@@ -218,7 +267,7 @@ export class RyzeRealtimeClient {
   #changed(patch) {
     const { rows, clear, queue } = patch;
     if (this.#isReady && this.#tabs.leads) this.#tabs.tell({ type: 'patch', patch });
-    if (queue) this.pending.set(queue.filter(({ done }) => !done).length);
+    if (queue) this.pending.set(this.#shown.queue.filter(({ done }) => !done).length);
     if (rows || clear || queue) this.#show(clear || queue ? null : new Set(rows?.map(([table]) => table)));
   }
 
@@ -241,13 +290,13 @@ export class RyzeRealtimeClient {
     let last;
     const look = (/** @type {Set<string> | null} */ tables) => {
       if (!this.#isReady || (tables && !tables.has(table))) return;
-      const rows = seeAll(this.#keeper.copy, table).filter(passes);
+      const rows = seeAll(this.#shown, table).filter(passes);
       if (last?.length === rows.length && rows.every((row, at) => isSame(row, last?.[at]))) return;
       last = rows;
       // Later, so that a callback that throws keeps nothing from the others.
       queueMicrotask(() => this.#watchers.has(look) && callback(rows));
     };
-    this.#ready.then(() => this.#watchers.has(look) && look(null));
+    this.#ready().then(() => this.#watchers.has(look) && look(null));
     this.#watchers.add(look);
     return () => void this.#watchers.delete(look);
   }
