@@ -9,6 +9,8 @@ import { IDLE, step } from './state.js';
 const BEAT_MS = 30_000;
 /** An answer that takes longer is not coming. */
 const ANSWER_MS = 10_000;
+/** A function that takes longer for a token has forgotten it. */
+const TOKEN_MS = 30_000;
 /** A token that ends sooner is not worth using. */
 const TOKEN_SPARE_MS = 60_000;
 
@@ -94,7 +96,7 @@ export class Connection {
       const { exp = Infinity } = claims(this.#token);
       const isGood = this.#token && exp * 1000 >= this.#owner.platform.now() + TOKEN_SPARE_MS;
       if (fresh || !isGood) {
-        const asking = (this.#asking ??= askFor(source));
+        const asking = (this.#asking ??= this.#askFor(source));
         const token = await asking.finally(() => asking === this.#asking && (this.#asking = null));
         // Another one was set meanwhile.
         if (source !== this.#source) return this.token();
@@ -190,6 +192,21 @@ export class Connection {
     };
   }
 
+  /** @param {() => string | Promise<string>} source */
+  async #askFor(source) {
+    const { setTimeout, clearTimeout } = this.#owner.platform;
+    /** @type {any} */
+    let timer;
+    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error('the function gave none in time.')), TOKEN_MS)));
+    try {
+      const token = await Promise.race([source(), late]);
+      if (token) return /** @type {string} */ (token);
+    } finally {
+      clearTimeout(timer);
+    }
+    throw new Error('the function gave none.');
+  }
+
   #expect() {
     this.#after('answer', ANSWER_MS, () => this.dispatch({ type: 'silent', random: this.#owner.platform.random() }));
   }
@@ -204,11 +221,4 @@ export class Connection {
   #clear(name) {
     this.#owner.platform.clearTimeout(this.#timers[name]);
   }
-}
-
-/** @param {() => string | Promise<string>} source */
-async function askFor(source) {
-  const token = await source();
-  if (!token) throw new Error('the function gave none.');
-  return token;
 }

@@ -277,7 +277,8 @@ export class RyzeRealtimeClient {
       queueMicrotask(() => {
         const changed = this.#toShow ?? null;
         this.#toShow = undefined;
-        this.#watchers.forEach((look) => look(changed));
+        // Each by itself: a query that throws keeps nothing from the others.
+        this.#watchers.forEach((look) => queueMicrotask(() => look(changed)));
       });
     }
     this.#toShow = this.#toShow === null || !tables ? null : new Set([...(this.#toShow ?? []), ...tables]);

@@ -57,7 +57,8 @@ export function step(line, event) {
       if (name === 'live') return { line, effects: ['ping', 'beat'] };
       break;
     case 'nudge':
-      if (name === 'waiting') return become('token', { ...line, attempt: 0 }, 'hang_up', asking(line));
+      // What hangs on a network that is gone would hang for a minute.
+      if (name === 'waiting' || name === 'syncing') return become('token', { ...line, attempt: 0 }, 'hang_up', asking(line));
       // A line that slept may be dead without knowing.
       return { line, effects: name === 'live' ? ['ping'] : [] };
     case 'elapsed':

@@ -69,3 +69,20 @@ test('a server’s address and a device’s id that can’t be are refused at on
   for (const url of [undefined, 'sync.example.com', 'ftp://x']) assert.throws(() => new RyzeRealtimeClient(url, 'token'), /http/);
   for (const deviceId of ['', 'a phone', 'x'.repeat(65), 'ryzed']) assert.throws(() => new RyzeRealtimeClient('http://x', { deviceId }), /deviceId/);
 });
+
+test('a query that throws harms no other', async () => {
+  const thrown = [];
+  process.setUncaughtExceptionCaptureCallback(({ message }) => thrown.push(message));
+  const script = scripted();
+  const meals = script.client.table('meals');
+  const told = [];
+  meals.subscribe((row) => row.tags.length > 0, (rows) => told.push(['throws', rows.length]));
+  meals.subscribe(null, (rows) => told.push(['all', rows.length]));
+  await meals.insert({ id: 'a' });
+  await meals.insert({ id: 'b' });
+  await settled();
+  process.setUncaughtExceptionCaptureCallback(null);
+  assert.deepEqual(told, [['throws', 0], ['all', 0], ['all', 1], ['all', 2]]);
+  assert.ok(thrown.length > 0 && thrown.every((message) => /length/.test(message)), 'and its author hears of it');
+  await assert.rejects(meals.where((row) => row.tags.length > 0), /length/);
+});

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { page, scripted, settled } from '../test-support/scripted.js';
+import { page, problem, scripted, settled } from '../test-support/scripted.js';
 
 test('connects: an exchange, then the socket with cursor and token', async () => {
   const script = scripted({ tables: ['meals'], deviceType: 'web' });
@@ -91,4 +91,30 @@ test('an old exchange that fails does not harm a new line', async () => {
   await assert.rejects(old);
   await settled();
   assert.equal(script.client.status.value.state, 'opening');
+});
+
+test('an exchange that hangs when the network comes back is begun anew', async () => {
+  const signals = [];
+  const script = scripted({}, (path, body, signal) => {
+    signals.push(signal);
+    return new Promise((resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+  });
+  script.client.connect();
+  await settled();
+  script.answer = () => page();
+  script.nudge();
+  await settled();
+  assert.deepEqual([signals[0].aborted, script.asked.length, script.client.status.value.state], [true, 2, 'opening']);
+});
+
+test('an answer that is not the server’s own, such as a proxy’s, does not stop the line for ever', async () => {
+  for (const status of [403, 404]) {
+    const script = scripted({}, () => new Response('<h1>Nothing here</h1>', { status }));
+    assert.equal(await script.client.connect(), false);
+    assert.equal(script.client.status.value.state, 'waiting');
+    script.answer = () => problem(status, { detail: 'no' });
+    script.nudge();
+    await settled();
+    assert.equal(script.client.status.value.state, 'stopped');
+  }
 });

@@ -68,3 +68,28 @@ test('a token that is set while the line waits is tried at once', async () => {
   await settled();
   assert.equal(script.client.status.value.state, 'opening');
 });
+
+test('a token function that never answers is given up, and asked again', async () => {
+  let asked = 0;
+  const script = scripted({ token: () => new Promise(() => asked++) });
+  const connecting = script.client.connect();
+  await settled();
+  await script.clock.forward(30_000);
+  assert.equal(await connecting, false);
+  assert.match(script.client.status.value.why, /in time/);
+  script.nudge();
+  await settled();
+  assert.deepEqual([asked, script.client.status.value.state], [2, 'token']);
+});
+
+test('a token that ends within a minute is not used', async () => {
+  const [now, jwt] = [1_750_000_000, (exp) => `h.${btoa(JSON.stringify({ sub: 'u', exp }))}.s`];
+  const tokens = [jwt(now + 59), jwt(now + 60), jwt(now + 600)];
+  let made = 0;
+  const script = scripted({ token: () => tokens[made++] });
+  for (let calls = 0; calls < 3; calls++) await script.client.performSync();
+  assert.deepEqual(script.asked.map(({ token }) => tokens.indexOf(token)), [0, 1, 1]);
+  await script.clock.forward(1000);
+  await script.client.performSync();
+  assert.equal(script.asked.at(-1).token, tokens[2]);
+});
