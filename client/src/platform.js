@@ -27,7 +27,8 @@ export const surroundings = () => ({
 /** A random UUID. Not `crypto.randomUUID`, which pages over plain HTTP and React Native lack. */
 export function uuid() {
   const bytes = new Uint8Array(16);
-  if (globalThis.crypto) crypto.getRandomValues(bytes);
+  const { crypto } = /** @type {any} */ (globalThis);
+  if (crypto?.getRandomValues) crypto.getRandomValues(bytes);
   else bytes.forEach((_, at) => (bytes[at] = Math.random() * 256));
   bytes[6] = (bytes[6] & 15) | 64;
   bytes[8] = (bytes[8] & 63) | 128;

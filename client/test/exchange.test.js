@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { exchange } from '../src/exchange.js';
 import { memoryStorage } from '../src/index.js';
+import { applyPatch, live, open } from '../src/replica.js';
 import { applied, page, scripted, settled } from '../test-support/scripted.js';
 
 test('what is live during an exchange waits for its end, and a jump is pulled', async () => {
@@ -129,4 +131,78 @@ test('forget during a download: nothing of it comes back', async () => {
   assert.deepEqual(await script.client.table('meals').all(), []);
   const { rows, cursor } = await inner.load();
   assert.deepEqual([rows, cursor], [[], null]);
+});
+
+test('a digest that always differs repairs once an hour, however often the line breaks', async () => {
+  const script = scripted({}, (path, body) => (body.digest ? page({ digest: { meals: { rows: 1, version_sum: 3 } } }) : page()));
+  const repairs = () => script.asked.filter(({ body }) => body.tables[0] === 'meals').length;
+  const reconnect = async () => {
+    script.socket().end(1012, '{"reconnect_in_ms":0}');
+    await script.clock.forward(0);
+    script.socket().greet();
+    await settled();
+  };
+  await script.live();
+  const began = script.clock.now;
+  assert.equal(repairs(), 1);
+  await reconnect();
+  script.client.disconnect();
+  await script.live();
+  assert.equal(repairs(), 1);
+  script.client.disconnect();
+  await script.clock.forward(began + 3_600_000 - 1 - script.clock.now);
+  await script.live();
+  assert.equal(repairs(), 1);
+  script.client.disconnect();
+  await script.clock.forward(1);
+  await script.live();
+  assert.equal(repairs(), 2);
+});
+
+test('what is live during a repair waits for its end, and a pull that is owed stays owed', async () => {
+  const hear = (copy, version) => applyPatch(copy, live(copy, { type: 'data_updated', scope: 'user:u', table: 'runs', operation: 'INSERT', version, data: { id: `run ${version}` } }, false));
+  for (const overflows of [false, true]) {
+    const copy = open();
+    const device = {
+      copy, tables: [], now: () => 0, rejected: () => {}, collided: () => {},
+      // Storing takes a while, in which something comes.
+      keep: async (patch) => {
+        applyPatch(copy, patch);
+        if (patch.clear) hear(copy, 3);
+      },
+      post: async ({ digest }) => {
+        if (digest && overflows) applyPatch(copy, { held: null });
+        else if (digest) hear(copy, 2);
+        return digest ? page({ digest: { meals: { rows: 1, version_sum: 1 } } }) : page({ changes: { meals: [{ id: 'a', _version: 1 }] } });
+      },
+      replay: () => {
+        assert.deepEqual([copy.behind, copy.held.map(({ version }) => version)], overflows ? [true, [3]] : [false, [2, 3]]);
+        copy.behind = false;
+      },
+    };
+    await exchange(device, { digest: true });
+  }
+});
+
+test('what was deleted in a life of the database that is over is forgotten', async () => {
+  const script = scripted({}, (path, body) => page({ results: applied(body, 5) }));
+  await script.client.table('meals').upsert({ id: 'a' });
+  await script.client.performSync();
+  script.answer = (path, body) => page({ results: applied(body, 7), deletions: { meals: body.changes.map(({ data: { id } }) => ({ id, _version: 7 })) } });
+  await script.client.table('meals').delete('a');
+  await script.client.performSync();
+  const baseOf = async () => {
+    await script.client.table('meals').insert({ id: 'a' });
+    await script.client.performSync();
+    return script.asked.at(-1).body.changes[0].base_version;
+  };
+  script.answer = () => page();
+  await script.client.performSync(true);
+  script.answer = (path, body) => page({ results: applied(body, 8) });
+  assert.equal(await baseOf(), 7);
+  const cursor = { epoch: 'new', user: 1, global: 1 };
+  script.answer = () => page({ cursor });
+  await script.client.performSync(true);
+  script.answer = (path, body) => page({ cursor, results: applied(body, 1) });
+  assert.equal(await baseOf(), undefined);
 });

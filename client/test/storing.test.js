@@ -84,7 +84,7 @@ test('a storage that fails for long is caught up with in one piece', async () =>
   let patches = 0;
   const storage = { ...inner, commit: async (given) => {
     if (broken) throw new Error('disk full');
-    patches = given.length;
+    patches = Math.max(patches, given.length);
     return inner.commit(given);
   } };
   const script = scripted({ storage });
@@ -99,6 +99,7 @@ test('a storage that fails for long is caught up with in one piece', async () =>
   await script.client.table('meals').insert({ id: 'other' });
   await settled();
   const { rows, cursor } = await inner.load();
-  assert.ok(patches < 10, `${patches} patches`);
+  // The whole copy, which failed too, and what came since.
+  assert.ok(patches < 250, `${patches} patches`);
   assert.deepEqual([rows.length >= 1198, cursor.user >= 1], [true, true]);
 });
