@@ -54,10 +54,10 @@ export class Connection {
     return this.#gone.signal;
   }
 
-  /** @param {LineEvent} event */
+  /** @param {Omit<LineEvent, 'random'> & Record<string, any>} event The dice are thrown here */
   dispatch(event) {
     const before = this.line;
-    const { line, effects } = step(before, event);
+    const { line, effects } = step(before, /** @type {LineEvent} */ ({ random: this.#owner.platform.random(), ...event }));
     this.line = line;
     for (const effect of effects) this.#carryOut(effect);
     if (line !== before) this.#owner.changed(line, before);
@@ -65,7 +65,7 @@ export class Connection {
 
   /** @param {Loss} loss */
   lose(loss) {
-    this.dispatch({ random: this.#owner.platform.random(), ...loss, type: 'lost' });
+    this.dispatch({ ...loss, type: 'lost' });
   }
 
   /** @param {Token} source */
@@ -155,7 +155,7 @@ export class Connection {
       const failure = fault instanceof Failure ? fault : null;
       const why = failure?.message ?? `No token could be had: ${/** @type {Error} */ (fault).message}`;
       if (this.line.name === 'live') this.#owner.failed(failure ?? new Failure(why, { loss: { code: 4401 } }));
-      this.dispatch({ type: 'no_token', again: !failure, why, random: this.#owner.platform.random() });
+      this.dispatch({ type: 'no_token', again: !failure, why });
     }
   }
 
@@ -208,7 +208,7 @@ export class Connection {
   }
 
   #expect() {
-    this.#after('answer', ANSWER_MS, () => this.dispatch({ type: 'silent', random: this.#owner.platform.random() }));
+    this.#after('answer', ANSWER_MS, () => this.dispatch({ type: 'silent' }));
   }
 
   /** @param {string} name @param {number} ms @param {() => void} run */

@@ -100,6 +100,10 @@ export class Device {
     this.#line.dispatch({ type: 'nudge' });
   }
 
+  beat() {
+    this.#line.dispatch({ type: 'beat' });
+  }
+
   disconnect() {
     this.#line.dispatch({ type: 'disconnect' });
   }

@@ -25,6 +25,9 @@ import { Watched } from './watched.js';
 
 export { Failure, indexedDbStorage, memoryStorage, Table };
 
+/** As often as a leader beats itself. */
+const BEAT_MS = 30_000;
+
 /** @template {object} [Tables=Record<string, Row>] */
 export class RyzeRealtimeClient {
   /** `state` of the line, `why` it is no better, and `retryInMs` while it waits. */
@@ -195,6 +198,17 @@ export class RyzeRealtimeClient {
     this.#refresh();
     this.#isReady = true;
     this.#tabs.begin();
+    if (!this.#tabs.leads) this.#beat();
+  }
+
+  /** Beats for a leader that is hidden: browsers slow its timers down, not what comes from other tabs. */
+  #beat() {
+    this.#platform.setTimeout(() => {
+      if (this.#tabs.leads || !this.#isReady) return;
+      // Nobody's: it makes no claim to the copy, and needs no answer.
+      this.#tabs.tell({ type: 'ask', task: 'beat', given: [] });
+      this.#beat();
+    }, BEAT_MS);
   }
 
   /** @param {string} task @param {any[]} given @returns {Promise<any>} */

@@ -41,8 +41,7 @@ export function uuid() {
  */
 export function claims(token) {
   try {
-    const text = token.split('.')[1].replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '');
-    const bits = [...text].map((sign) => (64 + SIX_BITS.indexOf(sign)).toString(2).slice(1)).join('');
+    const bits = [...token.split('.')[1]].map((sign) => (64 + SIX_BITS.indexOf(sign)).toString(2).slice(1)).join('');
     return JSON.parse((bits.match(/.{8}/g) ?? []).map((byte) => String.fromCharCode(parseInt(byte, 2))).join(''));
   } catch {
     return {};

@@ -39,7 +39,7 @@ export function step(line, event) {
     case 'no_token':
       if (name !== 'token') break;
       if (event.again) return wait(line, backoff(line.attempt, event.random), event.why);
-      return become('stopped', { ...line, why: event.why ?? 'A token is needed: set one, then connect.' }, 'hang_up');
+      return become('stopped', { ...line, why: event.why ?? '' }, 'hang_up');
     case 'synced':
       if (name === 'syncing') return become('opening', line, 'open');
       break;

@@ -108,3 +108,6 @@ export function scripted(options = {}, answer = (path, body) => page({ results: 
 
 /** A refusal, as the server words it. */
 export const problem = (status, body = {}, headers = {}) => Response.json({ type: '/problems/invalid-fields', ...body }, { status, headers });
+
+/** A token with these claims. */
+export const jwt = (claims) => `h.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.s`;

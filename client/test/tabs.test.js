@@ -5,11 +5,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Tabs } from '../src/tabs.js';
 import { Browser } from '../test-support/browser.js';
-import { applied, page, scripted, settled } from '../test-support/scripted.js';
+import { applied, jwt, page, scripted, settled } from '../test-support/scripted.js';
 
 let count = 0;
-
-const jwt = (sub) => `h.${btoa(JSON.stringify({ sub }))}.s`;
 
 /** Two tabs of one device, the first of which leads. */
 async function twoTabs(answer, ...tokens) {
@@ -83,9 +81,9 @@ test('what a follower asked of a tab that died is done by the next', async () =>
   assert.equal((await third.client.table('meals').get(own.id)).q, 4);
 });
 
-for (const [kind, token] of [['text', jwt('two')], ['function', async () => jwt('two')]]) {
+for (const [kind, token] of [['text', jwt({ sub: 'two' })], ['function', async () => jwt({ sub: 'two' })]]) {
   test(`a tab of another person has no part in the copy; its token is a ${kind}`, async () => {
-    const [first, second] = await twoTabs(undefined, jwt('one'), token);
+    const [first, second] = await twoTabs(undefined, jwt({ sub: 'one' }), token);
     const hears = [];
     second.client.on('data_updated', () => hears.push('one’s change'));
     await first.live();
@@ -109,16 +107,16 @@ for (const [kind, token] of [['text', jwt('two')], ['function', async () => jwt(
 }
 
 test('a copy is the person’s who wrote first, also while nobody is online', async () => {
-  const [first, second] = await twoTabs(undefined, jwt('one'), jwt('two'));
+  const [first, second] = await twoTabs(undefined, jwt({ sub: 'one' }), jwt({ sub: 'two' }));
   await second.client.table('meals').insert({ id: 'of two' });
   await assert.rejects(first.client.connect(), /another person/);
   assert.deepEqual(await first.client.table('meals').all(), []);
   await second.live();
-  assert.deepEqual([first.asked.length, second.asked[0].body.changes[0].data.id, second.asked[0].token], [0, 'of two', jwt('two')]);
+  assert.deepEqual([first.asked.length, second.asked[0].body.changes[0].data.id, second.asked[0].token], [0, 'of two', jwt({ sub: 'two' })]);
 });
 
 test('after forget the next client leads, whoever it is, and the old one follows if it is used again', async () => {
-  const [first, second] = await twoTabs(undefined, async () => jwt('one'), async () => jwt('two'));
+  const [first, second] = await twoTabs(undefined, async () => jwt({ sub: 'one' }), async () => jwt({ sub: 'two' }));
   await first.live();
   await first.client.forget();
   await settled();
@@ -131,17 +129,17 @@ test('after forget the next client leads, whoever it is, and the old one follows
 });
 
 test('forget in a following tab, then another person there: that tab leads, past those of the one before', async () => {
-  const [first, second, open] = await twoTabs(undefined, jwt('one'), jwt('one'));
-  const third = await open(jwt('one'));
+  const [first, second, open] = await twoTabs(undefined, jwt({ sub: 'one' }), jwt({ sub: 'one' }));
+  const third = await open(jwt({ sub: 'one' }));
   await first.live();
   await third.client.forget();
   assert.equal(first.client.status.value.state, 'off');
-  third.client.setToken(jwt('two'));
+  third.client.setToken(jwt({ sub: 'two' }));
   const connecting = third.client.connect();
   for (let leaders = 0; leaders < 3; leaders++) await settled();
   third.socket().greet();
   await connecting;
-  assert.deepEqual([third.asked.at(-1).token, first.sockets.length, second.sockets.length], [jwt('two'), 1, 0]);
+  assert.deepEqual([third.asked.at(-1).token, first.sockets.length, second.sockets.length], [jwt({ sub: 'two' }), 1, 0]);
   await assert.rejects(second.client.connect(), /another person/);
 });
 
@@ -189,4 +187,22 @@ test('what could not be asked for is not asked for later', async () => {
   post = ({ type }) => asked.push(type);
   channel.onmessage({ data: { type: 'lead' } });
   assert.deepEqual(asked, ['hello']);
+});
+
+test('a leader whose timers sleep, as in a hidden page, keeps its line by those of the others', async () => {
+  const [first, second] = await twoTabs();
+  await first.live();
+  await second.client.connect();
+  for (let beats = 1; beats <= 3; beats++) {
+    await second.clock.forward(30_000);
+    assert.deepEqual(first.socket().sent, Array(beats).fill({ type: 'ping', pending_uploads: 0 }));
+    first.socket().hear({ type: 'pong' });
+  }
+  first.socket().end(4408);
+  await settled();
+  await second.clock.forward(30_000);
+  assert.deepEqual([first.client.status.value.state, first.sockets.length], ['waiting', 1], 'a beat is no reason to hurry');
+  second.nudge();
+  await settled();
+  assert.deepEqual([first.sockets.length, second.sockets.length], [2, 0]);
 });

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { memoryStorage } from '../src/index.js';
-import { page, problem, scripted, settled } from '../test-support/scripted.js';
+import { jwt, page, problem, scripted, settled } from '../test-support/scripted.js';
 
 test('a token function is asked again before the token ends and when it was refused', async () => {
   let made = 0;
-  const jwt = () => `h.${btoa(JSON.stringify({ sub: 'u', exp: 1_750_000_000 + 600, made: ++made }))}.s`;
-  const script = scripted({ token: async () => jwt() });
+  const token = () => jwt({ sub: 'u', exp: 1_750_000_000 + 600, made: ++made });
+  const script = scripted({ token: async () => token() });
   await script.live();
   assert.equal(made, 1);
   script.socket().hear({ type: 'token_expiring' });
@@ -25,11 +25,10 @@ test('a token function is asked again before the token ends and when it was refu
 
 test('another person’s token does not mix into the copy', async () => {
   const storage = memoryStorage();
-  const jwt = (sub) => `h.${btoa(JSON.stringify({ sub }))}.s`;
-  const first = scripted({ storage, token: jwt('one') });
+  const first = scripted({ storage, token: jwt({ sub: 'one' }) });
   await first.live();
   first.client.disconnect();
-  const second = scripted({ storage, token: jwt('two') });
+  const second = scripted({ storage, token: jwt({ sub: 'two' }) });
   await assert.rejects(second.client.connect(), /another person/);
   assert.equal(second.asked.length, 0);
   await second.client.forget();
@@ -83,8 +82,7 @@ test('a token function that never answers is given up, and asked again', async (
 });
 
 test('a token that ends within a minute is not used', async () => {
-  const [now, jwt] = [1_750_000_000, (exp) => `h.${btoa(JSON.stringify({ sub: 'u', exp }))}.s`];
-  const tokens = [jwt(now + 59), jwt(now + 60), jwt(now + 600)];
+  const tokens = [59, 60, 600].map((seconds) => jwt({ sub: 'u', exp: 1_750_000_000 + seconds }));
   let made = 0;
   const script = scripted({ token: () => tokens[made++] });
   for (let calls = 0; calls < 3; calls++) await script.client.performSync();
