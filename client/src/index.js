@@ -4,7 +4,7 @@
 import { Device } from './device.js';
 import { Keeper } from './keeper.js';
 import { surroundings } from './platform.js';
-import { applyPatch, open, see, seeAll } from './replica.js';
+import { applyPatch, open, see, seeAll, wholeOf } from './replica.js';
 import { Failure } from './server.js';
 import { indexedDbStorage } from './storage/indexeddb.js';
 import { memoryStorage } from './storage/memory.js';
@@ -58,7 +58,7 @@ export class RyzeRealtimeClient {
     if (!/^(http|ws)s?:\/\//.test(url)) throw new Error(`The server’s address begins with https:// or http://, unlike ${url}.`);
     const { deviceId } = options;
     if (deviceId !== undefined && (!/^[\w.-]{1,64}$/.test(deviceId) || deviceId === 'ryzed')) {
-      throw new Error('A deviceId is 1 to 64 of A–Z a–z 0–9 . _ - and not the server’s own, ryzed.');
+      throw new Error('A deviceId is 1 to 64 of A-Z a-z 0-9 . _ - and not ryzed.');
     }
     const platform = { ...surroundings(), ...options.platform };
     this.#platform = platform;
@@ -73,17 +73,22 @@ export class RyzeRealtimeClient {
     this.#tabs = new Tabs(options.storage ? { ...platform, locks: undefined } : platform, name, {
       run: (task, given, sub) => this.#run(task, given, sub),
       yields: (sub) => this.#yields(sub),
-      snapshot: () => this.#snapshot(),
+      snapshot: () => ({ patch: wholeOf(this.#keeper.copy), status: this.status.value }),
       follow: (message) => this.#follow(message),
       lead: () => this.#lead(),
     });
-    this.status.subscribe((value) => this.#tabs.leads && this.#tabs.tell({ type: 'status', value }));
+    this.status.subscribe((status) => this.#tabs.leads && this.#tabs.tell({ status }));
     this.#ready();
   }
 
   /** The id of this device; known once the copy is loaded. */
   get deviceId() {
     return this.#device.id;
+  }
+
+  /** How far the copy goes; sent back to the server as it came. */
+  get cursor() {
+    return this.#shown.cursor;
   }
 
   /**
@@ -241,26 +246,16 @@ export class RyzeRealtimeClient {
     return isTheirs;
   }
 
-  #snapshot() {
-    const { rows, queue, cursor, meta } = this.#keeper.copy;
-    return { rows: [...rows].flatMap(([table, some]) => [...some.values()].map((row) => [table, row])), queue, cursor, meta, status: this.status.value };
-  }
-
-  /** @param {any} message From the tab that leads */
-  #follow(message) {
-    if (message.type === 'copy') {
-      this.#keeper.adopt(message);
-      this.#refresh();
-    }
-    if (message.type === 'patch') {
-      applyPatch(this.#keeper.copy, message.patch);
-      this.#changed(message.patch);
+  /** @param {{patch?: Patch, status?: Status, event?: string, told?: any}} message From the tab that leads */
+  #follow({ patch, status, event, told }) {
+    if (patch) {
+      applyPatch(this.#keeper.copy, patch);
+      this.#changed(patch);
     }
     // Of another person’s copy only that it is one.
     if (this.#device.isForeign) return;
-    if (message.status) this.status.set(message.status);
-    if (message.type === 'status') this.status.set(message.value);
-    if (message.type === 'event') this.#tell(message.event, message.told);
+    if (status) this.status.set(status);
+    if (event) this.#tell(event, told);
   }
 
   /** The tab that led is gone: its copy is in storage, its line is this tab's to hold. */
@@ -280,7 +275,7 @@ export class RyzeRealtimeClient {
   /** @param {Patch} patch */
   #changed(patch) {
     const { rows, clear, queue } = patch;
-    if (this.#isReady && this.#tabs.leads) this.#tabs.tell({ type: 'patch', patch });
+    if (this.#isReady && this.#tabs.leads) this.#tabs.tell({ patch });
     if (queue) this.pending.set(this.#shown.queue.filter(({ done }) => !done).length);
     if (rows || clear || queue) this.#show(clear || queue ? null : new Set(rows?.map(([table]) => table)));
   }
@@ -319,7 +314,7 @@ export class RyzeRealtimeClient {
   /** @param {string} event @param {any} told */
   #emit(event, told) {
     this.#tell(event, told);
-    if (this.#tabs.leads) this.#tabs.tell({ type: 'event', event, told });
+    if (this.#tabs.leads) this.#tabs.tell({ event, told });
   }
 
   /** @param {string} event @param {any} told */

@@ -90,7 +90,7 @@ export class Tabs {
     if (this.leads) {
       if (type === 'hello') {
         this.#isFollowed = true;
-        this.tell({ type: 'copy', to: message.from, ...this.#tab.snapshot() });
+        this.tell({ to: message.from, ...this.#tab.snapshot() });
       }
       // Whoever leads next is asked again.
       if (type !== 'ask' || this.#tab.yields(message.sub)) return;
@@ -108,7 +108,7 @@ export class Tabs {
       this.#asked.delete(id);
       if (message.fault) reject?.(new Failure(message.fault.text, { ...message.fault, loss: { code: 1006 } }));
       else resolve?.(message.value);
-    } else if (type !== 'copy' || message.to === this.#id) this.#tab.follow(message);
+    } else if (!message.to || message.to === this.#id) this.#tab.follow(message);
   }
 
   async #succeed() {

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { surroundings, uuid } from '../src/platform.js';
+import { claims, surroundings, uuid } from '../src/platform.js';
+import { jwt } from '../test-support/scripted.js';
 
 test('an id is a random UUID, with and without a source of randomness', () => {
   for (const crypto of [globalThis.crypto, {}, undefined]) {
@@ -37,4 +38,12 @@ test('wakes when the network comes or goes and when the page comes back, until i
   happens(world, 'online');
   Object.keys(given).forEach((name) => delete globalThis[name]);
   assert.deepEqual(seen, [0, 1, 2, 3, 3, 3]);
+});
+
+test('a token says whose it is and when it ends; what is none says nothing', () => {
+  for (let code = 32; code < 127; code++) {
+    const held = { sub: `${String.fromCharCode(code).repeat(4)}?>~`, exp: code };
+    assert.deepEqual(claims(jwt(held)), held);
+  }
+  for (const none of ['', 'token', 'a.b.c', 'a.b']) assert.deepEqual(claims(none), {});
 });
