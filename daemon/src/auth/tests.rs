@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chrono::Utc;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::remote::RemoteKeys;
 use super::*;
 use crate::config::Auth;
+use crate::sync::UserId;
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes, or more";
 const USER: &str = "6f1c1f7e-53a4-4ac1-9d4c-0c2f1a8e8f11";
