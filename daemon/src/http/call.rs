@@ -86,8 +86,20 @@ macro_rules! methods { ($($name:ident $method:ident),*) => { $(
 )* } }
 methods!(get GET, post POST, patch PATCH, delete DELETE);
 
-/// A handler that needs to know who calls; without a good token it is not reached.
+/// A handler that needs to know who calls; without a good token it is not reached. On first contact the caller's row is made.
 pub(super) fn user<F, R>(handler: F) -> impl Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync + 'static
+where
+    F: Fn(Call, Caller) -> R + Copy + Send + Sync + 'static,
+    R: Future<Output = Answer> + Send + 'static,
+{
+    caller(move |call: Call, caller: Caller| async move {
+        call.app.service.meet(&caller).await;
+        handler(call, caller).await
+    })
+}
+
+/// The same for a handler that makes the caller's row along with what it writes.
+pub(super) fn caller<F, R>(handler: F) -> impl Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync + 'static
 where
     F: Fn(Call, Caller) -> R + Copy + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
