@@ -42,7 +42,7 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// The bounds.
     pub limits: Limits,
-    /// How long tombstones and receipts are kept.
+    /// How long tombstones are kept; receipts and devices at least a day.
     pub keep: TimeDelta,
     store: Arc<dyn Store>,
     hints: OnceLock<Arc<dyn Hints>>,

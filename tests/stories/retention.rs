@@ -187,3 +187,24 @@ async fn a_socket_that_resumes_from_below_the_floor_is_told_to_pull() {
     let required = socket.next("sync_required").await;
     assert!(required["reason"].is_string() && required["cursor"].is_object(), "{required}");
 }
+
+#[tokio::test]
+async fn tombstones_that_are_not_kept_at_all_leave_receipts_and_devices_alone() {
+    let mut daemon = Daemon::builder().env("RYZED_SYNC__TOMBSTONE_DAYS", 0).start();
+    let me = daemon.account();
+    let entry = food_entry(json!({}));
+    let version = me.store("food_entries", &entry).await;
+    let again = delete("food_entries", &entry["id"]).base(&version);
+    let deleted = me.apply(again.clone()).await;
+    daemon.terminate();
+    assert_eq!(daemon.exit_code().await, 0);
+    daemon.restart();
+    let started = Instant::now();
+    while daemon.database().tombstones(me.person.id) != "0" {
+        assert!(started.elapsed() < SWEPT, "tombstones are not swept away");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let me = daemon.account_of(me.person);
+    assert_eq!(me.api.get("/devices").await.ok()[0]["device_id"], "phone");
+    assert_eq!(me.apply(again).await, deleted);
+}

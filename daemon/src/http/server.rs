@@ -55,14 +55,19 @@ impl Listening {
     ///
     /// # Errors
     /// When it can't be bound.
-    pub async fn on(address: SocketAddr) -> io::Result<Self> {
+    pub async fn on(address: &str) -> io::Result<Self> {
         let inherited = listenfd::ListenFd::from_env().take_tcp_listener(0)?;
         match inherited {
             Some(listener) => {
                 listener.set_nonblocking(true)?;
                 TcpListener::from_std(listener).map(Self)
             }
-            None => TcpListener::bind(address).await.map(Self),
+            None => {
+                let mut found: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+                // A name such as localhost has both, and everybody can reach the older one.
+                found.sort_by_key(SocketAddr::is_ipv6);
+                TcpListener::bind(&*found).await.map(Self)
+            }
         }
     }
 
