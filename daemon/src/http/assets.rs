@@ -3,7 +3,9 @@
 use std::hash::{DefaultHasher, Hasher};
 
 use warp::http::StatusCode;
-use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
+use warp::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LOCATION,
+};
 use warp::http::header::{HeaderMap, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use warp::reply::Response;
 
@@ -98,6 +100,14 @@ const GUARDS: [(HeaderName, &str); 4] = [
 /// `GET /client.js`.
 pub(super) async fn client(call: Call) -> Answer {
     answer(&CLIENT, &call.headers)
+}
+
+/// `GET /`: there is one page to show.
+pub(super) async fn root(_: Call) -> Answer {
+    let mut response = Response::new(bytes::Bytes::new().into());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/demo"));
+    Ok(response)
 }
 
 /// `GET /demo`.
