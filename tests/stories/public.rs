@@ -148,3 +148,28 @@ async fn embedded_files_are_served_as_small_as_they_get() {
         assert!(answer.header("vary").to_lowercase().contains("accept-encoding"));
     }
 }
+
+#[tokio::test]
+async fn the_root_leads_to_the_demo() {
+    let answer = stranger().get("//").await;
+    assert_eq!((answer.status, answer.header("location")), (307, "/demo"));
+}
+
+#[tokio::test]
+async fn the_sockets_path_knows_one_method() {
+    for method in [Method::POST, Method::HEAD, Method::DELETE] {
+        let answer = stranger().raw(method.clone(), "/ws/tablet", &[], "").await.expect("an answer");
+        assert_eq!((answer.status, answer.header("allow")), (405, "GET"), "{method}");
+    }
+    stranger().get("/ws/tablet").await.problem(&[426]);
+}
+
+#[tokio::test]
+async fn who_accepts_no_encoding_at_all_gets_the_answer_as_it_is() {
+    for accepted in ["identity;q=0", "*;q=0", "compress, identity;q=0", "nonsense"] {
+        let headers = [("accept-encoding", accepted)];
+        let answer = stranger().raw(Method::GET, "/health", &headers, "").await.expect("an answer");
+        assert_eq!((answer.status, answer.header("content-encoding")), (200, ""), "{accepted}");
+        answer.ok();
+    }
+}
