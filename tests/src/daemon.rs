@@ -229,6 +229,16 @@ impl Daemon {
         self.signal("INT");
     }
 
+    /// Has it stand still, as a machine that is put to sleep does, until [`Self::wake`].
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn wake(&self) {
+        self.signal("CONT");
+    }
+
     fn signal(&self, name: &str) {
         signal(name, self.pid());
         if let Some(twin) = &self.twin {

@@ -25,7 +25,7 @@ async fn health(account: &Account) -> Value {
     account.api.get("/health").await.ok()
 }
 
-fn is_active(devices: &Value, device: &str) -> bool {
+pub(crate) fn is_active(devices: &Value, device: &str) -> bool {
     let devices = devices.as_array().expect("a list");
     devices.iter().any(|known| known["device_id"] == device && known["is_active"] == true)
 }

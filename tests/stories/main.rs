@@ -24,6 +24,7 @@ mod hostile_readers;
 mod imports;
 mod instances;
 mod instances_faults;
+mod instances_leases;
 mod instances_restart;
 mod last_line;
 mod limits;

@@ -37,6 +37,8 @@ pub(super) enum Line {
 pub(super) struct Signs {
     /// Rings when the connection is gone.
     pub broken: Notify,
+    /// Rings when the first probe came back.
+    pub first: Notify,
     /// The last probe that came back.
     returned: AtomicU64,
     /// Whether a channel should be subscribed to.
@@ -45,7 +47,8 @@ pub(super) struct Signs {
 
 impl Signs {
     pub(super) fn new(is_wanted: impl Fn(&str) -> bool + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { broken: Notify::new(), returned: AtomicU64::new(0), is_wanted: Box::new(is_wanted) })
+        let (broken, first, returned) = (Notify::new(), Notify::new(), AtomicU64::new(0));
+        Arc::new(Self { broken, first, returned, is_wanted: Box::new(is_wanted) })
     }
 
     /// The last probe that came back.
@@ -60,7 +63,9 @@ impl Signs {
                 let Some(Value::BulkString(message)) = push.data.into_iter().nth(1) else { return };
                 if message.first() == Some(&PROBE) {
                     let number = std::str::from_utf8(&message[1..]).ok().and_then(|text| text.parse().ok());
-                    self.returned.fetch_max(number.unwrap_or(0), Ordering::AcqRel);
+                    if self.returned.fetch_max(number.unwrap_or(0), Ordering::AcqRel) == 0 {
+                        self.first.notify_one();
+                    }
                 } else {
                     ear(Heard::Message(message.into()));
                 }
