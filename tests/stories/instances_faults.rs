@@ -149,8 +149,9 @@ async fn what_is_committed_while_the_bridge_is_replaced_reaches_the_others() {
     if !postgres::is_wanted() {
         return;
     }
-    for both in [Instances::with_redis(|builder| builder.with_faults()), Instances::without_redis(Builder::with_faults)]
-    {
+    // No renewal of a lease tells them by the way.
+    let settings = |builder: Builder| builder.with_faults().env("RYZED_SYNC__LEASE_SECONDS", 3600);
+    for both in [Instances::with_redis(settings), Instances::without_redis(settings)] {
         let (here, there) = both.account();
         let mut tablet = there.socket("tablet").await;
         crosses(&here, &mut tablet, 1).await;
