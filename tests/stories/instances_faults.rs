@@ -10,14 +10,14 @@ use ryzed_tests::{Account, Api, Builder, Daemon, Socket, insert, postgres};
 use serde_json::{Value, json};
 
 /// How long the way to the other instance may take to be found out of order, or to be in order again.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-fn settings(builder: Builder) -> Builder {
+pub(crate) fn settings(builder: Builder) -> Builder {
     builder.env("RYZED_SYNC__LEASE_SECONDS", 3)
 }
 
 /// Waits until both say that of their bridge.
-async fn wait_for(both: &Instances, word: &str) {
+pub(crate) async fn wait_for(both: &Instances, word: &str) {
     for daemon in [&both.a, &both.b] {
         let (account, begun) = (daemon.account(), Instant::now());
         loop {
@@ -32,7 +32,7 @@ async fn wait_for(both: &Instances, word: &str) {
 }
 
 /// Pushes a change at one instance that must arrive at the other.
-async fn crosses(here: &Account, there: &mut Socket, quantity: u32) {
+pub(crate) async fn crosses(here: &Account, there: &mut Socket, quantity: u32) {
     here.push([insert("food_entries", &food_entry(json!({"quantity": quantity})))]).await;
     let begun = Instant::now();
     loop {
