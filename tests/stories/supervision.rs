@@ -264,6 +264,18 @@ async fn resumed(account: &Account, device: &str, mut socket: Socket, seen: &mut
     }
 }
 
+/// Nobody is above the root: whoever looks after the process starts it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_root_takes_the_daemon_along() {
+    let mut daemon = breakable();
+    let mut socket = daemon.account().socket("left").await;
+    let api = Api::new(&daemon.address(), None);
+    api.post("//faults/root", &json!({"do": "panic"})).await.done();
+    // Sent away as from a restart, or by an actor that went first.
+    assert!([1011, 1012].contains(&socket.expect_close().await.0));
+    assert_eq!(daemon.exit_code().await, 1, "{}", daemon.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_returns_to_where_it_was_after_many_failures() {
     const EACH: usize = 60;

@@ -133,7 +133,9 @@ impl Shared {
 #[derive(Clone)]
 pub struct Live {
     pub(crate) shared: Arc<Shared>,
-    root: ActorRef<RootMsg>,
+    pub(super) root: ActorRef<RootMsg>,
+    /// Closed when the root has ended.
+    pub(super) root_ended: watch::Receiver<()>,
 }
 
 impl Live {
@@ -186,8 +188,13 @@ impl Live {
         });
         let arguments = (Arc::clone(&shared), housekeeping);
         let started = Root::spawn(None, Root, arguments).await;
-        let (root, _) = started.map_err(|error| StartError(error.to_string()))?;
-        Ok(Self { shared, root })
+        let (root, task) = started.map_err(|error| StartError(error.to_string()))?;
+        let (runs, root_ended) = watch::channel(());
+        tokio::spawn(async move {
+            let _ = task.await;
+            drop(runs);
+        });
+        Ok(Self { shared, root, root_ended })
     }
 
     /// The user's connected devices.
@@ -295,10 +302,6 @@ impl Live {
     /// How many sockets there are, also those that have not said who they are.
     pub(crate) fn sockets(&self) -> usize {
         self.shared.sockets.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn stop_root(&self) {
-        self.root.stop(None);
     }
 
     /// Becomes true when the daemon stops.
