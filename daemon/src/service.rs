@@ -30,7 +30,7 @@ use crate::sync::wire::Status;
 
 pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
-pub use instances::{Directory, Renewed};
+pub use instances::{Directory, Surroundings};
 pub use outcome::ServiceError;
 pub use types::{DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Settlement, SyncStatus};
 

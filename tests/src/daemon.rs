@@ -33,7 +33,7 @@ pub struct Daemon {
     env: Vec<(String, String)>,
     child: Child,
     reaper: Child,
-    /// A second one on the same database, which takes the sockets when stories are told of pairs.
+    /// A second one on the same database, at which everything is checked when stories are told of pairs.
     twin: Option<Box<Daemon>>,
 }
 
@@ -85,7 +85,7 @@ impl Builder {
         self
     }
 
-    /// Is never a pair, for stories that have several of their own.
+    /// Is never a pair, for stories that have several of their own, or that are about one process.
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.is_alone = true;
@@ -163,8 +163,7 @@ impl Daemon {
     /// The account of a person.
     #[must_use]
     pub fn account_of(&self, person: Person) -> Account {
-        let sockets = self.twin.as_ref().map_or_else(|| self.address(), |twin| twin.address());
-        Account::new(&self.address(), sockets, person)
+        Account::new(&self.address(), self.twin.as_ref().map(|twin| twin.address()), person)
     }
 
     /// The folder that the daemon was started in; its data is in `data`.
@@ -243,6 +242,16 @@ impl Daemon {
     /// Asks it to stop as a person at a terminal does.
     pub fn interrupt(&self) {
         self.signal("INT");
+    }
+
+    /// Has it stand still, as a machine that is put to sleep does, until [`Self::wake`].
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn wake(&self) {
+        self.signal("CONT");
     }
 
     fn signal(&self, name: &str) {

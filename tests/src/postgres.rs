@@ -33,7 +33,7 @@ pub fn is_wanted() -> bool {
     }
 }
 
-/// Whether every daemon of the stories is to be two on one database, one for HTTP and one for sockets.
+/// Whether every daemon of the stories is to be two on one database, one to write to and one to read from.
 #[must_use]
 pub fn is_pair() -> bool {
     std::env::var("RYZED_TEST_DATABASE").is_ok_and(|wanted| wanted == "pair")

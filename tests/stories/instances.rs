@@ -38,7 +38,7 @@ async fn says(account: &Account, word: &str) {
     assert_eq!(seen, word);
 }
 
-fn is_active(devices: &Value, device: &str) -> bool {
+pub(crate) fn is_active(devices: &Value, device: &str) -> bool {
     let devices = devices.as_array().expect("a list");
     devices.iter().any(|known| known["device_id"] == device && known["is_active"] == true)
 }

@@ -6,6 +6,8 @@ mod adopt_meanwhile;
 mod adopted;
 mod instances;
 mod instances_faults;
+mod instances_leases;
+mod instances_redis;
 mod instances_restart;
 mod last_line;
 mod moving_between;

@@ -19,7 +19,7 @@ use crate::auth::{Secret, Verifier, Verify};
 use crate::carrier;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::http::{self, App, Listening, LiveApi, SocketFilter};
+use crate::http::{self, App, Listening, SocketFilter};
 use crate::service::Service;
 use crate::transfer::starter;
 
@@ -29,7 +29,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// The parts that were joined.
 struct Assembled {
     service: Arc<Service>,
-    live: Arc<dyn LiveApi>,
+    live: Live,
     socket: SocketFilter,
 }
 
@@ -73,9 +73,13 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
     notify::ready();
     let watchdog = notify::feed_watchdog(Arc::clone(&service));
-    let app = Arc::new(App { service, verifier, live, config });
+    let app = Arc::new(App { service, verifier, live: Arc::new(live.clone()), config });
+    let mut has_failed = false;
     let stop = async {
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            () = live.ended() => has_failed = true,
+        }
         notify::stopping();
         tracing::info!("stopping");
     };
@@ -83,7 +87,7 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
     watchdog.abort();
     app.service.close().await;
     tracing::info!("stopped");
-    Ok(())
+    if has_failed { Err(anyhow::anyhow!("the actors have ended; the log says why").into()) } else { Ok(()) }
 }
 
 /// Opens the store, starts what lives on it, and joins them.
@@ -120,7 +124,7 @@ async fn assemble(
     let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
-    Ok(Assembled { service, live: Arc::new(live), socket })
+    Ok(Assembled { service, live, socket })
 }
 
 /// Ready at SIGTERM or Ctrl-C.

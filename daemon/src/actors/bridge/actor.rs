@@ -74,6 +74,9 @@ impl Actor for BridgeActor {
         #[cfg(any(test, feature = "faults"))]
         live::hold(&shared.bridge_actor, myself.clone());
         let bridge = &shared.bridge;
+        // What the carriers of one that failed had in hand is lost.
+        bridge.route().begin();
+        bridge.owe_hello();
         let mut tasks = Vec::new();
         if let Some(redis) = &bridge.neighbours.redis {
             let Started { carrier, task } = redis.start(bridge.neighbours.me, ear(&shared, &myself));
@@ -91,6 +94,7 @@ impl Actor for BridgeActor {
             let hearing = Arc::clone(&shared);
             directory.hear(Arc::new(move |notice| heard::heard(&hearing, &Bytes::copy_from_slice(notice.as_bytes()))));
         }
+        Bridge::renew_now(&shared, None);
         Ok(State { shared, pulse, _tasks: tasks, behind: HashSet::new(), retrying: false })
     }
 
@@ -129,6 +133,7 @@ impl State {
             (_, Err(reason)) => warn!(reason, "Redis is away; other instances are told through PostgreSQL meanwhile"),
         }
         if turn != Turn::Same {
+            self.shared.bridge.owe_hello();
             Bridge::renew_now(&self.shared, None);
         }
     }

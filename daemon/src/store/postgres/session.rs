@@ -193,6 +193,13 @@ impl<'c> PostgresTransaction<'c> {
         }
     }
 
+    /// Gives up a statement of this transaction that waits for somebody else's lock, long before others are taken for dead.
+    pub(super) fn wait_shortly(&mut self) {
+        if self.mode == Mode::Write {
+            self.push_ahead(statement("SET LOCAL lock_timeout = '500ms'"));
+        }
+    }
+
     pub(super) async fn commit(mut self) -> Result<(), (StoreError, Remedy)> {
         if self.spoilt {
             let error = StoreError::Failed("a statement of this transaction failed".into());

@@ -45,6 +45,7 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn presence(&mut self) -> Option<&mut dyn Presence> {
+        self.wait_shortly();
         Some(self)
     }
 
