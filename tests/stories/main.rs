@@ -11,6 +11,7 @@ mod abuse;
 mod adopt;
 mod adopt_meanwhile;
 mod adopted;
+mod adopted_refusals;
 mod cascades;
 mod changes_feed;
 mod command_line;
