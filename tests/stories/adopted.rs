@@ -1,6 +1,7 @@
 //! An adopted database, served: the names of the wire, an application's own columns, its rules, and SQL beside devices. Told
 //! when the stories run on PostgreSQL.
 
+use ryzed_tests::postgres::Cluster;
 use ryzed_tests::{Account, Application, Daemon, Person, Ran, delete, insert, postgres, update, upsert};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -274,7 +275,9 @@ async fn the_owner_needs_no_superuser() {
     if !postgres::is_wanted() {
         return;
     }
-    let app = Application::of_an_ordinary_owner(1);
+    // Roles are the server's, and that of the daemon is to be made.
+    let cluster = Cluster::start();
+    let app = Application::of_an_ordinary_owner_on(&cluster, 1);
     let before = postgres::dump(&app.url, &[]);
     let _ = app.ryzed(&["adopt"]).ok();
     let daemon = app.daemon().start();

@@ -9,8 +9,10 @@ use ryzed_tests::{Account, Daemon};
 
 mod abuse;
 mod adopt;
+mod adopt_leaving;
 mod adopt_meanwhile;
 mod adopted;
+mod adopted_edges;
 mod adopted_refusals;
 mod cascades;
 mod changes_feed;
