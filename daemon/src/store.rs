@@ -233,8 +233,8 @@ pub trait Transaction: Send {
     // Open conflicts.
     /// The person's open conflicts, oldest first; one of them when `id` is given.
     async fn conflicts(&mut self, user: UserId, id: Option<Uuid>) -> Result<Vec<OpenConflict>, StoreError>;
-    /// Keeps an open conflict.
-    async fn keep_conflict(&mut self, user: UserId, conflict: &OpenConflict, now: &str) -> Result<(), StoreError>;
+    /// Keeps open conflicts.
+    async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError>;
     /// Forgets a conflict that was settled.
     async fn drop_conflict(&mut self, user: UserId, id: Uuid) -> Result<(), StoreError>;
 
