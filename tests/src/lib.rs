@@ -4,6 +4,7 @@
 pub mod account;
 pub mod adopted;
 pub mod api;
+pub mod certificates;
 pub mod change;
 pub mod command;
 pub mod convergence;

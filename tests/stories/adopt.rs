@@ -1,7 +1,7 @@
 //! `ryzed adopt`: an application's database is looked at, adopted while the application goes on, and left again without a
 //! trace.
 
-use ryzed_tests::postgres::dump;
+use ryzed_tests::postgres::{self, Cluster, dump};
 use ryzed_tests::{Application, Daemon};
 
 pub(crate) fn adopt(app: &Application) {
@@ -150,4 +150,28 @@ fn what_the_application_sees_and_may_write_stays_the_same() {
     let policies = "SELECT count(*) FROM pg_policies WHERE policyname LIKE 'ryzed%' AND roles <> '{ryzed_daemon}'";
     assert_eq!(app.sql(policies), "0", "a policy of ours for somebody else");
     assert_eq!(app.sql("SELECT relrowsecurity FROM pg_class WHERE oid = 'exercise_sets'::regclass"), "f");
+}
+
+#[test]
+fn a_schema_that_is_closed_says_so_before_anything_is_made() {
+    let cluster = Cluster::start();
+    let app = Application::of_an_ordinary_owner_on(&cluster, 1);
+    let owner = app.sql("SELECT current_user");
+    let administrator = cluster.url(app.url.rsplit_once('/').expect("a database").1);
+    let sql = |statements: &str| postgres::psql(&administrator, statements).expect("what an administrator does");
+    sql(&format!("CREATE SCHEMA vault; GRANT USAGE ON SCHEMA vault TO {owner}; ALTER TABLE foods SET SCHEMA vault"));
+    app.configure(&app.configuration().replace("[tables.foods]\n", "[tables.foods]\nrelation = \"vault.foods\"\n"));
+    let before = dump(&app.url, &["--schema-only"]);
+    for arguments in [&["adopt", "--dry-run"][..], &["adopt"]] {
+        let ran = app.ryzed(arguments);
+        let advice = "the schema vault is closed to the daemon's role; its owner runs:";
+        assert!(ran.code == 2 && ran.stdout.contains(advice), "{}", ran.said());
+    }
+    assert_eq!(dump(&app.url, &["--schema-only"]), before);
+    sql(&format!(
+        "CREATE ROLE ryzed_daemon NOLOGIN; GRANT ryzed_daemon TO {owner}; GRANT USAGE ON SCHEMA vault TO ryzed_daemon"
+    ));
+    adopt(&app);
+    let daemon = app.daemon().start();
+    drop(daemon);
 }

@@ -13,7 +13,7 @@ use crate::adopt::adopt;
 /// How long something may take that has to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < PATIENCE, "{what} does not come");
@@ -22,19 +22,19 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// SQL that runs beside the story, with its outcome.
-fn beside(app: &Application, statements: &str) -> JoinHandle<Result<String, String>> {
+pub(crate) fn beside(app: &Application, statements: &str) -> JoinHandle<Result<String, String>> {
     let (url, statements) = (app.url.clone(), statements.to_owned());
     std::thread::spawn(move || postgres::psql(&url, &statements))
 }
 
 /// Waits until a command of ryzed, or one of the application's statements, says so in `pg_stat_activity`.
-fn wait_for_session(app: &Application, condition: &str) {
+pub(crate) fn wait_for_session(app: &Application, condition: &str) {
     let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {condition}");
     wait_until(condition, || app.sql(&sql) != "0");
 }
 
 /// Where index and tables contradict: rows without an entry, entries without a row, rows with two, entries of a wrong scope.
-fn contradictions(app: &Application) -> String {
+pub(crate) fn contradictions(app: &Application) -> String {
     let relations = app.sql("SELECT table_name || ' ' || relation FROM ryzed.tables ORDER BY 1");
     let checks: Vec<String> = relations
         .lines()

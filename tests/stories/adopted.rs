@@ -1,5 +1,6 @@
 //! An adopted database, served: the names of the wire, an application's own columns, its rules, and SQL beside devices.
 
+use ryzed_tests::postgres::Cluster;
 use ryzed_tests::{Account, Application, Daemon, Person, Ran, delete, insert, postgres, update, upsert};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -267,7 +268,9 @@ async fn commands_know_an_adopted_database() {
 
 #[tokio::test]
 async fn the_owner_needs_no_superuser() {
-    let app = Application::of_an_ordinary_owner(1);
+    // Roles are the server's, and that of the daemon is to be made.
+    let cluster = Cluster::start();
+    let app = Application::of_an_ordinary_owner_on(&cluster, 1);
     let before = postgres::dump(&app.url, &[]);
     let _ = app.ryzed(&["adopt"]).ok();
     let daemon = app.daemon().start();

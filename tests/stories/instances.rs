@@ -25,7 +25,20 @@ async fn health(account: &Account) -> Value {
     account.api.get("/health").await.ok()
 }
 
-fn is_active(devices: &Value, device: &str) -> bool {
+/// Waits for a while until the bridge is called so.
+async fn says(account: &Account, word: &str) {
+    let mut seen = Value::Null;
+    for _ in 0..50 {
+        seen = health(account).await["bridge"].clone();
+        if seen == word {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(seen, word);
+}
+
+pub(crate) fn is_active(devices: &Value, device: &str) -> bool {
     let devices = devices.as_array().expect("a list");
     devices.iter().any(|known| known["device_id"] == device && known["is_active"] == true)
 }
@@ -47,6 +60,18 @@ async fn a_change_at_one_reaches_devices_at_the_other_in_order_and_once() {
         let rest = tablet.received("data_updated");
         assert!(rest.iter().all(|message| message["table"] != "food_entries"), "something came twice: {rest:?}");
     }
+}
+
+#[tokio::test]
+async fn a_file_may_hold_where_redis_is() {
+    let [with_redis, _] = all()[..] else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("redis-url");
+    let url = with_redis.redis.as_ref().expect("a Redis").url();
+    std::fs::write(&file, format!("{url}\n")).expect("a file");
+    let builder = ryzed_tests::Daemon::builder().alone().env("RYZED_REDIS__PREFIX", "file");
+    let daemon = builder.env("RYZED_REDIS__URL_FILE", file.display()).start();
+    says(&daemon.account(), "redis").await;
 }
 
 #[tokio::test]
@@ -196,16 +221,7 @@ async fn an_instance_that_dies_takes_its_devices_offline_within_its_lease() {
 #[tokio::test]
 async fn health_says_how_the_others_are_reached() {
     for (both, word) in all().into_iter().zip(["redis", "postgres"]) {
-        let account = both.b.account();
-        let mut seen = Value::Null;
-        for _ in 0..50 {
-            seen = health(&account).await["bridge"].clone();
-            if seen == word {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        assert_eq!(seen, word);
+        says(&both.b.account(), word).await;
     }
 }
 

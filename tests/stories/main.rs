@@ -7,26 +7,17 @@ use std::sync::LazyLock;
 
 use ryzed_tests::{Account, Daemon};
 
+// What the contract promises, whichever instance is asked. `./test` tells these with two as well, by this list.
 mod abuse;
 mod cascades;
 mod changes_feed;
-mod command_line;
 mod conflict_table;
 mod convergence;
 mod devices;
-mod durability;
 mod export;
-mod forgetting;
-mod hostile_readers;
-mod imports;
-mod limits;
 mod live;
-mod logs;
 mod merging;
-mod metrics;
-mod moving;
 mod open_conflicts;
-mod openapi;
 mod outside_writes;
 mod ownership;
 mod paging;
@@ -38,11 +29,23 @@ mod retention;
 mod roles;
 mod socket_closes;
 mod socket_messages;
+mod tokens;
+mod validation;
+
+// What is about one process, its settings, its commands or its end.
+mod command_line;
+mod durability;
+mod forgetting;
+mod hostile_readers;
+mod imports;
+mod limits;
+mod logs;
+mod metrics;
+mod moving;
+mod openapi;
 mod stopping;
 mod supervision;
 mod systemd;
-mod tokens;
-mod validation;
 
 static SHARED: LazyLock<Daemon> = LazyLock::new(Daemon::start);
 static KEEPERS: LazyLock<Daemon> = LazyLock::new(Daemon::start);

@@ -2,10 +2,15 @@
 //! database. They start it themselves, whichever database the other stories run on.
 
 mod adopt;
+mod adopt_leaving;
 mod adopt_meanwhile;
 mod adopted;
+mod adopted_edges;
+mod adopted_refusals;
 mod instances;
 mod instances_faults;
+mod instances_leases;
+mod instances_redis;
 mod instances_restart;
 mod last_line;
 mod moving_between;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ryzed_tests::rows::{self, food, food_entry};
 use ryzed_tests::supervision::{REPLACED, Scene, breakable, fail, versions};
-use ryzed_tests::{Account, Person, Socket, delete};
+use ryzed_tests::{Account, Api, Person, Socket, delete};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -141,6 +141,18 @@ async fn resumed(account: &Account, device: &str, mut socket: Socket, seen: &mut
         tokio::time::sleep(Duration::from_millis(100)).await;
         again = account.connect(device).from_cursor(&cursor).open().await;
     }
+}
+
+/// Nobody is above the root: whoever looks after the process starts it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_root_takes_the_daemon_along() {
+    let mut daemon = breakable().start();
+    let mut socket = daemon.account().socket("left").await;
+    let api = Api::new(&daemon.address(), None);
+    api.post("//faults/root", &json!({"do": "panic"})).await.done();
+    // Sent away as from a restart, or by an actor that went first.
+    assert!([1011, 1012].contains(&socket.expect_close().await.0));
+    assert_eq!(daemon.exit_code().await, 1, "{}", daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,7 +86,7 @@ async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let (clock, limits) = (Arc::new(SystemClock), config.limits.clone());
     let service = Service::new(Arc::new(store), registry, clock, limits, TimeDelta::days(90));
     let live = Arc::new(Quiet::default());
-    let listening = Listening::on("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listening = Listening::on("127.0.0.1:0").await.unwrap();
     let address = listening.address().unwrap();
     let app = App { service: Arc::new(service), verifier, live: live.clone(), config: Arc::new(config) };
     let (stop, stopped) = oneshot::channel();
