@@ -72,6 +72,12 @@ impl Builder {
         self
     }
 
+    /// Works on a new database of PostgreSQL, whichever the stories run on.
+    #[must_use]
+    pub fn on_postgres(self) -> Self {
+        self.env(DATABASE_URL, postgres::new_database())
+    }
+
     /// Listens under another name of this machine.
     #[must_use]
     pub fn host(mut self, name: &'static str) -> Self {

@@ -1,12 +1,8 @@
 //! `ryzed adopt`: an application's database is looked at, adopted while the application goes on, and left again without a
-//! trace. Told when the stories run on PostgreSQL.
+//! trace.
 
-use ryzed_tests::postgres::{self, dump};
+use ryzed_tests::postgres::dump;
 use ryzed_tests::{Application, Daemon};
-
-pub(crate) fn application(people: u32) -> Option<Application> {
-    postgres::is_wanted().then(|| Application::with_people(people))
-}
 
 pub(crate) fn adopt(app: &Application) {
     let _ = app.ryzed(&["adopt"]).ok();
@@ -14,7 +10,7 @@ pub(crate) fn adopt(app: &Application) {
 
 #[test]
 fn a_dry_run_reports_and_changes_nothing() {
-    let Some(app) = application(1) else { return };
+    let app = Application::with_people(1);
     let before = dump(&app.url, &[]);
     let report = app.ryzed(&["adopt", "--dry-run"]).ok();
     for line in [
@@ -37,7 +33,7 @@ fn a_dry_run_reports_and_changes_nothing() {
 
 #[test]
 fn what_is_not_certain_is_asked_and_never_guessed() {
-    let Some(app) = application(1) else { return };
+    let app = Application::with_people(1);
     let before = dump(&app.url, &[]);
     let named = app.configuration();
     for (configuration, line) in [
@@ -69,7 +65,7 @@ fn what_is_not_certain_is_asked_and_never_guessed() {
 
 #[test]
 fn what_does_not_fit_says_why() {
-    let Some(app) = application(1) else { return };
+    let app = Application::with_people(1);
     app.sql(
         "CREATE TABLE recipes (id bigint PRIMARY KEY, user_id uuid); CREATE VIEW exercises AS SELECT 1; \
          CREATE TABLE hiit_workouts (id uuid, user_id uuid, created_at timestamp); \
@@ -93,10 +89,7 @@ fn what_does_not_fit_says_why() {
 
 #[test]
 fn only_a_database_that_was_there_before_is_adopted() {
-    if !postgres::is_wanted() {
-        return;
-    }
-    let daemon = Daemon::start();
+    let daemon = Daemon::builder().on_postgres().start();
     for arguments in [&["adopt"][..], &["adopt", "--dry-run"], &["adopt", "--undo"]] {
         let ran = ryzed_tests::Ran::of(&mut daemon.command(arguments));
         assert!(ran.code == 2 && ran.stderr.contains("the daemon's own"), "{}", ran.said());
@@ -108,7 +101,7 @@ fn only_a_database_that_was_there_before_is_adopted() {
 
 #[test]
 fn leaving_removes_every_trace_and_no_more() {
-    let Some(app) = application(2) else { return };
+    let app = Application::with_people(2);
     let before = dump(&app.url, &[]);
     adopt(&app);
     assert_ne!(dump(&app.url, &[]), before);
@@ -120,7 +113,7 @@ fn leaving_removes_every_trace_and_no_more() {
 
 #[test]
 fn what_the_application_sees_and_may_write_stays_the_same() {
-    let Some(app) = application(3) else { return };
+    let app = Application::with_people(3);
     let (me, other) = (app.user(1), app.user(2));
     let tables = ["profiles", "foods", "food_entries", "app.sessions", "workout_exercises", "exercise_sets"];
     let seen = || -> Vec<String> {

@@ -1,12 +1,12 @@
 //! Two daemons on one PostgreSQL behave as one: what happens at one shows at the other.
-//! Told when the stories run on PostgreSQL, since a SQLite database has one daemon.
+//! A SQLite database has one daemon only.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use ryzed_tests::instances::Instances;
 use ryzed_tests::rows::{food, food_entry, row};
-use ryzed_tests::{Account, Person, insert, postgres};
+use ryzed_tests::{Account, Person, insert};
 use serde_json::{Value, json};
 
 static WITH_REDIS: LazyLock<Instances> = LazyLock::new(|| Instances::with_redis(settings));
@@ -16,9 +16,9 @@ fn settings(builder: ryzed_tests::Builder) -> ryzed_tests::Builder {
     builder.env("RYZED_DEV__TEST_BROADCAST", true).env("RYZED_SYNC__LEASE_SECONDS", 3)
 }
 
-/// Two daemons with a Redis between them, and two without; none when the stories run on another database.
-fn all() -> Vec<&'static Instances> {
-    if postgres::is_wanted() { vec![&*WITH_REDIS, &*WITHOUT_REDIS] } else { Vec::new() }
+/// Two daemons with a Redis between them, and two without.
+fn all() -> [&'static Instances; 2] {
+    [&WITH_REDIS, &WITHOUT_REDIS]
 }
 
 async fn health(account: &Account) -> Value {
@@ -201,9 +201,6 @@ async fn what_devices_tell_each_other_reaches_them_everywhere() {
 
 #[tokio::test]
 async fn an_instance_that_dies_takes_its_devices_offline_within_its_lease() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut both = Instances::without_redis(|builder| builder.env("RYZED_SYNC__LEASE_SECONDS", 2));
     let (here, there) = both.account();
     let mut phone = here.socket("phone").await;
@@ -223,9 +220,6 @@ async fn an_instance_that_dies_takes_its_devices_offline_within_its_lease() {
 
 #[tokio::test]
 async fn health_says_how_the_others_are_reached() {
-    if !postgres::is_wanted() {
-        return;
-    }
     for (both, word) in all().into_iter().zip(["redis", "postgres"]) {
         says(&both.b.account(), word).await;
     }

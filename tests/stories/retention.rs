@@ -185,7 +185,8 @@ async fn a_socket_that_resumes_from_below_the_floor_is_told_to_pull() {
     let swept = Swept::away().await;
     let mut socket = swept.me.connect("tablet").from_cursor(&swept.before).open().await;
     let required = socket.next("sync_required").await;
-    assert!(required["reason"].is_string() && required["cursor"].is_object(), "{required}");
+    assert_eq!(required["reason"], "cursor_too_old", "{required}");
+    assert!(required["cursor"].is_object(), "{required}");
 }
 
 #[tokio::test]

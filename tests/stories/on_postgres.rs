@@ -1,0 +1,18 @@
+//! Stories that only PostgreSQL can tell: what it promises more than SQLite, an application's own tables, several daemons on one
+//! database. They start it themselves, whichever database the other stories run on.
+
+mod adopt;
+mod adopt_meanwhile;
+mod adopted;
+mod instances;
+mod instances_faults;
+mod instances_restart;
+mod last_line;
+mod moving_between;
+mod postgres;
+mod postgres_connecting;
+mod postgres_errors;
+mod postgres_language;
+mod postgres_outages;
+mod round_trips;
+mod supervision_presence;
