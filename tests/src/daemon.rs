@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::process::{put_down, reaper, signal};
 use crate::{Account, Database, Person, Redis, SECRET, ports, postgres};
 
 /// How long a start may take, migrations and catalogue included.
@@ -376,27 +377,6 @@ fn spawn(binary: &Path, folder: &Path, (host, port): (&str, u16), env: &[(String
     command.arg("serve").env("RYZED_SERVER__LISTEN", format!("{host}:{port}"));
     command.stdout(output("stdout.log")).stderr(output("stderr.log"));
     command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display()))
-}
-
-/// A process that outlives this one for a moment, to end a daemon that nobody drops: values in statics never are.
-fn reaper(child: &Child, folder: &Path) -> Child {
-    let mut command = Command::new("sh");
-    command.args(["-c", r#"read -r _; kill -9 "$1"; rm -rf "$2""#, "reaper"]);
-    command.arg(child.id().to_string()).arg(folder);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("a shell")
-}
-
-/// Ends a process at once.
-pub(crate) fn put_down(child: &mut Child) {
-    // Either fails only when the process is gone already, which is what is wanted.
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-fn signal(name: &str, pid: u32) {
-    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().expect("a shell");
-    assert!(sent.success(), "SIG{name} could not be sent to {pid}");
 }
 
 fn is_ready(port: u16) -> bool {

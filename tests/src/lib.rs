@@ -17,6 +17,7 @@ pub mod moving;
 pub mod person;
 mod ports;
 pub mod postgres;
+mod process;
 pub mod proxy;
 pub mod readers;
 pub mod redis;

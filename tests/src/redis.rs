@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
-use crate::daemon::put_down;
 use crate::ports;
+use crate::process::put_down;
 
 /// The file of a Sentinel, which it writes to.
 const SENTINEL_FILE: &str = "sentinel.conf";

@@ -144,20 +144,15 @@ impl Outbox {
         self.uploading = uploading;
     }
 
-    /// The first `subscribe` narrows "all" to what it names, later ones add; one that names none means all again. Refused
-    /// beyond `most` tables.
+    /// The first `subscribe` narrows "all" to what it names, later ones add; none named means all. Refused beyond `most`.
     pub(crate) fn subscribe(&mut self, tables: &[&'static str], most: usize) -> bool {
-        if tables.is_empty() {
-            self.tables = None;
-            return true;
-        }
         let mut wanted = self.tables.clone().unwrap_or_default();
-        wanted.extend(tables.iter().filter(|table| !self.tables.as_ref().is_some_and(|have| have.contains(table))));
+        wanted.extend(tables);
         wanted.sort_unstable();
         wanted.dedup();
         let fits = wanted.len() <= most;
         if fits {
-            self.tables = Some(wanted);
+            self.tables = (!tables.is_empty()).then_some(wanted);
         }
         fits
     }

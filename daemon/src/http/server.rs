@@ -199,14 +199,14 @@ where
 /// Nobody is refused for what they accept: whoever wants no encoding that there is gets the answer as it is, since what was
 /// asked for is done by then.
 fn lenient<B>(mut request: Request<B>) -> Request<B> {
-    const AT_WORST: HeaderValue = HeaderValue::from_static("identity;q=0.001");
-    let headers = request.headers_mut();
-    let accepted: Vec<HeaderValue> = headers.get_all(ACCEPT_ENCODING).iter().cloned().collect();
-    for (place, accepted) in accepted.into_iter().enumerate() {
-        if place == 0 {
-            headers.insert(ACCEPT_ENCODING, AT_WORST);
-        }
-        headers.append(ACCEPT_ENCODING, accepted);
+    let given = request.headers().get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let given: Vec<&str> = given.collect();
+    // In one line: whoever looks at the first only must still see what was given.
+    let accepted = HeaderValue::try_from(format!("identity;q=0.001, {}", given.join(", ")));
+    if let Ok(accepted) = accepted
+        && !given.is_empty()
+    {
+        request.headers_mut().insert(ACCEPT_ENCODING, accepted);
     }
     request
 }
