@@ -185,6 +185,8 @@ pub struct Metrics {
     pub holes_filled: Counter,
     /// Scopes that a sweep found ahead of their session.
     pub sweep_corrections: Counter,
+    /// Messages to other instances for which there was no room.
+    pub bridge_dropped: Counter,
     /// What the housekeeping forgot.
     pub forgotten: Counters<Forgotten>,
     /// How long one transaction of the housekeeping took.
@@ -242,6 +244,7 @@ impl Metrics {
             actor_hangs: Counters::new(r, "actor_hangs", "Actors that hung and were ended for it"),
             holes_filled: counter(r, "holes_filled", "Times a session read from the database what no hint had brought"),
             sweep_corrections: counter(r, "sweep_corrections", "Scopes that a look found ahead of their session"),
+            bridge_dropped: counter(r, "bridge_dropped", "Messages to other instances for which there was no room"),
             forgotten: Counters::new(r, "forgotten", "What the housekeeping forgot"),
             forgetting,
             database_errors: Counters::new(r, "database_errors", "Errors of the database that ended somebody's work"),

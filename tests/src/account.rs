@@ -1,5 +1,8 @@
 //! One person at one daemon: the shortest way for a story to write and to look.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::{Api, Change, Connect, Device, Person, Token, insert};
@@ -7,20 +10,25 @@ use crate::{Api, Change, Connect, Device, Person, Token, insert};
 /// The device that an account's own calls come from.
 pub const PHONE: &str = "phone";
 
-/// One person at one daemon.
+/// One person at one daemon, or at two that are as one.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// The person.
     pub person: Person,
     /// HTTP with their token.
     pub api: Api,
-    /// Where its sockets go; not where its calls go, when stories are told of pairs.
-    sockets: String,
+    /// Where its sockets go, each to the next one.
+    sockets: Vec<String>,
+    connected: Arc<AtomicUsize>,
 }
 
 impl Account {
-    pub(crate) fn new(address: &str, sockets: String, person: Person) -> Self {
-        Self { api: Api::new(address, Some(person.token())), person, sockets }
+    /// At a daemon; when stories are told of pairs, everything is checked at its twin: that is where the account reads, and
+    /// where every other of its sockets goes, the first of all.
+    pub(crate) fn new(address: &str, twin: Option<String>, person: Person) -> Self {
+        let api = Api::new(address, Some(person.token())).reading_at(twin.clone());
+        let sockets = twin.into_iter().chain([address.to_owned()]).collect();
+        Self { api, person, sockets, connected: Arc::default() }
     }
 
     /// The user's id as JSON.
@@ -125,7 +133,8 @@ impl Account {
     /// A socket in the making.
     #[must_use]
     pub fn connect(&self, device: &str) -> Connect {
-        Connect::new(&self.sockets, device, self.person.token())
+        let turn = self.connected.fetch_add(1, Ordering::Relaxed);
+        Connect::new(&self.sockets[turn % self.sockets.len()], device, self.person.token())
     }
 
     /// A connected socket.

@@ -23,6 +23,8 @@ pub const PREFIX: &str = "/api/realtime";
 pub struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
     address: String,
+    /// Where it reads, when that is another daemon than the one that it writes to.
+    reads: Option<String>,
     token: Option<String>,
 }
 
@@ -48,7 +50,13 @@ impl Api {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        Self { client, address: address.to_owned(), token }
+        Self { client, address: address.to_owned(), reads: None, token }
+    }
+
+    /// The same caller, who reads at another daemon of the same database.
+    #[must_use]
+    pub(crate) fn reading_at(self, address: Option<String>) -> Self {
+        Self { reads: address, ..self }
     }
 
     /// The same caller with another token.
@@ -103,18 +111,20 @@ impl Api {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> anyhow::Result<Answer> {
+        let body = body.into();
+        let address = self.reads.as_ref().filter(|_| only_reads(&method, path, &body)).unwrap_or(&self.address);
         let path = path
             .strip_prefix('/')
             .filter(|rest| rest.starts_with('/'))
             .map_or_else(|| format!("{PREFIX}{path}"), str::to_owned);
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let mut request = Request::builder().method(method).uri(format!("http://{address}{path}"));
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body.into())).context("the request can't be made")?;
+        let request = request.body(Full::new(body)).context("the request can't be made")?;
         let answer = async {
             let (head, body) = self.client.request(request).await.context("no answer")?.into_parts();
             let body = body.collect().await.context("the answer broke off")?.to_bytes();
@@ -122,6 +132,13 @@ impl Api {
         };
         tokio::time::timeout(PATIENCE, answer).await.context("no answer in time")?
     }
+}
+
+/// Whether a request changes no row: a `GET`, or a sync that uploads nothing.
+fn only_reads(method: &Method, path: &str, body: &Bytes) -> bool {
+    let uploads = |body: Value| body["changes"].as_array().is_some_and(|changes| !changes.is_empty());
+    let is_pull = || path == "/sync" && serde_json::from_slice(body).is_ok_and(|body| !uploads(body));
+    method == Method::GET || (method == Method::POST && is_pull())
 }
 
 impl Answer {

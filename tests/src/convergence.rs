@@ -9,6 +9,7 @@ mod nemesis;
 mod oracle;
 mod outside;
 pub mod plan;
+mod presence;
 mod proxy;
 mod replica;
 mod report;
@@ -121,6 +122,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Outcome> {
         for (number, person) in people.iter().enumerate() {
             verdict::judge(number, person, &mut devices, &processes, &oracle).await;
         }
+        presence::judge(&people, &mut devices, &processes, &oracle).await;
         if !tokio::task::block_in_place(|| processes.database().is_sound()) {
             oracle.violated("verdict", "the index and the tables do not fit");
         }

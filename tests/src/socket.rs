@@ -327,6 +327,11 @@ impl Socket {
 
     /// Checks that no message of a type comes for so many milliseconds; others are kept for later.
     pub async fn expect_silence_of(&mut self, kind: &str, milliseconds: u64) {
+        self.expect_silence_where(kind, |_| true, milliseconds).await;
+    }
+
+    /// Checks that no message of a type that fits comes for so many milliseconds; others are kept for later.
+    pub async fn expect_silence_where(&mut self, kind: &str, fits: impl Fn(&Value) -> bool, milliseconds: u64) {
         let kept = async {
             loop {
                 match self.read().await {
@@ -337,8 +342,8 @@ impl Socket {
             }
         };
         let _: Result<(), _> = timeout(Duration::from_millis(milliseconds), kept).await;
-        let came = self.received(kind);
-        assert!(came.is_empty(), "{came:?}");
+        let came = self.aside.iter().find(|message| message["type"] == kind && fits(message));
+        assert!(came.is_none(), "{came:?}");
     }
 
     /// Ends without a word, as a phone that loses its network.

@@ -1,23 +1,22 @@
 //! What stands between two daemons fails while changes flow: nothing is lost, and the log stays short.
-//! Told when the stories run on PostgreSQL.
 
 use std::time::{Duration, Instant};
 
 use ryzed_tests::instances::Instances;
-use ryzed_tests::redis::{RedisCluster, Sentinel};
+use ryzed_tests::redis::{Redis, RedisCluster, Sentinel};
 use ryzed_tests::rows::food_entry;
-use ryzed_tests::{Account, Builder, Daemon, Socket, insert, postgres};
-use serde_json::json;
+use ryzed_tests::{Account, Api, Builder, Daemon, Socket, insert};
+use serde_json::{Value, json};
 
 /// How long the way to the other instance may take to be found out of order, or to be in order again.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-fn settings(builder: Builder) -> Builder {
+pub(crate) fn settings(builder: Builder) -> Builder {
     builder.env("RYZED_SYNC__LEASE_SECONDS", 3)
 }
 
 /// Waits until both say that of their bridge.
-async fn wait_for(both: &Instances, word: &str) {
+pub(crate) async fn wait_for(both: &Instances, word: &str) {
     for daemon in [&both.a, &both.b] {
         let (account, begun) = (daemon.account(), Instant::now());
         loop {
@@ -32,7 +31,7 @@ async fn wait_for(both: &Instances, word: &str) {
 }
 
 /// Pushes a change at one instance that must arrive at the other.
-async fn crosses(here: &Account, there: &mut Socket, quantity: u32) {
+pub(crate) async fn crosses(here: &Account, there: &mut Socket, quantity: u32) {
     here.push([insert("food_entries", &food_entry(json!({"quantity": quantity})))]).await;
     let begun = Instant::now();
     loop {
@@ -54,9 +53,6 @@ fn lines(daemon: &Daemon) -> usize {
 
 #[tokio::test]
 async fn a_redis_that_dies_is_done_without_and_used_again_when_it_is_back() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut both = Instances::with_redis(settings);
     let (here, there) = both.account();
     let mut tablet = there.socket("tablet").await;
@@ -78,9 +74,6 @@ async fn a_redis_that_dies_is_done_without_and_used_again_when_it_is_back() {
 
 #[tokio::test]
 async fn a_redis_that_is_emptied_or_slow_loses_nothing() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut both = Instances::with_redis(settings);
     let (here, there) = both.account();
     let mut tablet = there.socket("tablet").await;
@@ -114,9 +107,6 @@ async fn a_redis_that_is_emptied_or_slow_loses_nothing() {
 
 #[tokio::test]
 async fn an_instance_without_redis_is_heard_and_told_as_well() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let both = Instances::with_redis(settings);
     let url = both.a.database_url();
     let third = settings(Daemon::builder().alone())
@@ -130,13 +120,63 @@ async fn an_instance_without_redis_is_heard_and_told_as_well() {
         crosses(&here, &mut watch, quantity).await;
         crosses(&other, &mut tablet, 100 + quantity).await;
     }
+    // The tablet's instance hears both ways; what comes over both is for its devices once.
+    for (from, way) in [(&here, "here"), (&other, "other")] {
+        from.api.post("/trigger-sync", &json!({"device_id": way})).await.ok();
+        from.push_from(way, [insert("food_entries", &food_entry(json!({})))]).await;
+        for socket in [&mut tablet, &mut watch] {
+            for kind in ["sync_triggered", "other_device_synced"] {
+                let is_this = |message: &Value| message["device_id"] == way;
+                socket.next_where(kind, is_this).await;
+                socket.expect_silence_where(kind, is_this, 200).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_committed_while_the_bridge_is_replaced_reaches_the_others() {
+    // No renewal of a lease tells them by the way.
+    let settings = |builder: Builder| builder.with_faults().env("RYZED_SYNC__LEASE_SECONDS", 3600);
+    for both in [Instances::with_redis(settings), Instances::without_redis(settings)] {
+        let (here, there) = both.account();
+        let mut tablet = there.socket("tablet").await;
+        crosses(&here, &mut tablet, 1).await;
+        let api = Api::new(&both.a.address(), None);
+        for quantity in 2..=6 {
+            while api.post("//faults/bridge", &json!({"do": "panic"})).await.status == 404 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            crosses(&here, &mut tablet, quantity).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_lets_nobody_publish_is_away_and_said_to_be_so_once() {
+    let redis = Redis::start();
+    assert_eq!(redis.cli(&["ACL", "SETUSER", "default", "-publish"]), "OK");
+    let both = Instances::over(&redis.url(), settings);
+    let (here, there) = both.account();
+    let mut tablet = there.socket("tablet").await;
+    wait_for(&both, "degraded").await;
+    // Long enough for several connections.
+    let (begun, mut quantity) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(4) {
+        quantity += 1;
+        crosses(&here, &mut tablet, quantity).await;
+        for daemon in [&both.a, &both.b] {
+            assert_eq!(daemon.account().api.get("/health").await.ok()["bridge"], "degraded");
+            assert!(lines(daemon) <= 1, "a storm in the log:\n{}", daemon.log());
+        }
+    }
+    assert_eq!(redis.cli(&["ACL", "SETUSER", "default", "+publish"]), "OK");
+    wait_for(&both, "redis").await;
+    crosses(&here, &mut tablet, quantity + 1).await;
 }
 
 #[tokio::test]
 async fn a_cluster_carries_changes_over_sharded_channels() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let cluster = RedisCluster::start();
     let both = Instances::over(&cluster.url(), settings);
     wait_for(&both, "redis").await;
@@ -154,9 +194,6 @@ async fn a_cluster_carries_changes_over_sharded_channels() {
 
 #[tokio::test]
 async fn sentinels_are_asked_where_the_master_is_and_asked_again_after_a_failover() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut sentinel = Sentinel::start();
     let both = Instances::over(&sentinel.url(), settings);
     wait_for(&both, "redis").await;

@@ -47,7 +47,7 @@ async fn no_log_holds_a_token_or_what_a_row_says() {
 
 #[tokio::test]
 async fn every_request_is_a_line_under_the_id_that_its_answer_carries() {
-    let mut daemon = Daemon::builder().env("RYZED_LOG__FORMAT", "json").start();
+    let mut daemon = Daemon::builder().alone().env("RYZED_LOG__FORMAT", "json").start();
     let me = daemon.account();
     let good = me.api.get("/devices").await;
     let bad = me.api.get("/tables/passwords/schema").await;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn what_happens_is_counted_and_names_nobody() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::builder().alone().start();
     let me = daemon.account();
     // The starter catalogue was written like any other rows.
     let before = Metrics::of(&daemon.address()).await;

@@ -1,17 +1,16 @@
 //! How the daemon comes to its PostgreSQL server: encrypted as the URL asks, with a password that nobody sees, and with
 //! patience when the server is not there yet.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use ryzed_tests::certificates::Authority;
 use ryzed_tests::command::ryzed;
 use ryzed_tests::postgres::{self, Cluster, psql};
 use ryzed_tests::rows::food_entry;
 use ryzed_tests::{Daemon, Ran};
 use serde_json::json;
-use tempfile::TempDir;
 
 /// A server with a certificate for `localhost`, and the authority that has signed it.
 struct Guarded {
@@ -21,51 +20,15 @@ struct Guarded {
 
 static GUARDED: LazyLock<Guarded> = LazyLock::new(Guarded::start);
 
-/// Who signs certificates.
-struct Authority {
-    folder: TempDir,
-}
-
 /// The password of the role `app`, with what a URL would have to escape.
 const PASSWORD: &str = "s3cr%t/ +pa&ss";
 
-impl Authority {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        openssl(
-            folder.path(),
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",
-        );
-        Self { folder }
-    }
-
-    /// The certificate that who trusts it names.
-    fn pem(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
-    }
-
-    /// A certificate for `localhost` and its key.
-    fn sign(&self) -> (Vec<u8>, Vec<u8>) {
-        let folder = self.folder.path();
-        std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost").expect("a file");
-        openssl(
-            folder,
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out request -subj /CN=localhost",
-        );
-        openssl(
-            folder,
-            "x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names",
-        );
-        let read = |name: &str| std::fs::read(folder.join(name)).expect("what openssl has made");
-        (read("server.pem"), read("key.pem"))
-    }
-}
-
 impl Guarded {
     fn start() -> Self {
-        let (cluster, authority) = (Cluster::start(), Authority::new());
+        let (cluster, authority) = (Cluster::start(), Authority::default());
         let (certificate, key) = authority.sign();
-        let (certificate, key) = (cluster.put("story.pem", &certificate), cluster.put("story.key", &key));
+        let read = |path| std::fs::read(path).expect("what was made");
+        let (certificate, key) = (cluster.put("story.pem", &read(certificate)), cluster.put("story.key", &read(key)));
         let app =
             format!("SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN SUPERUSER PASSWORD '{PASSWORD}'");
         psql(&cluster.url("postgres"), &app).expect("a role");
@@ -83,13 +46,6 @@ impl Guarded {
     fn database(&self, query: &str) -> String {
         self.cluster.new_database().replace("127.0.0.1", "localhost") + query
     }
-}
-
-fn openssl(folder: &Path, arguments: &str) {
-    let mut command = Command::new("openssl");
-    command.args(arguments.split(' ')).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::piped());
-    let output = command.output().expect("the story needs openssl: run scripts/setup");
-    assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// What a start comes to that must not succeed.
@@ -114,9 +70,6 @@ async fn start(url: String, env: &[(&str, String)]) -> Daemon {
 
 #[tokio::test]
 async fn the_connection_is_encrypted_as_the_url_asks() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let authority = GUARDED.authority.pem().display().to_string();
     for (query, is_encrypted) in [
         (String::new(), true),
@@ -140,10 +93,7 @@ async fn the_connection_is_encrypted_as_the_url_asks() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_to_be_believed_ends_the_start() {
-    if !postgres::is_wanted() {
-        return;
-    }
-    let (other, right) = (Authority::new(), GUARDED.authority.pem());
+    let (other, right) = (Authority::default(), GUARDED.authority.pem());
     let (other, right) = (other.pem().display().to_string(), right.display().to_string());
     let url = GUARDED.database("");
     let by_number = url.replace("localhost", "127.0.0.1");
@@ -168,9 +118,6 @@ async fn a_certificate_that_is_not_to_be_believed_ends_the_start() {
 
 #[tokio::test]
 async fn the_password_comes_from_a_file_and_is_never_said() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("password");
     std::fs::write(&file, format!("{PASSWORD}\n")).expect("a file");
@@ -208,9 +155,6 @@ async fn the_password_comes_from_a_file_and_is_never_said() {
 
 #[tokio::test]
 async fn a_start_waits_for_the_server_but_not_for_ever() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let cluster = Cluster::start();
     let url = cluster.new_database();
     cluster.shut_down();
@@ -242,9 +186,6 @@ async fn a_start_waits_for_the_server_but_not_for_ever() {
 
 #[tokio::test]
 async fn a_start_that_waits_can_be_stopped() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let folder = tempfile::tempdir().expect("a folder");
     let mut waiting = Command::new(ryzed_tests::daemon::binary())
         .current_dir(folder.path())

@@ -7,7 +7,7 @@ mod envelope;
 mod heard;
 mod route;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,12 +17,14 @@ use uuid::Uuid;
 
 use super::live;
 use crate::carrier::{Carrier, LARGEST_MESSAGE, Start, Topic};
+use crate::metrics::metrics;
 use crate::service::{Committed, Directory};
 use crate::store::presence::LARGEST_NOTICE;
 use crate::sync::{Scope, UserId};
 pub(crate) use actor::BridgeActor;
 #[cfg(any(test, feature = "faults"))]
 pub(crate) use actor::BridgeMsg;
+use envelope::Origin;
 pub(crate) use envelope::{Addressees, Message};
 use route::{Route, Ways};
 
@@ -55,13 +57,15 @@ pub(crate) struct Bridge {
     redis: RwLock<Option<Arc<dyn Carrier>>>,
     notices: RwLock<Option<Arc<dyn Carrier>>>,
     route: Mutex<Route>,
-    dropped: AtomicU64,
+    /// Others may have missed something of this instance, and are to look.
+    owes_hello: AtomicBool,
 }
 
 impl Bridge {
     pub(crate) fn new(neighbours: Neighbours) -> Self {
         let route = Mutex::new(Route::new(neighbours.redis.is_some()));
-        Self { neighbours, redis: RwLock::default(), notices: RwLock::default(), route, dropped: AtomicU64::new(0) }
+        let owes_hello = AtomicBool::new(true);
+        Self { neighbours, redis: RwLock::default(), notices: RwLock::default(), route, owes_hello }
     }
 
     fn route(&self) -> MutexGuard<'_, Route> {
@@ -86,13 +90,12 @@ impl Bridge {
     /// Tells others of a commit.
     pub(crate) fn committed(&self, commit: &Committed) {
         let (ways, topic) = (self.route().ways(), Topic::Scope(commit.scope));
-        if ways.redis {
-            self.over(&self.redis, topic, self.written(&envelope::of_commit(commit, LARGEST_MESSAGE)));
-        }
+        let in_redis = ways.redis
+            && self.over(&self.redis, topic, self.written(&envelope::of_commit(commit, LARGEST_MESSAGE), false));
         if ways.notices {
-            let mut bytes = self.written(&envelope::of_commit(commit, LARGEST_NOTICE));
+            let mut bytes = self.written(&envelope::of_commit(commit, LARGEST_NOTICE), in_redis);
             if bytes.len() > LARGEST_NOTICE {
-                bytes = self.written(&envelope::of_commit(commit, 0));
+                bytes = self.written(&envelope::of_commit(commit, 0), in_redis);
             }
             self.over(&self.notices, topic, bytes);
         }
@@ -103,6 +106,18 @@ impl Bridge {
         let ways = self.route().ways();
         if !ways.are_none() {
             self.send(ways, topic, message);
+        }
+    }
+
+    /// Others may have missed something of this instance: with the next renewal of the lease they are told to look.
+    pub(crate) fn owe_hello(&self) {
+        self.owes_hello.store(true, Ordering::Release);
+    }
+
+    /// Tells them, if that is owed.
+    pub(crate) fn say_hello(&self) {
+        if self.owes_hello.swap(false, Ordering::AcqRel) {
+            self.tell(Topic::Scope(Scope::Global), &Message::Hello);
         }
     }
 
@@ -118,26 +133,26 @@ impl Bridge {
     }
 
     fn send(&self, ways: Ways, topic: Topic, message: &Message<'_>) {
-        let bytes = self.written(message);
-        if ways.redis {
-            self.over(&self.redis, topic, bytes.clone());
-        }
+        let in_redis = ways.redis && self.over(&self.redis, topic, self.written(message, false));
         if ways.notices {
-            self.over(&self.notices, topic, bytes);
+            self.over(&self.notices, topic, self.written(message, in_redis));
         }
     }
 
-    fn written(&self, message: &Message<'_>) -> Bytes {
-        envelope::write(self.neighbours.me, message)
+    fn written(&self, message: &Message<'_>, again: bool) -> Bytes {
+        envelope::write(Origin { from: self.neighbours.me, again }, message)
     }
 
-    fn over(&self, carrier: &RwLock<Option<Arc<dyn Carrier>>>, topic: Topic, message: Bytes) {
-        if let Some(carrier) = live::held(carrier)
-            && !carrier.publish(topic, message)
-        {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            debug!("a message to other instances was dropped; their sweep finds what it told of");
+    /// Hands a message to a carrier. False when it is dropped.
+    fn over(&self, carrier: &RwLock<Option<Arc<dyn Carrier>>>, topic: Topic, message: Bytes) -> bool {
+        let Some(carrier) = live::held(carrier) else { return false };
+        let is_taken = carrier.publish(topic, message);
+        if !is_taken {
+            metrics().bridge_dropped.inc();
+            self.owe_hello();
+            debug!("a message to other instances was dropped; they are told to look");
         }
+        is_taken
     }
 
     /// Whether nothing is on its way to others any more.

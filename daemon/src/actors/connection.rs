@@ -121,7 +121,7 @@ impl Live {
         let setup = Box::new(Setup { live: self.clone(), link: Arc::clone(&link), caller, verify });
         let devices = live::held(&self.shared.devices).ok_or(CloseReason::TryLater)?;
         let started = async { ractor::call!(devices, DevicesMsg::Start, setup).ok().flatten() };
-        let device = self.in_time(started).await.ok_or(CloseReason::TryLater)?;
+        let device = self.shared.in_time(started).await.ok_or(CloseReason::TryLater)?;
         let welcome = Some(welcome);
         Ok(Connection { live: self.clone(), link, device, welcome, replay, _membership: membership })
     }

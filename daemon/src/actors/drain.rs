@@ -1,4 +1,4 @@
-//! How sockets are sent away before the daemon ends: in slices, so that they do not all come to the next instance at once.
+//! How it ends: sockets are sent away in slices, so that they do not all come to the next instance at once, then the actors.
 
 use std::time::Duration;
 
@@ -67,7 +67,13 @@ impl Live {
         {
             debug!(%error, "the others were not told that this instance ends; the end of its lease will tell them");
         }
-        self.stop_root();
+        self.root.stop(None);
+    }
+
+    /// Ready when the actors have ended. Nobody replaces their root: the daemon has to.
+    pub async fn ended(&self) {
+        // Nothing is ever sent.
+        let _ = self.root_ended.clone().changed().await;
     }
 }
 

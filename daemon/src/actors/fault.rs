@@ -6,6 +6,7 @@ use super::feed::FeedMsg;
 use super::janitor::JanitorMsg;
 use super::live::{Live, held};
 use super::presence::PresenceMsg;
+use super::root::RootMsg;
 use super::session::SessionMsg;
 use super::sessions::SessionsMsg;
 use crate::sync::{DeviceId, UserId};
@@ -40,6 +41,8 @@ pub enum Victim {
     Presence,
     /// The housekeeping.
     Janitor,
+    /// The root of all.
+    Root,
 }
 
 impl Fault {
@@ -70,6 +73,7 @@ impl Live {
             Victim::Feed => held(&shared.feed).is_some_and(|it| it.cast(FeedMsg::Fault(fault)).is_ok()),
             Victim::Bridge => held(&shared.bridge_actor).is_some_and(|it| it.cast(BridgeMsg::Fault(fault)).is_ok()),
             Victim::Presence => held(&shared.presence).is_some_and(|it| it.cast(PresenceMsg::Fault(fault)).is_ok()),
+            Victim::Root => self.root.cast(RootMsg::Fault(fault)).is_ok(),
             Victim::Janitor => held(&shared.janitor).is_some_and(|it| it.cast(JanitorMsg::Fault(fault)).is_ok()),
         }
     }

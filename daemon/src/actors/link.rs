@@ -54,9 +54,9 @@ impl Link {
         self.entered.load(Ordering::Acquire)
     }
 
-    /// Notes that the database knows of it; whether it did before.
-    pub(crate) fn set_entered(&self) -> bool {
-        self.entered.swap(true, Ordering::AcqRel)
+    /// Notes that the database knows of it.
+    pub(crate) fn set_entered(&self) {
+        self.entered.store(true, Ordering::Release);
     }
 
     /// Nothing that is done under this lock can panic halfway, so a poisoned one is as good as any.

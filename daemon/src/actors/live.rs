@@ -114,6 +114,12 @@ impl Shared {
         }
     }
 
+    /// What another actor answers, unless it takes so long that the one who asks would be taken for hung.
+    pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = Option<T>>) -> Option<T> {
+        let patience = self.settings.patience / PATIENCE_SHARES;
+        tokio::time::timeout(patience, answer).await.ok().flatten()
+    }
+
     /// The session of a scope, if it runs.
     pub(crate) fn session_of(&self, scope: Scope) -> Option<SessionRef> {
         match scope {
@@ -127,7 +133,9 @@ impl Shared {
 #[derive(Clone)]
 pub struct Live {
     pub(crate) shared: Arc<Shared>,
-    root: ActorRef<RootMsg>,
+    pub(super) root: ActorRef<RootMsg>,
+    /// Closed when the root has ended.
+    pub(super) root_ended: watch::Receiver<()>,
 }
 
 impl Live {
@@ -180,8 +188,13 @@ impl Live {
         });
         let arguments = (Arc::clone(&shared), housekeeping);
         let started = Root::spawn(None, Root, arguments).await;
-        let (root, _) = started.map_err(|error| StartError(error.to_string()))?;
-        Ok(Self { shared, root })
+        let (root, task) = started.map_err(|error| StartError(error.to_string()))?;
+        let (runs, root_ended) = watch::channel(());
+        tokio::spawn(async move {
+            let _ = task.await;
+            drop(runs);
+        });
+        Ok(Self { shared, root, root_ended })
     }
 
     /// The user's connected devices.
@@ -291,10 +304,6 @@ impl Live {
         self.shared.sockets.load(Ordering::Acquire)
     }
 
-    pub(crate) fn stop_root(&self) {
-        self.root.stop(None);
-    }
-
     /// Becomes true when the daemon stops.
     #[must_use]
     pub fn draining(&self) -> watch::Receiver<bool> {
@@ -328,7 +337,7 @@ impl Live {
         for attempt in 0..ATTEMPTS {
             if let Some(session) = self.session(scope).await {
                 let attached = async { ractor::call!(session.actor, SessionMsg::Attach, Arc::clone(link)).ok() };
-                match self.in_time(attached).await {
+                match self.shared.in_time(attached).await {
                     Some(true) => return Ok(()),
                     Some(false) => return Err(CloseReason::TryLater),
                     // It has just failed, and is being started again.
@@ -347,20 +356,15 @@ impl Live {
             return Some(session);
         }
         let sessions = held(&self.shared.sessions)?;
-        self.in_time(async { ractor::call!(sessions, SessionsMsg::Open, user).ok().flatten() }).await
-    }
-
-    /// What another actor answers, unless it takes so long that the one who asks would be taken for hung.
-    pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = Option<T>>) -> Option<T> {
-        let patience = self.shared.settings.patience / PATIENCE_SHARES;
-        tokio::time::timeout(patience, answer).await.ok().flatten()
+        self.shared.in_time(async { ractor::call!(sessions, SessionsMsg::Open, user).ok().flatten() }).await
     }
 
     /// Waits until everything up to `version` was put into the outboxes.
     pub(crate) async fn settled(&self, scope: Scope, version: Version) {
         if let Some(session) = self.shared.session_of(scope) {
             // Late or failed: the answer comes before the changes, and the versions still tell.
-            let _ = self.in_time(async { ractor::call!(session.actor, SessionMsg::Settled, version).ok() }).await;
+            let _ =
+                self.shared.in_time(async { ractor::call!(session.actor, SessionMsg::Settled, version).ok() }).await;
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -16,17 +17,19 @@ use super::close::CloseReason;
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
 use super::link::Link;
-use super::live::{self, PATIENCE_SHARES, Shared};
+use super::live::{self, Shared};
 use super::message::{self, ServerMessage};
 use super::pulse::Pulse;
 use crate::carrier::Topic;
 use crate::service::{Directory, ServiceError};
-use crate::store::presence::{Arrival, Differs, Lease, Place};
+use crate::store::presence::{Arrival, Differs, Gone, Lease, Place};
 use crate::sync::{DeviceId, Scope, UserId};
 use moves::{Group, Move};
 
 /// How often a lease is renewed within its time.
 const RENEWALS: u32 = 3;
+/// The database is waited for no longer than this part of the lease, so that a renewal that is due comes in time.
+const SHARES: u32 = 6;
 
 /// What the actor is told.
 pub(crate) enum PresenceMsg {
@@ -34,7 +37,7 @@ pub(crate) enum PresenceMsg {
     Moved,
     /// It is time to renew the lease.
     Renew,
-    /// The way to this instance is another, or another instance has come (which one): renew it now.
+    /// The way to this instance is another, or another instance has come (which one): renew the lease now.
     RenewNow(Option<Uuid>),
     /// It is time to compare what is connected with what the database knows.
     Compare,
@@ -66,7 +69,7 @@ impl Shared {
         }
         let (told, entered) = oneshot::channel();
         self.moved(Move::Came(Arc::clone(link), Some(told)));
-        entered.await.unwrap_or(false)
+        self.in_time(async { entered.await.ok() }).await.unwrap_or(false)
     }
 
     /// Notes that a device has come or gone.
@@ -93,6 +96,8 @@ pub(crate) struct State {
     shared: Arc<Shared>,
     pulse: Pulse,
     directory: Arc<dyn Directory>,
+    /// When the lease is to be renewed, before anything else is done.
+    due: Instant,
     /// The database was away when it was last asked; said once.
     is_away: bool,
 }
@@ -111,7 +116,7 @@ impl Actor for PresenceActor {
         myself.cast(PresenceMsg::Renew)?;
         myself.cast(PresenceMsg::Moved)?;
         myself.send_after(shared.settings.sweep, || PresenceMsg::Compare);
-        Ok(State { shared, pulse, directory, is_away: false })
+        Ok(State { shared, pulse, directory, due: Instant::now(), is_away: false })
     }
 
     async fn handle(
@@ -127,10 +132,10 @@ impl Actor for PresenceActor {
             PresenceMsg::Moved => state.take().await,
             PresenceMsg::Renew => {
                 myself.send_after(state.shared.bridge.neighbours.lease / RENEWALS, || PresenceMsg::Renew);
-                state.renew(false).await;
+                state.renew().await;
             }
             PresenceMsg::RenewNow(newcomer) => {
-                state.renew(newcomer.is_none()).await;
+                state.renew().await;
                 if let Some(newcomer) = newcomer {
                     // What was told before this instance knew of it may have gone another way.
                     state.shared.bridge.tell(Topic::Instance(newcomer), &Message::Look);
@@ -138,6 +143,7 @@ impl Actor for PresenceActor {
             }
             PresenceMsg::Compare => {
                 myself.send_after(state.shared.settings.sweep, || PresenceMsg::Compare);
+                state.stay_alive().await;
                 state.compare().await;
             }
         }
@@ -150,16 +156,23 @@ impl State {
         self.shared.bridge.neighbours.me
     }
 
-    /// Asks the database, which is not waited for so long that this would be taken for a hang.
+    /// Asks the database, which is not waited for so long that this instance would be taken for dead.
     async fn asked<T>(&self, asking: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
         self.pulse.get_on();
-        let within = self.shared.settings.patience / PATIENCE_SHARES;
+        let within = self.shared.bridge.neighbours.lease / SHARES;
         let late = Err(ServiceError::Unavailable { retry_after: within });
         tokio::time::timeout(within, asking).await.unwrap_or(late)
     }
 
-    /// Renews the lease and finds out about the others; `says_so` to them when it is heard in another way now.
-    async fn renew(&mut self, says_so: bool) {
+    /// Renews the lease when it is time, whatever else there is to do.
+    async fn stay_alive(&mut self) {
+        if self.due <= Instant::now() {
+            self.renew().await;
+        }
+    }
+
+    /// Renews the lease and finds out about the others.
+    async fn renew(&mut self) {
         let neighbours = &self.shared.bridge.neighbours;
         let lease = Lease {
             me: neighbours.me,
@@ -167,20 +180,33 @@ impl State {
             seconds: neighbours.lease.as_secs(),
             hears_redis: self.shared.bridge.hears_redis(),
         };
-        let renewed = match self.asked(self.directory.renew(&lease)).await {
-            Ok(renewed) => renewed,
+        let now = Instant::now();
+        let is_new = match self.asked(self.directory.renew(&lease)).await {
+            Ok(is_new) => is_new,
             Err(error) => return self.away(&error),
         };
+        self.due = now + self.shared.bridge.neighbours.lease / RENEWALS;
         self.is_away = false;
-        self.shared.bridge.others(renewed.others.iter().map(|other| (other.id, other.hears_redis)));
-        for gone in &renewed.gone {
-            self.shared.announce(gone.user, &gone.device, gone.device_type.as_deref(), false);
+        if is_new {
+            self.shared.bridge.owe_hello();
         }
-        if renewed.is_new || says_so {
-            self.shared.bridge.tell(Topic::Scope(Scope::Global), &Message::Hello);
+        match self.asked(self.directory.look_around(self.me())).await {
+            Ok(around) => {
+                self.shared.bridge.others(around.others.iter().map(|other| (other.id, other.hears_redis)));
+                self.gone(&around.gone);
+                self.shared.bridge.say_hello();
+            }
+            Err(error) => self.away(&error),
         }
-        if renewed.is_new {
+        if is_new {
             self.compare().await;
+        }
+    }
+
+    /// Tells of devices that are nowhere any more.
+    fn gone(&self, gone: &[Gone]) {
+        for gone in gone {
+            self.shared.announce(gone.user, &gone.device, gone.device_type.as_deref(), false);
         }
     }
 
@@ -197,7 +223,7 @@ impl State {
             if group.came.is_empty() && group.went.is_empty() {
                 return;
             }
-            self.pulse.get_on();
+            self.stay_alive().await;
             self.enter_group(group).await;
         }
     }
@@ -213,7 +239,7 @@ impl State {
         // A lease that is no longer known refuses devices; it is known again after a renewal.
         let mut entered = self.came(&links).await;
         if entered.is_err() {
-            self.renew(false).await;
+            self.renew().await;
             entered = self.came(&links).await;
         }
         if let Err(error) = &entered {
@@ -231,7 +257,7 @@ impl State {
         let entered = self.asked(self.directory.enter(self.me(), arrivals.collect())).await?;
         for entered in entered {
             let Some(link) = links.iter().find(|link| link.is(&entered.place)) else { continue };
-            let is_again = link.set_entered();
+            link.set_entered();
             match entered.former {
                 Some((instance, _)) if instance == self.me() => {}
                 Some(former) => {
@@ -239,7 +265,7 @@ impl State {
                     let close = Message::Close { user: link.user, device, at: Some(former) };
                     self.shared.bridge.tell(Topic::Instance(former.0), &close);
                 }
-                None if is_again => {}
+                // Also of one that was entered before: it may have been swept with this instance, and told to have gone.
                 None => self.shared.announce(link.user, &link.device, link.device_type.as_deref(), true),
             }
         }
@@ -263,11 +289,12 @@ impl State {
         let mut links = self.shared.roster.links(Scope::Global);
         links.retain(|link| link.is_entered());
         let held = links.iter().map(|link| link.place()).collect();
-        let differing = match self.asked(self.directory.compare(self.me(), held)).await {
-            Ok(differing) => differing,
+        let compared = match self.asked(self.directory.compare(self.me(), held)).await {
+            Ok(compared) => compared,
             Err(error) => return debug!(%error, "who is connected could not be compared; the next sweep will"),
         };
-        for (place, differs) in differing {
+        self.gone(&compared.gone);
+        for (place, differs) in compared.differing {
             let Some(link) = links.iter().find(|link| link.is(&place)) else { continue };
             match differs {
                 Differs::Missing => self.shared.moved(Move::Came(Arc::clone(link), None)),
@@ -279,7 +306,7 @@ impl State {
 }
 
 impl Bridge {
-    /// Says that the way to this instance is another now, or that somebody has come.
+    /// Has the lease renewed at once: the way to this instance is another now, or somebody has come.
     pub(crate) fn renew_now(shared: &Shared, newcomer: Option<Uuid>) {
         if let Some(presence) = live::held(&shared.presence) {
             let _ = presence.cast(PresenceMsg::RenewNow(newcomer));

@@ -11,6 +11,8 @@ use super::backoff::Backoff;
 use super::bridge::BridgeActor;
 use super::close::CloseReason;
 use super::devices::Devices;
+#[cfg(any(test, feature = "faults"))]
+use super::fault::Fault;
 use super::feed::Feed;
 use super::janitor::{Housekeeping, Janitor};
 use super::live::{self, Shared};
@@ -64,6 +66,9 @@ pub(crate) enum RootMsg {
     Restart,
     /// It is time to see whether all get on.
     Look,
+    /// Fails, as a fault in the code would.
+    #[cfg(any(test, feature = "faults"))]
+    Fault(Fault),
 }
 
 pub(crate) struct Root;
@@ -110,6 +115,8 @@ impl Actor for Root {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            #[cfg(any(test, feature = "faults"))]
+            RootMsg::Fault(fault) => fault.happen().await,
             RootMsg::Restart => {
                 for branch in std::mem::take(&mut state.due) {
                     if let Err(reason) = state.begin(branch, true, myself.get_cell()).await {

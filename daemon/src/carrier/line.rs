@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
     RedisConnectionInfo, RedisResult, TlsMode, Value,
@@ -37,6 +37,8 @@ pub(super) enum Line {
 pub(super) struct Signs {
     /// Rings when the connection is gone.
     pub broken: Notify,
+    /// Rings when the first probe came back.
+    pub first: Notify,
     /// The last probe that came back.
     returned: AtomicU64,
     /// Whether a channel should be subscribed to.
@@ -45,7 +47,8 @@ pub(super) struct Signs {
 
 impl Signs {
     pub(super) fn new(is_wanted: impl Fn(&str) -> bool + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { broken: Notify::new(), returned: AtomicU64::new(0), is_wanted: Box::new(is_wanted) })
+        let (broken, first, returned) = (Notify::new(), Notify::new(), AtomicU64::new(0));
+        Arc::new(Self { broken, first, returned, is_wanted: Box::new(is_wanted) })
     }
 
     /// The last probe that came back.
@@ -60,7 +63,9 @@ impl Signs {
                 let Some(Value::BulkString(message)) = push.data.into_iter().nth(1) else { return };
                 if message.first() == Some(&PROBE) {
                     let number = std::str::from_utf8(&message[1..]).ok().and_then(|text| text.parse().ok());
-                    self.returned.fetch_max(number.unwrap_or(0), Ordering::AcqRel);
+                    if self.returned.fetch_max(number.unwrap_or(0), Ordering::AcqRel) == 0 {
+                        self.first.notify_one();
+                    }
                 } else {
                     ear(Heard::Message(message.into()));
                 }
@@ -213,9 +218,36 @@ fn single(address: &RedisAddress) -> RedisResult<Client> {
     Client::open(place.into_connection_info()?.set_redis_settings(settings))
 }
 
-/// Asks the Sentinels anew, since the master may be another by now.
+/// Asks the Sentinels anew, one after the other, since the master may be another by now.
 async fn master_of(address: &RedisAddress, master: &str) -> RedisResult<Client> {
-    let mut builder = SentinelClientBuilder::new(places(address), master, SentinelServerType::Master)?
+    let mut trouble = (redis::ErrorKind::InvalidClientConfig, "no Sentinel is named").into();
+    for place in places(address) {
+        // The password is for the master; a Sentinel that asks for one gets the same, and none that does not takes it.
+        for with_login in [false, true] {
+            if with_login && address.password.is_none() {
+                continue;
+            }
+            let mut sentinel = sentinel(address, place.clone(), master, with_login)?;
+            match tokio::time::timeout(PATIENCE, sentinel.async_get_client()).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(error)) => trouble = error,
+                Err(_) => {
+                    trouble = (redis::ErrorKind::Io, "no Sentinel answers").into();
+                    break;
+                }
+            }
+        }
+    }
+    Err(trouble)
+}
+
+fn sentinel(
+    address: &RedisAddress,
+    place: ConnectionAddr,
+    master: &str,
+    with_login: bool,
+) -> RedisResult<SentinelClient> {
+    let mut builder = SentinelClientBuilder::new([place], master, SentinelServerType::Master)?
         .set_client_to_redis_protocol(ProtocolVersion::RESP3)
         .set_client_to_redis_db(address.database);
     if let Some(user) = &address.user {
@@ -223,14 +255,18 @@ async fn master_of(address: &RedisAddress, master: &str) -> RedisResult<Client> 
     }
     if let Some(password) = &address.password {
         builder = builder.set_client_to_redis_password(password);
+        if with_login {
+            builder = builder.set_client_to_sentinel_password(password);
+            if let Some(user) = &address.user {
+                builder = builder.set_client_to_sentinel_username(user);
+            }
+        }
     }
     if address.tls {
         builder =
             builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_sentinel_tls_mode(TlsMode::Secure);
     }
-    let mut sentinels = builder.build()?;
-    let asked = tokio::time::timeout(PATIENCE, sentinels.async_get_client()).await;
-    asked.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "no Sentinel answers").into()))
+    builder.build()
 }
 
 /// What the carriers and their tasks share; nothing done under the lock can panic halfway.

@@ -144,13 +144,19 @@ impl Work {
         if let Err(error) = self.catch_up(&mut line).await {
             return words(&error);
         }
-        (self.ear)(Heard::Up);
-        (self.ear)(Heard::Following(own.to_vec()));
+        // It works once a message has gone all the way round.
+        let works = async {
+            signs.first.notified().await;
+            (self.ear)(Heard::Up);
+            (self.ear)(Heard::Following(own.to_vec()));
+            std::future::pending().await
+        };
         tokio::select! {
             error = self.publish(line.clone(), waiting) => words(&error),
             error = self.follow(line.clone()) => words(&error),
             reason = self.probe(line, signs) => reason,
             () = signs.broken.notified() => "the connection was lost".into(),
+            reason = works => reason,
         }
     }
 

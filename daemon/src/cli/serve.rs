@@ -19,7 +19,7 @@ use crate::auth::{Secret, Verifier, Verify};
 use crate::carrier;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::http::{self, App, Listening, LiveApi, SocketFilter};
+use crate::http::{self, App, Listening, SocketFilter};
 use crate::service::Service;
 use crate::transfer::starter;
 
@@ -29,7 +29,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// The parts that were joined.
 struct Assembled {
     service: Arc<Service>,
-    live: Arc<dyn LiveApi>,
+    live: Live,
     socket: SocketFilter,
 }
 
@@ -52,7 +52,10 @@ pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
 async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, settings: &Settings) -> Outcome {
     // From here on a signal is a wish to end well, even while the database is still being migrated.
     let mut stop = Box::pin(stop_signal()?);
-    let address = config.server.listen;
+    let address = &config.server.listen;
+    if config.redis_is_idle() {
+        tracing::warn!("redis.url is not used: it joins several instances, and a SQLite database has one");
+    }
     let redis = config.redis_address().map_err(|complaint| Failure::usage(anyhow::anyhow!(complaint)))?;
     let redis = redis.map(|address| carrier::redis::Settings { address, prefix: config.redis.prefix.clone() });
     let listening =
@@ -70,9 +73,13 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
     notify::ready();
     let watchdog = notify::feed_watchdog(Arc::clone(&service));
-    let app = Arc::new(App { service, verifier, live, config });
+    let app = Arc::new(App { service, verifier, live: Arc::new(live.clone()), config });
+    let mut has_failed = false;
     let stop = async {
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            () = live.ended() => has_failed = true,
+        }
         notify::stopping();
         tracing::info!("stopping");
     };
@@ -80,7 +87,7 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
     watchdog.abort();
     app.service.close().await;
     tracing::info!("stopped");
-    Ok(())
+    if has_failed { Err(anyhow::anyhow!("the actors have ended; the log says why").into()) } else { Ok(()) }
 }
 
 /// Opens the store, starts what lives on it, and joins them.
@@ -108,7 +115,7 @@ async fn assemble(
     };
     let neighbours = Neighbours {
         me: Uuid::new_v4(),
-        name: config.server.listen.to_string(),
+        name: config.server.listen.clone(),
         lease: Duration::from_secs(config.sync.lease_seconds),
         redis: redis.map(|redis| Arc::new(redis) as _),
         directory: service.is_shared().then(|| Arc::clone(&service) as _),
@@ -117,7 +124,7 @@ async fn assemble(
     let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
-    Ok(Assembled { service, live: Arc::new(live), socket })
+    Ok(Assembled { service, live, socket })
 }
 
 /// Ready at SIGTERM or Ctrl-C.

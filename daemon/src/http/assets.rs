@@ -4,7 +4,9 @@ use std::hash::{DefaultHasher, Hasher};
 
 use warp::http::StatusCode;
 use warp::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName};
-use warp::http::header::{HeaderMap, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
+use warp::http::header::{
+    HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use warp::reply::Response;
 
 use super::call::{Answer, Call};
@@ -103,6 +105,14 @@ const GUARDS: [(HeaderName, &str); 5] = [
 /// `GET /client.js`.
 pub(super) async fn client(call: Call) -> Answer {
     answer(&CLIENT, &call.headers).await
+}
+
+/// `GET /`: there is one page to show.
+pub(super) async fn root(_: Call) -> Answer {
+    let mut response = Response::new(bytes::Bytes::new().into());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/demo"));
+    Ok(response)
 }
 
 /// `GET /demo`.

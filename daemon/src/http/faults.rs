@@ -41,6 +41,7 @@ pub(super) async fn fault(mut call: Call) -> Answer {
         ("bridge", None, None) => Victim::Bridge,
         ("presence", None, None) => Victim::Presence,
         ("janitor", None, None) => Victim::Janitor,
+        ("root", None, None) => Victim::Root,
         _ => return Err(Problem::not_found("no such actor, or user and device do not fit it")),
     };
     if !call.app.live.fault(victim, fault) {

@@ -7,6 +7,7 @@ mod pace;
 
 use std::time::Instant;
 
+use chrono::TimeDelta;
 use ryzed_adapters::format_time;
 
 use super::{Service, ServiceError};
@@ -16,6 +17,9 @@ use pace::Pace;
 
 /// Batches of one kind in one run; the rest comes with the next run, soon.
 const BATCHES: usize = 64;
+
+/// Receipts and devices are kept for so long at least, however short tombstones are: a retry must be known as one.
+const A_DAY: TimeDelta = TimeDelta::days(1);
 
 /// How much was forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,6 +51,14 @@ impl Kind {
         }
     }
 
+    /// For how long, where tombstones are kept for `keep`.
+    fn kept(self, keep: TimeDelta) -> TimeDelta {
+        match self {
+            Self::Tombstones => keep,
+            Self::Receipts | Self::Devices => keep.max(A_DAY),
+        }
+    }
+
     async fn prune(self, tx: &mut dyn Transaction, before: &str, most: i64) -> Result<usize, StoreError> {
         match self {
             Self::Tombstones => tx.prune_tombstones(before, most).await,
@@ -62,9 +74,10 @@ impl Service {
     /// # Errors
     /// Those of the database; what was forgotten until then stays forgotten.
     pub async fn collect(&self) -> Result<Forgotten, ServiceError> {
-        let before = format_time(self.clock.now() - self.keep);
+        let now = self.clock.now();
         let mut all = Forgotten::default();
         for kind in [Kind::Tombstones, Kind::Receipts, Kind::Devices] {
+            let before = format_time(now - kind.kept(self.keep));
             let (count, more) = self.forget(kind, &before).await?;
             all.more |= more;
             match kind {

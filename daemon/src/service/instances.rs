@@ -6,15 +6,13 @@ use futures_util::future::{BoxFuture, ready};
 use uuid::Uuid;
 
 use super::{Service, ServiceError};
-use crate::store::presence::{Arrival, Differs, Entered, Gone, Lease, Other, Place, Presence};
+use crate::store::presence::{Arrival, Compared, Entered, Gone, Lease, Other, Place, Presence};
 use crate::store::{Access, Mode, OnNotice, StoreError, Transaction};
 use crate::sync::{DeviceId, UserId};
 
-/// What came of a renewal.
+/// Who else there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Renewed {
-    /// The instance was not known: none of its devices is.
-    pub is_new: bool,
+pub struct Surroundings {
     /// The others that are alive.
     pub others: Vec<Other>,
     /// Devices of instances that have ended without a word.
@@ -24,11 +22,17 @@ pub struct Renewed {
 /// What instances that share a database ask it about each other.
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
-    /// Says that this instance is alive, and finds out about the others.
+    /// Says that this instance is alive; true when that was not known. Nothing that others do keeps it waiting.
     ///
     /// # Errors
     /// Those of the database.
-    async fn renew(&self, lease: &Lease) -> Result<Renewed, ServiceError>;
+    async fn renew(&self, lease: &Lease) -> Result<bool, ServiceError>;
+
+    /// Finds out about the others, and forgets those that are no longer alive.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn look_around(&self, me: Uuid) -> Result<Surroundings, ServiceError>;
 
     /// Forgets this instance, which is about to end.
     ///
@@ -52,7 +56,7 @@ pub trait Directory: Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of the database.
-    async fn compare(&self, me: Uuid, held: Vec<Place>) -> Result<Vec<(Place, Differs)>, ServiceError>;
+    async fn compare(&self, me: Uuid, held: Vec<Place>) -> Result<Compared, ServiceError>;
 
     /// The person's devices that are connected anywhere but at `me`.
     ///
@@ -84,14 +88,20 @@ pub trait Directory: Send + Sync + 'static {
 
 #[async_trait]
 impl Directory for Service {
-    async fn renew(&self, lease: &Lease) -> Result<Renewed, ServiceError> {
+    async fn renew(&self, lease: &Lease) -> Result<bool, ServiceError> {
         let lease = lease.clone();
         self.presence(Mode::Write, move |presence| {
             let lease = lease.clone();
+            Box::pin(async move { presence.renew(&lease).await })
+        })
+        .await
+    }
+
+    async fn look_around(&self, me: Uuid) -> Result<Surroundings, ServiceError> {
+        self.presence(Mode::Write, move |presence| {
             Box::pin(async move {
-                let is_new = presence.renew(&lease).await?;
                 let gone = presence.sweep().await?;
-                Ok(Renewed { is_new, others: presence.others(lease.me).await?, gone })
+                Ok(Surroundings { others: presence.others(me).await?, gone })
             })
         })
         .await
@@ -117,7 +127,7 @@ impl Directory for Service {
         .await
     }
 
-    async fn compare(&self, me: Uuid, held: Vec<Place>) -> Result<Vec<(Place, Differs)>, ServiceError> {
+    async fn compare(&self, me: Uuid, held: Vec<Place>) -> Result<Compared, ServiceError> {
         self.presence(Mode::Write, move |presence| {
             let held = held.clone();
             Box::pin(async move { presence.compare(me, &held).await })

@@ -10,12 +10,13 @@ use crate::sync::{DeviceId, UserId};
 /// What is known of the instances and their devices. Times are the database's.
 #[async_trait]
 pub trait Presence: Send {
-    /// Says that an instance is alive, for `seconds` from now. True when it was not known (any more): then none of its devices
-    /// is.
+    /// Says that an instance is alive, for `seconds` from now. True when it was not known, or its lease had ended: then its
+    /// devices may have been forgotten.
     async fn renew(&mut self, lease: &Lease) -> Result<bool, StoreError>;
     /// The other instances that are alive.
     async fn others(&mut self, me: Uuid) -> Result<Vec<Other>, StoreError>;
-    /// Forgets instances whose lease has ended, with their devices, which are returned.
+    /// Forgets instances whose lease has ended, with their devices, which are returned; but nothing that somebody else has
+    /// locked, which the next sweep finds.
     async fn sweep(&mut self) -> Result<Vec<Gone>, StoreError>;
     /// Forgets an instance and its devices.
     async fn retire(&mut self, me: Uuid) -> Result<(), StoreError>;
@@ -24,9 +25,8 @@ pub trait Presence: Send {
     async fn enter(&mut self, me: Uuid, arrivals: &[Arrival]) -> Result<Vec<Entered>, StoreError>;
     /// Devices have gone from `me`; those that are nowhere else. Each at most once.
     async fn leave(&mut self, me: Uuid, gone: &[Place]) -> Result<Vec<Place>, StoreError>;
-    /// Compares the devices that `me` holds with what is known; those of which something else is known. Forgets those of
-    /// `me` that it does not hold.
-    async fn compare(&mut self, me: Uuid, held: &[Place]) -> Result<Vec<(Place, Differs)>, StoreError>;
+    /// Compares the devices that `me` holds with what is known. Forgets those of `me` that it does not hold.
+    async fn compare(&mut self, me: Uuid, held: &[Place]) -> Result<Compared, StoreError>;
 
     /// The person's devices that are connected anywhere but at `me`.
     async fn elsewhere(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError>;
@@ -93,7 +93,16 @@ pub struct Entered {
     pub former: Option<(Uuid, u64)>,
 }
 
-/// A device of an instance that is no more.
+/// What came of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// Devices that are held, and of which something else is known.
+    pub differing: Vec<(Place, Differs)>,
+    /// Devices that were known and are not held.
+    pub gone: Vec<Gone>,
+}
+
+/// A device that is no longer where it was known to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gone {
     /// Whose.

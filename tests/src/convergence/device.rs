@@ -284,6 +284,20 @@ impl Device {
         }
     }
 
+    /// Keeps its socket, or gets another, for a while.
+    pub async fn stay(&mut self, lasts: Duration) {
+        let until = Instant::now() + lasts;
+        while Instant::now() < until {
+            self.live(until).await;
+        }
+    }
+
+    /// Whether it has a socket.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.line.is_some()
+    }
+
     fn change(&mut self, message: &Value) {
         let ordered = self.line.as_mut().map_or(Ok(()), |line| line.in_order(message));
         for row in [&message["data"], &message["new_record"], &message["old_record"]] {

@@ -1,6 +1,5 @@
 //! Carries out what is to break: among the processes one thing after another, on the lines at the same time.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,9 +49,9 @@ async fn carry_out(processes: &mut Processes, fault: Fault, oracle: &Oracle) {
             }
         }
         Fault::PauseDaemon(daemon, pause) => {
-            signal("STOP", processes.daemons[daemon].pid());
+            processes.daemons[daemon].pause();
             sleep(pause).await;
-            signal("CONT", processes.daemons[daemon].pid());
+            processes.daemons[daemon].wake();
         }
         Fault::RestartDaemon(daemon) => restart(processes, daemon, oracle).await,
         Fault::CrashPostgres(down) => {
@@ -133,9 +132,4 @@ pub async fn break_lines(
         count += 1;
     }
     count
-}
-
-fn signal(name: &str, pid: u32) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "SIG{name} could not be sent to {pid}");
 }

@@ -9,8 +9,10 @@ use super::Options;
 use super::oracle::Oracle;
 use super::world::Processes;
 
-/// Characters of a report that are printed; all of it is in the file.
+/// Characters of the violations that are printed; all of it is in the file.
 const PRINTED: usize = 3000;
+/// Lines of the timeline that are printed: the last ones.
+const LINES: usize = 60;
 
 /// Writes the report, and prints its beginning; nothing when all was well.
 ///
@@ -31,7 +33,11 @@ pub fn write(options: &Options, oracle: &Oracle, processes: &mut Processes) -> a
     let concerned = |actor: &str| violations.iter().take(3).any(|violation| violation.actor == actor);
     let common = |actor: &str| actor == "nemesis" || actor == "lines" || actor == "verdict";
     writeln!(text, "What was broken, and what the devices concerned said last:\n")?;
-    text += &oracle.timeline.of(|actor| common(actor) || concerned(actor));
+    let timeline = oracle.timeline.of(|actor| common(actor) || concerned(actor));
+    let lines = timeline.lines().count();
+    eprintln!("The last of {lines} lines of the timeline; more in {}:", folder.display());
+    timeline.lines().skip(lines.saturating_sub(LINES)).for_each(|line| eprintln!("{line}"));
+    text += &timeline;
     std::fs::write(folder.join("report.txt"), text)?;
     std::fs::write(folder.join("everybody.txt"), oracle.timeline.of(|_| true))?;
     for (number, daemon) in processes.daemons.iter().enumerate() {

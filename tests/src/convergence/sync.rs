@@ -138,6 +138,18 @@ impl Device {
                 }
             }
         }
+        self.look_at_conflicts(page);
+    }
+
+    /// So is every row that is told of with a conflict.
+    fn look_at_conflicts(&self, answer: &Value) {
+        for conflict in answer["conflicts"].as_array().into_iter().flatten() {
+            self.oracle.tally("conflicts told");
+            if conflict["row"].is_object() {
+                let table = conflict["table"].as_str().unwrap_or_default();
+                self.oracle.shown(&self.id.name, self.id.person, self.id.user, table, &conflict["row"]);
+            }
+        }
     }
 
     /// What became of the edits of a request.
@@ -234,6 +246,7 @@ impl Device {
             let open = api.raw(hyper::Method::GET, "/conflicts", &[], "").await?;
             ensure!(open.status == 200, "{}", open.status);
             let open = open.json();
+            self.look_at_conflicts(&open);
             let open = open["conflicts"].as_array().context("no conflicts")?;
             let Some(conflict) = open.get(which % open.len().max(1)) else { return Ok(()) };
             let id = conflict["conflict_id"].as_str().context("no conflict_id")?;

@@ -18,6 +18,8 @@ const DRAIN_SECONDS: u32 = 1;
 const HEARTBEAT_SECONDS: u32 = 5;
 /// A reader that is a little slow already has to pull.
 const OUTBOX_BYTES: u32 = 16 << 10;
+/// How long a daemon counts as alive that does nothing; most pauses are longer.
+const LEASE_SECONDS: u32 = 3;
 /// How long a change can go unnoticed when all hints are lost.
 pub const SWEEP: Duration = Duration::from_secs(2);
 
@@ -90,6 +92,7 @@ pub async fn begin(options: &Options, people: &[Person]) -> anyhow::Result<(Proc
         let mut builder = Daemon::builder()
             .env("RYZED_SYNC__SWEEP_SECONDS", SWEEP.as_secs())
             .env("RYZED_SYNC__HEARTBEAT_SECONDS", HEARTBEAT_SECONDS)
+            .env("RYZED_SYNC__LEASE_SECONDS", LEASE_SECONDS)
             .env("RYZED_SERVER__DRAIN_SECONDS", DRAIN_SECONDS)
             .env("RYZED_LIMITS__OUTBOX_BYTES", OUTBOX_BYTES)
             .env("RYZED_LOG", &options.log);

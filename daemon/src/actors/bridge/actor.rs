@@ -19,6 +19,7 @@ use crate::actors::live::{self, Shared};
 use crate::actors::pulse::Pulse;
 use crate::carrier::{Ear, Heard, Started, Topic, notices};
 use crate::service::Directory;
+use crate::store::presence::LARGEST_NOTICE;
 use crate::sync::Scope;
 
 /// When to compare again after the database refused.
@@ -73,6 +74,9 @@ impl Actor for BridgeActor {
         #[cfg(any(test, feature = "faults"))]
         live::hold(&shared.bridge_actor, myself.clone());
         let bridge = &shared.bridge;
+        // What the carriers of one that failed had in hand is lost.
+        bridge.route().begin();
+        bridge.owe_hello();
         let mut tasks = Vec::new();
         if let Some(redis) = &bridge.neighbours.redis {
             let Started { carrier, task } = redis.start(bridge.neighbours.me, ear(&shared, &myself));
@@ -84,12 +88,13 @@ impl Actor for BridgeActor {
             tasks.push(watched(task, &myself));
         }
         if let Some(directory) = &bridge.neighbours.directory {
-            let Started { carrier, task } = notices::start(Arc::new(Sender(Arc::clone(directory))));
+            let Started { carrier, task } = notices::start(Arc::new(Sender(Arc::clone(directory))), LARGEST_NOTICE);
             live::hold(&bridge.notices, carrier);
             tasks.push(watched(task, &myself));
             let hearing = Arc::clone(&shared);
             directory.hear(Arc::new(move |notice| heard::heard(&hearing, &Bytes::copy_from_slice(notice.as_bytes()))));
         }
+        Bridge::renew_now(&shared, None);
         Ok(State { shared, pulse, _tasks: tasks, behind: HashSet::new(), retrying: false })
     }
 
@@ -128,6 +133,7 @@ impl State {
             (_, Err(reason)) => warn!(reason, "Redis is away; other instances are told through PostgreSQL meanwhile"),
         }
         if turn != Turn::Same {
+            self.shared.bridge.owe_hello();
             Bridge::renew_now(&self.shared, None);
         }
     }

@@ -17,6 +17,9 @@ const FORM: u8 = 1;
 struct Envelope<'m> {
     v: u8,
     from: Uuid,
+    /// The same was handed to Redis: whoever hears that gets it twice.
+    #[serde(default, skip_serializing_if = "is_false")]
+    again: bool,
     #[serde(borrow)]
     m: Message<'m>,
 }
@@ -97,14 +100,23 @@ pub(crate) enum Read<'m> {
     /// It is from this instance itself.
     Own,
     /// It is from another.
-    Other(Uuid, Message<'m>),
+    Other(Origin, Message<'m>),
     /// It can't be read, as it is from a newer release or from somebody else.
     Unknown,
 }
 
-/// The message as `from` sends it.
-pub(crate) fn write(from: Uuid, message: &Message<'_>) -> Bytes {
-    let envelope = Envelope { v: FORM, from, m: message.clone() };
+/// Where a message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Which instance.
+    pub from: Uuid,
+    /// Whether it is the second copy of what was handed to Redis as well.
+    pub again: bool,
+}
+
+/// The message as its origin sends it.
+pub(crate) fn write(Origin { from, again }: Origin, message: &Message<'_>) -> Bytes {
+    let envelope = Envelope { v: FORM, from, again, m: message.clone() };
     // Serialising these types into memory can't fail; nothing is what no instance takes for a message.
     serde_json::to_vec(&envelope).map(Bytes::from).unwrap_or_default()
 }
@@ -113,9 +125,15 @@ pub(crate) fn write(from: Uuid, message: &Message<'_>) -> Bytes {
 pub(crate) fn read(me: Uuid, bytes: &[u8]) -> Read<'_> {
     match serde_json::from_slice::<Envelope<'_>>(bytes) {
         Ok(envelope) if envelope.from == me => Read::Own,
-        Ok(envelope) if envelope.v == FORM => Read::Other(envelope.from, envelope.m),
+        Ok(Envelope { v: FORM, from, again, m }) => Read::Other(Origin { from, again }, m),
         Ok(_) | Err(_) => Read::Unknown,
     }
+}
+
+// serde asks by reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A commit as a message; its changes are left out where it would be too large with them.
@@ -167,6 +185,10 @@ mod tests {
     const ME: Uuid = Uuid::from_u128(1);
     const OTHER: Uuid = Uuid::from_u128(2);
 
+    fn first(from: Uuid) -> Origin {
+        Origin { from, again: false }
+    }
+
     fn commit(row: &str) -> Committed {
         let record = ChangeRecord {
             scope: Scope::Global,
@@ -183,8 +205,10 @@ mod tests {
 
     #[test]
     fn a_commit_arrives_as_it_was_sent() {
-        let bytes = write(OTHER, &of_commit(&commit(r#"{"id":"f-1","calories":1.50}"#), 1000));
-        let Read::Other(OTHER, Message::Committed { scope, version, records }) = read(ME, &bytes) else {
+        let bytes = write(first(OTHER), &of_commit(&commit(r#"{"id":"f-1","calories":1.50}"#), 1000));
+        let Read::Other(Origin { from: OTHER, again: false }, Message::Committed { scope, version, records }) =
+            read(ME, &bytes)
+        else {
             panic!("{bytes:?}")
         };
         let arrived = to_commit(&scope, version, records, &Registry::standard()).unwrap();
@@ -198,14 +222,14 @@ mod tests {
     #[test]
     fn a_large_commit_is_only_hinted_at() {
         let large = format!(r#"{{"id":"f-1","name_en":"{}"}}"#, "x".repeat(1000));
-        assert!(write(OTHER, &of_commit(&commit(&large), 1000)).len() < 200);
+        assert!(write(first(OTHER), &of_commit(&commit(&large), 1000)).len() < 200);
     }
 
     #[test]
     fn own_messages_and_unknown_forms_are_told_apart() {
-        let bytes = write(ME, &Message::Look);
+        let bytes = write(Origin { from: ME, again: true }, &Message::Look);
         assert!(matches!(read(ME, &bytes), Read::Own));
-        assert!(matches!(read(OTHER, &bytes), Read::Other(ME, Message::Look)));
+        assert!(matches!(read(OTHER, &bytes), Read::Other(Origin { from: ME, again: true }, Message::Look)));
         let newer = String::from_utf8(bytes.to_vec()).unwrap().replace("\"v\":1", "\"v\":2");
         assert!(matches!(read(OTHER, newer.as_bytes()), Read::Unknown));
         assert!(matches!(read(OTHER, b"hello"), Read::Unknown));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::Bridge;
-use super::envelope::{self, Addressees, Message, Read};
+use super::envelope::{self, Addressees, Message, Origin, Read};
 use crate::actors::close::CloseReason;
 use crate::actors::link::Link;
 use crate::actors::live::Shared;
@@ -26,6 +26,8 @@ pub(super) fn heard(shared: &Shared, bytes: &Bytes) {
                 committed(shared, commit);
             }
         }
+        // Clients would see it twice. Whoever does not hear Redis, or whose Redis the sender does not reach, has this one only.
+        Read::Other(Origin { again: true, .. }, Message::Pass { .. }) if shared.bridge.hears_redis() => {}
         Read::Other(_, Message::Pass { to, frame }) => pass(shared, &to, &bytes.slice_ref(frame.get().as_bytes())),
         Read::Other(_, Message::Close { user, device, at }) => {
             let reason = if at.is_some() { CloseReason::Replaced } else { CloseReason::Revoked };
@@ -36,7 +38,7 @@ pub(super) fn heard(shared: &Shared, bytes: &Bytes) {
             }
         }
         Read::Other(_, Message::Look) => shared.look_soon(),
-        Read::Other(from, Message::Hello) => {
+        Read::Other(Origin { from, .. }, Message::Hello) => {
             Bridge::renew_now(shared, Some(from));
             shared.look_soon();
         }

@@ -13,7 +13,7 @@ pub(crate) struct Route {
     redis_up: bool,
     /// The others, and whether each hears Redis.
     others: HashMap<Uuid, bool>,
-    /// Whether anything was said of Redis since the start.
+    /// Whether anything was said of Redis since the carriers began.
     told: bool,
 }
 
@@ -47,6 +47,11 @@ pub(crate) enum Turn {
 impl Route {
     pub(crate) fn new(redis_configured: bool) -> Self {
         Self { redis_configured, ..Self::default() }
+    }
+
+    /// The carriers are new ones, of which nothing is known.
+    pub(crate) fn begin(&mut self) {
+        (self.redis_up, self.told) = (false, false);
     }
 
     /// Redis works, or does not.
@@ -125,6 +130,18 @@ mod tests {
     fn a_redis_that_never_came_is_said_once() {
         let mut route = Route::new(true);
         assert_eq!((route.redis(false), route.redis(false)), (Turn::Down, Turn::Same));
+    }
+
+    #[test]
+    fn new_carriers_work_once_they_have_said_so() {
+        let mut route = Route::new(true);
+        route.redis(true);
+        route.others([(A, true)]);
+        route.begin();
+        assert_eq!((route.ways(), route.word()), (Ways { redis: false, notices: true }, "degraded"));
+        assert_eq!(route.redis(true), Turn::Up);
+        route.begin();
+        assert_eq!(route.redis(false), Turn::Down);
     }
 
     #[test]

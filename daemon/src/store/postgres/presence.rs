@@ -7,12 +7,14 @@ use uuid::Uuid;
 
 use super::session::PostgresTransaction;
 use crate::store::StoreError;
-use crate::store::presence::{Arrival, Differs, Entered, Gone, Lease, Other, Place, Presence};
+use crate::store::presence::{Arrival, Compared, Differs, Entered, Gone, Lease, Other, Place, Presence};
 use crate::store::statement::statement;
 use crate::sync::{DeviceId, UserId};
 
 /// Whose, which device, which socket.
 type PlaceColumns = (String, String, i64);
+/// Whose, which device, of which type.
+type GoneColumns = (String, String, Option<String>);
 
 #[async_trait]
 impl Presence for PostgresTransaction<'_> {
@@ -20,10 +22,11 @@ impl Presence for PostgresTransaction<'_> {
         let is_new = self
             .number(
                 statement(
-                    "INSERT INTO ryzed.instances (id, name, started_at, alive_until, hears_redis) VALUES (?1::uuid, ?2, \
+                    "WITH known AS (SELECT alive_until FROM ryzed.instances WHERE id = ?1::uuid) \
+                     INSERT INTO ryzed.instances (id, name, started_at, alive_until, hears_redis) VALUES (?1::uuid, ?2, \
                      clock_timestamp(), clock_timestamp() + make_interval(secs => ?3), ?4::boolean) ON CONFLICT (id) \
                      DO UPDATE SET alive_until = excluded.alive_until, hears_redis = excluded.hears_redis \
-                     RETURNING CASE WHEN xmax = 0 THEN 1::bigint ELSE 0 END",
+                     RETURNING CASE WHEN (SELECT alive_until FROM known) > clock_timestamp() THEN 0::bigint ELSE 1 END",
                 )
                 .text(lease.me.to_string())
                 .text(&lease.name)
@@ -51,20 +54,22 @@ impl Presence for PostgresTransaction<'_> {
     }
 
     async fn sweep(&mut self) -> Result<Vec<Gone>, StoreError> {
-        let rows: Vec<(String, String, Option<String>)> = self
+        // An instance goes with the last of its devices: to forget it forgets them, whoever has locked them.
+        let rows: Vec<GoneColumns> = self
             .load(statement::<(Text, Text, Nullable<Text>)>(
                 "WITH dead AS MATERIALIZED (SELECT id FROM ryzed.instances WHERE alive_until <= clock_timestamp() \
                  FOR UPDATE SKIP LOCKED), \
-                 gone AS (DELETE FROM ryzed.presence p USING dead WHERE p.instance = dead.id \
-                 RETURNING p.user_id, p.device_id, p.device_type), \
-                 swept AS (DELETE FROM ryzed.instances i USING dead WHERE i.id = dead.id) \
+                 free AS MATERIALIZED (SELECT p.user_id, p.device_id, p.instance FROM ryzed.presence p \
+                 JOIN dead ON p.instance = dead.id FOR UPDATE OF p SKIP LOCKED), \
+                 gone AS (DELETE FROM ryzed.presence p USING free f WHERE p.user_id = f.user_id \
+                 AND p.device_id = f.device_id RETURNING p.user_id, p.device_id, p.device_type), \
+                 swept AS (DELETE FROM ryzed.instances i USING dead WHERE i.id = dead.id \
+                 AND (SELECT count(*) FROM ryzed.presence p WHERE p.instance = i.id) \
+                 = (SELECT count(*) FROM free f WHERE f.instance = i.id)) \
                  SELECT user_id::text, device_id, device_type FROM gone",
             ))
             .await?;
-        let gone = rows.into_iter().filter_map(|(user, device, device_type)| {
-            Some(Gone { user: user_of(&user)?, device: device.parse().ok()?, device_type })
-        });
-        Ok(gone.collect())
+        Ok(rows.into_iter().filter_map(gone_of).collect())
     }
 
     async fn retire(&mut self, me: Uuid) -> Result<(), StoreError> {
@@ -121,18 +126,20 @@ impl Presence for PostgresTransaction<'_> {
         Ok(rows.into_iter().filter_map(place_of).collect())
     }
 
-    async fn compare(&mut self, me: Uuid, held: &[Place]) -> Result<Vec<(Place, Differs)>, StoreError> {
+    async fn compare(&mut self, me: Uuid, held: &[Place]) -> Result<Compared, StoreError> {
         let held = rows_of(held);
-        self.run(
-            statement(
-                "DELETE FROM ryzed.presence p WHERE p.instance = ?1::uuid AND NOT EXISTS (SELECT FROM \
-                 json_to_recordset(?2::json) AS r (user_id uuid, device_id text, link bigint) \
-                 WHERE r.user_id = p.user_id AND r.device_id = p.device_id)",
+        let gone: Vec<GoneColumns> = self
+            .load(
+                statement::<(Text, Text, Nullable<Text>)>(
+                    "DELETE FROM ryzed.presence p WHERE p.instance = ?1::uuid AND NOT EXISTS (SELECT FROM \
+                     json_to_recordset(?2::json) AS r (user_id uuid, device_id text, link bigint) \
+                     WHERE r.user_id = p.user_id AND r.device_id = p.device_id) \
+                     RETURNING p.user_id::text, p.device_id, p.device_type",
+                )
+                .text(me.to_string())
+                .text(&held),
             )
-            .text(me.to_string())
-            .text(&held),
-        )
-        .await?;
+            .await?;
         let rows: Vec<(String, String, i64, String)> = self
             .load(
                 statement::<(Text, Text, BigInt, Text)>(
@@ -159,7 +166,7 @@ impl Presence for PostgresTransaction<'_> {
             };
             Some((place_of((user, device, link))?, differs))
         });
-        Ok(differing.collect())
+        Ok(Compared { differing: differing.collect(), gone: gone.into_iter().filter_map(gone_of).collect() })
     }
 
     async fn elsewhere(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError> {
@@ -225,6 +232,10 @@ fn user_of(text: &str) -> Option<UserId> {
 
 fn place_of((user, device, link): PlaceColumns) -> Option<Place> {
     Some(Place { user: user_of(&user)?, device: device.parse().ok()?, link: unsigned(link) })
+}
+
+fn gone_of((user, device, device_type): GoneColumns) -> Option<Gone> {
+    Some(Gone { user: user_of(&user)?, device: device.parse().ok()?, device_type })
 }
 
 fn unsigned(link: i64) -> u64 {

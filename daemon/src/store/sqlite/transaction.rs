@@ -334,17 +334,18 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(open.collect())
     }
 
-    async fn keep_conflict(&mut self, user: UserId, conflict: &OpenConflict, now: &str) -> Result<(), StoreError> {
-        let (user, id) = (user.to_string(), conflict.id.to_string());
+    async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError> {
+        let user = user.to_string();
+        let conflicts: Vec<_> = conflicts.iter().map(|open| (open.id, &open.conflict, &open.mutation)).collect();
+        let conflicts = json(&conflicts);
         self.run(
             statement(
-                "INSERT INTO sync_conflicts (id, user_id, created_at, conflict, mutation) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO sync_conflicts (id, user_id, created_at, conflict, mutation) \
+                 SELECT value ->> 0, ?1, ?3, value ->> 1, value ->> 2 FROM json_each(?2)",
             )
-            .text(&id)
             .text(&user)
-            .text(now)
-            .text(&conflict.conflict)
-            .text(&conflict.mutation),
+            .text(&conflicts)
+            .text(now),
         )?;
         Ok(())
     }

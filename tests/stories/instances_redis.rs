@@ -1,0 +1,126 @@
+//! How instances come to their Redis: encrypted, with a password, with no more rights than they need; what they are
+//! subscribed to there, and what that saves.
+
+use std::time::{Duration, Instant};
+
+use ryzed_tests::certificates::Authority;
+use ryzed_tests::instances::Instances;
+use ryzed_tests::redis::{Redis, RedisCluster, Sentinel};
+use ryzed_tests::rows::food_entry;
+use ryzed_tests::{Account, Builder, Metrics, insert};
+use serde_json::json;
+
+use crate::instances_faults::{SOON, crosses, settings, wait_for};
+
+/// Secret enough to be looked for in the logs, with what a URL has to escape.
+const PASSWORD: &str = "open%sesame";
+const ESCAPED: &str = "open%25sesame";
+
+/// It works, and neither log says the password.
+async fn works(both: &Instances) {
+    wait_for(both, "redis").await;
+    let (here, there) = both.account();
+    let mut tablet = there.socket("tablet").await;
+    crosses(&here, &mut tablet, 1).await;
+    for daemon in [&both.a, &both.b] {
+        assert!(!daemon.log().contains("sesame"), "a password in the log:\n{}", daemon.log());
+    }
+}
+
+#[tokio::test]
+async fn a_redis_with_tls_a_password_and_an_access_list_carries_changes() {
+    let authority = Authority::default();
+    // What docs/operating.md gives the daemon, and nothing for anybody else.
+    let password = format!(">{PASSWORD}");
+    let rights = "-@all +hello +ping +select +publish +subscribe +unsubscribe &ryzed:*";
+    let user = ["--user", "ryzed", "on", &password].into_iter().chain(rights.split(' '));
+    let guard: Vec<&str> = user.chain(["--user", "default", "off"]).collect();
+    let encrypted = Redis::encrypted(&authority, &guard);
+    let pem = authority.pem();
+    let trusting = |builder: Builder| settings(builder).env("SSL_CERT_FILE", pem.display());
+    let url = format!("rediss://ryzed:{ESCAPED}@localhost:{}", encrypted.port());
+    works(&Instances::over(&url, trusting)).await;
+    let plain = Redis::with(&guard);
+    works(&Instances::over(&format!("redis://ryzed:{ESCAPED}@localhost:{}", plain.port()), settings)).await;
+    // Another installation's channels are none of its business.
+    let other = |builder: Builder| settings(builder).env("RYZED_REDIS__PREFIX", "other");
+    wait_for(&Instances::over(&format!("redis://ryzed:{ESCAPED}@localhost:{}", plain.port()), other), "degraded").await;
+    // Who signed its certificate is not known here.
+    wait_for(&Instances::over(&url, settings), "degraded").await;
+}
+
+#[tokio::test]
+async fn sentinels_and_their_master_may_ask_for_a_password() {
+    let sentinel = Sentinel::guarded(PASSWORD);
+    // The first one named does not answer.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = silent.local_addr().expect("its address");
+    let url = sentinel.url().replacen("127.0.0.1", &format!(":{ESCAPED}@{silent},127.0.0.1"), 1);
+    works(&Instances::over(&url, settings)).await;
+}
+
+/// How many connections are subscribed to a person's channel.
+fn subscribers(redis: &Redis, account: &Account) -> String {
+    let channel = format!("ryzed:{{{}}}", account.person.id);
+    redis.cli(&["PUBSUB", "NUMSUB", &channel]).lines().last().unwrap_or_default().to_owned()
+}
+
+async fn wait_for_subscribers(redis: &Redis, account: &Account, wanted: &str) {
+    let begun = Instant::now();
+    while subscribers(redis, account) != wanted {
+        assert!(begun.elapsed() < SOON, "{} instead of {wanted}", subscribers(redis, account));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_persons_channel_is_subscribed_to_where_a_device_of_theirs_is() {
+    let mut both = Instances::with_redis(settings);
+    wait_for(&both, "redis").await;
+    let (here, there) = both.account();
+    here.push([]).await;
+    assert_eq!(subscribers(both.redis(), &here), "0");
+    let tablet = there.socket("tablet").await;
+    wait_for_subscribers(both.redis(), &here, "1").await;
+    let watch = there.socket("watch").await;
+    let phone = here.socket("phone").await;
+    wait_for_subscribers(both.redis(), &here, "2").await;
+    phone.close().await;
+    tablet.close().await;
+    wait_for_subscribers(both.redis(), &here, "1").await;
+    watch.close().await;
+    wait_for_subscribers(both.redis(), &here, "0").await;
+}
+
+#[tokio::test]
+async fn what_comes_in_order_is_passed_on_without_asking_the_database() {
+    let both = Instances::with_redis(settings);
+    wait_for(&both, "redis").await;
+    let (here, there) = both.account();
+    let mut tablet = there.socket("tablet").await;
+    // The first one is on its way before the channel is subscribed to, perhaps.
+    crosses(&here, &mut tablet, 1).await;
+    let holes = async || Metrics::of(&both.b.address()).await.value("ryzed_holes_filled_total");
+    let before = holes().await;
+    for quantity in 2..=50 {
+        here.push([insert("food_entries", &food_entry(json!({"quantity": quantity})))]).await;
+    }
+    tablet.next_where("data_updated", |message| message["data"]["quantity"] == 50).await;
+    assert_eq!(holes().await, before);
+}
+
+#[tokio::test]
+async fn a_slot_of_a_cluster_that_moves_takes_its_channels_along() {
+    let cluster = RedisCluster::start();
+    let both = Instances::over(&cluster.url(), settings);
+    wait_for(&both, "redis").await;
+    let (here, there) = both.account();
+    let mut tablet = there.socket("tablet").await;
+    let channel = format!("ryzed:{{{}}}", here.person.id);
+    for quantity in 1..=3 {
+        crosses(&here, &mut tablet, 2 * quantity).await;
+        cluster.migrate(&channel);
+        crosses(&here, &mut tablet, 2 * quantity + 1).await;
+        wait_for(&both, "redis").await;
+    }
+}
