@@ -1,5 +1,5 @@
 // The client in Chromium against the real daemon: a large first sync, a tab killed in the middle of it, two tabs on one
-// socket, a reload while offline. `CHROMIUM` names the browser, else /usr/bin/chromium.
+// socket, two people in two tabs, a reload while offline. `CHROMIUM` names the browser, else /usr/bin/chromium.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -56,12 +56,12 @@ async function upload() {
 }
 
 /** Loads the client into a page as `client`, and notes long tasks in `long`. */
-const load = (page) => page.evaluate(async ({ url, token: jwt }) => {
+const load = (page, whose = token) => page.evaluate(async ({ url, token: jwt }) => {
   const { RyzeRealtimeClient } = await import('/client.js');
   window.long = [];
   new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration))).observe({ entryTypes: ['longtask'] });
   window.client = new RyzeRealtimeClient(url, jwt);
-}, { url: daemon.url, token });
+}, { url: daemon.url, token: whose });
 
 /** A browser of its own, as if it were the first time. */
 async function fresh() {
@@ -70,12 +70,12 @@ async function fresh() {
   return context;
 }
 
-async function tab(context) {
+async function tab(context, whose = token) {
   const page = await context.newPage();
   page.sockets = 0;
   page.on('websocket', () => page.sockets++);
   await page.goto(`http://127.0.0.1:${pages.address().port}/`);
-  await load(page);
+  await load(page, whose);
   return page;
 }
 
@@ -167,6 +167,37 @@ test('two tabs have one socket; when the one that leads is killed, the other tak
   const third = await tab(context);
   assert.deepEqual([await count(third), third.sockets], [rows + 2, 0]);
   await isWhole(third);
+  await context.close();
+});
+
+test('a tab of another person has no part in the copy, until it is forgotten and theirs', async () => {
+  const context = await fresh();
+  const first = await tab(context);
+  const other = daemon.token(randomUUID());
+  await first.evaluate(() => client.connect());
+  const id = await insert(first);
+  await isLive(first);
+  const second = await tab(context, other);
+  assert.equal(await count(second), 0);
+  const refusals = await second.evaluate((meal) => Promise.all([client.connect(), client.table('food_entries').insert(meal)].map((asked) => asked.catch(({ message }) => message))), MEAL);
+  for (const refusal of refusals) assert.match(refusal, /another person/);
+  assert.deepEqual([await pending(first), second.sockets], [0, 0]);
+  await first.evaluate((row) => client.table('food_entries').delete(row), id);
+  await isLive(first);
+
+  // The client that forgot is still there, and another one on the same page is the next person's.
+  await first.evaluate(async ({ url, token: jwt }) => {
+    const { RyzeRealtimeClient } = await import('/client.js');
+    await client.forget();
+    window.client = new RyzeRealtimeClient(url, jwt);
+    await client.connect();
+  }, { url: daemon.url, token: other });
+  await insert(first);
+  await isLive(first);
+  assert.equal(await second.evaluate(() => client.connect()), true);
+  assert.deepEqual([await count(first), await count(second)], [1, 1]);
+  const { digest: { food_entries: theirs } } = await daemon.get('/digest?tables=food_entries', other);
+  assert.equal(theirs.rows, 1);
   await context.close();
 });
 

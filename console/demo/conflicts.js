@@ -8,7 +8,7 @@ import { icon } from './icons.js';
 import { MEALS } from './totals.js';
 import { nameOf, t, term } from './words.js';
 
-/** Opens the list; what opened it has the focus again when it closes. */
+/** Opens the list; what opened it has the focus again when it closes, else its device. */
 export async function openConflicts(device, deviceName) {
   const names = await namesOf(device);
   const title = element('h2', { id: 'conflicts-title' }, t('conflict.title', { device: deviceName }));
@@ -40,6 +40,8 @@ export async function openConflicts(device, deviceName) {
   dialog.addEventListener('close', () => {
     stop();
     dialog.remove();
+    // What opened it may be gone, with the last conflict.
+    if (document.activeElement === document.body) document.getElementById(device.kind)?.focus();
   });
   document.body.append(dialog);
   draw();

@@ -1,5 +1,6 @@
 // The page: who the person is, which scene is on, and the devices side by side.
 
+import { announce } from './announce.js';
 import { Device } from './device.js';
 import { button, element, say } from './element.js';
 import { icon } from './icons.js';
@@ -125,10 +126,15 @@ function drawTheme() {
 }
 
 function askAgain() {
+  const isAsked = !byId('token-form').hidden;
   byId('token-form').hidden = false;
   byId('token-why').dataset.words = 'token.again';
   say(byId('token-why'), t('token.again'));
   byId('command').textContent = `ryzed token --user ${subjectOf(token)}`;
+  // Once: several devices find out.
+  if (isAsked) return;
+  announce(t('token.again'));
+  byId('token').focus();
 }
 
 /** Starts with a token, or goes on with a new one of the same person. A copy belongs to a person: another starts over. */

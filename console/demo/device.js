@@ -6,22 +6,20 @@ import { read, write } from './kept.js';
 
 const API = '/api/realtime';
 const TYPES = { phone: 'mobile', tablet: 'mobile', watch: 'watch', browser: 'web' };
-/** How long after a change the cursor is looked up. */
-const QUIET_MS = 400;
+/** Of older edits nobody asks any more how long they took. */
+const EDITS_MOST = 200;
 
 export class Device {
   /** What the line is doing, as `client.status` says, and whether the server has revoked this device. */
   state = { state: 'off', why: '', retryInMs: 0 };
   isRevoked = false;
   pending = 0;
-  cursor = null;
   /** The open conflicts that this device knows, and the ids of those that its own edits met. */
   conflicts = [];
   mine = new Set();
   #listeners = new Map();
   #settings;
   #offKey;
-  #timer = null;
   #owesWord = false;
 
   /** `settings`: `person`, `token()`, `strategy()`, `name(kind)` in the language that is on, and `edits`: row → who edited it last. */
@@ -75,8 +73,9 @@ export class Device {
 
   /** Goes online unless it was switched off. */
   start() {
-    this.#look();
-    if (!this.isOff) this.#connect();
+    // Without a line, what was known last.
+    if (this.isOff) this.lookAtConflicts();
+    else this.#connect();
   }
 
   /** The switch of its line. It stays as it is over a reload, and other tabs follow. */
@@ -136,7 +135,10 @@ export class Device {
   }
 
   #edit(table, id, change) {
-    this.#settings.edits.set(id, { by: this.id, at: performance.now(), isLive: this.state.state === 'live' });
+    const { edits } = this.#settings;
+    edits.delete(id);
+    edits.set(id, { by: this.id, at: performance.now(), isLive: this.state.state === 'live' });
+    if (edits.size > EDITS_MOST) edits.delete(edits.keys().next().value);
     if (table !== 'location_points') this.tell('event.edit', { table });
     // Where the browser could not store it, an `error` event has said so.
     change(this.client.table(table)).catch(() => {});
@@ -147,11 +149,11 @@ export class Device {
     client.status.subscribe((state) => {
       this.state = state;
       if (state.state === 'stopped') this.#findOutWhy();
-      this.#look();
+      this.#emit('changed');
     });
     client.pending.subscribe((pending) => {
       this.pending = pending;
-      this.#look();
+      this.#emit('changed');
     });
     client.on('connected', () => {
       this.tell('event.connected', {}, 'good');
@@ -161,11 +163,11 @@ export class Device {
     client.on('disconnected', () => this.tell('event.disconnected'));
     client.on('sync_completed', ({ totalChanges }) => {
       if (totalChanges) this.tell('event.synced', { n: totalChanges });
-      this.#look();
+      this.#emit('changed');
     });
     ['data_updated', 'database_change'].forEach((type) => client.on(type, (message) => {
       this.#emit('arrived', message);
-      this.#look();
+      this.#emit('changed');
     }));
     client.on('conflict', (conflict) => this.#collided(conflict));
     client.on('broadcast', ({ event }) => event === 'demo_conflicts' && this.lookAtConflicts());
@@ -208,17 +210,6 @@ export class Device {
     const devices = answer?.ok ? await answer.json() : [];
     this.isRevoked = devices.some(({ device_id, is_revoked }) => device_id === this.id && is_revoked);
     this.#emit('changed');
-  }
-
-  /** Draws now, and looks the cursor up in a quiet moment. */
-  #look() {
-    this.#emit('changed');
-    this.#timer ??= setTimeout(async () => {
-      this.#timer = null;
-      const { cursor } = await this.client.getSyncStatus();
-      this.cursor = cursor;
-      this.#emit('changed');
-    }, QUIET_MS);
   }
 
   #ask(path, options = {}) {

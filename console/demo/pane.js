@@ -54,13 +54,14 @@ export class Pane {
   }
 
   draw() {
-    const { state, pending, cursor, conflicts, isOff, isRevoked, kind } = this.device;
+    const { state, pending, conflicts, isOff, isRevoked, kind, client: { cursor } } = this.device;
     say(this.badge, t(`device.state.${isOff ? 'off' : state.state}`));
     this.badge.dataset.state = isOff ? 'off' : state.state;
     this.line.checked = !isOff;
     say(this.queued, pending ? t('device.pending', { n: pending }) : t('device.synced'));
     this.queued.classList.toggle('some', pending > 0);
     const n = conflicts.length;
+    if (!n && document.activeElement === this.collisions) this.root.focus();
     this.collisions.hidden = n === 0;
     say(this.collisions.lastChild, t('device.conflicts', { n }));
     this.collisions.ariaLabel = t('device.conflicts.of', { n, device: t(`device.${kind}`) });

@@ -35,9 +35,10 @@ impl Encoding {
 
     /// The best of those that `asked` allows. Which of them it would rather have does not matter: all are quick to undo.
     fn of(asked: &HeaderMap) -> Option<Self> {
-        let listed = asked.get(ACCEPT_ENCODING)?.to_str().ok()?;
+        let headers = asked.get_all(ACCEPT_ENCODING).iter().filter_map(|header| header.to_str().ok());
+        let listed: Vec<&str> = headers.flat_map(|header| header.split(',')).collect();
         let weight = |name: &str| {
-            let mut those = listed.split(',').map(|one| one.split_once(';').unwrap_or((one, "q=1")));
+            let mut those = listed.iter().map(|one| one.split_once(';').unwrap_or((one, "q=1")));
             let (_, weight) = those.find(|(known, _)| known.trim().eq_ignore_ascii_case(name))?;
             weight.trim().strip_prefix("q=").map(|weight| weight.parse().unwrap_or(0.0) > 0.0)
         };
