@@ -104,9 +104,11 @@ enum Meaning {
     Failed,
 }
 
-const MEANINGS: [(&str, Meaning); 21] = [
+const MEANINGS: [(&str, Meaning); 22] = [
     ("deadlock detected", Meaning::Crossing),
     ("could not serialize", Meaning::Crossing),
+    // Only those that narrow are named: in an application's tables these are ours, and the others the application's.
+    ("row-level security policy \"ryzed_", Meaning::Denied),
     ("row-level security policy", Meaning::Denied),
     ("terminating connection", Meaning::Lost),
     ("the database system is", Meaning::Lost),
