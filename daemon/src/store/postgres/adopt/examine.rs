@@ -390,7 +390,7 @@ fn guards(relation: &Relation, report: &mut TableReport) {
         );
     }
     match permits(relation) {
-        Permits::Nobody if relation.is_guarded => report.notes.push(
+        Permits::Nobody if relation.is_guarded && relation.for_others > 0 => report.notes.push(
             "no policy of the application lets everybody or the role authenticated in, so the daemon goes by its own rules"
                 .into(),
         ),

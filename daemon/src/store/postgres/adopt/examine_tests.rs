@@ -47,6 +47,7 @@ fn relation(name: &str, columns: &[(&str, &str)]) -> Relation {
         restrictive: 0,
         for_everybody: 0,
         for_authenticated: 0,
+        for_others: 0,
         rows: 10,
         has_key: true,
         columns: columns.iter().map(|(name, base)| column(name, base)).collect(),

@@ -70,6 +70,8 @@ pub struct Relation {
     pub for_everybody: i64,
     /// How many of them are for the role `authenticated`.
     pub for_authenticated: i64,
+    /// How many are for other roles.
+    pub for_others: i64,
     /// How many rows the planner believes it has; fewer than none when nobody has looked.
     pub rows: i64,
     /// Whether its column `id` alone is a key.
@@ -163,6 +165,8 @@ const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c
         AND p.polname NOT LIKE 'ryzed\\_%' AND p.polroles && ARRAY[0, to_regrole('ryzed_daemon')::oid]), \
     'for_authenticated', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive \
         AND p.polname NOT LIKE 'ryzed\\_%' AND to_regrole('authenticated') = ANY (p.polroles)), \
+    'for_others', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polname NOT LIKE 'ryzed\\_%' \
+        AND NOT p.polroles && ARRAY[0, to_regrole('ryzed_daemon')::oid, to_regrole('authenticated')::oid]), \
     'rows', c.reltuples::bigint, \
     'has_key', EXISTS (SELECT FROM pg_index x JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] \
         WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL \

@@ -82,7 +82,8 @@ impl Worker<'_> {
         let counters = texts(&mut self.connection, &counters(placed)).await?;
         if placed.layout.is_for_authenticated() {
             sql.push(format!(
-                "DO $$ BEGIN IF NOT {IS_AUTHENTICATED} THEN GRANT authenticated TO ryzed_daemon; END IF; END $$"
+                "DO $$ BEGIN IF NOT {IS_AUTHENTICATED} THEN GRANT authenticated TO ryzed_daemon; END IF; \
+                 EXCEPTION WHEN unique_violation THEN NULL; END $$"
             ));
         }
         sql.extend(counters.iter().map(|counter| format!("GRANT USAGE ON SEQUENCE {counter} TO ryzed_daemon")));
