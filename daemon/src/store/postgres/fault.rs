@@ -104,7 +104,7 @@ enum Meaning {
     Failed,
 }
 
-const MEANINGS: [(&str, Meaning); 22] = [
+const MEANINGS: [(&str, Meaning); 24] = [
     ("deadlock detected", Meaning::Crossing),
     ("could not serialize", Meaning::Crossing),
     // Only those that narrow are named: in an application's tables these are ours, and the others the application's.
@@ -114,6 +114,8 @@ const MEANINGS: [(&str, Meaning); 22] = [
     ("the database system is", Meaning::Lost),
     ("connection closed", Meaning::Lost),
     ("cached plan must not change result type", Meaning::Lost),
+    ("canceling statement due to lock timeout", Meaning::Passing),
+    ("canceling statement due to statement timeout", Meaning::Passing),
     ("canceling statement due to", Meaning::Passing),
     ("could not obtain lock", Meaning::Passing),
     ("remaining connection slots", Meaning::Passing),
