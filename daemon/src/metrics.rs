@@ -46,6 +46,8 @@ label! {
         CursorTooOld "cursor_too_old",
         /// What it lacks is too much for a replay.
         TooFarBehind "too_far_behind",
+        /// Whether it may see a row is for the database to say, in a pull.
+        NotShown "not_shown",
     }
 }
 label! {

@@ -59,7 +59,7 @@ pub enum Mode {
 }
 
 /// On whose behalf a transaction runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// A person: their own rows and the catalogue.
     Person {
@@ -67,14 +67,18 @@ pub enum Access {
         user: UserId,
         /// Whether the catalogue may be written, too.
         role: Role,
+        /// What the token says, where there is one.
+        email: Option<String>,
     },
+    /// Nobody in particular: the catalogue, as far as everybody sees it.
+    Anybody,
     /// The daemon itself, which reads every scope to pass changes on, forgets what is old, and writes no rows.
     Daemon,
 }
 
 impl From<&Caller> for Access {
     fn from(caller: &Caller) -> Self {
-        Self::Person { user: caller.user, role: caller.role }
+        Self::Person { user: caller.user, role: caller.role, email: caller.email.clone() }
     }
 }
 
@@ -82,8 +86,8 @@ impl From<Scope> for Access {
     /// For reading one scope.
     fn from(scope: Scope) -> Self {
         match scope {
-            Scope::User(user) => Self::Person { user, role: Role::default() },
-            Scope::Global => Self::Daemon,
+            Scope::User(user) => Self::Person { user, role: Role::default(), email: None },
+            Scope::Global => Self::Anybody,
         }
     }
 }

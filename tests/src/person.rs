@@ -15,19 +15,26 @@ pub struct Person {
     /// The `sub` of their tokens.
     pub id: Uuid,
     role: &'static str,
+    email: Option<&'static str>,
 }
 
 impl Person {
     /// Somebody whom the daemon has never met.
     #[must_use]
     pub fn new() -> Self {
-        Self { id: Uuid::new_v4(), role: "authenticated" }
+        Self { id: Uuid::new_v4(), role: "authenticated", email: None }
     }
 
     /// Somebody whom the application knows under this id.
     #[must_use]
     pub fn known(id: Uuid) -> Self {
         Self { id, ..Self::new() }
+    }
+
+    /// The same with an address in their tokens.
+    #[must_use]
+    pub fn with_email(self, email: &'static str) -> Self {
+        Self { email: Some(email), ..self }
     }
 
     /// Somebody who may write the catalogue.
@@ -69,7 +76,8 @@ impl Token {
     pub fn of(person: &Person) -> Self {
         let now = Utc::now().timestamp();
         let claims = json!({"sub": person.id, "role": person.role, "iat": now, "exp": now + 3600});
-        Self { claims, key: SECRET.to_owned(), algorithm: Algorithm::HS256 }
+        let token = Self { claims, key: SECRET.to_owned(), algorithm: Algorithm::HS256 };
+        token.claim("email", person.email)
     }
 
     /// Ends in so many seconds; fewer than none: it has ended.

@@ -5,7 +5,7 @@ use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -79,12 +79,25 @@ pub fn psql_file(url: &str, file: &str, variables: &[(&str, u32)]) -> Result<Str
     psql(url, &format!("{sets}\\i {}\n", path.display()))
 }
 
-/// The whole database as SQL, or a part of it.
+/// The whole database as SQL, or a part of it; of a server that is newer than pg_dump, what its catalogue says.
 #[must_use]
 pub fn dump(url: &str, arguments: &[&str]) -> String {
     let output = Command::new("pg_dump").args(arguments).args(["-d", url]).output().expect("the story needs pg_dump");
+    if is_too_old(&output) {
+        let wants = |without: &str| u32::from(!arguments.contains(&without));
+        let wanted = [
+            ("schema", wants("--data-only")),
+            ("data", wants("--schema-only")),
+            ("sidecar", wants("--exclude-schema=ryzed")),
+        ];
+        return psql_file(url, "catalogue.sql", &wanted).unwrap_or_else(|error| panic!("{error}"));
+    }
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     without_keys(&output.stdout)
+}
+
+fn is_too_old(output: &Output) -> bool {
+    !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("server version mismatch")
 }
 
 /// Newer releases bracket a dump with a key that is another one each time.
@@ -164,6 +177,11 @@ impl Cluster {
     pub fn roles(&self) -> String {
         let url = self.url("postgres");
         let output = Command::new("pg_dumpall").args(["--roles-only", "-d", &url]).output().expect("pg_dumpall");
+        if is_too_old(&output) {
+            let roles = "SELECT r.rolname, to_jsonb(r) - 'oid', (SELECT jsonb_agg(to_jsonb(m) - 'oid' ORDER BY m.roleid, m.grantor) \
+                         FROM pg_auth_members m WHERE m.member = r.oid) FROM pg_authid r WHERE r.rolname !~ '^pg_' ORDER BY 1";
+            return psql(&url, roles).unwrap_or_else(|error| panic!("{error}"));
+        }
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         without_keys(&output.stdout)
     }

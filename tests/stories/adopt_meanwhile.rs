@@ -1,12 +1,14 @@
 //! `ryzed adopt` while the application goes on: long transactions, writers, a kill in the middle.
 
+use std::collections::BTreeMap;
 use std::process::Child;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ryzed_tests::postgres::{self, dump};
-use ryzed_tests::{Application, Daemon};
-use serde_json::{Value, json};
+use ryzed_tests::{Application, Daemon, Device};
+use serde_json::Value;
+use uuid::Uuid;
 
 use crate::adopt::adopt;
 
@@ -50,65 +52,75 @@ pub(crate) fn contradictions(app: &Application) -> String {
     app.sql(&format!("{} LIMIT 5", checks.join(" UNION ALL ")))
 }
 
-/// What the tables hold of a person, under the names of the wire.
-fn tables_of(app: &Application, number: u32) -> Vec<(&'static str, Vec<Value>)> {
-    let me = app.user(number);
-    let time = |column: &str| format!("to_char({column} AT TIME ZONE 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
-    let (start, eaten) = (time("start_time"), time("eaten_at"));
-    let own = format!("(SELECT id FROM app.sessions WHERE user_id = '{me}')");
-    [
-        ("users", format!("SELECT id, email, full_name AS name, avatar_url FROM profiles WHERE id = '{me}'")),
-        (
-            "foods",
-            format!(
-                "SELECT id, created_by AS user_id, name_en, source, stock, slug, trim_scale(score) AS score FROM foods \
-                 WHERE created_by = '{me}' OR created_by IS NULL"
-            ),
-        ),
-        (
-            "food_entries",
-            format!(
-                "SELECT id, user_id, food_id, trim_scale(quantity) AS quantity, meal_type, {eaten} AS consumed_at, note \
-                 FROM food_entries WHERE user_id = '{me}'"
-            ),
-        ),
-        (
-            "workout_sessions",
-            format!("SELECT id, user_id, name, {start} AS start_time, mood FROM app.sessions WHERE user_id = '{me}'"),
-        ),
-        (
-            "workout_exercises",
-            format!("SELECT id, workout_id AS session_id, position AS order_index FROM workout_exercises WHERE workout_id IN {own}"),
-        ),
-        (
-            "exercise_sets",
-            format!(
-                "SELECT id, workout_exercise_id, reps, weight, rpe FROM exercise_sets WHERE workout_exercise_id IN \
-                 (SELECT id FROM workout_exercises WHERE workout_id IN {own})"
-            ),
-        ),
-    ]
-    .map(|(table, query)| (table, sorted(app.json(&query))))
-    .into()
+/// Rows by table and id.
+type Rows = BTreeMap<String, BTreeMap<String, Value>>;
+
+/// What the tables hold, in all their columns under the names of the wire, by scope. Which rows are whose is what the index says,
+/// so that has to be right before.
+fn tables_of(app: &Application) -> BTreeMap<String, Rows> {
+    let layout: Value = serde_json::from_str(&app.sql("SELECT layout FROM ryzed.adopted")).expect("the layout");
+    let mut held: BTreeMap<String, Rows> = BTreeMap::new();
+    for place in layout["tables"].as_array().expect("tables") {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let columns = place["columns"].as_array().expect("columns").iter().map(|column| {
+            let value = format!("t.{}", text(&column["column"]));
+            let value = match column["base"].as_str() {
+                Some("timestamptz") => {
+                    format!("to_char({value} AT TIME ZONE 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+                }
+                Some("numeric") => format!("trim_scale({value})"),
+                _ => value,
+            };
+            format!("{value} AS {}", text(&column["name"]))
+        });
+        let (table, relation) = (text(&place["table"]), format!("{}.{}", text(&place["schema"]), text(&place["name"])));
+        let rows = app.sql(&format!(
+            "SELECT json_build_array(c.scope, row_to_json(q)) FROM ryzed.changes c CROSS JOIN LATERAL \
+             (SELECT {} FROM {relation} t WHERE t.id = c.row_id) q WHERE c.table_name = '{table}' AND c.operation <> 'DELETE'",
+            columns.collect::<Vec<_>>().join(", ")
+        ));
+        for row in rows.lines() {
+            let (scope, row): (String, Value) = serde_json::from_str(row).expect("a row");
+            held.entry(scope).or_default().entry(table.clone()).or_default().insert(text(&row["id"]), row);
+        }
+    }
+    held
 }
 
-fn sorted(mut rows: Vec<Value>) -> Vec<Value> {
-    rows.sort_by_key(|row| row["id"].to_string());
+/// What a person's devices are to hold: their rows and the catalogue's.
+fn expected(tables: &BTreeMap<String, Rows>, me: Uuid) -> Rows {
+    let mut rows = Rows::new();
+    for scope in ["global".to_owned(), format!("user:{me}")] {
+        for (table, held) in tables.get(&scope).into_iter().flatten() {
+            rows.entry(table.clone()).or_default().extend(held.clone());
+        }
+    }
     rows
 }
 
-/// A pull over the wire holds what the tables hold, no more and no less.
-async fn assert_pull_equals_tables(app: &Application, daemon: &Daemon, number: u32) {
-    let pulled = app.account(daemon, number).pull(json!({"device_id": "new"})).await;
-    for (table, rows) in tables_of(app, number) {
-        let got = sorted(pulled["changes"][table].as_array().cloned().unwrap_or_default());
-        assert_eq!(got.len(), rows.len(), "{table} of user {number}");
-        for (got, row) in got.iter().zip(&rows) {
-            for (name, value) in row.as_object().expect("a row") {
-                assert_eq!(got[name], *value, "{table}.{name} of user {number}");
-            }
+/// What a device holds is what the tables hold, no more and no less, in every column.
+fn assert_holds(device: &Device, expected: Rows, who: &str) {
+    let mut held: Rows = device.rows.iter().map(|(table, rows)| (table.clone(), rows.clone())).collect();
+    held.retain(|_, rows| !rows.is_empty());
+    for row in held.values_mut().flat_map(BTreeMap::values_mut) {
+        row.as_object_mut().expect("a row").remove("_version");
+    }
+    for (table, rows) in &expected {
+        let got = held.get(table).map_or(0, BTreeMap::len);
+        assert_eq!(got, rows.len(), "{table} of {who}");
+        for (id, row) in rows {
+            assert_eq!(held[table].get(id), Some(row), "{table} of {who}");
         }
     }
+    assert!(held == expected, "{who} holds tables that are empty");
+}
+
+/// The same for a pull that begins at nothing.
+async fn assert_pull_equals_tables(app: &Application, daemon: &Daemon, tables: &BTreeMap<String, Rows>, number: u32) {
+    let me = app.account(daemon, number);
+    let mut device = me.device("new");
+    device.sync().await;
+    assert_holds(&device, expected(tables, me.person.id), &format!("user {number}"));
 }
 
 #[test]
@@ -148,7 +160,7 @@ async fn an_adoption_that_was_killed_goes_on_and_is_not_served_before() {
     assert!(!entered.contains("All rows were entered before."), "{entered}");
     assert_eq!(contradictions(&app), "");
     let daemon = app.daemon().start();
-    assert_pull_equals_tables(&app, &daemon, 2).await;
+    assert_pull_equals_tables(&app, &daemon, &tables_of(&app), 2).await;
     drop(daemon);
     assert!(app.ryzed(&["adopt", "--undo"]).ok().contains("as if it had never"));
 }
@@ -250,12 +262,25 @@ async fn two_hundred_thousand_rows_are_adopted_while_the_application_goes_on() {
     );
 
     let daemon = app.daemon().start();
-    let device = app.account(&daemon, 3);
-    device.pull(json!({"device_id": "early"})).await;
+    // Some pull while the writers go on, and again when they have stopped; all others begin then.
+    let mut early = Vec::new();
+    for number in [1, 2, 3, 77, PEOPLE] {
+        let mut device = app.account(&daemon, number).device("early");
+        device.sync().await;
+        early.push((number, device));
+    }
     writers.stop();
     assert_eq!(contradictions(&app), "");
-    for number in [1, 2, 3, 77, PEOPLE] {
-        assert_pull_equals_tables(&app, &daemon, number).await;
+    let tables = tables_of(&app);
+    for (number, mut device) in early {
+        let resets = device.resets;
+        device.sync().await;
+        assert_eq!(device.resets, resets, "it was told to start over");
+        assert!(device.is_complete().await.expect("a digest"), "the early device of user {number}");
+        assert_holds(&device, expected(&tables, app.user(number)), &format!("the early device of user {number}"));
+    }
+    for number in 1..=PEOPLE {
+        assert_pull_equals_tables(&app, &daemon, &tables, number).await;
     }
     drop(daemon);
 

@@ -26,6 +26,8 @@ pub(crate) struct ChangeFrame {
     pub table: &'static str,
     /// Who made it, and does not get it.
     pub source: Option<DeviceId>,
+    /// Whether the database does not show the row to sessions: who may see it finds out with a token, by a pull.
+    pub is_hidden: bool,
 }
 
 impl ChangeFrame {
@@ -36,6 +38,7 @@ impl ChangeFrame {
             mark: Mark { scope: record.scope, version: record.version },
             table: record.table,
             source: record.source_device.clone(),
+            is_hidden: record.is_hidden(),
         }
     }
 }

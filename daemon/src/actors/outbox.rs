@@ -117,6 +117,9 @@ impl Outbox {
         }
         *seen = Some(frame.mark.version);
         if self.wants(frame.table) && !self.made(device, frame) {
+            if frame.is_hidden {
+                return self.lose(Loss::NotShown);
+            }
             self.put(Item { bytes: frame.bytes.clone(), mark: Some(frame.mark) });
         } else if !self.held {
             self.settle();
@@ -273,6 +276,7 @@ mod tests {
             bytes: Bytes::from(version.to_string()),
             mark: Mark { scope, version },
             table: "foods",
+            is_hidden: false,
             source: source.map(device),
         }
     }

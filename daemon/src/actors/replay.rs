@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::backend::Backend;
 use super::close::CloseReason;
 use super::link::Link;
+use crate::metrics::Loss;
 use crate::sync::{ChangeRecord, Cursor, Scope, Version};
 
 /// The catalogue first: a user's rows may refer to it.
@@ -47,6 +48,13 @@ impl Replay {
         {
             let outbox = self.link.outbox();
             records.retain(|record| record.version > after && outbox.wants(record.table));
+        }
+        // It ends before a row that only a pull can show, or not.
+        if let Some(hidden) = records.iter().position(ChangeRecord::is_hidden) {
+            records.truncate(hidden);
+            let reached = records.last().map_or(after, |record| record.version);
+            self.link.outbox().lose(Loss::NotShown);
+            return Ok(ReplayPage { records, scope, reached, rest: None });
         }
         self.at.set(scope, page.version.max(after));
         if !page.has_more || page.version <= after {

@@ -219,7 +219,9 @@ impl Push {
                 continue;
             }
             let mut records = Vec::new();
-            if state.version - was <= ATTACHED_RECORDS {
+            // Of an application's catalogue not everybody may see what its keepers see.
+            let is_everybodys = state.scope != Scope::Global || !self.registry.iter().any(|table| table.is_fitted);
+            if is_everybodys && state.version - was <= ATTACHED_RECORDS {
                 records = tx.records(state.scope, was, ATTACHED_RECORDS).await?.records;
                 if records.iter().map(ChangeRecord::size).sum::<usize>() > ATTACHED_BYTES {
                     records.clear();

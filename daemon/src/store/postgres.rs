@@ -32,7 +32,7 @@ use pool::Connections;
 use sql::TableSql;
 use triggers::Placed;
 
-pub use layout::{Layout, Place, PlacedColumn};
+pub use layout::{Layout, Permits, Place, PlacedColumn};
 pub use migrate::migration_states;
 pub use server::{AddressError, check_url, wait_until_there, with_password};
 
@@ -58,6 +58,8 @@ struct Schema {
     ensure_user: Option<String>,
     /// Changes of scope `?1` after `?2`, at most `?3`, with their rows.
     records: String,
+    /// Count and version sum by table, of the scopes `?1`.
+    digest: String,
     /// The device `?2` of the person `?1`.
     device: String,
     /// The devices of the person `?1`.
@@ -77,6 +79,7 @@ impl Schema {
             tables: placed.map(|(table, place)| TableSql::of(table, place)).collect(),
             ensure_user: sql::ensure_user(&registry, &layout),
             records: sql::records(&registry, &layout),
+            digest: sql::digest(&registry, &layout),
             layout,
             device: reads::devices("user_id = ?1::uuid AND device_id = ?2"),
             devices: reads::devices("user_id = ?1::uuid ORDER BY first_seen, device_id"),

@@ -59,6 +59,12 @@ pub struct ChangeRecord {
 }
 
 impl ChangeRecord {
+    /// Whether the row is there and was not shown.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.row.is_none() && self.operation != Operation::Delete
+    }
+
     /// Roughly the bytes that it takes on the wire.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -104,14 +104,18 @@ enum Meaning {
     Failed,
 }
 
-const MEANINGS: [(&str, Meaning); 21] = [
+const MEANINGS: [(&str, Meaning); 24] = [
     ("deadlock detected", Meaning::Crossing),
     ("could not serialize", Meaning::Crossing),
+    // Only those that narrow are named: in an application's tables these are ours, and the others the application's.
+    ("row-level security policy \"ryzed_", Meaning::Denied),
     ("row-level security policy", Meaning::Denied),
     ("terminating connection", Meaning::Lost),
     ("the database system is", Meaning::Lost),
     ("connection closed", Meaning::Lost),
     ("cached plan must not change result type", Meaning::Lost),
+    ("canceling statement due to lock timeout", Meaning::Passing),
+    ("canceling statement due to statement timeout", Meaning::Passing),
     ("canceling statement due to", Meaning::Passing),
     ("could not obtain lock", Meaning::Passing),
     ("remaining connection slots", Meaning::Passing),

@@ -55,6 +55,8 @@ impl<'s> Form<'s> {
     pub(super) fn refusal(self, error: StoreError) -> StoreError {
         match error {
             StoreError::Constraint(rule) => StoreError::Constraint(reason(&rule).into()),
+            // Policies of the application are no mistake of the daemon; our own have other names.
+            StoreError::Denied(policy) if !policy.contains("ryzed_") => StoreError::Constraint(reason(&policy).into()),
             StoreError::Reference(key) => {
                 let physical = |name: &'s str| self.place.map_or(name, |place| place.physical(name));
                 let columns = self.table.references().map(|(column, _)| column).filter(|column| *column != "user_id");

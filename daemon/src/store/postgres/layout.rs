@@ -28,6 +28,22 @@ pub struct Place {
     /// Whether a row may be there before the one that it hangs on.
     #[serde(default)]
     pub is_loose: bool,
+    /// Whom policies of the application let in.
+    #[serde(default)]
+    pub permits: Permits,
+}
+
+/// Whom policies of the application let in, where row level security is on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permits {
+    /// Nobody that the daemon works for: its own rules decide alone.
+    #[default]
+    Nobody,
+    /// Everybody, and so the daemon's role.
+    Everybody,
+    /// At least in part only the role `authenticated`, which the daemon's role has to belong to.
+    Authenticated,
 }
 
 /// One column.
@@ -65,6 +81,7 @@ impl Layout {
             name: table.name.into(),
             columns: table.columns.iter().map(own_column).collect(),
             is_loose: false,
+            permits: Permits::Nobody,
         };
         Self { tables: registry.iter().map(place).collect() }
     }
@@ -84,6 +101,11 @@ impl Layout {
     #[must_use]
     pub fn of(&self, table: &str) -> Option<&Place> {
         self.tables.iter().find(|place| place.table == table)
+    }
+
+    /// Whether policies of the application are for the role `authenticated`.
+    pub(super) fn is_for_authenticated(&self) -> bool {
+        self.tables.iter().any(|place| place.permits == Permits::Authenticated)
     }
 
     /// What is different from `before`, in words.

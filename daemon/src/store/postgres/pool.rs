@@ -85,7 +85,7 @@ impl Connections {
         let (mut tried, mut is_strict) = (0, false);
         loop {
             tried += 1;
-            let error = match self.once(mode, access, job, is_strict).await {
+            let error = match self.once(mode, &access, job, is_strict).await {
                 Try::Over(Ok(())) => {
                     self.outage.worked();
                     return Ok(());
@@ -110,7 +110,7 @@ impl Connections {
         }
     }
 
-    async fn once(&self, mode: Mode, access: Access, job: &Job, is_strict: bool) -> Try {
+    async fn once(&self, mode: Mode, access: &Access, job: &Job, is_strict: bool) -> Try {
         let connection = match self.connection().await {
             Ok(connection) => connection,
             Err(error) => return Try::Over(Err(error)),

@@ -12,9 +12,11 @@ use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt, Stream, TryStreamExt, stream};
+use serde_json::json;
 
 use super::Schema;
 use super::fault::{Remedy, in_doubt, judge_discreetly};
+use crate::auth::Role;
 use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::DeviceId;
@@ -50,7 +52,7 @@ impl<'c> PostgresTransaction<'c> {
         connection: &'c AsyncPgConnection,
         schema: &'c Arc<Schema>,
         mode: Mode,
-        access: Access,
+        access: &Access,
         is_strict: bool,
     ) -> Self {
         let mut opening = opening(mode, access, schema.resident);
@@ -299,27 +301,58 @@ async fn some<ST, T: FromSqlRow<ST, Pg>>(
 type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 
 /// What every transaction begins with: who it is for, in the words that policies ask for.
-fn opening(mode: Mode, access: Access, resident: bool) -> String {
+fn opening(mode: Mode, access: &Access, resident: bool) -> String {
     let begin = match mode {
         Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
     };
     let claims = match access {
-        Access::Person { user, role } => format!(r#"{{"sub":"{user}","role":"{}"}}"#, role.as_str()),
-        Access::Daemon => r#"{"role":"ryzed_daemon"}"#.to_owned(),
+        Access::Person { user, role, email } => match email.as_deref().filter(|email| is_plain(email)) {
+            Some(email) => json!({"sub": user, "role": role, "email": email}),
+            None => json!({"sub": user, "role": role}),
+        },
+        Access::Anybody => json!({"role": Role::default()}),
+        Access::Daemon => json!({"role": "ryzed_daemon"}),
     };
+    let claims = escaped(&claims.to_string());
     let hold = match (mode, access) {
         (Mode::Write, Access::Person { .. }) => "SELECT ryzed.hold_own();",
         _ => "",
     };
     format!(
-        "{begin}; SET LOCAL ROLE ryzed_daemon; SELECT set_config('request.jwt.claims', '{claims}', true), \
+        "{begin}; SET LOCAL ROLE ryzed_daemon; SELECT set_config('request.jwt.claims', {claims}, true), \
          set_config('ryzed.device', '{}', true);{hold}",
         nobody(resident)
     )
 }
 
+/// Whether the database's JSON can hold it.
+fn is_plain(text: &str) -> bool {
+    !text.contains(char::is_control)
+}
+
+/// A text as SQL takes it, whatever is in it and whatever the server thinks of backslashes.
+fn escaped(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
 /// What stands for no device. A command beside the daemon says nothing, as anybody from outside, so that the daemon hears of it.
 fn nobody(resident: bool) -> &'static str {
     if resident { "*" } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::UserId;
+
+    #[test]
+    fn what_a_token_says_stays_within_its_quotes() {
+        let email = r#"o'brien\' OR ''="'@example.com"#.to_owned();
+        let access = |email| Access::Person { user: UserId(uuid::Uuid::nil()), role: Role::default(), email };
+        let opened = opening(Mode::Read, &access(Some(email)), true);
+        assert!(opened.contains(r#""email":"o\'brien\\\\\' OR \'\'=\\"\'@example.com""#), "{opened}");
+        let opened = opening(Mode::Read, &access(Some("a\0b".into())), true);
+        assert!(!opened.contains("email"), "{opened}");
+    }
 }

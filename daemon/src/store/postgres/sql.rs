@@ -73,6 +73,21 @@ pub(super) fn records(registry: &Registry, layout: &Layout) -> String {
     )
 }
 
+/// Count and version sum of the live rows in the scopes `?1`, by table; of an application's tables only the rows that its
+/// policies show to who asks.
+pub(super) fn digest(registry: &Registry, layout: &Layout) -> String {
+    let ruled = registry.iter().filter(|table| table.is_fitted);
+    let shown: String = ruled
+        .filter_map(|table| Some((table.name, layout.of(table.name)?.relation())))
+        .map(|(name, relation)| format!(" WHEN '{name}' THEN EXISTS (SELECT FROM {relation} t WHERE t.id = c.row_id)"))
+        .collect();
+    let shown = if shown.is_empty() { String::new() } else { format!("AND CASE c.table_name{shown} ELSE TRUE END") };
+    format!(
+        "SELECT c.table_name, count(*), sum(c.version)::bigint FROM ryzed.changes c \
+         WHERE c.scope = ANY (?1::text[]) AND c.operation <> 'DELETE' {shown} GROUP BY c.table_name"
+    )
+}
+
 /// Makes the row of the person `?1` (with the address `?2`, at `?3`) unless it is there; none where people have no rows.
 pub(super) fn ensure_user(registry: &Registry, layout: &Layout) -> Option<String> {
     let (table, place) = (registry.get("users")?, layout.of("users")?);

@@ -132,7 +132,7 @@ impl Transaction for PostgresTransaction<'_> {
         }
         // An application may have rules of its own for who can be a user. Who is none may still read.
         match self.try_run(insert).await {
-            Ok(_) | Err(StoreError::Constraint(_) | StoreError::Reference(_)) => Ok(()),
+            Ok(_) | Err(StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -174,6 +174,7 @@ impl Transaction for PostgresTransaction<'_> {
         let mut records = Vec::with_capacity(rows.len());
         for (version, table, id, operation, device, old, row) in rows {
             let Some(table) = schema.registry.get(&table) else { continue };
+            let is_seen = row.is_some() || operation == Operation::Delete.as_str();
             records.push(ChangeRecord {
                 scope,
                 version,
@@ -182,7 +183,11 @@ impl Transaction for PostgresTransaction<'_> {
                 id: id.into(),
                 source_device: device.and_then(|device| device.parse().ok()),
                 row: row.map(raw).transpose()?,
-                old: old.map(|old| raw(Form::of(&schema, table).travelling(Operation::Delete, &old))).transpose()?,
+                old: old
+                    // Who does not see the row does not see what it was.
+                    .filter(|_| is_seen)
+                    .map(|old| raw(Form::of(&schema, table).travelling(Operation::Delete, &old)))
+                    .transpose()?,
             });
         }
         Ok(Records { records, reached, has_more })
@@ -208,15 +213,9 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError> {
-        let rows: Vec<(String, i64, i64)> = self
-            .load(
-                statement::<(Text, BigInt, BigInt)>(
-                    "SELECT table_name, count(*), sum(version)::bigint FROM ryzed.changes \
-                     WHERE scope = ANY (?1::text[]) AND operation <> 'DELETE' GROUP BY table_name",
-                )
-                .text(list(scopes)),
-            )
-            .await?;
+        let schema = Arc::clone(self.schema);
+        let wanted = statement::<(Text, BigInt, BigInt)>(&schema.digest).text(list(scopes));
+        let rows: Vec<(String, i64, i64)> = self.load(wanted).await?;
         Ok(rows.into_iter().map(|(table, rows, version_sum)| (table, TableDigest { rows, version_sum })).collect())
     }
 

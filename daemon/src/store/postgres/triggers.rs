@@ -5,7 +5,7 @@ use std::iter::once;
 
 use ryzed_adapters::{Merge, Registry, ScopeRule, Table};
 
-use super::layout::{Layout, Place, literal, quoted};
+use super::layout::{Layout, Permits, Place, literal, quoted};
 
 /// The names of the triggers that every synced table has.
 pub(super) const TRIGGERS: [&str; 4] = ["ryzed_insert", "ryzed_update", "ryzed_delete", "ryzed_truncate"];
@@ -58,7 +58,7 @@ impl<'a> Placed<'a> {
     }
 
     /// Who may see and write which rows. People see their own rows and the catalogue; they write their own, and its keepers
-    /// the catalogue. In an adopted database these hold whatever the application's own policies let everybody do.
+    /// the catalogue. In an adopted database these hold whatever the application's own policies let people do.
     pub(super) fn policies(self, table: &Table, place: &Place) -> Vec<String> {
         let relation = place.relation();
         let (sees, writes) = (self.sees(table, place, &place.name), self.writes(table, place, &place.name));
@@ -72,8 +72,17 @@ impl<'a> Placed<'a> {
         statements.extend(POLICIES.iter().map(|policy| format!("DROP POLICY IF EXISTS {policy} ON {relation}")));
         let narrows = if table.is_fitted { " AS RESTRICTIVE" } else { "" };
         if table.is_fitted {
-            statements
-                .push(format!("CREATE POLICY ryzed_all ON {relation} TO ryzed_daemon USING (TRUE) WITH CHECK (TRUE)"));
+            // Where the application's own policies let people in, they decide: for all but the daemon itself and those who keep
+            // the catalogue.
+            let all = match place.permits {
+                Permits::Nobody => "TRUE",
+                Permits::Everybody | Permits::Authenticated => {
+                    "(SELECT ryzed.is_daemon()) OR (SELECT ryzed.keeps_catalogue())"
+                }
+            };
+            statements.push(format!(
+                "CREATE POLICY ryzed_all ON {relation} TO ryzed_daemon USING ({all}) WITH CHECK ({all})"
+            ));
         }
         for (event, rule) in events {
             let policy = format!("ryzed_{}", event.to_lowercase());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ryzed_adapters::{Registry, ScopeRule, Table};
 use serde_json::Value;
 
-use super::super::layout::{Layout, Place, PlacedColumn};
+use super::super::layout::{Layout, Permits, Place, PlacedColumn};
 use super::columns::{absence, described, fills_itself, mismatch, placed_column, property, tolerates};
 use super::facts::{Facts, FoundColumn, Relation};
 use super::{Naming, TableNaming};
@@ -81,6 +81,13 @@ pub fn examine(adapters: &Registry, facts: &Facts, naming: &Naming) -> Examined 
         let (report, place) = look.report();
         examined.tables.push(report);
         examined.layout.tables.extend(place);
+    }
+    if examined.layout.is_for_authenticated() && !facts.server.may_be_authenticated {
+        examined.problems.push(format!(
+            "{} may not let the role ryzed_daemon belong to authenticated, for which the application's policies are; an \
+             administrator runs: CREATE ROLE ryzed_daemon NOLOGIN; GRANT authenticated TO ryzed_daemon; GRANT ryzed_daemon TO {}",
+            facts.server.user, facts.server.user
+        ));
     }
     examined
 }
@@ -159,6 +166,7 @@ impl Look<'_> {
             name: relation.name.clone(),
             columns,
             is_loose,
+            permits: permits(relation),
         };
         (report, Some(place))
     }
@@ -380,6 +388,24 @@ fn guards(relation: &Relation, report: &mut TableReport) {
         report.notes.push(
             "restrictive policies for everybody bind the daemon as well; see that they let ryzed_daemon pass".into(),
         );
+    }
+    match permits(relation) {
+        Permits::Nobody if relation.is_guarded && relation.for_others > 0 => report.notes.push(
+            "no policy of the application lets everybody or the role authenticated in, so the daemon goes by its own rules"
+                .into(),
+        ),
+        Permits::Nobody => {}
+        Permits::Everybody | Permits::Authenticated => report
+            .notes
+            .push("what people see and write here is what the application's policies say, within their own rows".into()),
+    }
+}
+
+fn permits(relation: &Relation) -> Permits {
+    match (relation.is_guarded, relation.for_everybody, relation.for_authenticated) {
+        (true, _, 1..) => Permits::Authenticated,
+        (true, 1.., _) => Permits::Everybody,
+        _ => Permits::Nobody,
     }
 }
 

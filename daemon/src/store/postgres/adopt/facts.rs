@@ -35,6 +35,8 @@ pub struct Server {
     pub may_make_role: bool,
     /// Whether the user may take the role `ryzed_daemon`, or let itself do so.
     pub may_take_role: bool,
+    /// Whether the daemon's role belongs to `authenticated`, or the user may let it.
+    pub may_be_authenticated: bool,
     /// Whether there is a schema `auth`.
     pub has_auth: bool,
     /// Whether there is a function `auth.uid()`.
@@ -64,6 +66,12 @@ pub struct Relation {
     pub is_reachable: bool,
     /// How many restrictive policies of the application bind the daemon's role, too.
     pub restrictive: i64,
+    /// How many of its other policies are for everybody, or for the daemon's role.
+    pub for_everybody: i64,
+    /// How many of them are for the role `authenticated`.
+    pub for_authenticated: i64,
+    /// How many are for other roles.
+    pub for_others: i64,
     /// How many rows the planner believes it has; fewer than none when nobody has looked.
     pub rows: i64,
     /// Whether its column `id` alone is a key.
@@ -134,6 +142,10 @@ const SERVER: &str = "SELECT json_build_object('version', current_setting('serve
         OR pg_has_role(current_user, to_regrole('ryzed_daemon'), 'MEMBER WITH ADMIN OPTION') \
         OR (current_setting('server_version_num')::int < 160000 \
             AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)), \
+    'may_be_authenticated', coalesce(pg_has_role(to_regrole('ryzed_daemon'), to_regrole('authenticated'), 'USAGE'), FALSE) \
+        OR coalesce(pg_has_role(current_user, to_regrole('authenticated'), 'MEMBER WITH ADMIN OPTION'), TRUE) \
+        OR (current_setting('server_version_num')::int < 160000 \
+            AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)), \
     'has_auth', to_regnamespace('auth') IS NOT NULL, 'has_uid', to_regprocedure('auth.uid()') IS NOT NULL, \
     'auth_is_open', coalesce(has_schema_privilege(to_regnamespace('auth'), 'USAGE WITH GRANT OPTION') \
         OR has_schema_privilege(to_regrole('ryzed_daemon'), to_regnamespace('auth'), 'USAGE') \
@@ -148,7 +160,13 @@ const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c
         OR has_schema_privilege(to_regrole('ryzed_daemon'), n.oid, 'USAGE') \
         OR has_schema_privilege('public', n.oid, 'USAGE'), FALSE), \
     'restrictive', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive \
-        AND p.polname NOT LIKE 'ryzed\\_%' AND 0 = ANY (p.polroles)), \
+        AND p.polname NOT LIKE 'ryzed\\_%' AND p.polroles && ARRAY[0, to_regrole('authenticated')::oid]), \
+    'for_everybody', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive \
+        AND p.polname NOT LIKE 'ryzed\\_%' AND p.polroles && ARRAY[0, to_regrole('ryzed_daemon')::oid]), \
+    'for_authenticated', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive \
+        AND p.polname NOT LIKE 'ryzed\\_%' AND to_regrole('authenticated') = ANY (p.polroles)), \
+    'for_others', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polname NOT LIKE 'ryzed\\_%' \
+        AND NOT p.polroles && ARRAY[0, to_regrole('ryzed_daemon')::oid, to_regrole('authenticated')::oid]), \
     'rows', c.reltuples::bigint, \
     'has_key', EXISTS (SELECT FROM pg_index x JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] \
         WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL \

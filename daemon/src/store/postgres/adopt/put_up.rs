@@ -8,7 +8,7 @@ use diesel_async::AsyncPgConnection;
 use super::super::layout::{Layout, Place, literal, quoted};
 use super::super::migrate::texts;
 use super::super::triggers::Placed;
-use super::standing::to_json;
+use super::standing::{IS_AUTHENTICATED, to_json};
 use super::{AdoptError, Worker};
 use crate::store::StoreError;
 
@@ -80,6 +80,12 @@ impl Worker<'_> {
         schemas.dedup();
         let mut sql = vec![format!("GRANT USAGE ON SCHEMA {} TO ryzed_daemon", schemas.join(", "))];
         let counters = texts(&mut self.connection, &counters(placed)).await?;
+        if placed.layout.is_for_authenticated() {
+            sql.push(format!(
+                "DO $$ BEGIN IF NOT {IS_AUTHENTICATED} THEN GRANT authenticated TO ryzed_daemon; END IF; \
+                 EXCEPTION WHEN unique_violation THEN NULL; END $$"
+            ));
+        }
         sql.extend(counters.iter().map(|counter| format!("GRANT USAGE ON SEQUENCE {counter} TO ryzed_daemon")));
         self.patiently("grants", &sql.join("; ")).await?;
         let names: BTreeSet<&str> =

@@ -30,8 +30,13 @@ pub enum Standing {
 /// What is to be remembered so that leaving removes no more than was made: each word is written into `ryzed.adopted.made`.
 pub(super) const ROLE: &str = "role";
 pub(super) const MEMBER: &str = "member";
+pub(super) const BELONGS: &str = "belongs";
 pub(super) const AUTH: &str = "auth";
 pub(super) const UID: &str = "uid";
+
+/// Whether policies for the role `authenticated` are for the daemon's, too.
+pub(super) const IS_AUTHENTICATED: &str =
+    "coalesce(pg_has_role(to_regrole('ryzed_daemon'), to_regrole('authenticated'), 'USAGE'), FALSE)";
 
 impl Standing {
     pub(super) async fn of(connection: &mut AsyncPgConnection) -> Result<Self, StoreError> {
@@ -98,7 +103,7 @@ pub(super) async fn begin(connection: &mut AsyncPgConnection, layout: &Layout) -
          INSERT INTO ryzed.adopted SELECT 'begun', {}, ARRAY(SELECT w FROM (VALUES \
          ('{ROLE}', to_regrole('ryzed_daemon') IS NULL), \
          ('{MEMBER}', NOT coalesce(pg_has_role(current_user, to_regrole('ryzed_daemon'), {TAKES}), FALSE)), \
-         ('{AUTH}', to_regnamespace('auth') IS NULL), ('{UID}', to_regprocedure('auth.uid()') IS NULL)) AS m (w, is_made) \
+         ('{BELONGS}', NOT {IS_AUTHENTICATED}), ('{AUTH}', to_regnamespace('auth') IS NULL), ('{UID}', to_regprocedure('auth.uid()') IS NULL)) AS m (w, is_made) \
          WHERE is_made), ARRAY(SELECT d.classid::regclass || ' ' || d.objid FROM pg_shdepend d \
          WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = to_regrole('ryzed_daemon') AND d.deptype = 'a' \
          AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())); COMMIT",

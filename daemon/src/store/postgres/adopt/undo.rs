@@ -4,7 +4,7 @@ use super::super::layout::{Place, literal};
 use super::super::migrate::texts;
 use super::super::triggers::{BELOW, POLICIES, TRIGGERS};
 use super::put_up::counters_of;
-use super::standing::{AUTH, MEMBER, ROLE, Standing, UID};
+use super::standing::{AUTH, BELONGS, IS_AUTHENTICATED, MEMBER, ROLE, Standing, UID};
 use super::{AdoptError, OWN, Watch, Worker, alone, open};
 use crate::store::StoreError;
 
@@ -70,12 +70,19 @@ impl Worker<'_> {
             sql.push(drop_unless_needed("DROP SCHEMA IF EXISTS auth"));
         }
         // Another database of this server may live by the role.
-        let leave = match (was_made(ROLE), was_made(MEMBER)) {
-            (true, _) => Some("DROP ROLE ryzed_daemon"),
-            (false, true) => Some("REVOKE ryzed_daemon FROM CURRENT_USER"),
-            (false, false) => None,
+        let leaving = match was_made(ROLE) {
+            true => vec!["DROP ROLE ryzed_daemon".to_owned()],
+            false => [
+                (MEMBER, "REVOKE ryzed_daemon FROM CURRENT_USER".to_owned()),
+                (BELONGS, format!("IF {IS_AUTHENTICATED} THEN REVOKE authenticated FROM ryzed_daemon; END IF")),
+            ]
+            .into_iter()
+            .filter_map(|(what, statement)| was_made(what).then_some(statement))
+            .collect(),
         };
-        sql.extend(leave.map(|leave| drop_unless_needed(&format!("IF {IS_FREE} THEN {leave}; END IF"))));
+        sql.extend(
+            leaving.iter().map(|statement| drop_unless_needed(&format!("IF {IS_FREE} THEN {statement}; END IF"))),
+        );
         let left: Vec<String> = [
             (UID, "to_regprocedure('auth.uid()')", "the function auth.uid(): the application has come to need it"),
             (AUTH, "to_regnamespace('auth')", "the schema auth: the application has come to need it"),
@@ -90,9 +97,10 @@ impl Worker<'_> {
     }
 }
 
-/// Whether nothing is granted to the daemon's role any more, in any database of the server.
-const IS_FREE: &str = "to_regrole('ryzed_daemon') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_shdepend \
-    WHERE refclassid = 'pg_authid'::regclass AND refobjid = to_regrole('ryzed_daemon'))";
+/// Whether no other database of the server lives by the daemon's role.
+const IS_FREE: &str = "to_regrole('ryzed_daemon') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_shdepend d \
+    WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = to_regrole('ryzed_daemon') \
+    AND d.dbid NOT IN (SELECT oid FROM pg_database WHERE datname = current_database()))";
 
 /// Drops our policies, whatever their tables are called by now.
 fn drop_policies(of: &str) -> String {
