@@ -13,7 +13,7 @@ use crate::{FieldError, Row};
 /// | attribute | meaning |
 /// |---|---|
 /// | `Option<T>` | may be `null`, and may be absent from an insert |
-/// | `#[serde(default)]` | may be absent from an insert: the default is stored |
+/// | `#[serde(default)]` | may be absent from an insert: the default is stored. From a client `null` means the default |
 /// | `#[schemars(range(min = …, max = …))]`, `length(…)` | checked on every write |
 /// | `extend("x-merge" = Merge::…)` | how the `merge` strategy settles the field, else the latest write |
 /// | `extend("x-references" = "table")` | a foreign key: the row must exist and be visible to the writer |

@@ -1,6 +1,6 @@
 //! One column, as the struct's JSON Schema describes it.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -86,7 +86,8 @@ impl Kind {
             (Self::Time, Value::String(text)) => {
                 let time = DateTime::parse_from_rfc3339(text).ok()?;
                 // Through microseconds: drops nanoseconds and folds leap seconds.
-                DateTime::<Utc>::from_timestamp_micros(time.timestamp_micros()).map(|t| format_time(t).into())
+                let time = DateTime::<Utc>::from_timestamp_micros(time.timestamp_micros())?;
+                is_in_calendar(time).then(|| format_time(time).into())
             }
             (Self::Integer, Value::Number(number)) => {
                 let whole = number.as_i64().or_else(|| number.as_f64().map(|n| n as i64))?;
@@ -104,6 +105,12 @@ impl Kind {
 #[must_use]
 pub fn format_time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// Whether both databases and the form of the wire have such a time: its year in UTC has four digits and is not 0.
+#[must_use]
+pub fn is_in_calendar(time: DateTime<Utc>) -> bool {
+    (1..=9999).contains(&time.year())
 }
 
 /// `180.0` and `180` are one number: whole ones below 2^53 are written without a fraction.
@@ -168,6 +175,9 @@ mod tests {
         assert_eq!(Kind::Integer.canonical(json!(1e300)), None);
         assert_eq!(Kind::Integer.canonical(json!(3_000_000_000_i64)), None);
         assert_eq!(Kind::Text.canonical(json!("a\0b")), None);
+        for time in ["0000-12-31T23:59:59Z", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-00:01"] {
+            assert_eq!(Kind::Time.canonical(json!(time)), None, "{time}");
+        }
         assert_eq!(Kind::Json.canonical(json!({"a": ["\0"]})), None);
     }
 }

@@ -152,7 +152,9 @@ mod tests {
         );
         assert_eq!(codes(json!({"id": ID, "slug": "fig"}), Purpose::Patch), refused("slug", code::READ_ONLY));
         assert_eq!(codes(json!({"id": ID, "name_en": "Quince"}), Purpose::Patch), refused("name_en", code::LENGTH));
-        let whole = json!({"id": ID, "name_en": "Fig", "calories": 1});
+        // What the default is, only the database knows: it can be left to it, but not asked for.
+        assert_eq!(codes(json!({"id": ID, "category": null}), Purpose::Patch), refused("category", code::WRONG_TYPE));
+        let whole = json!({"id": ID, "name_en": "Fig", "calories": 1, "category": null});
         assert_eq!(codes(whole, Purpose::Whole), refused("shelf", code::REQUIRED));
     }
 

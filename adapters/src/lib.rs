@@ -25,7 +25,7 @@ mod table;
 
 pub use adapter::{Domain, ScopeRule, Strategy, TableAdapter};
 pub use check::{FieldError, code, ordered};
-pub use column::{Column, Kind, format_time};
+pub use column::{Column, Kind, format_time, is_in_calendar};
 pub use fit::Fitting;
 pub use merge::Merge;
 pub use registry::Registry;

@@ -105,7 +105,7 @@ impl Table {
 
     /// Checks a row that came from outside and brings every value into its one form.
     ///
-    /// `_version` and `updated_at` are dropped: clients send back what they got, and both are the server's.
+    /// `null` in a column that has a default and holds none means the default. `_version` and `updated_at` are dropped: clients send back what they got, and both are the server's.
     ///
     /// # Errors
     /// Every field that is at fault.
@@ -119,6 +119,7 @@ impl Table {
         if !refused.is_empty() {
             return Err(refused);
         }
+        self.fill_nulls(&mut row, purpose);
         let row = Value::Object(row);
         let validator = if purpose == Purpose::Whole { &self.whole } else { &self.patch };
         let errors: Vec<_> = validator.iter_errors(&row).flat_map(|error| check::errors_of(&error)).collect();
@@ -127,6 +128,19 @@ impl Table {
         }
         let Value::Object(row) = row else { return Ok(Row::new()) };
         self.canonical(row, now)
+    }
+
+    /// `null` where a column that need not be given holds none is what a client sends that writes whole objects and knows
+    /// nothing of the field. It means the column's default, or where the server fills the column, nothing.
+    fn fill_nulls(&self, row: &mut Row, purpose: Purpose) {
+        for column in self.columns.iter().filter(|column| !column.nullable && !column.required) {
+            let Some(value) = row.get_mut(&column.name).filter(|value| value.is_null()) else { continue };
+            match &column.default {
+                Some(default) => value.clone_from(default),
+                None if is_stamp(&column.name) || purpose == Purpose::Whole => drop(row.remove(&column.name)),
+                None => {}
+            }
+        }
     }
 
     /// Checks the rules that span fields, on the row as it would be stored.

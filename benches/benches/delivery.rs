@@ -66,8 +66,6 @@ fn delivery(criterion: &mut Criterion) {
     measure(criterion, &runtime, "on_one_daemon", &daemon, &daemon);
     println!("target: p99 under {TARGET:?}\n");
     drop(daemon);
-    // Checks that the binary is a release one, and gives it to the instances.
-    let _ = release();
     let mut both = Instances::with_redis(|builder| builder.env("RYZED_SYNC__SWEEP_SECONDS", 30));
     runtime.block_on(until(&both, "redis"));
     measure(criterion, &runtime, "across_with_redis", &both.a, &both.b);
@@ -110,9 +108,7 @@ fn measure(criterion: &mut Criterion, runtime: &Runtime, name: &str, here: &Daem
                 let pairs = kept.take().unwrap_or_default();
                 let (pairs, done) = runtime.block_on(round(pairs, &mut chance, ROUND));
                 kept.replace(Some(pairs));
-                let mut figures = Figures::default();
-                figures.round(done.delivered.clone());
-                sum += figures.spread(0.99)[1];
+                sum += Figures::default().round(done.delivered.clone());
                 rounds.borrow_mut().push(done);
             }
             sum

@@ -1,12 +1,13 @@
 //! What a connected device costs the daemon in memory while nothing happens: 5,000 people with one device each.
 //!
-//! Told at four points: once all are connected, once each has sent a ping, and once a change of the catalogue has gone to
-//! every one of them; and once all have gone, again and again. "All told": the daemon's whole growth since its start, its database's caches included.
+//! Told is the daemon's whole growth since its start, its database's caches included, once all are connected, once each has sent
+//! a ping, once a change of the catalogue has gone to every one of them, and once all have gone, again and again. Each figure is
+//! minimum/median/maximum over several daemons.
 
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use ryzed_benches::{load, release, requested};
+use ryzed_benches::{Spread, load, release, requested};
 use ryzed_tests::rows::food;
 use ryzed_tests::{Account, Daemon, Person, Socket};
 use serde_json::json;
@@ -16,8 +17,11 @@ use tokio::task::JoinSet;
 const DEVICES: usize = 5000;
 /// Until an allocator has given back what it does not use: a little more than jemalloc's ten seconds.
 const DECAY: Duration = Duration::from_secs(12);
-/// How often all come and go once more.
-const AGAIN: usize = 3;
+/// How many daemons are measured.
+const RUNS: usize = 3;
+/// The points at which all are connected, and those after all have come and gone once more.
+const CONNECTED: [&str; 3] = ["all connected", "each has sent a ping", "each has heard of a change"];
+const AGAIN: [&str; 3] = ["gone a second time", "gone a third time", "gone a fourth time"];
 /// Connections that are being made at a time.
 const AT_ONCE: usize = 64;
 /// What the daemon's target is.
@@ -32,10 +36,10 @@ fn main() {
         return;
     }
     let devices = devices();
-    let daemon = release().start();
     let runtime = Runtime::new().expect("a runtime");
-    println!("idle_memory: {devices} devices, {}", load());
-    runtime.block_on(measure(&daemon, devices));
+    println!("idle_memory: {devices} devices, {RUNS} daemons one after the other, {}", load());
+    let runs = [(); RUNS].map(|()| runtime.block_on(measure(&release().start(), devices)));
+    report(&runs);
 }
 
 /// As many as the system lets this process and the daemon, which inherits the limit, have open.
@@ -51,47 +55,65 @@ fn devices() -> usize {
     devices
 }
 
-async fn measure(daemon: &Daemon, devices: usize) {
+/// What one daemon has shown.
+#[derive(Default)]
+struct Run {
+    /// The growth since the start for each device, in KiB, at each point.
+    points: Vec<(&'static str, f64)>,
+    /// Seconds until all were connected.
+    connecting: f64,
+    /// Milliseconds until the last device had read of a change.
+    hearing: f64,
+}
+
+async fn measure(daemon: &Daemon, devices: usize) -> Run {
     tokio::time::sleep(CALM).await;
-    let before = resident(daemon);
-    println!("{:<28} {before:>8} KiB", "started");
-    let tell = |what: &str, resident: u64| {
-        let each = (resident as f64 - before as f64) / devices as f64;
-        println!("{what:<28} {resident:>8} KiB {each:>7.1} KiB a device");
-        each
-    };
+    let before = daemon.resident_kib() as f64;
+    let grown = || (daemon.resident_kib() as f64 - before) / devices as f64;
+    let mut run = Run::default();
 
     let began = Instant::now();
     let people: Vec<Account> = (0..devices).map(|_| daemon.account()).collect();
     let mut sockets = connected(&people).await;
-    let took = began.elapsed();
+    run.connecting = began.elapsed().as_secs_f64();
     tokio::time::sleep(CALM).await;
-    let mut most = tell("all connected", resident(daemon));
+    run.points.push((CONNECTED[0], grown()));
 
     for socket in &mut sockets {
         socket.fence().await;
     }
     tokio::time::sleep(CALM).await;
-    most = most.max(tell("each has sent a ping", resident(daemon)));
+    run.points.push((CONNECTED[1], grown()));
 
-    let heard = catalogue_change(daemon, &mut sockets).await;
+    run.hearing = catalogue_change(daemon, &mut sockets).await.as_secs_f64() * 1000.0;
     tokio::time::sleep(CALM).await;
-    most = most.max(tell("each has heard of a change", resident(daemon)));
+    run.points.push((CONNECTED[2], grown()));
 
     drop(sockets);
     tokio::time::sleep(CALM).await;
-    tell("all gone", resident(daemon));
+    run.points.push(("all gone", grown()));
     // What the allocator keeps stays the same; a leak would grow with each round.
-    for _ in 0..AGAIN {
+    for again in AGAIN {
         drop(connected(&people).await);
         tokio::time::sleep(DECAY).await;
-        tell("all gone again", resident(daemon));
+        run.points.push((again, grown()));
     }
-    println!(
-        "{:.1} s to connect; the change reached the last device after {:.0} ms",
-        took.as_secs_f64(),
-        heard.as_secs_f64() * 1000.0
-    );
+    run
+}
+
+/// Each figure with its spread over the runs.
+fn report(runs: &[Run]) {
+    let spread = |figure: &dyn Fn(&Run) -> f64| Spread::of(runs.iter().map(figure).collect());
+    let mut most = 0.0_f64;
+    for (at, (what, _)) in runs[0].points.iter().enumerate() {
+        let each = spread(&|run| run.points[at].1);
+        println!("{what:<28} {each} KiB a device");
+        if CONNECTED.contains(what) {
+            most = most.max(each.most());
+        }
+    }
+    println!("{:<28} {} s", "connecting all", spread(&|run| run.connecting));
+    println!("{:<28} {} ms", "a change to the last device", spread(&|run| run.hearing));
     println!("at most {most:.1} KiB a device (target {TARGET_KIB})\n{}\n", load());
 }
 
@@ -118,12 +140,4 @@ async fn catalogue_change(daemon: &Daemon, sockets: &mut [Socket]) -> Duration {
         socket.next("data_updated").await;
     }
     began.elapsed()
-}
-
-/// The daemon's resident memory.
-fn resident(daemon: &Daemon) -> u64 {
-    let path = format!("/proc/{}/status", daemon.pid());
-    let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse().unwrap_or_else(|error| panic!("VmRSS {line:?}: {error}"))
 }

@@ -13,7 +13,7 @@
 use std::time::{Duration, Instant};
 
 use hyper::Method;
-use ryzed_benches::{Figures, load, release, requested};
+use ryzed_benches::{Figures, Spread, load, release, requested};
 use ryzed_tests::account::PHONE;
 use ryzed_tests::postgres::Cluster;
 use ryzed_tests::rows::food_entry;
@@ -203,13 +203,11 @@ impl Turns {
         }
     }
 
-    /// The ratio of the medians, with the lowest and the highest of the rounds.
-    fn line(mut self) -> String {
-        self.ratios.sort_unstable_by(f64::total_cmp);
-        let (lowest, highest) = (self.ratios[0], self.ratios[self.ratios.len() - 1]);
+    /// The ratio of the medians.
+    fn line(self) -> String {
         format!(
-            "{:.2}×, by round {lowest:.2} to {highest:.2}\n  {}\n  {}",
-            self.ratios[self.ratios.len() / 2],
+            "{}× by round\n  {}\n  {}",
+            Spread::of(self.ratios),
             self.ours.line("the daemon"),
             self.bare.line("bare")
         )

@@ -1,4 +1,4 @@
-//! What devices that never read cost those that do: 100 readers of the catalogue, first alone, then beside 200 devices that
+//! What devices that never read cost those that do: 100 readers of the catalogue, in turns alone and beside 200 devices that
 //! never read a byte. Each change is 30 KB, so that the slow ones' outboxes overflow again and again.
 //!
 //! A time runs from just before an administrator's push until one reader has the change; the bench reads for all of them
@@ -6,23 +6,22 @@
 
 use std::time::{Duration, Instant};
 
-use ryzed_benches::{Figures, load, release, requested};
-use ryzed_tests::rows::row;
-use ryzed_tests::{Account, Daemon, Metrics, Person, Socket, insert};
-use serde_json::json;
+use ryzed_benches::{Figures, Spread, load, release, requested};
+use ryzed_tests::readers::{Readers, slow};
+use ryzed_tests::{Account, Daemon, Metrics};
 use tokio::runtime::Runtime;
 
 const READERS: usize = 100;
 const SLOW: usize = 200;
 /// Changes in a round, and rounds of each kind.
 const CHANGES: usize = 40;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// What a change holds.
 const LONG: usize = 30_000;
 /// What the daemon may keep for one device, its default.
 const OUTBOX_KIB: u64 = 256;
-/// What a slow device's socket takes off the wire before anybody reads it.
-const RECEIVE_BUFFER: u32 = 2048;
+/// How often it is looked whether the slow ones have gone.
+const GLANCE: Duration = Duration::from_millis(50);
 
 fn main() {
     if !requested() {
@@ -30,65 +29,50 @@ fn main() {
     }
     // Nobody is to be closed for being silent meanwhile.
     let daemon = release().env("RYZED_SYNC__HEARTBEAT_SECONDS", 3600).start();
-    println!("slow_readers: {READERS} that read, {SLOW} that never do, {}", load());
+    println!("slow_readers: {READERS} that read, {SLOW} that never do, {ROUNDS} rounds of each, {}", load());
     Runtime::new().expect("a runtime").block_on(measure(&daemon));
 }
 
 async fn measure(daemon: &Daemon) {
-    let keeper = daemon.account_of(Person::admin());
-    keeper.push([]).await;
-    let mut readers = Vec::new();
-    for _ in 0..READERS {
-        readers.push(daemon.account().connect("reader").query("tables", "recipes").established().await);
-    }
-    round(&keeper, &mut readers).await;
-    let without = rounds(daemon, &keeper, &mut readers, "without").await;
-    let mut slow = Vec::new();
-    for _ in 0..SLOW {
-        let connect = daemon.account().connect("slow").query("tables", "recipes");
-        slow.push(connect.receive_buffer(RECEIVE_BUFFER).established().await);
-    }
-    let before = daemon.resident_kib();
-    let with = rounds(daemon, &keeper, &mut readers, "beside the slow").await;
-    let grown = daemon.resident_kib().saturating_sub(before);
-    let ratio = with.spread(0.99)[1].as_secs_f64() / without.spread(0.99)[1].as_secs_f64();
-    println!("p99 is {ratio:.2} times as long (target: under 2)");
-    println!("memory grew by {grown} KiB; {SLOW} outboxes may hold {} KiB", SLOW as u64 * OUTBOX_KIB);
-
-    let metrics = Metrics::of(&daemon.address()).await;
-    let lost = metrics.value("ryzed_outbox_losses_total{reason=\"too_slow\"}");
-    let began = Instant::now();
-    for socket in &mut slow {
-        socket.next("sync_required").await;
-    }
-    println!(
-        "{lost} losses; all {SLOW} were told to pull, {:.1} s to read them\n{}\n",
-        began.elapsed().as_secs_f64(),
-        load()
-    );
-}
-
-async fn rounds(daemon: &Daemon, keeper: &Account, readers: &mut [Socket], what: &str) -> Figures {
-    let mut figures = Figures::default();
-    for _ in 0..ROUNDS {
-        figures.round(round(keeper, readers).await);
-    }
-    println!("{}; resident {} KiB", figures.line(what), daemon.resident_kib());
-    figures
-}
-
-/// From each write until each reader has it.
-async fn round(keeper: &Account, readers: &mut [Socket]) -> Vec<Duration> {
+    let mut readers = Readers::of(daemon, READERS).await;
+    let people: Vec<Account> = (0..SLOW).map(|_| daemon.account()).collect();
     let long = "x".repeat(LONG);
-    let mut times = Vec::with_capacity(CHANGES * readers.len());
-    for _ in 0..CHANGES {
-        let recipe = row("recipes", json!({"user_id": null, "steps_en": [long]}));
+    readers.read(&long, CHANGES).await;
+    let (mut without, mut with) = (Figures::default(), Figures::default());
+    let [mut ratios, mut grown, mut losses, mut told] = [const { Vec::new() }; 4];
+    for _ in 0..ROUNDS {
+        let alone = without.round(readers.read(&long, CHANGES).await);
+        let mut sockets = Vec::new();
+        for account in &people {
+            sockets.push(slow(account).await);
+        }
+        let (resident, lost) = (daemon.resident_kib(), lost(daemon).await);
+        let beside = with.round(readers.read(&long, CHANGES).await);
+        ratios.push(beside.as_secs_f64() / alone.as_secs_f64());
+        grown.push(daemon.resident_kib() as f64 - resident as f64);
+        losses.push(self::lost(daemon).await - lost);
         let began = Instant::now();
-        let version = keeper.apply(insert("recipes", &recipe)).await;
-        for socket in readers.iter_mut() {
-            socket.next_where("data_updated", |message| message["version"] == version).await;
-            times.push(began.elapsed());
+        for socket in &mut sockets {
+            socket.next("sync_required").await;
+        }
+        told.push(began.elapsed().as_secs_f64());
+        drop(sockets);
+        while connected(daemon).await > READERS as u64 {
+            tokio::time::sleep(GLANCE).await;
         }
     }
-    times
+    println!("{}\n{}", without.line("without"), with.line("beside the slow"));
+    println!("p99 is {} times as long by round (target: under 2)", Spread::of(ratios));
+    println!("memory grew by {} KiB; {SLOW} outboxes may hold {} KiB", Spread::of(grown), SLOW as u64 * OUTBOX_KIB);
+    println!("{} losses; all were told to pull, {} s to read them\n{}\n", Spread::of(losses), Spread::of(told), load());
+}
+
+/// How many devices were owed a `sync_required` so far.
+async fn lost(daemon: &Daemon) -> f64 {
+    Metrics::of(&daemon.address()).await.value("ryzed_outbox_losses_total{reason=\"too_slow\"}")
+}
+
+async fn connected(daemon: &Daemon) -> u64 {
+    let health = daemon.account().api.get("/health").await.ok();
+    health["active_connections"].as_u64().expect("a number")
 }

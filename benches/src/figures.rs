@@ -10,12 +10,14 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Adds the times of one round.
-    pub fn round(&mut self, mut times: Vec<Duration>) {
+    /// Adds the times of one round; their 99th percentile.
+    pub fn round(&mut self, mut times: Vec<Duration>) -> Duration {
         times.sort_unstable();
+        let slow = percentile(&times, 0.99);
         if !times.is_empty() {
             self.rounds.push(times);
         }
+        slow
     }
 
     /// One line: the percentiles of all times, and how `p50` and `p99` of the rounds differ.

@@ -2,7 +2,9 @@
 //! stands in each bench; the daemon is known only from outside.
 
 mod figures;
+mod spread;
 mod subject;
 
 pub use figures::Figures;
+pub use spread::Spread;
 pub use subject::{load, release, requested};

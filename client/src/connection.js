@@ -9,6 +9,8 @@ import { IDLE, step } from './state.js';
 const BEAT_MS = 30_000;
 /** An answer that takes longer is not coming. */
 const ANSWER_MS = 10_000;
+/** A function that takes longer for a token has forgotten it. */
+const TOKEN_MS = 30_000;
 /** A token that ends sooner is not worth using. */
 const TOKEN_SPARE_MS = 60_000;
 
@@ -21,11 +23,13 @@ const TOKEN_SPARE_MS = 60_000;
  * @property {(line: Line, before: Line) => void} changed
  * @property {() => number} pending How many edits wait
  * @property {(fault: Failure) => void} failed
- * @property {(token: string) => void} check Throws when the token is another person's
+ * @property {() => void} check Throws when the token is another person's
  */
 
 export class Connection {
   line = IDLE;
+  /** Whose token it is, once that is known. @type {string | undefined} */
+  sub;
   #owner;
   /** @type {Token | undefined} */
   #source;
@@ -42,7 +46,7 @@ export class Connection {
   /** @param {Owner} owner @param {Token} [source] */
   constructor(owner, source) {
     this.#owner = owner;
-    this.#source = source;
+    this.#take(source);
   }
 
   /** Ends when whatever is under way has to stop. */
@@ -50,10 +54,10 @@ export class Connection {
     return this.#gone.signal;
   }
 
-  /** @param {LineEvent} event */
+  /** @param {Omit<LineEvent, 'random'> & Record<string, any>} event The dice are thrown here */
   dispatch(event) {
     const before = this.line;
-    const { line, effects } = step(before, event);
+    const { line, effects } = step(before, /** @type {LineEvent} */ ({ random: this.#owner.platform.random(), ...event }));
     this.line = line;
     for (const effect of effects) this.#carryOut(effect);
     if (line !== before) this.#owner.changed(line, before);
@@ -61,12 +65,12 @@ export class Connection {
 
   /** @param {Loss} loss */
   lose(loss) {
-    this.dispatch({ random: this.#owner.platform.random(), ...loss, type: 'lost' });
+    this.dispatch({ ...loss, type: 'lost' });
   }
 
   /** @param {Token} source */
   renew(source) {
-    this.#source = source;
+    this.#take(source);
     this.#token = '';
     this.#asking = null;
     const { name } = this.line;
@@ -92,16 +96,16 @@ export class Connection {
       const { exp = Infinity } = claims(this.#token);
       const isGood = this.#token && exp * 1000 >= this.#owner.platform.now() + TOKEN_SPARE_MS;
       if (fresh || !isGood) {
-        const asking = (this.#asking ??= askFor(source));
+        const asking = (this.#asking ??= this.#askFor(source));
         const token = await asking.finally(() => asking === this.#asking && (this.#asking = null));
         // Another one was set meanwhile.
         if (source !== this.#source) return this.token();
         this.#token = token;
+        this.sub = claims(token).sub;
       }
     } else if (!source || (fresh && source === this.#token)) {
       throw new Failure('The token is missing or was refused: set another one.', { loss: { code: 4401 } });
     } else this.#token = source;
-    this.#owner.check(this.#token);
     return this.#token;
   }
 
@@ -110,6 +114,12 @@ export class Connection {
     if (this.#socket?.readyState !== 1) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
+  }
+
+  /** @param {Token | undefined} source */
+  #take(source) {
+    this.#source = source;
+    this.sub = typeof source === 'string' ? claims(source).sub : undefined;
   }
 
   /** @param {Effect} effect */
@@ -138,13 +148,14 @@ export class Connection {
     const { signal } = this;
     try {
       await this.token(fresh);
+      this.#owner.check();
       if (!signal.aborted) this.dispatch({ type: 'token' });
     } catch (fault) {
       if (signal.aborted) return;
       const failure = fault instanceof Failure ? fault : null;
       const why = failure?.message ?? `No token could be had: ${/** @type {Error} */ (fault).message}`;
       if (this.line.name === 'live') this.#owner.failed(failure ?? new Failure(why, { loss: { code: 4401 } }));
-      this.dispatch({ type: 'no_token', again: !failure, why, random: this.#owner.platform.random() });
+      this.dispatch({ type: 'no_token', again: !failure, why });
     }
   }
 
@@ -181,8 +192,23 @@ export class Connection {
     };
   }
 
+  /** @param {() => string | Promise<string>} source */
+  async #askFor(source) {
+    const { setTimeout, clearTimeout } = this.#owner.platform;
+    /** @type {any} */
+    let timer;
+    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error('the function gave none in time.')), TOKEN_MS)));
+    try {
+      const token = await Promise.race([source(), late]);
+      if (token) return /** @type {string} */ (token);
+    } finally {
+      clearTimeout(timer);
+    }
+    throw new Error('the function gave none.');
+  }
+
   #expect() {
-    this.#after('answer', ANSWER_MS, () => this.dispatch({ type: 'silent', random: this.#owner.platform.random() }));
+    this.#after('answer', ANSWER_MS, () => this.dispatch({ type: 'silent' }));
   }
 
   /** @param {string} name @param {number} ms @param {() => void} run */
@@ -195,11 +221,4 @@ export class Connection {
   #clear(name) {
     this.#owner.platform.clearTimeout(this.#timers[name]);
   }
-}
-
-/** @param {() => string | Promise<string>} source */
-async function askFor(source) {
-  const token = await source();
-  if (!token) throw new Error('the function gave none.');
-  return token;
 }

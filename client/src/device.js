@@ -3,7 +3,7 @@
 
 import { Connection } from './connection.js';
 import { exchange } from './exchange.js';
-import { claims, uuid } from './platform.js';
+import { uuid } from './platform.js';
 import { enqueue } from './queue.js';
 import { cursorText, live, see } from './replica.js';
 import { call, Failure } from './server.js';
@@ -41,12 +41,22 @@ export class Device {
       changed: (line, before) => this.#lineChanged(line, before),
       pending: () => this.#copy.queue.length,
       failed: (fault) => given.emit('error', { code: 'token', message: fault.message }),
-      check: (token) => this.#check(token),
+      check: () => this.admit(this.sub),
     }, given.options.token);
   }
 
   get id() {
     return this.#copy.meta.deviceId ?? '';
+  }
+
+  /** Whose token this device has, once that is known. */
+  get sub() {
+    return this.#line.sub;
+  }
+
+  /** Whether the copy is another person's than the token. */
+  get isForeign() {
+    return Boolean(this.sub && this.#copy.meta.user && this.sub !== this.#copy.meta.user);
   }
 
   get #copy() {
@@ -57,6 +67,19 @@ export class Device {
   name() {
     const deviceId = this.#given.options.deviceId ?? (this.id || uuid());
     return deviceId === this.id ? Promise.resolve() : this.#keep({ meta: { ...this.#copy.meta, deviceId } });
+  }
+
+  /** A copy is one person's, whoever comes first: what another one does must not mix into it. @param {string} [sub] */
+  admit(sub) {
+    const { meta } = this.#copy;
+    if (!sub || sub === meta.user) return;
+    if (meta.user) throw new Failure('The copy on this device is another person’s: forget() it first.', { loss: { code: 4403 } });
+    this.#keep({ meta: { ...meta, user: sub } }).catch(() => {});
+  }
+
+  /** Finds out whose token this device has. */
+  token() {
+    return this.#line.token();
   }
 
   /** @returns {Promise<boolean>} */
@@ -77,6 +100,10 @@ export class Device {
     this.#line.dispatch({ type: 'nudge' });
   }
 
+  beat() {
+    this.#line.dispatch({ type: 'beat' });
+  }
+
   disconnect() {
     this.#line.dispatch({ type: 'disconnect' });
   }
@@ -91,7 +118,7 @@ export class Device {
     const { tables } = this.#given.options;
     if (tables?.length && !tables.includes(table)) throw new Error(`This client does not copy the table ${table}.`);
     // `_version` and `_pending` are ours, and a row may come back as it was read.
-    const data = /** @type {Row} */ (Object.fromEntries(Object.entries(plain(row)).filter(([field]) => field[0] !== '_')));
+    const data = /** @type {Row} */ (Object.fromEntries(Object.entries(row).filter(([field]) => field[0] !== '_')));
     if (!OPERATIONS.includes(operation)) throw new Error(`A change is an INSERT, UPDATE, UPSERT or DELETE, not ${operation}.`);
     if (!data.id) throw new Error('A change needs the id of its row.');
     const { rows, meta } = this.#copy;
@@ -194,6 +221,7 @@ export class Device {
     const token = await this.#line.token(fresh).catch((fault) => {
       throw fault instanceof Failure ? fault : new Failure(fault.message, { loss: { code: 1006 } });
     });
+    this.admit(this.sub);
     try {
       return await call(platform, api + path, { token, body, signal });
     } catch (fault) {
@@ -207,15 +235,6 @@ export class Device {
     const query = Object.entries({ cursor: cursorText(this.#copy.cursor), tables: tables?.join(), device_type: deviceType, app_version: appVersion })
       .filter(([, value]) => value).map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`);
     return `${api.replace(/^http/, 'ws')}/ws/${this.id}?${query.join('&')}`;
-  }
-
-  /** A copy is one person's: another one's token must not mix into it. @param {string} token */
-  #check(token) {
-    const { meta } = this.#copy;
-    const { sub } = claims(token);
-    if (!sub || sub === meta.user) return;
-    if (meta.user) throw new Failure('The copy on this device is another person’s: forget() it first.', { loss: { code: 4403 } });
-    this.#keep({ meta: { ...meta, user: sub } }).catch(() => {});
   }
 
   /** @param {Line} line @param {Line} before */
@@ -266,8 +285,3 @@ export class Device {
     this.#keep({ meta: { ...this.#copy.meta, conflicts } }).catch(() => {});
   }
 }
-
-/** What JSON makes of a row: the queue holds what the server will get, and what can't be sent fails here, not there.
- * @param {Row} row @returns {Row}
- */
-const plain = (row) => JSON.parse(JSON.stringify(row));

@@ -2,7 +2,7 @@
 // the digest shows to be broken. What an answer means is decided in `replica.js`.
 
 import { batch, markSent } from './queue.js';
-import { answered, damaged, gathered, repaired, request, retabled } from './replica.js';
+import { answered, caughtUp, damaged, gathered, repaired, request, retabled } from './replica.js';
 import { Failure } from './server.js';
 
 /** @import { Conflict, Copy, Edit, Meta, Page, Patch, Result, SyncSummary } from './types.js' */
@@ -97,10 +97,13 @@ function judge({ copy, rejected, collided }, { results, conflicts, total_changes
 
 /** Pulls the damaged tables anew. @param {Device} device @param {import('./types.js').Digest} digest */
 async function repair(device, digest) {
-  const { copy, now } = device;
+  const { copy, keep, now } = device;
+  const owed = copy.behind;
   for (const table of damaged(copy, digest, now())) {
     await whole(device, table, (meta) => ({ ...meta, repaired: { ...meta.repaired, [table]: now() } }));
   }
+  // Only now: what was live while they were stored must wait behind what waited before.
+  keep(caughtUp(copy, owed));
 }
 
 /** Other tables than the last time: drops those that are no longer copied, pulls the new ones. Answers whether everything
@@ -110,19 +113,18 @@ async function retable(device) {
   const { missing, full, patch } = retabled(device.copy, device.tables);
   if (patch) await device.keep(patch);
   for (const table of missing) await whole(device, table, (meta) => ({ ...meta, tables: [...(meta.tables ?? []), table] }));
-  // The others are as old as their cursor.
-  if (missing.length) device.keep({ behind: true });
   return full;
 }
 
 /** Pulls one table from zero. @param {Device} device @param {string} table @param {(meta: Meta) => Meta} noted */
 async function whole({ copy, keep, post }, table, noted) {
   let found;
+  // Until its caller knows better: the other tables are as old as their cursor.
   await keep({ behind: true });
   for (let cursor, more = true; more; ) {
     const page = await post({ tables: [table], cursor, changes: [], pending_uploads: copy.queue.length });
     found = gathered(page, found);
     ({ cursor, has_more: more } = page);
   }
-  await keep({ ...repaired(copy, table, found ?? new Map()), meta: noted(copy.meta) });
+  await keep({ ...repaired(table, found ?? new Map()), meta: noted(copy.meta) });
 }

@@ -4,7 +4,7 @@
 import { Device } from './device.js';
 import { Keeper } from './keeper.js';
 import { surroundings } from './platform.js';
-import { applyPatch, see, seeAll } from './replica.js';
+import { applyPatch, open, see, seeAll, wholeOf } from './replica.js';
 import { Failure } from './server.js';
 import { indexedDbStorage } from './storage/indexeddb.js';
 import { memoryStorage } from './storage/memory.js';
@@ -25,6 +25,9 @@ import { Watched } from './watched.js';
 
 export { Failure, indexedDbStorage, memoryStorage, Table };
 
+/** As often as a leader beats itself. */
+const BEAT_MS = 30_000;
+
 /** @template {object} [Tables=Record<string, Row>] */
 export class RyzeRealtimeClient {
   /** `state` of the line, `why` it is no better, and `retryInMs` while it waits. */
@@ -37,7 +40,8 @@ export class RyzeRealtimeClient {
   #tabs;
   #isReady = false;
   #sleep = () => {};
-  #ready;
+  /** @type {Promise<void> | null} */
+  #begun = null;
   /** @type {Map<string, Set<(told: any) => void>>} */
   #handlers = new Map();
   /** @type {Set<(tables: Set<string> | null) => void>} */
@@ -54,7 +58,7 @@ export class RyzeRealtimeClient {
     if (!/^(http|ws)s?:\/\//.test(url)) throw new Error(`The server’s address begins with https:// or http://, unlike ${url}.`);
     const { deviceId } = options;
     if (deviceId !== undefined && (!/^[\w.-]{1,64}$/.test(deviceId) || deviceId === 'ryzed')) {
-      throw new Error('A deviceId is 1 to 64 of A–Z a–z 0–9 . _ - and not the server’s own, ryzed.');
+      throw new Error('A deviceId is 1 to 64 of A-Z a-z 0-9 . _ - and not ryzed.');
     }
     const platform = { ...surroundings(), ...options.platform };
     this.#platform = platform;
@@ -67,13 +71,14 @@ export class RyzeRealtimeClient {
     this.#device = new Device({ api, options, platform, keeper: this.#keeper, status: this.status, emit });
     // Tabs share a line only if they share a copy, which a storage of the app's own may not.
     this.#tabs = new Tabs(options.storage ? { ...platform, locks: undefined } : platform, name, {
-      run: (task, given) => this.#run(task, given),
-      snapshot: () => this.#snapshot(),
+      run: (task, given, sub) => this.#run(task, given, sub),
+      yields: (sub) => this.#yields(sub),
+      snapshot: () => ({ patch: wholeOf(this.#keeper.copy), status: this.status.value }),
       follow: (message) => this.#follow(message),
       lead: () => this.#lead(),
     });
-    this.status.subscribe((value) => this.#tabs.leads && this.#tabs.tell({ type: 'status', value }));
-    this.#ready = this.#begin();
+    this.status.subscribe((status) => this.#tabs.leads && this.#tabs.tell({ status }));
+    this.#ready();
   }
 
   /** The id of this device; known once the copy is loaded. */
@@ -81,29 +86,42 @@ export class RyzeRealtimeClient {
     return this.#device.id;
   }
 
+  /** How far the copy goes; sent back to the server as it came. */
+  get cursor() {
+    return this.#shown.cursor;
+  }
+
   /**
    * Goes online and stays so until `disconnect`. Answers whether the line is live; if not, it goes on trying.
    * Fails when trying again makes no sense.
    * @returns {Promise<boolean>}
    */
-  connect() {
+  async connect() {
     this.#sleep();
     // In each tab: the one that leads may be hidden.
-    this.#sleep = this.#platform.wakes(() => void this.#do('nudge'));
-    return this.#do('connect');
+    this.#sleep = this.#platform.wakes(() => this.#have('nudge'));
+    await this.#ready();
+    // The one that leads has a token of its own: whose is this one?
+    if (!this.#tabs.leads) await this.#device.token().catch(() => {});
+    return this.#do('connect').catch((fault) => {
+      if (this.#device.isForeign) this.status.set({ state: 'stopped', why: fault.message, retryInMs: 0 });
+      this.#refresh();
+      throw fault;
+    });
   }
 
   /** Goes offline. Edits wait from here on. */
   disconnect() {
     this.#sleep();
     if (this.#isReady && this.#tabs.leads) this.#device.disconnect();
-    else this.#do('disconnect');
+    else this.#have('disconnect');
   }
 
   /** Goes on with another token. @param {Token} token */
   setToken(token) {
     this.#device.setToken(token);
-    if (!this.#tabs.leads && typeof token === 'string') this.#do('setToken', token);
+    if (!this.#tabs.leads && typeof token === 'string') this.#have('setToken', token);
+    if (this.#isReady) this.#refresh();
   }
 
   /** @template {keyof Events} Name @param {Name} event @param {(told: Events[Name]) => void} handler @returns {() => void} Ends it */
@@ -116,8 +134,8 @@ export class RyzeRealtimeClient {
   /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name]>} */
   table(name) {
     return new Table(name, {
-      see: async (table, id) => (await this.#ready, see(this.#keeper.copy, table, id)),
-      seeAll: async (table) => (await this.#ready, seeAll(this.#keeper.copy, table)),
+      see: async (table, id) => (await this.#ready(), see(this.#shown, table, id)),
+      seeAll: async (table) => (await this.#ready(), seeAll(this.#shown, table)),
       write: (table, operation, row) => this.#do('write', table, operation, row),
       watch: (table, query, callback) => this.#watch(table, query, callback),
     });
@@ -156,8 +174,26 @@ export class RyzeRealtimeClient {
   }
 
   /** Goes offline and drops everything that is kept here, unsent edits too: for signing out. @returns {Promise<void>} */
-  forget() {
-    return this.#do('forget');
+  async forget() {
+    await this.#do('forget');
+    this.#leave();
+  }
+
+  #ready() {
+    return (this.#begun ??= this.#begin());
+  }
+
+  /** Until it is used again: another client, or tab, may be somebody else’s by then. */
+  #leave() {
+    this.#sleep();
+    this.#begun = null;
+    this.#isReady = false;
+    this.#tabs.leave(this.#keeper.stored());
+  }
+
+  /** The copy, as far as it is this person’s. */
+  get #shown() {
+    return this.#device.isForeign ? open() : this.#keeper.copy;
   }
 
   async #begin() {
@@ -167,42 +203,64 @@ export class RyzeRealtimeClient {
     this.#refresh();
     this.#isReady = true;
     this.#tabs.begin();
+    if (!this.#tabs.leads) this.#beat();
+  }
+
+  /** Beats for a leader that is hidden: browsers slow its timers down, not what comes from other tabs. */
+  #beat() {
+    this.#platform.setTimeout(() => {
+      if (this.#tabs.leads || !this.#isReady) return;
+      // Nobody's: it makes no claim to the copy, and needs no answer.
+      this.#tabs.tell({ type: 'ask', task: 'beat', given: [] });
+      this.#beat();
+    }, BEAT_MS);
   }
 
   /** @param {string} task @param {any[]} given @returns {Promise<any>} */
   async #do(task, ...given) {
-    await this.#ready;
-    return this.#tabs.leads ? this.#run(task, given) : this.#tabs.ask(task, given);
+    // What JSON makes of it now, whichever tab does it and however late: that is what the server will get.
+    const plain = JSON.parse(JSON.stringify(given));
+    await this.#ready();
+    const { sub } = this.#device;
+    return this.#tabs.leads ? this.#run(task, plain, sub) : this.#tabs.ask(task, plain, sub);
   }
 
-  /** @param {string} task @param {any[]} given @returns {Promise<any>} */
-  async #run(task, given) {
-    await this.#ready;
+  /** What nobody waits for. @param {string} task @param {any[]} given */
+  #have(task, ...given) {
+    this.#do(task, ...given).catch(() => {});
+  }
+
+  /** @param {string} task @param {any[]} given @param {string} [sub] For whom @returns {Promise<any>} */
+  async #run(task, given, sub) {
+    await this.#ready();
+    if (task !== 'forget') this.#device.admit(sub);
     return /** @type {any} */ (this.#device)[task](...given);
   }
 
-  #snapshot() {
-    const { rows, queue, cursor, meta } = this.#keeper.copy;
-    return { rows: [...rows].flatMap(([table, some]) => [...some.values()].map((row) => [table, row])), queue, cursor, meta, status: this.status.value };
+  /** Leaves the copy to a tab of its person. @param {string} [sub] Who asks */
+  #yields(sub) {
+    const own = this.#device.sub;
+    const owner = this.#keeper.copy.meta.user ?? sub;
+    const isTheirs = Boolean(own && owner && sub === owner && own !== owner);
+    if (isTheirs) this.#leave();
+    return isTheirs;
   }
 
-  /** @param {any} message From the tab that leads */
-  #follow(message) {
-    if (message.type === 'copy') {
-      this.#keeper.adopt(message);
-      this.#refresh();
+  /** @param {{patch?: Patch, status?: Status, event?: string, told?: any}} message From the tab that leads */
+  #follow({ patch, status, event, told }) {
+    if (patch) {
+      applyPatch(this.#keeper.copy, patch);
+      this.#changed(patch);
     }
-    if (message.status) this.status.set(message.status);
-    if (message.type === 'status') this.status.set(message.value);
-    if (message.type === 'event') this.#tell(message.event, message.told);
-    if (message.type !== 'patch') return;
-    applyPatch(this.#keeper.copy, message.patch);
-    this.#changed(message.patch);
+    // Of another person’s copy only that it is one.
+    if (this.#device.isForeign) return;
+    if (status) this.status.set(status);
+    if (event) this.#tell(event, told);
   }
 
   /** The tab that led is gone: its copy is in storage, its line is this tab's to hold. */
   async #lead() {
-    await this.#ready;
+    await this.#ready();
     await this.#keeper.load();
     await this.#device.name().catch(() => {});
     this.#refresh();
@@ -217,8 +275,8 @@ export class RyzeRealtimeClient {
   /** @param {Patch} patch */
   #changed(patch) {
     const { rows, clear, queue } = patch;
-    if (this.#isReady && this.#tabs.leads) this.#tabs.tell({ type: 'patch', patch });
-    if (queue) this.pending.set(queue.filter(({ done }) => !done).length);
+    if (this.#isReady && this.#tabs.leads) this.#tabs.tell({ patch });
+    if (queue) this.pending.set(this.#shown.queue.filter(({ done }) => !done).length);
     if (rows || clear || queue) this.#show(clear || queue ? null : new Set(rows?.map(([table]) => table)));
   }
 
@@ -228,7 +286,8 @@ export class RyzeRealtimeClient {
       queueMicrotask(() => {
         const changed = this.#toShow ?? null;
         this.#toShow = undefined;
-        this.#watchers.forEach((look) => look(changed));
+        // Each by itself: a query that throws keeps nothing from the others.
+        this.#watchers.forEach((look) => queueMicrotask(() => look(changed)));
       });
     }
     this.#toShow = this.#toShow === null || !tables ? null : new Set([...(this.#toShow ?? []), ...tables]);
@@ -241,13 +300,13 @@ export class RyzeRealtimeClient {
     let last;
     const look = (/** @type {Set<string> | null} */ tables) => {
       if (!this.#isReady || (tables && !tables.has(table))) return;
-      const rows = seeAll(this.#keeper.copy, table).filter(passes);
+      const rows = seeAll(this.#shown, table).filter(passes);
       if (last?.length === rows.length && rows.every((row, at) => isSame(row, last?.[at]))) return;
       last = rows;
       // Later, so that a callback that throws keeps nothing from the others.
       queueMicrotask(() => this.#watchers.has(look) && callback(rows));
     };
-    this.#ready.then(() => this.#watchers.has(look) && look(null));
+    this.#ready().then(() => this.#watchers.has(look) && look(null));
     this.#watchers.add(look);
     return () => void this.#watchers.delete(look);
   }
@@ -255,7 +314,7 @@ export class RyzeRealtimeClient {
   /** @param {string} event @param {any} told */
   #emit(event, told) {
     this.#tell(event, told);
-    if (this.#tabs.leads) this.#tabs.tell({ type: 'event', event, told });
+    if (this.#tabs.leads) this.#tabs.tell({ event, told });
   }
 
   /** @param {string} event @param {any} told */

@@ -3,7 +3,7 @@
 import { applyPatch, open, wholeOf } from './replica.js';
 import { memoryStorage } from './storage/memory.js';
 
-/** @import { Kept, Patch, Storage } from './types.js' */
+/** @import { Patch, Storage } from './types.js' */
 
 /** Patches that wait for a storage that is slow or fails. Once there are more, the whole copy is stored in their stead. */
 const UNSTORED_MOST = 1000;
@@ -40,11 +40,6 @@ export class Keeper {
       this.#storage = memoryStorage();
       this.#failed(`Nothing can be stored here: ${/** @type {Error} */ (fault).message}`);
     }
-  }
-
-  /** Takes over another tab's copy, which that tab stores. @param {Kept} kept */
-  adopt(kept) {
-    this.copy = open(kept);
   }
 
   /** Memory has a patch at once. Storage has it when the promise ends; what piles up meanwhile goes in one transaction.

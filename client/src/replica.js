@@ -81,12 +81,15 @@ export function answered(copy, page, { aside, full, asked, tables }) {
   if (page.has_more || isOwed) return { queue, meta, behind: true, staged: { found, cursor: page.cursor, replace, reset: staged?.reset ?? false } };
   return {
     queue: withoutDone(queue), rows: [...found.values()], ...(replace && { clear: true }),
-    cursor: page.cursor, staged: null, meta: { ...meta, lastSync: page.sync_timestamp, ...(tables && { tables }) }, ...caughtUp(copy),
+    cursor: page.cursor, staged: null, ...caughtUp(copy),
+    meta: { ...meta, lastSync: page.sync_timestamp, ...(tables && { tables }), ...(page.cursor.epoch !== copy.cursor?.epoch && { removed: {} }) },
   };
 }
 
-/** What the copy is once a download is complete: behind still, if more came live than it could hold. @param {Copy} copy */
-const caughtUp = ({ held }) => ({ behind: !held, held: held ?? [] });
+/** What the copy is once a download is complete: behind still, if more came live than it could hold.
+ * @param {Copy} copy @param {boolean} [owed] Another pull is, in any case
+ */
+export const caughtUp = ({ held }, owed = false) => ({ behind: owed || !held, held: held ?? [] });
 
 /** Notes what was deleted here, so that making it anew does not look like an edit of somebody who never saw the deletion.
  * @param {Copy} copy @param {Page} page @returns {Meta}
@@ -116,9 +119,9 @@ export function retabled({ rows, cursor, meta }, tables) {
 }
 
 /** A whole table pulled anew. The cursor stays: it may be older, and then brings some rows once more.
- * @param {Copy} copy @param {string} table @param {Found} found @returns {Patch}
+ * @param {string} table @param {Found} found @returns {Patch}
  */
-export const repaired = (copy, table, found) => ({ clear: [table], rows: [...found.values()], ...caughtUp(copy) });
+export const repaired = (table, found) => ({ clear: [table], rows: [...found.values()] });
 
 /**
  * Takes `data_updated` or `database_change`. While a pull is owed it must wait: the cursor would pass over the hole.

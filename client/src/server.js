@@ -51,7 +51,8 @@ export async function call({ fetch, setTimeout, clearTimeout }, address, { token
 function failure({ status, headers }, { type, title, detail, errors }) {
   const ms = Number(headers.get('retry-after')) * 1000 || 0;
   const revoked = type?.endsWith('/device-revoked');
-  const later = status >= 500 || status === 408;
+  // Without a type it is not the server’s own answer: something in between has none for now.
+  const later = status >= 500 || status === 408 || !type;
   const code = status === 401 ? 4401 : revoked ? 4403 : status === 429 ? 4429 : later ? 1013 : 4400;
   return new Failure(detail ?? title ?? `The server answered ${status}.`, { status, errors, loss: { code, ms } });
 }

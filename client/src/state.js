@@ -39,7 +39,7 @@ export function step(line, event) {
     case 'no_token':
       if (name !== 'token') break;
       if (event.again) return wait(line, backoff(line.attempt, event.random), event.why);
-      return become('stopped', { ...line, why: event.why ?? 'A token is needed: set one, then connect.' }, 'hang_up');
+      return become('stopped', { ...line, why: event.why ?? '' }, 'hang_up');
     case 'synced':
       if (name === 'syncing') return become('opening', line, 'open');
       break;
@@ -57,7 +57,8 @@ export function step(line, event) {
       if (name === 'live') return { line, effects: ['ping', 'beat'] };
       break;
     case 'nudge':
-      if (name === 'waiting') return become('token', { ...line, attempt: 0 }, 'hang_up', asking(line));
+      // What hangs on a network that is gone would hang for a minute.
+      if (name === 'waiting' || name === 'syncing') return become('token', { ...line, attempt: 0 }, 'hang_up', asking(line));
       // A line that slept may be dead without knowing.
       return { line, effects: name === 'live' ? ['ping'] : [] };
     case 'elapsed':

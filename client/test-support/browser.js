@@ -3,6 +3,8 @@
 export class Browser {
   #held = new Map();
   #channels = new Set();
+  /** Locks are asked for, and answered once this is over. */
+  answering = Promise.resolve();
 
   /** The platform of one tab, and how it is killed. */
   tab() {
@@ -13,6 +15,7 @@ export class Browser {
       const self = {
         name,
         onmessage: null,
+        close: () => browser.#channels.delete(self),
         postMessage: (data) => {
           if (isDead) return;
           const copy = structuredClone(data);
@@ -23,13 +26,15 @@ export class Browser {
       mine.push(() => browser.#channels.delete(self));
       return self;
     };
-    const request = (name, { ifAvailable }, run) => {
+    const request = async (name, { ifAvailable }, run) => {
+      await browser.answering;
       const line = browser.#held.get(name) ?? [];
-      if (ifAvailable && line.length) return run(null);
-      const wish = { run };
+      if (isDead || (ifAvailable && line.length)) return isDead ? undefined : run(null);
+      const release = () => browser.#release(name, wish);
+      const wish = { run: () => Promise.resolve(run({ name })).then(release) };
       browser.#held.set(name, [...line, wish]);
-      mine.push(() => browser.#release(name, wish));
-      if (!line.length) run({ name });
+      mine.push(release);
+      if (!line.length) wish.run();
     };
     const kill = () => {
       isDead = true;
@@ -39,9 +44,10 @@ export class Browser {
   }
 
   #release(name, wish) {
-    const [first, ...rest] = this.#held.get(name);
-    const left = first === wish ? rest : [first, ...rest.filter((other) => other !== wish)];
+    const line = this.#held.get(name);
+    if (!line.includes(wish)) return;
+    const left = line.filter((other) => other !== wish);
     this.#held.set(name, left);
-    if (first === wish && left[0]) queueMicrotask(() => left[0].run({ name }));
+    if (line[0] === wish && left[0]) queueMicrotask(() => left[0].run());
   }
 }

@@ -105,3 +105,9 @@ export function scripted(options = {}, answer = (path, body) => page({ results: 
   };
   return script;
 }
+
+/** A refusal, as the server words it. */
+export const problem = (status, body = {}, headers = {}) => Response.json({ type: '/problems/invalid-fields', ...body }, { status, headers });
+
+/** A token with these claims. */
+export const jwt = (claims) => `h.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.s`;

@@ -100,3 +100,15 @@ test('keyValue: what is stored grows with the copy, not with what happened', asy
   await storage.clear();
   assert.deepEqual([...store.entries.keys()], ['the app’s own']);
 });
+
+test('IndexedDB keeps the edits of two tabs apart that know nothing of each other', async () => {
+  const [one, other] = [indexedDbStorage('two tabs'), indexedDbStorage('two tabs')];
+  await one.commit([{ queue: [edit('first')] }]);
+  await Promise.all([one.load(), other.load()]);
+  await one.commit([{ queue: [edit('first'), edit('of one')] }]);
+  await other.commit([{ queue: [edit('first'), edit('of the other'), edit('also')] }]);
+  const ids = (await indexedDbStorage('two tabs').load()).queue.map(({ mutation_id }) => mutation_id);
+  assert.deepEqual([ids[0], ids.at(-1), [...ids].sort()], ['first', 'also', ['also', 'first', 'of one', 'of the other']]);
+  await other.commit([{ queue: [] }]);
+  assert.deepEqual((await indexedDbStorage('two tabs').load()).queue.map(({ mutation_id }) => mutation_id), ['of one']);
+});

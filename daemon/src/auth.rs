@@ -8,62 +8,15 @@ mod verifier;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
 use crate::metrics::Refusal;
-use crate::sync::UserId;
 
+pub use crate::sync::{Caller, Role};
 pub use claims::{Grant, sign};
 pub use secret::{Secret, SecretError};
 pub use verifier::{SetupError, Verifier};
 
 /// How far the clocks of two machines may differ; a token counts as valid until so long after its `exp`.
 pub const LEEWAY: Duration = Duration::from_secs(30);
-
-/// Who calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The person: `sub`.
-    pub user: UserId,
-    /// What they may do: `role`.
-    pub role: Role,
-    /// The `email` claim, for the person's row on first contact.
-    pub email: Option<String>,
-    /// When the token ends: `exp`, without leeway.
-    pub expires_at: DateTime<Utc>,
-}
-
-/// What a caller may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Their own rows, and to read the catalogue.
-    #[default]
-    Authenticated,
-    /// Also to write the catalogue and to see who is active.
-    Admin,
-    /// The same, for services.
-    ServiceRole,
-}
-
-impl Role {
-    /// The name in a token.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Authenticated => "authenticated",
-            Self::Admin => "admin",
-            Self::ServiceRole => "service_role",
-        }
-    }
-
-    /// Whether the catalogue may be written and the active users seen.
-    #[must_use]
-    pub fn is_admin(self) -> bool {
-        self != Self::Authenticated
-    }
-}
 
 /// Why a token is not believed. The texts are for clients: they hold nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -12,7 +12,6 @@ mod tables;
 mod token;
 mod transfer;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -59,9 +58,9 @@ struct Settings {
     /// The database, sqlite:// and its path, or postgres:// (database.url)
     #[arg(long, value_name = "URL", global = true)]
     database_url: Option<String>,
-    /// Address and port to listen on (server.listen)
+    /// Address or name, and port, to listen on (server.listen)
     #[arg(long, value_name = "ADDRESS", global = true)]
-    listen: Option<SocketAddr>,
+    listen: Option<String>,
     /// How the log looks: text or json (log.format)
     #[arg(long, value_name = "FORMAT", global = true)]
     log_format: Option<String>,
@@ -139,11 +138,14 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: Cli) -> Outcome {
     if let Some(Command::Completions(options)) = &cli.command {
-        completions::run(options);
-        return Ok(());
+        return completions::run(options);
     }
-    let config = cli.settings.sources().load().map_err(Failure::usage)?;
+    let sources = cli.settings.sources();
+    let config = sources.load().map_err(Failure::usage)?;
     crate::telemetry::init(&config.log).map_err(Failure::usage)?;
+    for name in sources.strangers() {
+        tracing::warn!("the environment variable {name} sets no key and is passed over");
+    }
     #[cfg(feature = "faults")]
     crate::faults::arm().map_err(Failure::usage)?;
     match cli.command.unwrap_or(Command::Serve) {
@@ -161,11 +163,10 @@ fn execute(cli: Cli) -> Outcome {
 
 impl Settings {
     fn sources(&self) -> Sources {
-        let listen = self.listen.map(|address| address.to_string());
         let flags = [
             ("--data-dir", "data_dir", &self.data_dir),
             ("--database-url", "database.url", &self.database_url),
-            ("--listen", "server.listen", &listen),
+            ("--listen", "server.listen", &self.listen),
             ("--log-format", "log.format", &self.log_format),
             ("--log-level", "log.level", &self.log_level),
         ];

@@ -5,11 +5,12 @@
 
 mod limits;
 mod load;
+mod masked;
 mod redis_address;
 mod tables;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -66,8 +67,8 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
-    /// The address and port.
-    pub listen: SocketAddr,
+    /// The address or name, and the port.
+    pub listen: String,
     /// Web origins whose pages may call from a browser; `*` is all of them.
     pub allowed_origins: Vec<String>,
     /// How long sending sockets away and ending requests may take when the daemon stops.
@@ -83,7 +84,7 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
-            listen: (Ipv4Addr::LOCALHOST, 8000).into(),
+            listen: "127.0.0.1:8000".into(),
             allowed_origins: Vec::new(),
             drain_seconds: 8,
             header_timeout_seconds: 10,
@@ -238,13 +239,10 @@ impl Config {
         self.database.url.as_deref().filter(|url| is_server(url))
     }
 
-    /// The database as it may be shown: its file, or its URL without a password.
+    /// Whether Redis is named for nothing: a SQLite database has one instance, and nobody to be told.
     #[must_use]
-    pub fn database_name(&self) -> String {
-        match self.database_server() {
-            Some(url) => masked_url(url),
-            None => self.database_path().display().to_string(),
-        }
+    pub fn redis_is_idle(&self) -> bool {
+        self.database_server().is_none() && (self.redis.url.is_some() || self.redis.url_file.is_some())
     }
 
     /// Where Redis is, when it is used. Reads the file that holds the URL.
@@ -252,6 +250,9 @@ impl Config {
     /// # Errors
     /// What is wrong with the file or what it says.
     pub fn redis_address(&self) -> Result<Option<RedisAddress>, String> {
+        if self.redis_is_idle() {
+            return Ok(None);
+        }
         let url = match (&self.redis.url, &self.redis.url_file) {
             (Some(url), _) => url.clone(),
             (None, Some(file)) => std::fs::read_to_string(file)
@@ -270,19 +271,6 @@ impl Config {
         }
     }
 
-    /// The same with every secret masked, to be shown.
-    #[must_use]
-    pub fn masked(&self) -> Self {
-        let mut shown = self.clone();
-        for secret in shown.auth.secret.iter_mut() {
-            *secret = MASK.to_owned();
-        }
-        for url in [&mut shown.redis.url, &mut shown.database.url, &mut shown.auth.jwks_url].into_iter().flatten() {
-            *url = masked_url(url);
-        }
-        shown
-    }
-
     /// What the types alone can't say. Nothing is opened or fetched.
     fn check(&self) -> Result<(), Complaint> {
         let positive = [
@@ -292,7 +280,6 @@ impl Config {
             ("server.patience_seconds", self.server.patience_seconds),
             ("database.readers", self.database.readers as u64),
             ("database.connections", self.database.connections as u64),
-            ("sync.tombstone_days", u64::from(self.sync.tombstone_days)),
             ("sync.heartbeat_seconds", self.sync.heartbeat_seconds),
             ("sync.sweep_seconds", self.sync.sweep_seconds),
             ("sync.lease_seconds", self.sync.lease_seconds),
@@ -301,10 +288,26 @@ impl Config {
         if let Some(key) = zero.or(self.limits.first_zero()) {
             return Err((key, "must be at least 1".into()));
         }
+        self.check_listen()?;
         self.check_database()?;
         self.check_redis()?;
         self.check_auth()?;
         self.check_origins()
+    }
+
+    /// Names are looked up at the start.
+    fn check_listen(&self) -> Result<(), Complaint> {
+        let listen = self.server.listen.as_str();
+        let is_named = |(host, port): (&str, &str)| {
+            !host.is_empty() && host.bytes().all(is_of_name) && port.parse::<u16>().is_ok()
+        };
+        if listen.parse::<SocketAddr>().is_ok() || listen.rsplit_once(':').is_some_and(is_named) {
+            return Ok(());
+        }
+        Err((
+            "server.listen",
+            "must be an address or a name, and a port, such as 127.0.0.1:8000 or localhost:8000".into(),
+        ))
     }
 
     fn check_database(&self) -> Result<(), Complaint> {
@@ -325,17 +328,8 @@ impl Config {
 
     fn check_redis(&self) -> Result<(), Complaint> {
         let redis = &self.redis;
-        let key = if redis.url_file.is_some() { "redis.url_file" } else { "redis.url" };
         if redis.url.is_some() && redis.url_file.is_some() {
             return Err(("redis.url", "is given as well as redis.url_file; keep one of them".into()));
-        }
-        if (redis.url.is_some() || redis.url_file.is_some()) && self.database_server().is_none() {
-            return Err((
-                key,
-                "joins several instances, and a SQLite database has only one: remove the key, or \
-                set database.url to a PostgreSQL server"
-                    .into(),
-            ));
         }
         if let Some(url) = &redis.url {
             RedisAddress::parse(url).map_err(|complaint| ("redis.url", complaint))?;
@@ -382,27 +376,12 @@ fn is_server(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
-const MASK: &str = "********";
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+}
 
 fn is_of_authority(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_')
-}
-
-/// The URL without what stands before its host's `@`, and without a password in its query.
-fn masked_url(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    // The last one: a password may have any character.
-    let place = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("{MASK}@{host}"));
-    let Some((place, query)) = place.split_once('?') else { return format!("{scheme}://{place}") };
-    let pairs: Vec<String> = query.split('&').map(masked_pair).collect();
-    format!("{scheme}://{place}?{}", pairs.join("&"))
-}
-
-fn masked_pair(pair: &str) -> String {
-    match pair.split_once('=') {
-        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}={MASK}"),
-        _ => pair.to_owned(),
-    }
+    is_of_name(byte) || matches!(byte, b':' | b'[' | b']')
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod metrics;
 mod observe;
 mod openapi;
 mod operator;
+mod packed;
 mod problem;
 mod query;
 mod routes;

@@ -111,7 +111,7 @@ label! {
 label! {
     /// Who ended a socket.
     EndedBy "by" {
-        /// The daemon; the code is in `ryzed_socket_closes`.
+        /// The daemon; the code is in `ryzed_socket_closes_total`.
         Daemon "daemon",
         /// The client.
         Client "client",

@@ -8,6 +8,7 @@ mod hints;
 mod housekeeping;
 mod instances;
 mod live;
+mod met;
 mod outcome;
 mod pull;
 mod push;
@@ -41,10 +42,11 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// The bounds.
     pub limits: Limits,
-    /// How long tombstones and receipts are kept.
+    /// How long tombstones are kept; receipts and devices at least a day.
     pub keep: TimeDelta,
     store: Arc<dyn Store>,
     hints: OnceLock<Arc<dyn Hints>>,
+    met: met::Met,
 }
 
 impl Service {
@@ -57,7 +59,7 @@ impl Service {
         limits: Limits,
         keep: TimeDelta,
     ) -> Self {
-        Self { registry, clock, limits, keep, store, hints: OnceLock::new() }
+        Self { registry, clock, limits, keep, store, hints: OnceLock::new(), met: met::Met::default() }
     }
 
     /// Tells who hears of commits. Once; later calls change nothing.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::daemon::{bare_command, binary};
-use crate::postgres::{self, psql};
+use crate::postgres::{self, Cluster, psql};
 use crate::{Account, Builder, Daemon, Person, Ran};
 
 /// An application's database, and a folder to run commands in.
@@ -26,10 +26,25 @@ impl Application {
         Self::at(postgres::new_database(), people)
     }
 
+    /// The same on a server of one's own.
+    #[must_use]
+    pub fn on(cluster: &Cluster, people: u32) -> Self {
+        Self::at(cluster.new_database(), people)
+    }
+
+    /// One that these statements make, with this configuration.
+    #[must_use]
+    pub fn made_by(url: String, statements: &str, configuration: &str) -> Self {
+        let application = Self { url, folder: tempfile::tempdir().expect("a folder") };
+        application.sql(statements);
+        application.configure(configuration);
+        application
+    }
+
     /// The same, owned by somebody who is no superuser, as on a hosted server.
     #[must_use]
-    pub fn of_an_ordinary_owner(people: u32) -> Self {
-        let url = postgres::new_database();
+    pub fn of_an_ordinary_owner_on(cluster: &Cluster, people: u32) -> Self {
+        let url = cluster.new_database();
         let database = url.rsplit('/').next().expect("a name").to_owned();
         let made = format!(
             "CREATE ROLE owner_{database} LOGIN CREATEROLE; ALTER DATABASE {database} OWNER TO owner_{database}"

@@ -28,6 +28,7 @@ const DATABASE_URL: &str = "RYZED_DATABASE__URL";
 pub struct Daemon {
     binary: PathBuf,
     folder: TempDir,
+    host: &'static str,
     port: u16,
     env: Vec<(String, String)>,
     child: Child,
@@ -44,6 +45,7 @@ static BETWEEN: LazyLock<Redis> = LazyLock::new(Redis::start);
 pub struct Builder {
     binary: &'static str,
     env: Vec<(String, String)>,
+    host: &'static str,
     is_alone: bool,
 }
 
@@ -67,6 +69,19 @@ impl Builder {
     #[must_use]
     pub fn with_faults(mut self) -> Self {
         self.binary = "ryzed-faults";
+        self
+    }
+
+    /// Works on a new database of PostgreSQL, whichever the stories run on.
+    #[must_use]
+    pub fn on_postgres(self) -> Self {
+        self.env(DATABASE_URL, postgres::new_database())
+    }
+
+    /// Listens under another name of this machine.
+    #[must_use]
+    pub fn host(mut self, name: &'static str) -> Self {
+        self.host = name;
         self
     }
 
@@ -99,11 +114,11 @@ impl Builder {
     fn start_one(self) -> Daemon {
         let binary = built(self.binary);
         for _ in 1..TRIES {
-            if let Some(daemon) = Daemon::try_start(&binary, self.env.clone()) {
+            if let Some(daemon) = Daemon::try_start(&binary, self.host, self.env.clone()) {
                 return daemon;
             }
         }
-        Daemon::try_start(&binary, self.env).expect("the daemon ended before it was ready; its log is above")
+        Daemon::try_start(&binary, self.host, self.env).expect("the daemon ended before it was ready; its log is above")
     }
 }
 
@@ -111,7 +126,8 @@ impl Daemon {
     /// Says how the daemon differs from the usual one.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { binary: "ryzed", env: Vec::new(), is_alone: false }.env("RYZED_AUTH__SECRET", SECRET)
+        Builder { binary: "ryzed", env: Vec::new(), host: "127.0.0.1", is_alone: false }
+            .env("RYZED_AUTH__SECRET", SECRET)
     }
 
     /// Starts the usual one.
@@ -120,15 +136,15 @@ impl Daemon {
         Self::builder().start()
     }
 
-    fn try_start(binary: &Path, mut env: Vec<(String, String)>) -> Option<Self> {
+    fn try_start(binary: &Path, host: &'static str, mut env: Vec<(String, String)>) -> Option<Self> {
         if postgres::is_wanted() && !env.iter().any(|(name, _)| name == DATABASE_URL) {
             env.push((DATABASE_URL.to_owned(), postgres::new_database()));
         }
         let folder = tempfile::Builder::new().prefix("ryzed-story-").tempdir().expect("a temporary folder");
         let port = ports::free();
-        let child = spawn(binary, folder.path(), port, &env);
+        let child = spawn(binary, folder.path(), (host, port), &env);
         let reaper = reaper(&child, folder.path());
-        let mut daemon = Self { binary: binary.to_owned(), folder, port, env, child, reaper, twin: None };
+        let mut daemon = Self { binary: binary.to_owned(), folder, host, port, env, child, reaper, twin: None };
         daemon.wait_until_ready().then_some(daemon)
     }
 
@@ -271,7 +287,7 @@ impl Daemon {
         assert!(matches!(self.child.try_wait(), Ok(Some(_))), "it still runs");
         // One of an earlier try would take the folder along.
         put_down(&mut self.reaper);
-        self.child = spawn(&self.binary, self.folder.path(), self.port, &self.env);
+        self.child = spawn(&self.binary, self.folder.path(), (self.host, self.port), &self.env);
         self.reaper = reaper(&self.child, self.folder.path());
         self.wait_until_ready() && self.twin.as_mut().is_none_or(|twin| twin.try_restart())
     }
@@ -352,12 +368,12 @@ pub(crate) fn bare_command(binary: &Path, folder: &Path, env: &[(String, String)
     command
 }
 
-fn spawn(binary: &Path, folder: &Path, port: u16, env: &[(String, String)]) -> Child {
+fn spawn(binary: &Path, folder: &Path, (host, port): (&str, u16), env: &[(String, String)]) -> Child {
     let output = |name: &str| -> File {
         OpenOptions::new().create(true).append(true).open(folder.join(name)).expect("a log file")
     };
     let mut command = bare_command(binary, folder, env);
-    command.arg("serve").env("RYZED_SERVER__LISTEN", format!("127.0.0.1:{port}"));
+    command.arg("serve").env("RYZED_SERVER__LISTEN", format!("{host}:{port}"));
     command.stdout(output("stdout.log")).stderr(output("stderr.log"));
     command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", binary.display()))
 }
@@ -371,7 +387,8 @@ fn reaper(child: &Child, folder: &Path) -> Child {
     command.spawn().expect("a shell")
 }
 
-fn put_down(child: &mut Child) {
+/// Ends a process at once.
+pub(crate) fn put_down(child: &mut Child) {
     // Either fails only when the process is gone already, which is what is wanted.
     let _ = child.kill();
     let _ = child.wait();

@@ -13,13 +13,17 @@ pub mod database;
 pub mod device;
 pub mod instances;
 pub mod metrics;
+pub mod moving;
 pub mod person;
 mod ports;
 pub mod postgres;
 pub mod proxy;
+pub mod readers;
 pub mod redis;
 pub mod rows;
+pub mod session;
 pub mod socket;
+pub mod supervision;
 
 pub use account::Account;
 pub use adopted::Application;
@@ -33,6 +37,7 @@ pub use metrics::Metrics;
 pub use person::{Person, Token};
 pub use proxy::Proxy;
 pub use redis::Redis;
+pub use session::Session;
 pub use socket::{Connect, Socket, TokenIn};
 
 /// The secret that the daemon under test and its people share.

@@ -84,8 +84,12 @@ pub fn psql_file(url: &str, file: &str, variables: &[(&str, u32)]) -> Result<Str
 pub fn dump(url: &str, arguments: &[&str]) -> String {
     let output = Command::new("pg_dump").args(arguments).args(["-d", url]).output().expect("the story needs pg_dump");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout);
-    // Newer releases bracket a dump with a key that is another one each time.
+    without_keys(&output.stdout)
+}
+
+/// Newer releases bracket a dump with a key that is another one each time.
+fn without_keys(dump: &[u8]) -> String {
+    let text = String::from_utf8_lossy(dump);
     let lines = text.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
     lines.map(|line| format!("{line}\n")).collect()
 }
@@ -153,6 +157,15 @@ impl Cluster {
         let made = psql(&self.url("postgres"), &format!("CREATE DATABASE {name}"));
         made.unwrap_or_else(|error| panic!("no new database: {error}"));
         self.url(&name)
+    }
+
+    /// Its roles, and who belongs to which, as SQL.
+    #[must_use]
+    pub fn roles(&self) -> String {
+        let url = self.url("postgres");
+        let output = Command::new("pg_dumpall").args(["--roles-only", "-d", &url]).output().expect("pg_dumpall");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        without_keys(&output.stdout)
     }
 
     /// The port it listens on.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
+use crate::daemon::put_down;
 use crate::ports;
 
 /// The file of a Sentinel, which it writes to.
@@ -277,10 +278,4 @@ fn reaper(pid: u32, folder: &Path) -> Child {
     command.args(["-c", r#"read -r _; kill -9 "$1"; rm -rf "$2""#, "reaper", &pid.to_string()]).arg(folder);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("a shell")
-}
-
-fn put_down(child: &mut Child) {
-    // Either fails only when the process is gone already, which is what is wanted.
-    let _ = child.kill();
-    let _ = child.wait();
 }

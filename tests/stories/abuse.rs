@@ -270,3 +270,71 @@ async fn raw_rubbish_on_the_port_harms_nobody() {
     }
     goes_on(&me).await;
 }
+
+#[tokio::test]
+async fn a_zero_byte_in_any_text_gets_an_answer() {
+    const NUL: &str = "a\0b";
+    let me = somebody();
+    let entry = food_entry(json!({}));
+    me.store("food_entries", &entry).await;
+    for (field, value) in [
+        ("device_id", json!(NUL)),
+        ("device_type", json!(NUL)),
+        ("app_version", json!(NUL)),
+        ("device_name", json!(NUL)),
+        ("tables", json!([NUL])),
+        ("cursor", json!({"epoch": NUL, "user": 1})),
+        ("last_sync_timestamp", json!(NUL)),
+        ("conflict_strategy", json!(NUL)),
+        (NUL, json!(NUL)),
+    ] {
+        let mut body = json!({"device_id": "phone"});
+        body[field] = value;
+        let answer = me.api.post("/sync", &body).await;
+        assert!(answer.status < 500, "{field:?}: {} {}", answer.status, answer.text());
+    }
+    for field in ["mutation_id", "table", "operation", "base_version", "conflict_strategy", NUL] {
+        me.push([update("food_entries", &entry["id"], json!({"unit": "ml"})).with(field, json!(NUL))]).await;
+    }
+    let whole = row("recipes", json!({}));
+    for (table, row) in [("food_entries", &entry), ("recipes", &whole)] {
+        for field in row.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).chain(["user_id", NUL]) {
+            for value in [json!(NUL), json!([NUL]), json!({ NUL: 1 })] {
+                let mut bad = row.clone();
+                bad[field] = value;
+                assert_eq!(me.change(insert(table, &bad)).await["status"], "rejected", "{field:?}");
+            }
+        }
+    }
+    me.api.patch("/devices/phone", &json!({"name": NUL})).await.problem(&[422]);
+    me.api.post("/trigger-sync", &json!({"device_id": NUL})).await.problem(&[422]);
+    me.api.get("/sync-status?device_id=a%00b").await.problem(&[422]);
+    assert_eq!(me.api.get("/changes?cursor=a%00b,user:1").await.ok()["reset"], true);
+    let mut socket = me.connect("tablet").query("cursor", "a%00b,user:1").established().await;
+    socket.next("sync_required").await;
+    let mut other = me.socket("other").await;
+    socket.send(json!({"type": "broadcast", "event": NUL, "payload": {NUL: NUL}})).await;
+    assert_eq!(other.next("broadcast").await["event"], NUL);
+    goes_on(&me).await;
+}
+
+#[tokio::test]
+async fn a_time_that_not_every_calendar_has_is_refused() {
+    let me = somebody();
+    for time in ["0000-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-23:59"] {
+        let session = row("workout_sessions", json!({"start_time": time}));
+        assert_eq!(me.refusal(insert("workout_sessions", &session)).await, "out_of_range", "{time}");
+        let created = row("workout_sessions", json!({"created_at": time}));
+        assert_eq!(me.refusal(insert("workout_sessions", &created)).await, "out_of_range", "{time}");
+        let body = json!({"device_id": "phone", "last_sync_timestamp": time});
+        let problem = me.api.post("/sync", &body).await.problem(&[422]);
+        assert_eq!(problem["errors"][0]["field"], "last_sync_timestamp", "{problem}");
+        let query = format!("/changes?last_sync_timestamp={}", time.replace('+', "%2B"));
+        me.api.get(&query).await.problem(&[422]);
+    }
+    me.store("workout_sessions", &row("workout_sessions", json!({"start_time": "0001-01-01T00:00:00Z"}))).await;
+    for time in ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
+        me.sync(json!({"last_sync_timestamp": time})).await;
+    }
+    goes_on(&me).await;
+}

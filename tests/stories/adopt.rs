@@ -1,12 +1,8 @@
 //! `ryzed adopt`: an application's database is looked at, adopted while the application goes on, and left again without a
-//! trace. Told when the stories run on PostgreSQL.
+//! trace.
 
-use ryzed_tests::postgres::{self, dump};
+use ryzed_tests::postgres::{self, Cluster, dump};
 use ryzed_tests::{Application, Daemon};
-
-pub(crate) fn application(people: u32) -> Option<Application> {
-    postgres::is_wanted().then(|| Application::with_people(people))
-}
 
 pub(crate) fn adopt(app: &Application) {
     let _ = app.ryzed(&["adopt"]).ok();
@@ -14,7 +10,7 @@ pub(crate) fn adopt(app: &Application) {
 
 #[test]
 fn a_dry_run_reports_and_changes_nothing() {
-    let Some(app) = application(1) else { return };
+    let app = Application::with_people(1);
     let before = dump(&app.url, &[]);
     let report = app.ryzed(&["adopt", "--dry-run"]).ok();
     for line in [
@@ -37,7 +33,7 @@ fn a_dry_run_reports_and_changes_nothing() {
 
 #[test]
 fn what_is_not_certain_is_asked_and_never_guessed() {
-    let Some(app) = application(1) else { return };
+    let app = Application::with_people(1);
     let before = dump(&app.url, &[]);
     let named = app.configuration();
     for (configuration, line) in [
@@ -69,7 +65,7 @@ fn what_is_not_certain_is_asked_and_never_guessed() {
 
 #[test]
 fn what_does_not_fit_says_why() {
-    let Some(app) = application(1) else { return };
+    let app = Application::with_people(1);
     app.sql(
         "CREATE TABLE recipes (id bigint PRIMARY KEY, user_id uuid); CREATE VIEW exercises AS SELECT 1; \
          CREATE TABLE hiit_workouts (id uuid, user_id uuid, created_at timestamp); \
@@ -93,10 +89,7 @@ fn what_does_not_fit_says_why() {
 
 #[test]
 fn only_a_database_that_was_there_before_is_adopted() {
-    if !postgres::is_wanted() {
-        return;
-    }
-    let daemon = Daemon::start();
+    let daemon = Daemon::builder().on_postgres().start();
     for arguments in [&["adopt"][..], &["adopt", "--dry-run"], &["adopt", "--undo"]] {
         let ran = ryzed_tests::Ran::of(&mut daemon.command(arguments));
         assert!(ran.code == 2 && ran.stderr.contains("the daemon's own"), "{}", ran.said());
@@ -108,7 +101,7 @@ fn only_a_database_that_was_there_before_is_adopted() {
 
 #[test]
 fn leaving_removes_every_trace_and_no_more() {
-    let Some(app) = application(2) else { return };
+    let app = Application::with_people(2);
     let before = dump(&app.url, &[]);
     adopt(&app);
     assert_ne!(dump(&app.url, &[]), before);
@@ -120,7 +113,7 @@ fn leaving_removes_every_trace_and_no_more() {
 
 #[test]
 fn what_the_application_sees_and_may_write_stays_the_same() {
-    let Some(app) = application(3) else { return };
+    let app = Application::with_people(3);
     let (me, other) = (app.user(1), app.user(2));
     let tables = ["profiles", "foods", "food_entries", "app.sessions", "workout_exercises", "exercise_sets"];
     let seen = || -> Vec<String> {
@@ -157,4 +150,28 @@ fn what_the_application_sees_and_may_write_stays_the_same() {
     let policies = "SELECT count(*) FROM pg_policies WHERE policyname LIKE 'ryzed%' AND roles <> '{ryzed_daemon}'";
     assert_eq!(app.sql(policies), "0", "a policy of ours for somebody else");
     assert_eq!(app.sql("SELECT relrowsecurity FROM pg_class WHERE oid = 'exercise_sets'::regclass"), "f");
+}
+
+#[test]
+fn a_schema_that_is_closed_says_so_before_anything_is_made() {
+    let cluster = Cluster::start();
+    let app = Application::of_an_ordinary_owner_on(&cluster, 1);
+    let owner = app.sql("SELECT current_user");
+    let administrator = cluster.url(app.url.rsplit_once('/').expect("a database").1);
+    let sql = |statements: &str| postgres::psql(&administrator, statements).expect("what an administrator does");
+    sql(&format!("CREATE SCHEMA vault; GRANT USAGE ON SCHEMA vault TO {owner}; ALTER TABLE foods SET SCHEMA vault"));
+    app.configure(&app.configuration().replace("[tables.foods]\n", "[tables.foods]\nrelation = \"vault.foods\"\n"));
+    let before = dump(&app.url, &["--schema-only"]);
+    for arguments in [&["adopt", "--dry-run"][..], &["adopt"]] {
+        let ran = app.ryzed(arguments);
+        let advice = "the schema vault is closed to the daemon's role; its owner runs:";
+        assert!(ran.code == 2 && ran.stdout.contains(advice), "{}", ran.said());
+    }
+    assert_eq!(dump(&app.url, &["--schema-only"]), before);
+    sql(&format!(
+        "CREATE ROLE ryzed_daemon NOLOGIN; GRANT ryzed_daemon TO {owner}; GRANT USAGE ON SCHEMA vault TO ryzed_daemon"
+    ));
+    adopt(&app);
+    let daemon = app.daemon().start();
+    drop(daemon);
 }

@@ -1,5 +1,4 @@
-//! `ryzed adopt` while the application goes on: long transactions, writers, a kill in the middle. Told when the stories run on
-//! PostgreSQL.
+//! `ryzed adopt` while the application goes on: long transactions, writers, a kill in the middle.
 
 use std::process::Child;
 use std::thread::JoinHandle;
@@ -9,12 +8,12 @@ use ryzed_tests::postgres::{self, dump};
 use ryzed_tests::{Application, Daemon};
 use serde_json::{Value, json};
 
-use crate::adopt::{adopt, application};
+use crate::adopt::adopt;
 
 /// How long something may take that has to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < PATIENCE, "{what} does not come");
@@ -23,19 +22,19 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// SQL that runs beside the story, with its outcome.
-fn beside(app: &Application, statements: &str) -> JoinHandle<Result<String, String>> {
+pub(crate) fn beside(app: &Application, statements: &str) -> JoinHandle<Result<String, String>> {
     let (url, statements) = (app.url.clone(), statements.to_owned());
     std::thread::spawn(move || postgres::psql(&url, &statements))
 }
 
 /// Waits until a command of ryzed, or one of the application's statements, says so in `pg_stat_activity`.
-fn wait_for_session(app: &Application, condition: &str) {
+pub(crate) fn wait_for_session(app: &Application, condition: &str) {
     let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {condition}");
     wait_until(condition, || app.sql(&sql) != "0");
 }
 
 /// Where index and tables contradict: rows without an entry, entries without a row, rows with two, entries of a wrong scope.
-fn contradictions(app: &Application) -> String {
+pub(crate) fn contradictions(app: &Application) -> String {
     let relations = app.sql("SELECT table_name || ' ' || relation FROM ryzed.tables ORDER BY 1");
     let checks: Vec<String> = relations
         .lines()
@@ -114,7 +113,7 @@ async fn assert_pull_equals_tables(app: &Application, daemon: &Daemon, number: u
 
 #[test]
 fn nobody_waits_behind_it_for_a_long_transaction() {
-    let Some(app) = application(1) else { return };
+    let app = Application::with_people(1);
     app.sql("CREATE TABLE hurry (n int)");
     let slow = beside(&app, "BEGIN; UPDATE foods SET stock = 2; SELECT pg_sleep(4); COMMIT");
     wait_for_session(&app, "query LIKE '%pg_sleep(4)%' AND wait_event = 'PgSleep'");
@@ -134,7 +133,7 @@ fn nobody_waits_behind_it_for_a_long_transaction() {
 
 #[tokio::test]
 async fn an_adoption_that_was_killed_goes_on_and_is_not_served_before() {
-    let Some(app) = application(40) else { return };
+    let app = Application::with_people(40);
     let mut adopting = app.start(&["adopt"]);
     wait_until("the first table", || app.has_said().contains("foods: "));
     adopting.kill().expect("SIGKILL");
@@ -156,7 +155,7 @@ async fn an_adoption_that_was_killed_goes_on_and_is_not_served_before() {
 
 #[test]
 fn a_transaction_that_cant_see_what_was_entered_has_to_try_again() {
-    let Some(app) = application(1) else { return };
+    let app = Application::with_people(1);
     let mut hold = beside_holding(&app);
     let old = beside(
         &app,
@@ -236,7 +235,7 @@ fn ended(mut child: Child) -> bool {
 #[tokio::test]
 async fn two_hundred_thousand_rows_are_adopted_while_the_application_goes_on() {
     const PEOPLE: u32 = 200;
-    let Some(app) = application(PEOPLE) else { return };
+    let app = Application::with_people(PEOPLE);
     let schema = dump(&app.url, &["--schema-only"]);
     let writers = Writers::start(&app, PEOPLE);
     wait_until("the writers' work", || writers.done() > 200);

@@ -1,18 +1,15 @@
-//! An adopted database, served: the names of the wire, an application's own columns, its rules, and SQL beside devices. Told
-//! when the stories run on PostgreSQL.
+//! An adopted database, served: the names of the wire, an application's own columns, its rules, and SQL beside devices.
 
+use ryzed_tests::postgres::Cluster;
 use ryzed_tests::{Account, Application, Daemon, Person, Ran, delete, insert, postgres, update, upsert};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-fn adopted(people: u32) -> Option<(Application, Daemon)> {
-    if !postgres::is_wanted() {
-        return None;
-    }
+fn adopted(people: u32) -> (Application, Daemon) {
     let app = Application::with_people(people);
     let _ = app.ryzed(&["adopt"]).ok();
     let daemon = app.daemon().start();
-    Some((app, daemon))
+    (app, daemon)
 }
 
 fn food(with: Value) -> Value {
@@ -27,7 +24,7 @@ async fn stored(me: &Account, table: &str, row: &Value) -> Value {
 
 #[tokio::test]
 async fn tables_and_columns_are_told_as_the_database_has_them() {
-    let Some((app, daemon)) = adopted(1) else { return };
+    let (app, daemon) = adopted(1);
     let me = app.account(&daemon, 1);
     let listed = me.api.get("/tables").await.ok();
     let names: Vec<&str> =
@@ -49,7 +46,7 @@ async fn tables_and_columns_are_told_as_the_database_has_them() {
 
 #[tokio::test]
 async fn devices_write_the_applications_own_columns() {
-    let Some((app, daemon)) = adopted(1) else { return };
+    let (app, daemon) = adopted(1);
     let me = app.account(&daemon, 1);
     let row = food(json!({"barcode": "4001", "source": "scanned", "score": 1.5, "labels": [{"vegan": true}]}));
     let version = me.store("foods", &row).await;
@@ -83,7 +80,7 @@ async fn devices_write_the_applications_own_columns() {
 
 #[tokio::test]
 async fn what_is_not_brought_stays_in_every_digit() {
-    let Some((app, daemon)) = adopted(1) else { return };
+    let (app, daemon) = adopted(1);
     let me = app.account(&daemon, 1);
     let id = json!(app.id("food", 1));
     let sql = format!("SELECT score FROM foods WHERE id = {}", id.to_string().replace('"', "'"));
@@ -97,7 +94,7 @@ async fn what_is_not_brought_stays_in_every_digit() {
 
 #[tokio::test]
 async fn what_the_database_does_not_take_is_rejected() {
-    let Some((app, daemon)) = adopted(1) else { return };
+    let (app, daemon) = adopted(1);
     let me = app.account(&daemon, 1);
     for (fields, code) in [
         (json!({"name_fr": "Coing"}), "unknown_field"),
@@ -129,7 +126,7 @@ async fn what_the_database_does_not_take_is_rejected() {
 
 #[tokio::test]
 async fn somebody_whom_the_application_does_not_know_reads_and_is_refused_clearly() {
-    let Some((_app, daemon)) = adopted(1) else { return };
+    let (_app, daemon) = adopted(1);
     let stranger = daemon.account_of(Person::new());
     assert_eq!(stranger.rows("foods").await.len(), 5, "the catalogue");
     assert!(stranger.rows("users").await.is_empty());
@@ -142,7 +139,7 @@ async fn somebody_whom_the_application_does_not_know_reads_and_is_refused_clearl
 
 #[tokio::test]
 async fn people_are_kept_apart_over_one_and_two_parents() {
-    let Some((app, daemon)) = adopted(2) else { return };
+    let (app, daemon) = adopted(2);
     let (me, other) = (app.account(&daemon, 1), app.account(&daemon, 2));
     for table in ["food_entries", "workout_sessions", "workout_exercises", "exercise_sets"] {
         let theirs = other.rows(table).await[0]["id"].clone();
@@ -179,7 +176,7 @@ async fn people_are_kept_apart_over_one_and_two_parents() {
 
 #[tokio::test]
 async fn sql_beside_reaches_devices_under_the_names_of_the_wire() {
-    let Some((app, daemon)) = adopted(1) else { return };
+    let (app, daemon) = adopted(1);
     let me = app.account(&daemon, 1);
     let mut tablet = me.socket("tablet").await;
     let id = app.id("entry", 1);
@@ -202,7 +199,7 @@ async fn sql_beside_reaches_devices_under_the_names_of_the_wire() {
 
 #[tokio::test]
 async fn own_columns_take_part_in_conflicts() {
-    let Some((app, daemon)) = adopted(1) else { return };
+    let (app, daemon) = adopted(1);
     let me = app.account(&daemon, 1);
     let row = food(json!({"stock": 1, "barcode": "a"}));
     let base = me.store("foods", &row).await;
@@ -220,7 +217,7 @@ async fn own_columns_take_part_in_conflicts() {
 
 #[tokio::test]
 async fn a_table_that_was_changed_has_to_be_adopted_again() {
-    let Some((app, mut daemon)) = adopted(1) else { return };
+    let (app, mut daemon) = adopted(1);
     let me = app.account(&daemon, 1);
     let epoch = me.cursor().await["epoch"].clone();
     let refused = app.ryzed(&["adopt"]);
@@ -256,7 +253,7 @@ async fn a_table_that_was_changed_has_to_be_adopted_again() {
 
 #[tokio::test]
 async fn commands_know_an_adopted_database() {
-    let Some((app, daemon)) = adopted(1) else { return };
+    let (app, daemon) = adopted(1);
     let status = app.ryzed(&["migrate", "--status"]).ok();
     assert!(!status.contains("tables") && !status.contains("pending"), "{status}");
     let _ = app.ryzed(&["migrate"]).ok();
@@ -271,10 +268,9 @@ async fn commands_know_an_adopted_database() {
 
 #[tokio::test]
 async fn the_owner_needs_no_superuser() {
-    if !postgres::is_wanted() {
-        return;
-    }
-    let app = Application::of_an_ordinary_owner(1);
+    // Roles are the server's, and that of the daemon is to be made.
+    let cluster = Cluster::start();
+    let app = Application::of_an_ordinary_owner_on(&cluster, 1);
     let before = postgres::dump(&app.url, &[]);
     let _ = app.ryzed(&["adopt"]).ok();
     let daemon = app.daemon().start();
@@ -297,9 +293,6 @@ async fn the_owner_needs_no_superuser() {
 
 #[tokio::test]
 async fn people_need_no_table_of_their_own() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let app = Application::with_people(1);
     app.configure(&(app.configuration().replace("[tables.users]\n", "[tables.users]\nskip = true\n")));
     let _ = app.ryzed(&["adopt"]).ok();

@@ -43,11 +43,13 @@ async fn token_can_make_an_admin() {
     }
 }
 
-#[test]
-fn token_works_before_the_first_start_and_for_it() {
+#[tokio::test]
+async fn token_works_before_the_first_start_and_for_it() {
     let folder = folder();
     let token = run(folder.path(), &["token", "--user", &Uuid::new_v4().to_string()]).ok();
-    assert_eq!(token.trim().split('.').count(), 3);
+    let data = folder.path().join("data");
+    let daemon = Daemon::builder().without("RYZED_AUTH__SECRET").env("RYZED_DATA_DIR", data.display()).start();
+    Api::new(&daemon.address(), Some(token.trim().to_owned())).get("/devices").await.ok();
 }
 
 #[test]
@@ -105,6 +107,34 @@ fn a_wrong_environment_ends_with_2_and_names_the_variable() {
 }
 
 #[test]
+fn what_others_call_by_our_name_is_passed_over_with_a_word() {
+    let env = [("RYZED_BIN", "/usr/bin/ryzed"), ("RYZED_SERVICE_HOST", "10.0.0.1"), ("RYZED_TOKEN", "swordfish")];
+    let ran = ryzed(folder().path(), &env, &["migrate", "--status"]);
+    assert_eq!(ran.code, 0, "{}", ran.said());
+    for (name, _) in env {
+        assert!(ran.stderr.contains(name), "{name}: {}", ran.stderr);
+    }
+    assert!(!ran.said().contains("swordfish"));
+}
+
+#[test]
+fn an_empty_variable_is_none_and_a_switch_may_be_a_number() {
+    let env = [("RYZED_REDIS__URL", ""), ("RYZED_DATABASE__URL", ""), ("RYZED_DEV__TEST_BROADCAST", "1")];
+    let shown = ryzed(folder().path(), &env, &["check-config"]).ok();
+    assert!(shown.contains("test_broadcast = true") && !shown.contains("url ="), "{shown}");
+    let shown = ryzed(folder().path(), &[("RYZED_DEV__TEST_BROADCAST", "0")], &["check-config"]).ok();
+    assert!(shown.contains("test_broadcast = false"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_name_is_an_address_to_listen_on_and_sqlite_leaves_redis_alone() {
+    let builder = Daemon::builder().alone().env("RYZED_REDIS__URL", "redis://127.0.0.1:1");
+    let daemon = builder.env("RYZED_DATABASE__URL", "sqlite://here.db").host("localhost").start();
+    assert_eq!(Api::new(&daemon.address(), None).get("/health").await.ok()["bridge"], "none");
+    assert!(daemon.log().contains("redis.url"), "{}", daemon.log());
+}
+
+#[test]
 fn check_config_shows_what_counts_but_no_secret() {
     let folder = folder();
     std::fs::write(folder.path().join("good.toml"), "[server]\nlisten = \"127.0.0.1:8111\"\n").expect("a file");
@@ -140,6 +170,16 @@ fn migrate_makes_the_database_and_status_tells_what_is_pending() {
     assert_ne!(before, after);
     assert!(folder.path().join("data/ryzed.db").is_file());
     run(folder.path(), &["migrate"]).ok();
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_of_a_completion_is_no_failure() {
+    let folder = folder();
+    let mut command = ryzed_tests::command::command(folder.path(), &[], &["completions", "bash"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = command.stdout(writer).output().expect("it starts");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]

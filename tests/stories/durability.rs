@@ -78,9 +78,18 @@ impl Writer {
 
 #[tokio::test]
 async fn fifty_kills_in_mid_push_lose_nothing_acknowledged_and_double_nothing() {
-    let mut daemon = Daemon::start();
+    survives(Daemon::start(), KILLS).await;
+}
+
+/// Only a power cut may take something then.
+#[tokio::test]
+async fn kills_lose_nothing_acknowledged_where_no_commit_waits_for_the_disk() {
+    survives(Daemon::builder().env("RYZED_DATABASE__SYNCHRONOUS", "normal").start(), KILLS / 10).await;
+}
+
+async fn survives(mut daemon: Daemon, kills: usize) {
     let mut writer = Writer::of(daemon.account()).await;
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         let pushing =
             tokio::time::timeout(Duration::from_micros(1500 * (kill as u64 % 25) + 300), writer.write_until_the_end());
         // The time-out leaves a push in the air; so does an answer that never comes.

@@ -5,8 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use ryzed_tests::readers::{self, Readers};
 use ryzed_tests::rows::row;
-use ryzed_tests::{Account, Daemon, Metrics, Person, Socket, insert};
+use ryzed_tests::{Account, Daemon, Metrics, Socket, insert};
 use serde_json::{Value, json};
 
 /// What the daemon may keep for one device, in bytes.
@@ -59,24 +60,10 @@ fn long() -> String {
     "stir it ".repeat(3700)
 }
 
-/// From each write until each reader has it, in milliseconds, in order of size.
-async fn delivered(keeper: &Account, readers: &mut [Socket]) -> Vec<f64> {
-    let mut times = Vec::with_capacity(CHANGES * readers.len());
-    for _ in 0..CHANGES {
-        let asked = Instant::now();
-        let recipe = row("recipes", json!({"user_id": null, "steps_en": [long()]}));
-        let version = keeper.apply(insert("recipes", &recipe)).await;
-        for socket in readers.iter_mut() {
-            socket.next_where("data_updated", |message| message["version"] == version).await;
-            times.push(asked.elapsed().as_secs_f64() * 1000.0);
-        }
-    }
-    times.sort_by(f64::total_cmp);
-    times
-}
-
-fn p99(times: &[f64]) -> f64 {
-    times[(times.len() - 1) * 99 / 100]
+/// In milliseconds.
+fn p99(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[(times.len() - 1) * 99 / 100].as_secs_f64() * 1000.0
 }
 
 #[tokio::test]
@@ -84,24 +71,18 @@ async fn devices_that_never_read_cost_little_and_slow_nobody_down() {
     // Nobody is to be closed for being silent meanwhile.
     let daemon =
         Daemon::builder().env("RYZED_LIMITS__OUTBOX_BYTES", OUTBOX).env("RYZED_SYNC__HEARTBEAT_SECONDS", 600).start();
-    let keeper = daemon.account_of(Person::admin());
-    keeper.push([]).await;
-    let mut readers = Vec::new();
-    for _ in 0..READERS {
-        readers.push(daemon.account().connect("reader").query("tables", "recipes").established().await);
-    }
-    delivered(&keeper, &mut readers).await;
+    let mut readers = Readers::of(&daemon, READERS).await;
+    readers.read(&long(), CHANGES).await;
     let people: Vec<Account> = (0..SLOW).map(|_| daemon.account()).collect();
     let (mut without, mut with, mut slow) = ([f64::MAX; ROUNDS], [f64::MAX; ROUNDS], Vec::new());
     // In turns, since something else may run on this machine.
     for round in 0..ROUNDS {
         slow.clear();
-        without[round] = p99(&delivered(&keeper, &mut readers).await);
+        without[round] = p99(readers.read(&long(), CHANGES).await);
         for account in &people {
-            let connect = account.connect("slow").receive_buffer(2048).query("tables", "recipes");
-            slow.push((account.clone(), connect.established().await));
+            slow.push((account.clone(), readers::slow(account).await));
         }
-        with[round] = p99(&delivered(&keeper, &mut readers).await);
+        with[round] = p99(readers.read(&long(), CHANGES).await);
     }
     let before = daemon.resident_kib();
     let mut resident = vec![before];

@@ -1,12 +1,12 @@
 //! Two daemons on one PostgreSQL behave as one: what happens at one shows at the other.
-//! Told when the stories run on PostgreSQL, since a SQLite database has one daemon.
+//! A SQLite database has one daemon only.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use ryzed_tests::instances::Instances;
 use ryzed_tests::rows::{food, food_entry, row};
-use ryzed_tests::{Account, Person, insert, postgres};
+use ryzed_tests::{Account, Person, insert};
 use serde_json::{Value, json};
 
 static WITH_REDIS: LazyLock<Instances> = LazyLock::new(|| Instances::with_redis(settings));
@@ -16,13 +16,26 @@ fn settings(builder: ryzed_tests::Builder) -> ryzed_tests::Builder {
     builder.env("RYZED_DEV__TEST_BROADCAST", true).env("RYZED_SYNC__LEASE_SECONDS", 3)
 }
 
-/// Two daemons with a Redis between them, and two without; none when the stories run on another database.
-fn all() -> Vec<&'static Instances> {
-    if postgres::is_wanted() { vec![&*WITH_REDIS, &*WITHOUT_REDIS] } else { Vec::new() }
+/// Two daemons with a Redis between them, and two without.
+fn all() -> [&'static Instances; 2] {
+    [&WITH_REDIS, &WITHOUT_REDIS]
 }
 
 async fn health(account: &Account) -> Value {
     account.api.get("/health").await.ok()
+}
+
+/// Waits for a while until the bridge is called so.
+async fn says(account: &Account, word: &str) {
+    let mut seen = Value::Null;
+    for _ in 0..50 {
+        seen = health(account).await["bridge"].clone();
+        if seen == word {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(seen, word);
 }
 
 pub(crate) fn is_active(devices: &Value, device: &str) -> bool {
@@ -47,6 +60,18 @@ async fn a_change_at_one_reaches_devices_at_the_other_in_order_and_once() {
         let rest = tablet.received("data_updated");
         assert!(rest.iter().all(|message| message["table"] != "food_entries"), "something came twice: {rest:?}");
     }
+}
+
+#[tokio::test]
+async fn a_file_may_hold_where_redis_is() {
+    let [with_redis, _] = all()[..] else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("redis-url");
+    let url = with_redis.redis.as_ref().expect("a Redis").url();
+    std::fs::write(&file, format!("{url}\n")).expect("a file");
+    let builder = ryzed_tests::Daemon::builder().alone().env("RYZED_REDIS__PREFIX", "file");
+    let daemon = builder.env("RYZED_REDIS__URL_FILE", file.display()).start();
+    says(&daemon.account(), "redis").await;
 }
 
 #[tokio::test]
@@ -176,9 +201,6 @@ async fn what_devices_tell_each_other_reaches_them_everywhere() {
 
 #[tokio::test]
 async fn an_instance_that_dies_takes_its_devices_offline_within_its_lease() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut both = Instances::without_redis(|builder| builder.env("RYZED_SYNC__LEASE_SECONDS", 2));
     let (here, there) = both.account();
     let mut phone = here.socket("phone").await;
@@ -198,19 +220,18 @@ async fn an_instance_that_dies_takes_its_devices_offline_within_its_lease() {
 
 #[tokio::test]
 async fn health_says_how_the_others_are_reached() {
-    if !postgres::is_wanted() {
-        return;
-    }
     for (both, word) in all().into_iter().zip(["redis", "postgres"]) {
-        let account = both.b.account();
-        let mut seen = Value::Null;
-        for _ in 0..50 {
-            seen = health(&account).await["bridge"].clone();
-            if seen == word {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        assert_eq!(seen, word);
+        says(&both.b.account(), word).await;
+    }
+}
+
+#[tokio::test]
+async fn an_instance_is_called_by_host_and_address() {
+    let both = &*WITHOUT_REDIS;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("the host's name");
+    for daemon in [&both.a, &both.b] {
+        let name = format!("{}/{}", host.trim(), daemon.address());
+        let called = format!("SELECT count(*) FROM ryzed.instances WHERE name = '{name}'");
+        assert_eq!(both.a.database().run(&called), "1", "{name}");
     }
 }

@@ -1,12 +1,11 @@
 //! What stands between two daemons fails while changes flow: nothing is lost, and the log stays short.
-//! Told when the stories run on PostgreSQL.
 
 use std::time::{Duration, Instant};
 
 use ryzed_tests::instances::Instances;
 use ryzed_tests::redis::{Redis, RedisCluster, Sentinel};
 use ryzed_tests::rows::food_entry;
-use ryzed_tests::{Account, Api, Builder, Daemon, Socket, insert, postgres};
+use ryzed_tests::{Account, Api, Builder, Daemon, Socket, insert};
 use serde_json::{Value, json};
 
 /// How long the way to the other instance may take to be found out of order, or to be in order again.
@@ -54,9 +53,6 @@ fn lines(daemon: &Daemon) -> usize {
 
 #[tokio::test]
 async fn a_redis_that_dies_is_done_without_and_used_again_when_it_is_back() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut both = Instances::with_redis(settings);
     let (here, there) = both.account();
     let mut tablet = there.socket("tablet").await;
@@ -78,9 +74,6 @@ async fn a_redis_that_dies_is_done_without_and_used_again_when_it_is_back() {
 
 #[tokio::test]
 async fn a_redis_that_is_emptied_or_slow_loses_nothing() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut both = Instances::with_redis(settings);
     let (here, there) = both.account();
     let mut tablet = there.socket("tablet").await;
@@ -114,9 +107,6 @@ async fn a_redis_that_is_emptied_or_slow_loses_nothing() {
 
 #[tokio::test]
 async fn an_instance_without_redis_is_heard_and_told_as_well() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let both = Instances::with_redis(settings);
     let url = both.a.database_url();
     let third = settings(Daemon::builder().alone())
@@ -146,9 +136,6 @@ async fn an_instance_without_redis_is_heard_and_told_as_well() {
 
 #[tokio::test]
 async fn what_is_committed_while_the_bridge_is_replaced_reaches_the_others() {
-    if !postgres::is_wanted() {
-        return;
-    }
     // No renewal of a lease tells them by the way.
     let settings = |builder: Builder| builder.with_faults().env("RYZED_SYNC__LEASE_SECONDS", 3600);
     for both in [Instances::with_redis(settings), Instances::without_redis(settings)] {
@@ -167,9 +154,6 @@ async fn what_is_committed_while_the_bridge_is_replaced_reaches_the_others() {
 
 #[tokio::test]
 async fn a_redis_that_lets_nobody_publish_is_away_and_said_to_be_so_once() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let redis = Redis::start();
     assert_eq!(redis.cli(&["ACL", "SETUSER", "default", "-publish"]), "OK");
     let both = Instances::over(&redis.url(), settings);
@@ -193,9 +177,6 @@ async fn a_redis_that_lets_nobody_publish_is_away_and_said_to_be_so_once() {
 
 #[tokio::test]
 async fn a_cluster_carries_changes_over_sharded_channels() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let cluster = RedisCluster::start();
     let both = Instances::over(&cluster.url(), settings);
     wait_for(&both, "redis").await;
@@ -213,9 +194,6 @@ async fn a_cluster_carries_changes_over_sharded_channels() {
 
 #[tokio::test]
 async fn sentinels_are_asked_where_the_master_is_and_asked_again_after_a_failover() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut sentinel = Sentinel::start();
     let both = Instances::over(&sentinel.url(), settings);
     wait_for(&both, "redis").await;

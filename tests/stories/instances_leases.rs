@@ -1,5 +1,5 @@
 //! What instances know of each other's devices stays right when one of them stands still, fails, or holds what others need.
-//! Told when the stories run on PostgreSQL.
+//!
 
 use std::time::{Duration, Instant};
 
@@ -37,9 +37,6 @@ async fn told(socket: &mut Socket, device: &str, is_online: bool) {
 
 #[tokio::test]
 async fn a_device_of_an_instance_that_stood_still_is_offline_and_then_there_again() {
-    if !postgres::is_wanted() {
-        return;
-    }
     for both in [Instances::with_redis(settings), Instances::without_redis(settings)] {
         let (here, there) = both.account();
         let mut phone = here.socket("phone").await;
@@ -59,9 +56,6 @@ async fn a_device_of_an_instance_that_stood_still_is_offline_and_then_there_agai
 /// An instance that stands still in the middle of a transaction keeps what that has locked.
 #[tokio::test]
 async fn living_instances_stay_so_whatever_a_dead_one_has_locked() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let both = Instances::without_redis(settings);
     let mut third = settings(Daemon::builder().alone()).env("RYZED_DATABASE__URL", both.a.database_url()).start();
     let (here, there) = both.account();
@@ -97,9 +91,6 @@ async fn living_instances_stay_so_whatever_a_dead_one_has_locked() {
 /// As when who notes that a device has gone fails with the note in hand.
 #[tokio::test]
 async fn a_device_whose_end_was_not_noted_is_offline_after_the_next_comparison() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let both = Instances::without_redis(|builder| settings(builder).env("RYZED_SYNC__SWEEP_SECONDS", 1));
     let (here, there) = both.account();
     let mut phone = here.socket("phone").await;

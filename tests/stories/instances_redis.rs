@@ -1,5 +1,5 @@
 //! How instances come to their Redis: encrypted, with a password, with no more rights than they need; what they are
-//! subscribed to there, and what that saves. Told when the stories run on PostgreSQL.
+//! subscribed to there, and what that saves.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use ryzed_tests::certificates::Authority;
 use ryzed_tests::instances::Instances;
 use ryzed_tests::redis::{Redis, RedisCluster, Sentinel};
 use ryzed_tests::rows::food_entry;
-use ryzed_tests::{Account, Builder, Metrics, insert, postgres};
+use ryzed_tests::{Account, Builder, Metrics, insert};
 use serde_json::json;
 
 use crate::instances_faults::{SOON, crosses, settings, wait_for};
@@ -29,9 +29,6 @@ async fn works(both: &Instances) {
 
 #[tokio::test]
 async fn a_redis_with_tls_a_password_and_an_access_list_carries_changes() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let authority = Authority::default();
     // What docs/operating.md gives the daemon, and nothing for anybody else.
     let password = format!(">{PASSWORD}");
@@ -54,9 +51,6 @@ async fn a_redis_with_tls_a_password_and_an_access_list_carries_changes() {
 
 #[tokio::test]
 async fn sentinels_and_their_master_may_ask_for_a_password() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let sentinel = Sentinel::guarded(PASSWORD);
     // The first one named does not answer.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -81,9 +75,6 @@ async fn wait_for_subscribers(redis: &Redis, account: &Account, wanted: &str) {
 
 #[tokio::test]
 async fn a_persons_channel_is_subscribed_to_where_a_device_of_theirs_is() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let mut both = Instances::with_redis(settings);
     wait_for(&both, "redis").await;
     let (here, there) = both.account();
@@ -103,9 +94,6 @@ async fn a_persons_channel_is_subscribed_to_where_a_device_of_theirs_is() {
 
 #[tokio::test]
 async fn what_comes_in_order_is_passed_on_without_asking_the_database() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let both = Instances::with_redis(settings);
     wait_for(&both, "redis").await;
     let (here, there) = both.account();
@@ -123,9 +111,6 @@ async fn what_comes_in_order_is_passed_on_without_asking_the_database() {
 
 #[tokio::test]
 async fn a_slot_of_a_cluster_that_moves_takes_its_channels_along() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let cluster = RedisCluster::start();
     let both = Instances::over(&cluster.url(), settings);
     wait_for(&both, "redis").await;

@@ -2,20 +2,17 @@
 
 use ryzed_tests::daemon::{binary, binary_with_faults};
 use ryzed_tests::rows::{food_entry, workout_exercise, workout_session};
-use ryzed_tests::{Account, Daemon, Person, Ran, delete, insert, postgres, update, upsert};
+use ryzed_tests::{Account, Daemon, Person, Ran, delete, insert, update, upsert};
 use serde_json::{Value, json};
 
 /// A daemon with a fault, and two people: the first is to be harmed by the second.
-async fn broken(fault: impl FnOnce(&Person) -> String) -> Option<(Daemon, Account, Account)> {
-    if !postgres::is_wanted() {
-        return None;
-    }
+async fn broken(fault: impl FnOnce(&Person) -> String) -> (Daemon, Account, Account) {
     let (owner, thief) = (Person::new(), Person::new());
-    let daemon = Daemon::builder().with_faults().env("RYZED_FAULTS", fault(&owner)).start();
+    let daemon = Daemon::builder().with_faults().on_postgres().env("RYZED_FAULTS", fault(&owner)).start();
     let (owner, thief) = (daemon.account_of(owner), daemon.account_of(thief));
     owner.push([]).await;
     thief.push([]).await;
-    Some((daemon, owner, thief))
+    (daemon, owner, thief)
 }
 
 /// Everything that the database holds of a person, as one text.
@@ -43,7 +40,7 @@ fn everything_of(daemon: &Daemon, owner: &Account) -> String {
 
 #[tokio::test]
 async fn without_the_daemons_own_check_no_foreign_row_is_written() {
-    let Some((daemon, owner, thief)) = broken(|_| "no_scope_check".into()).await else { return };
+    let (daemon, owner, thief) = broken(|_| "no_scope_check".into()).await;
     let (entry, session) = (food_entry(json!({"quantity": 7})), workout_session(json!({})));
     let version = owner.store("food_entries", &entry).await;
     owner.store("workout_sessions", &session).await;
@@ -92,7 +89,7 @@ async fn without_the_daemons_own_check_no_foreign_row_is_written() {
 
 #[tokio::test]
 async fn without_the_daemons_own_check_a_refused_row_takes_no_other_along() {
-    let Some((daemon, owner, thief)) = broken(|_| "no_scope_check".into()).await else { return };
+    let (daemon, owner, thief) = broken(|_| "no_scope_check".into()).await;
     let before = everything_of(&daemon, &owner);
     let (own, planted) = (food_entry(json!({})), food_entry(json!({"user_id": owner.user()})));
     let answer = thief.push([insert("food_entries", &planted), insert("food_entries", &own)]).await;
@@ -103,7 +100,7 @@ async fn without_the_daemons_own_check_a_refused_row_takes_no_other_along() {
 
 #[tokio::test]
 async fn a_pull_of_another_persons_scope_brings_nothing() {
-    let Some((daemon, owner, thief)) = broken(|owner| format!("pull_of={}", owner.id)).await else { return };
+    let (daemon, owner, thief) = broken(|owner| format!("pull_of={}", owner.id)).await;
     let entry = food_entry(json!({}));
     owner.store("food_entries", &entry).await;
     let session = workout_session(json!({}));

@@ -32,32 +32,17 @@ mod socket_messages;
 mod tokens;
 mod validation;
 
-// What is about one process, its settings, its commands or its end, or has several instances of its own.
-mod adopt;
-mod adopt_meanwhile;
-mod adopted;
+// What is about one process, its settings, its commands or its end.
 mod command_line;
 mod durability;
 mod forgetting;
 mod hostile_readers;
 mod imports;
-mod instances;
-mod instances_faults;
-mod instances_leases;
-mod instances_redis;
-mod instances_restart;
-mod last_line;
 mod limits;
 mod logs;
 mod metrics;
 mod moving;
 mod openapi;
-mod postgres;
-mod postgres_connecting;
-mod postgres_errors;
-mod postgres_language;
-mod postgres_outages;
-mod round_trips;
 mod stopping;
 mod supervision;
 mod systemd;

@@ -1,139 +1,13 @@
-//! A whole database taken elsewhere. The stories that need both kinds of database are told when the others run on PostgreSQL,
-//! where a server is at hand; the rest in both runs.
-
-mod lived;
+//! A whole database taken elsewhere. What needs both kinds of database is told in `moving_between.rs`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
-use ryzed_tests::command::{command, ryzed};
+use ryzed_tests::moving::{Place, digest, lines, live, stop};
 use ryzed_tests::rows::{food_entry, workout_exercise, workout_session};
-use ryzed_tests::{Account, Application, Daemon, Person, Ran, insert, postgres};
+use ryzed_tests::{Person, Ran, insert};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use uuid::Uuid;
-
-use lived::live;
-
-const URL: &str = "RYZED_DATABASE__URL";
-
-/// A database, which may not be there yet.
-struct Place {
-    folder: TempDir,
-    url: String,
-}
-
-impl Place {
-    fn sqlite() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("moved.db").display());
-        Self { folder, url }
-    }
-
-    fn postgres() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder"), url: postgres::new_database() }
-    }
-
-    /// On the database that the stories run on.
-    fn usual() -> Self {
-        if postgres::is_wanted() { Self::postgres() } else { Self::sqlite() }
-    }
-
-    fn serve(&self) -> Daemon {
-        Daemon::builder().env(URL, &self.url).start()
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        ryzed(self.folder.path(), &[(URL, &self.url)], arguments)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        command(self.folder.path(), &[(URL, &self.url)], arguments)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// The database in a file.
-    fn export(&self, name: &str, more: &[&str]) -> PathBuf {
-        let file = self.file(name);
-        let path = file.to_str().expect("a path");
-        self.run(&[&["export", "--all", "--output", path], more].concat()).ok();
-        file
-    }
-
-    fn import(&self, file: &Path) -> Ran {
-        self.run(&["import", "--all", file.to_str().expect("a path")])
-    }
-
-    /// What a daemon says that is asked to serve it and should not.
-    fn refusal_to_serve(&self) -> String {
-        let ran = ryzed(self.folder.path(), &[(URL, &self.url), ("RYZED_SERVER__LISTEN", "127.0.0.1:0")], &["serve"]);
-        assert_eq!(ran.code, 2, "{}", ran.said());
-        ran.stderr
-    }
-}
-
-async fn stop(daemon: &mut Daemon) {
-    daemon.terminate();
-    assert_eq!(daemon.exit_code().await, 0);
-}
-
-async fn digest(me: &Account) -> Value {
-    me.api.get("/digest").await.ok()
-}
-
-/// An archive without its header, which says when it was made.
-fn lines(file: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(file).expect("an archive");
-    text.lines().skip(1).map(str::to_owned).collect()
-}
-
-async fn moved(from: Place, to: Place) {
-    let lived = live(&from).await;
-    let archive = from.export("all.ndjson", &["--seal"]);
-    let said = to.import(&archive).ok();
-    assert!(said.contains("devices go on where they were"), "{said}");
-    lived.goes_on(&to).await;
-    assert!(from.refusal_to_serve().contains("export --unseal"));
-}
-
-#[tokio::test]
-async fn everybody_goes_on_after_a_move_from_sqlite_to_postgresql() {
-    if postgres::is_wanted() {
-        moved(Place::sqlite(), Place::postgres()).await;
-    }
-}
-
-#[tokio::test]
-async fn everybody_goes_on_after_a_move_from_postgresql_to_sqlite() {
-    if postgres::is_wanted() {
-        moved(Place::postgres(), Place::sqlite()).await;
-    }
-}
-
-#[tokio::test]
-async fn there_and_back_again_is_the_same() {
-    if !postgres::is_wanted() {
-        return;
-    }
-    let (home, abroad, again) = (Place::sqlite(), Place::postgres(), Place::sqlite());
-    live(&home).await;
-    let first = home.export("all.ndjson", &["--seal"]);
-    abroad.import(&first).ok();
-    let second = abroad.export("all.ndjson", &["--seal"]);
-    again.import(&second).ok();
-    let third = again.export("all.ndjson", &["--seal"]);
-    let kinds = ["scope", "table", "change", "receipt", "device", "conflict", "end"];
-    let first = lines(&first);
-    for kind in kinds {
-        assert!(first.iter().any(|line| line.starts_with(&format!("{{\"{kind}\":"))), "no {kind} in the archive");
-    }
-    assert_eq!(first, lines(&second));
-    assert_eq!(first, lines(&third));
-}
 
 #[tokio::test]
 async fn a_pipe_takes_everything_along() {
@@ -174,6 +48,8 @@ fn position(lines: &[String], beginning: &str) -> usize {
     lines.iter().position(|line| line.starts_with(beginning)).unwrap_or_else(|| panic!("no line {beginning}"))
 }
 
+/// What a pipe holds that nobody reads.
+const PIPE: usize = 64 << 10;
 const SESSION: &str = r#"{"table":"workout_sessions""#;
 const EXERCISE: &str = r#"{"table":"workout_exercises""#;
 
@@ -333,41 +209,26 @@ async fn without_the_seal_a_new_life_begins_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn an_import_that_is_killed_leaves_nothing_and_is_run_again() {
-    let (from, me, cursor, archive) = small(&["--seal"]).await;
-    let to = Place::usual();
+    let (from, to) = (Place::usual(), Place::usual());
+    let mut daemon = from.serve();
+    let me = daemon.account();
+    me.push((0..1000).map(|_| insert("food_entries", &food_entry(json!({}))))).await;
+    let cursor = me.cursor().await;
+    stop(&mut daemon).await;
+    let archive = from.export("all.ndjson", &["--seal"]);
     let mut child = to.command(&["import", "--all", "-"]);
     child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = child.spawn().expect("an import");
     let whole = std::fs::read(&archive).expect("an archive");
     let mut input = child.stdin.take().expect("its input");
+    // It has written what no longer fits into the pipe, and waits for the end.
+    assert!(whole.len() > 4 * PIPE, "the pipe takes all of it");
     std::io::Write::write_all(&mut input, &whole[..whole.len() - 20]).expect("all but the end");
-    // It waits for the rest with everything else written.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
     child.kill().expect("SIGKILL");
     child.wait().expect("its end");
     drop(input);
     to.import(&archive).ok();
     let daemon = to.serve();
-    let news = daemon.account_of(me).sync(json!({"cursor": cursor})).await;
+    let news = daemon.account_of(me.person).sync(json!({"cursor": cursor})).await;
     assert_eq!((&news["reset"], &news["total_changes"]), (&json!(false), &json!(0)), "{news}");
-    drop(from);
-}
-
-#[tokio::test]
-async fn an_applications_own_tables_are_not_moved() {
-    if !postgres::is_wanted() {
-        return;
-    }
-    let app = Application::with_people(1);
-    // Nothing is put into a database that nobody has adopted, and nothing left out of one that was.
-    for adopts in [false, true] {
-        if adopts {
-            app.ryzed(&["adopt"]).ok();
-        }
-        for arguments in [&["export", "--all"][..], &["import", "--all", "-"]] {
-            let ran = app.ryzed(arguments);
-            assert_eq!(ran.code, 2, "{}", ran.said());
-            assert!(ran.stderr.contains("ryzed adopt") && ran.stdout.is_empty(), "{}", ran.said());
-        }
-    }
 }

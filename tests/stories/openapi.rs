@@ -66,14 +66,8 @@ impl Description {
     }
 }
 
-#[tokio::test]
-async fn what_the_daemon_answers_is_what_its_description_says() {
-    let daemon = Daemon::builder().env("RYZED_DEV__TEST_BROADCAST", true).start();
-    let me = daemon.account();
-    let mut description = Description::of(&me).await;
-    let api = |path: &str| format!("/api/realtime/{path}");
-
-    // A person with rows, deletions, a socket, and conflicts of both kinds.
+/// A person gets rows, deletions, and conflicts of both kinds; the id of the open one.
+async fn lived(me: &Account, description: &mut Description) -> String {
     let entry = food_entry(json!({}));
     let version = me.store("food_entries", &entry).await;
     let gone = food_entry(json!({}));
@@ -81,16 +75,25 @@ async fn what_the_daemon_answers_is_what_its_description_says() {
     me.apply(delete("food_entries", &gone["id"])).await;
     me.store("cardio_sessions", &row("cardio_sessions", json!({}))).await;
     me.apply(update("food_entries", &entry["id"], json!({"quantity": 7})).base(&version)).await;
-    let _socket = me.socket("phone").await;
     let conflict = update("food_entries", &entry["id"], json!({"quantity": 9})).base(&version).strategy("manual");
     let changes = [conflict.json(), insert("food_entries", &food_entry(json!({"quantity": -1}))).json()];
     let request = json!({"device_id": "phone", "device_type": "web", "digest": true, "changes": changes});
     description.judge("a request", &json!({"$ref": "#/components/schemas/SyncRequest"}), &request);
     let synced = me.api.post("/sync", &request).await;
-    description.check(&format!("POST {}", api("sync")), &synced);
-    let conflict = synced.json()["conflicts"][0]["conflict_id"].clone();
-    assert!(conflict.is_string(), "{}", synced.text());
+    description.check("POST /api/realtime/sync", &synced);
+    let open = &synced.json()["conflicts"][0]["conflict_id"];
+    open.as_str().unwrap_or_else(|| panic!("no open conflict: {}", synced.text())).to_owned()
+}
 
+#[tokio::test]
+async fn what_the_daemon_answers_is_what_its_description_says() {
+    let daemon = Daemon::builder().env("RYZED_DEV__TEST_BROADCAST", true).start();
+    let me = daemon.account();
+    let mut description = Description::of(&me).await;
+    let api = |path: &str| format!("/api/realtime/{path}");
+
+    let conflict = lived(&me, &mut description).await;
+    let _socket = me.socket("phone").await;
     for (path, query) in [
         ("changes", "?digest=true"),
         ("digest", ""),
@@ -112,11 +115,7 @@ async fn what_the_daemon_answers_is_what_its_description_says() {
     let schema = me.api.get("/tables/food_entries/schema").await;
     description.check(&format!("GET {}", api("tables/{table}/schema")), &schema);
     for (path, operation, body) in [
-        (
-            format!("/conflicts/{}/resolve", conflict.as_str().unwrap_or_default()),
-            "conflicts/{id}/resolve",
-            json!({"resolution": "client"}),
-        ),
+        (format!("/conflicts/{}/resolve", conflict), "conflicts/{id}/resolve", json!({"resolution": "client"})),
         ("/trigger-sync".into(), "trigger-sync", json!({})),
         ("/test-broadcast".into(), "test-broadcast", json!({"message": "hello"})),
         ("/sync".into(), "sync", json!({"device_id": "no id at all"})),
@@ -129,7 +128,7 @@ async fn what_the_daemon_answers_is_what_its_description_says() {
     description.check(&format!("DELETE {device}"), &me.api.delete("/devices/phone").await);
     description.check(&format!("DELETE {device}"), &me.api.delete("/devices/nobodys").await);
     description.check(&format!("GET {}", api("ws/{device_id}")), &me.api.get("/ws/phone").await);
-    for path in ["/livez", "/readyz", "/metrics", "/openapi.json", "/client.js", "/demo"] {
+    for path in ["/livez", "/readyz", "/metrics", "/openapi.json", "/client.js", "/", "/demo"] {
         description.check(&format!("GET {path}"), &me.api.get(&format!("/{path}")).await);
     }
     let refused = me.api.with_token(None).raw(Method::GET, "/devices", &[], "").await.expect("an answer");

@@ -70,9 +70,6 @@ async fn start(url: String, env: &[(&str, String)]) -> Daemon {
 
 #[tokio::test]
 async fn the_connection_is_encrypted_as_the_url_asks() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let authority = GUARDED.authority.pem().display().to_string();
     for (query, is_encrypted) in [
         (String::new(), true),
@@ -96,9 +93,6 @@ async fn the_connection_is_encrypted_as_the_url_asks() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_to_be_believed_ends_the_start() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let (other, right) = (Authority::default(), GUARDED.authority.pem());
     let (other, right) = (other.pem().display().to_string(), right.display().to_string());
     let url = GUARDED.database("");
@@ -124,9 +118,6 @@ async fn a_certificate_that_is_not_to_be_believed_ends_the_start() {
 
 #[tokio::test]
 async fn the_password_comes_from_a_file_and_is_never_said() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("password");
     std::fs::write(&file, format!("{PASSWORD}\n")).expect("a file");
@@ -164,9 +155,6 @@ async fn the_password_comes_from_a_file_and_is_never_said() {
 
 #[tokio::test]
 async fn a_start_waits_for_the_server_but_not_for_ever() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let cluster = Cluster::start();
     let url = cluster.new_database();
     cluster.shut_down();
@@ -198,9 +186,6 @@ async fn a_start_waits_for_the_server_but_not_for_ever() {
 
 #[tokio::test]
 async fn a_start_that_waits_can_be_stopped() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let folder = tempfile::tempdir().expect("a folder");
     let mut waiting = Command::new(ryzed_tests::daemon::binary())
         .current_dir(folder.path())

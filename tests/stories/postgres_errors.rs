@@ -5,9 +5,9 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use ryzed_tests::postgres::{self, Cluster, psql};
+use ryzed_tests::postgres::{Cluster, psql};
 use ryzed_tests::rows::{food_entry, workout_session};
-use ryzed_tests::{Account, Daemon, Database, insert, update};
+use ryzed_tests::{Account, Daemon, Database, Session, insert, update};
 use serde_json::{Value, json};
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
@@ -49,13 +49,10 @@ const ERRORS: [(&str, &str, bool); 13] = [
     ("53300", "sorry, too many clients already", false),
 ];
 
-fn house(setting: impl FnOnce(ryzed_tests::Builder) -> ryzed_tests::Builder) -> Option<(Daemon, Account)> {
-    if !postgres::is_wanted() {
-        return None;
-    }
+fn house(setting: impl FnOnce(ryzed_tests::Builder) -> ryzed_tests::Builder) -> (Daemon, Account) {
     let daemon = setting(Daemon::builder().env("RYZED_DATABASE__URL", CLUSTER.new_database())).start();
     let me = daemon.account();
-    Some((daemon, me))
+    (daemon, me)
 }
 
 /// The trigger raises this error so many times from now on.
@@ -84,7 +81,7 @@ fn unavailable(answer: &ryzed_tests::api::Answer) -> Value {
 
 #[tokio::test]
 async fn what_passes_by_itself_is_tried_again_and_what_does_not_is_put_off() {
-    let Some((daemon, me)) = house(|builder| builder) else { return };
+    let (daemon, me) = house(|builder| builder);
     let database = daemon.database();
     database.run(FAULTY);
     me.push([]).await;
@@ -115,7 +112,7 @@ async fn what_passes_by_itself_is_tried_again_and_what_does_not_is_put_off() {
 
 #[tokio::test]
 async fn what_never_passes_is_given_up_in_time() {
-    let Some((daemon, me)) = house(|builder| builder) else { return };
+    let (daemon, me) = house(|builder| builder);
     daemon.database().run(FAULTY);
     me.push([]).await;
     for (code, words, _) in ERRORS {
@@ -137,7 +134,7 @@ async fn what_never_passes_is_given_up_in_time() {
 
 #[tokio::test]
 async fn over_a_socket_the_change_stays_with_the_device() {
-    let Some((daemon, me)) = house(|builder| builder) else { return };
+    let (daemon, me) = house(|builder| builder);
     daemon.database().run(FAULTY);
     me.push([]).await;
     let mut phone = me.socket("phone").await;
@@ -164,28 +161,30 @@ async fn over_a_socket_the_change_stays_with_the_device() {
 
 #[tokio::test]
 async fn a_transaction_from_outside_that_locks_the_other_way_round_costs_a_push_nothing_but_time() {
-    let Some((daemon, me)) = house(|builder| builder.env("RYZED_LOG__LEVEL", "ryzed=debug")) else { return };
+    let (daemon, me) = house(|builder| builder.env("RYZED_LOG__LEVEL", "ryzed=debug"));
     let row = food_entry(json!({"quantity": 1}));
     let version = me.store("food_entries", &row).await;
     let database = daemon.database();
     // It holds the row and then wants the scope; the push holds the scope and then wants the row. It is in no hurry to look for
     // deadlocks, so that the push is the one that is sent back.
     let outside = format!(
-        "SET deadlock_timeout = '20s'; BEGIN; SELECT 1 FROM food_entries WHERE id = {id} FOR UPDATE; SELECT pg_sleep(0.7); \
-         INSERT INTO food_entries (id, user_id, quantity, consumed_at) VALUES (gen_random_uuid(), '{me}', 2, now()); COMMIT",
-        id = quoted(&row["id"]),
-        me = me.person.id,
+        "SET deadlock_timeout = '20s'; BEGIN; SELECT 1 FROM food_entries WHERE id = {} FOR UPDATE",
+        quoted(&row["id"])
     );
-    let locking = std::thread::spawn({
-        let database = database.clone();
-        move || database.run(&outside)
+    let locking = Session::that(daemon.database_url(), &outside).await;
+    let pushing = tokio::spawn({
+        let (me, change) = (me.clone(), update("food_entries", &row["id"], json!({"quantity": 3})).base(&version));
+        async move { me.apply(change).await }
     });
-    let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    while database.run(held) == "0" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    me.apply(update("food_entries", &row["id"], json!({"quantity": 3})).base(&version)).await;
-    locking.join().expect("psql");
+    locking.is_waited_for_by(1).await;
+    locking
+        .run(&format!(
+            "INSERT INTO food_entries (id, user_id, quantity, consumed_at) \
+             VALUES (gen_random_uuid(), '{}', 2, now()); COMMIT",
+            me.person.id
+        ))
+        .await;
+    pushing.await.expect("a push");
     assert!(daemon.log().contains("begun again"), "there was no deadlock:\n{}", daemon.log());
     let mut quantities: Vec<i64> =
         me.rows("food_entries").await.iter().filter_map(|row| row["quantity"].as_i64()).collect();
@@ -196,9 +195,6 @@ async fn a_transaction_from_outside_that_locks_the_other_way_round_costs_a_push_
 
 #[tokio::test]
 async fn a_lock_that_is_not_given_is_a_503_for_reads_and_writes() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let url = CLUSTER.new_database();
     let name = url.rsplit_once('/').expect("a database").1;
     psql(&url, &format!("ALTER DATABASE {name} SET lock_timeout = '300ms'")).expect("a setting");
@@ -206,51 +202,31 @@ async fn a_lock_that_is_not_given_is_a_503_for_reads_and_writes() {
     let me = daemon.account();
     let row = food_entry(json!({}));
     me.store("food_entries", &row).await;
-    let database = daemon.database();
-    let locking = std::thread::spawn({
-        let database = database.clone();
-        move || database.run("BEGIN; LOCK TABLE food_entries; SELECT pg_sleep(2); COMMIT")
-    });
-    let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    while database.run(held) == "0" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let locking = Session::that(&url, "BEGIN; LOCK TABLE food_entries").await;
     unavailable(&me.api.get("/changes?tables=food_entries").await);
     unavailable(&me.api.post("/sync", &push_of(&food_entry(json!({})))).await);
     assert_eq!(me.api.get("//livez").await.status, 200);
-    locking.join().expect("psql");
+    locking.run("COMMIT").await;
     assert_eq!(me.rows("food_entries").await.len(), 1);
 }
 
 #[tokio::test]
 async fn when_every_connection_is_busy_callers_are_put_off_and_nobody_hangs() {
-    let Some((daemon, me)) = house(|builder| builder.env("RYZED_DATABASE__CONNECTIONS", 2)) else { return };
+    let (daemon, me) = house(|builder| builder.env("RYZED_DATABASE__CONNECTIONS", 2));
     let other = daemon.account();
     me.push([]).await;
     other.push([]).await;
-    let database = daemon.database();
-    let hold = format!(
-        "BEGIN; SELECT 1 FROM ryzed.scopes WHERE scope = 'user:{}' FOR UPDATE; SELECT pg_sleep(8); COMMIT",
-        me.person.id
-    );
-    let holding = std::thread::spawn(move || database.run(&hold));
-    let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    while daemon.database().run(held) == "0" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let hold = format!("BEGIN; SELECT 1 FROM ryzed.scopes WHERE scope = 'user:{}' FOR UPDATE", me.person.id);
+    let holding = Session::that(daemon.database_url(), &hold).await;
     let rows = [food_entry(json!({})), food_entry(json!({}))];
     let blocked = rows.clone().map(|row| {
         let me = me.clone();
         tokio::spawn(async move { me.store("food_entries", &row).await })
     });
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ryzed' \
-        AND wait_event_type = 'Lock'";
-    while daemon.database().run(waiting) != "2" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    holding.is_waited_for_by(2).await;
     unavailable(&other.api.post("/sync", &push_of(&food_entry(json!({})))).await);
     assert_eq!(me.api.get("//livez").await.status, 200);
-    holding.join().expect("psql");
+    holding.run("COMMIT").await;
     for pushed in blocked {
         pushed.await.expect("a push that waited for its scope");
     }
@@ -261,9 +237,6 @@ async fn when_every_connection_is_busy_callers_are_put_off_and_nobody_hangs() {
 
 #[tokio::test]
 async fn when_the_server_gives_no_more_connections_callers_are_put_off() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let url = CLUSTER.new_database();
     let name = url.rsplit_once('/').expect("a database").1.to_owned();
     psql(&url, &format!("CREATE ROLE few LOGIN CREATEROLE CONNECTION LIMIT 3; ALTER DATABASE {name} OWNER TO few"))

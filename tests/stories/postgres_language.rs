@@ -1,11 +1,10 @@
 //! A server whose errors are not in English.
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use ryzed_tests::Daemon;
-use ryzed_tests::postgres::{self, Cluster, psql};
+use ryzed_tests::postgres::{Cluster, psql};
 use ryzed_tests::rows::food_entry;
+use ryzed_tests::{Daemon, Session};
 use serde_json::json;
 
 static GERMAN: LazyLock<Cluster> = LazyLock::new(|| {
@@ -23,19 +22,11 @@ async fn meets_a_lock(daemon: &Daemon) {
     let me = daemon.account();
     let row = food_entry(json!({}));
     me.store("food_entries", &row).await;
-    let database = daemon.database();
-    let locking = std::thread::spawn({
-        let database = database.clone();
-        move || database.run("BEGIN; LOCK TABLE public.food_entries; SELECT pg_sleep(4); COMMIT")
-    });
-    let held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    while database.run(held) == "0" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let locking = Session::that(daemon.database_url(), "BEGIN; LOCK TABLE public.food_entries").await;
     let answer = me.api.get("/changes?tables=food_entries").await;
     answer.problem(&[503]);
     assert!(!answer.header("retry-after").is_empty());
-    locking.join().expect("psql");
+    locking.run("COMMIT").await;
     assert_eq!(me.rows("food_entries").await.len(), 1);
 }
 
@@ -48,9 +39,6 @@ fn database() -> (String, String) {
 
 #[tokio::test]
 async fn a_daemon_that_may_choose_the_language_understands_the_server() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let daemon = Daemon::builder().env("RYZED_DATABASE__URL", database().0).start();
     meets_a_lock(&daemon).await;
     assert!(daemon.log().contains("canceling statement due to lock timeout"), "{}", daemon.log());
@@ -59,9 +47,6 @@ async fn a_daemon_that_may_choose_the_language_understands_the_server() {
 
 #[tokio::test]
 async fn a_daemon_that_may_not_says_so_and_takes_what_it_does_not_understand_for_passing() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let (url, name) = database();
     let role = format!(
         "CREATE ROLE modest LOGIN CREATEROLE; DO $$ BEGIN IF to_regrole('ryzed_daemon') IS NULL THEN CREATE ROLE ryzed_daemon NOLOGIN; \

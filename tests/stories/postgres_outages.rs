@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ryzed_tests::postgres::{self, Cluster};
+use ryzed_tests::postgres::Cluster;
 use ryzed_tests::rows::food_entry;
 use ryzed_tests::{Account, Api, Daemon, Database, Proxy, Socket, insert};
 use serde_json::{Value, json};
@@ -19,14 +19,11 @@ const WRITERS: usize = 3;
 /// How long the daemon may take to notice, and to be well again.
 const SOON: Duration = Duration::from_secs(15);
 
-/// A daemon on a server of its own. None when the stories run on another database.
-fn house() -> Option<(Cluster, Daemon)> {
-    if !postgres::is_wanted() {
-        return None;
-    }
+/// A daemon on a server of its own.
+fn house() -> (Cluster, Daemon) {
     let cluster = Cluster::start();
     let daemon = Daemon::builder().env("RYZED_DATABASE__URL", cluster.new_database()).start();
-    Some((cluster, daemon))
+    (cluster, daemon)
 }
 
 /// What goes on while the server comes and goes: writers, one who pulls page by page, one who listens.
@@ -183,7 +180,7 @@ fn warnings(daemon: &Daemon) -> usize {
 }
 
 async fn survives(stop: fn(&Cluster)) {
-    let Some((cluster, daemon)) = house() else { return };
+    let (cluster, daemon) = house();
     let api = Api::new(&daemon.address(), None);
     let traffic = Traffic::begin(&daemon).await;
     for round in 0..3 {
@@ -215,7 +212,7 @@ async fn a_crash_of_the_server_in_mid_push_and_mid_pull_costs_time_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_killed_all_the_time_cost_time_only() {
-    let Some((_cluster, daemon)) = house() else { return };
+    let (_cluster, daemon) = house();
     let traffic = Traffic::begin(&daemon).await;
     let (database, is_over) = (daemon.database(), Arc::new(AtomicBool::new(false)));
     let killer = {
@@ -243,7 +240,7 @@ async fn connections_that_are_killed_all_the_time_cost_time_only() {
 
 #[tokio::test]
 async fn a_silent_network_is_told_by_readyz_and_a_push_goes_on_after_it() {
-    let Some((cluster, _)) = house() else { return };
+    let (cluster, _) = house();
     let proxy = Proxy::in_front_of(format!("127.0.0.1:{}", cluster.port())).await;
     let url = cluster.new_database().replace(&format!("127.0.0.1:{}", cluster.port()), &proxy.address());
     let daemon = tokio::task::spawn_blocking(|| Daemon::builder().env("RYZED_DATABASE__URL", url).start());

@@ -1,7 +1,7 @@
 //! What anybody may ask: is it alive, is it ready, how is it.
 
 use hyper::Method;
-use ryzed_tests::Api;
+use ryzed_tests::{Api, Daemon};
 use serde_json::json;
 
 use crate::{shared, somebody};
@@ -9,6 +9,9 @@ use crate::{shared, somebody};
 fn stranger() -> Api {
     Api::new(&shared().address(), None)
 }
+
+/// What the client may weigh on the way.
+const CLIENT_MOST: usize = 12_000;
 
 #[tokio::test]
 async fn it_says_that_it_lives_and_is_ready() {
@@ -40,10 +43,16 @@ async fn health_is_public_and_names_no_user() {
 
 #[tokio::test]
 async fn health_counts_the_sockets_that_are_open() {
-    let before = stranger().get("/health").await.ok()["active_connections"].as_u64();
-    let me = somebody();
-    let _one = me.socket("one").await;
-    assert!(stranger().get("/health").await.ok()["active_connections"].as_u64() >= Some(1), "before: {before:?}");
+    // With a daemon of its own, since others come and go at the shared one.
+    let daemon = Daemon::start();
+    let me = daemon.account();
+    let counted = async || me.api.get("/health").await.ok()["active_connections"].clone();
+    assert_eq!(counted().await, 0);
+    let (one, mut two) = (me.socket("one").await, me.socket("two").await);
+    assert_eq!(counted().await, 2);
+    one.close().await;
+    two.next_where("presence", |message| message["is_online"] == false).await;
+    assert_eq!(counted().await, 1);
 }
 
 #[tokio::test]
@@ -113,4 +122,54 @@ async fn the_client_is_served_as_one_module() {
     answer.done();
     assert!(answer.header("content-type").starts_with("text/javascript"));
     assert!(answer.text().contains("export"), "a module");
+}
+
+#[tokio::test]
+async fn embedded_files_are_served_as_small_as_they_get() {
+    let api = stranger();
+    let plain = api.get("//client.js").await;
+    let browser = "gzip, deflate, br, zstd";
+    for (accepted, encoding) in
+        [("gzip", "gzip"), ("zstd;q=0.5", "zstd"), (browser, "br"), ("br;q=0, GZIP", "gzip"), ("*", "br")]
+    {
+        let answer =
+            api.raw(Method::GET, "//client.js", &[("accept-encoding", accepted)], "").await.expect("an answer");
+        assert_eq!(answer.header("content-encoding"), encoding, "{accepted}");
+        assert!(answer.header("vary").to_lowercase().contains("accept-encoding"), "{:?}", answer.headers);
+        assert!(answer.body.len() < CLIENT_MOST, "{} bytes as {encoding}", answer.body.len());
+        assert_eq!(decompressed(encoding, &answer.body), plain.body, "{encoding}");
+        assert_eq!(answer.header("etag"), plain.header("etag"));
+        let headers = [("accept-encoding", accepted), ("if-none-match", answer.header("etag"))];
+        assert_eq!(api.raw(Method::GET, "//client.js", &headers, "").await.expect("an answer").status, 304);
+    }
+    for refused in ["identity", "", "br;q=0, gzip;q=0, zstd;q=0.0"] {
+        let answer = api.raw(Method::GET, "//client.js", &[("accept-encoding", refused)], "").await.expect("an answer");
+        assert_eq!((answer.header("content-encoding"), &answer.body), ("", &plain.body), "{refused}");
+        assert!(answer.header("vary").to_lowercase().contains("accept-encoding"));
+    }
+}
+
+#[tokio::test]
+async fn the_root_leads_to_the_demo() {
+    let answer = stranger().get("//").await;
+    assert_eq!((answer.status, answer.header("location")), (307, "/demo"));
+}
+
+#[tokio::test]
+async fn the_sockets_path_knows_one_method() {
+    for method in [Method::POST, Method::HEAD, Method::DELETE] {
+        let answer = stranger().raw(method.clone(), "/ws/tablet", &[], "").await.expect("an answer");
+        assert_eq!((answer.status, answer.header("allow")), (405, "GET"), "{method}");
+    }
+    stranger().get("/ws/tablet").await.problem(&[426]);
+}
+
+#[tokio::test]
+async fn who_accepts_no_encoding_at_all_gets_the_answer_as_it_is() {
+    for accepted in ["identity;q=0", "*;q=0", "compress, identity;q=0", "nonsense"] {
+        let headers = [("accept-encoding", accepted)];
+        let answer = stranger().raw(Method::GET, "/health", &headers, "").await.expect("an answer");
+        assert_eq!((answer.status, answer.header("content-encoding")), (200, ""), "{accepted}");
+        answer.ok();
+    }
 }

@@ -338,3 +338,57 @@ async fn what_was_done_before_keeps_its_result_in_an_atomic_request_that_is_stop
     assert_eq!(answer["results"][1]["errors"][0]["code"], "out_of_range", "{answer}");
     assert_eq!(answer["results"][2]["errors"][0]["code"], "atomic", "{answer}");
 }
+
+#[tokio::test]
+async fn null_where_a_column_has_a_default_means_the_default() {
+    let me = somebody();
+    let sparse = food_entry(json!({}));
+    let mut whole = sparse.clone();
+    whole["id"] = json!(Uuid::new_v4());
+    for field in ["unit", "created_at", "updated_at", "user_id"] {
+        whole[field] = Value::Null;
+    }
+    me.store("food_entries", &sparse).await;
+    let version = me.store("food_entries", &whole).await;
+    let stored = me.row("food_entries", &whole["id"]).await.expect("a row");
+    assert_eq!((&stored["unit"], &stored["user_id"]), (&json!("g"), &me.user()));
+    assert_eq!(me.apply(insert("food_entries", &whole)).await, version, "an identical row is no conflict");
+
+    let base = me.apply(update("food_entries", &whole["id"], json!({"unit": "ml"})).base(&version)).await;
+    let cleared =
+        me.apply(update("food_entries", &whole["id"], json!({"unit": null, "created_at": null})).base(&base)).await;
+    let stored = me.row("food_entries", &whole["id"]).await.expect("a row");
+    assert_eq!((&stored["unit"], &stored["_version"]), (&json!("g"), &cleared));
+
+    let mine = me.apply(update("food_entries", &whole["id"], json!({"unit": "oz"})).base(&cleared)).await;
+    let answer = me.push([update("food_entries", &whole["id"], json!({"unit": null})).base(&cleared)]).await;
+    let field = &answer["conflicts"][0]["fields"][0];
+    assert_eq!(
+        (&field["server"], &field["client"], &field["base"]),
+        (&json!("oz"), &json!("g"), &json!("g")),
+        "{answer}"
+    );
+    me.apply(upsert("food_entries", &whole).base(&mine)).await;
+    assert_eq!(me.row("food_entries", &whole["id"]).await.expect("a row")["unit"], "g");
+}
+
+#[tokio::test]
+async fn every_table_takes_a_whole_object_with_null_for_what_it_does_not_know() {
+    let me = somebody();
+    let tables = me.api.get("/tables").await.ok();
+    let mut made: std::collections::HashMap<String, Value> = std::collections::HashMap::new();
+    for table in tables["tables"].as_array().expect("tables").iter().filter(|table| table["name"] != "users") {
+        let name = table["name"].as_str().expect("a name");
+        let mut whole = row(name, json!({}));
+        for column in table["columns"].as_array().expect("columns") {
+            let (field, required) = (column["name"].as_str().expect("a name"), column["required"] == true);
+            if let Some(parent) = column["references"].as_str().filter(|parent| required && *parent != "users") {
+                whole[field] = made[parent].clone();
+            } else if !required && field != "user_id" {
+                whole[field] = Value::Null;
+            }
+        }
+        me.store(name, &whole).await;
+        made.insert(name.to_owned(), whole["id"].clone());
+    }
+}

@@ -58,6 +58,38 @@ async fn a_cursor_of_another_epoch_starts_over() {
 }
 
 #[tokio::test]
+async fn what_can_be_no_epoch_of_ours_is_another_one() {
+    let me = somebody();
+    for epoch in ["an-other", "\u{1F4A9}", " ", &"e".repeat(5000)] {
+        let answer = me.sync(json!({"cursor": {"epoch": epoch, "user": 1}})).await;
+        assert_eq!(answer["reset"], true, "{epoch}: {answer}");
+        assert_eq!(me.api.get("/sync-status?device_id=phone").await.ok()["cursor"]["user"], 1);
+    }
+    for epoch in ["an-other", "%27;--", "%00"] {
+        let answer = me.api.get(&format!("/changes?cursor={epoch},user:1")).await.ok();
+        assert_eq!(answer["reset"], true, "{epoch}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_delete_of_another_life_is_stale_where_the_row_is_there() {
+    let me = somebody();
+    let entry = food_entry(json!({}));
+    let version = me.store("food_entries", &entry).await;
+    let gone = json!(uuid::Uuid::new_v4());
+    let from = |id: &Value| delete("food_entries", id).base(&version).strategy("client_wins").json();
+    let answer =
+        me.sync(json!({"cursor": {"epoch": "another", "user": 9}, "changes": [from(&entry["id"]), from(&gone)]})).await;
+    assert_eq!(
+        (&answer["results"][0]["status"], &answer["results"][1]["status"]),
+        (&json!("rejected"), &json!("applied")),
+        "{answer}"
+    );
+    assert_eq!(answer["results"][0]["errors"][0]["code"], "stale");
+    assert!(me.row("food_entries", &entry["id"]).await.is_some());
+}
+
+#[tokio::test]
 async fn a_cursor_from_the_future_starts_over() {
     let me = somebody();
     let mut cursor = me.cursor().await;
@@ -153,5 +185,27 @@ async fn a_socket_that_resumes_from_below_the_floor_is_told_to_pull() {
     let swept = Swept::away().await;
     let mut socket = swept.me.connect("tablet").from_cursor(&swept.before).open().await;
     let required = socket.next("sync_required").await;
-    assert!(required["reason"].is_string() && required["cursor"].is_object(), "{required}");
+    assert_eq!(required["reason"], "cursor_too_old", "{required}");
+    assert!(required["cursor"].is_object(), "{required}");
+}
+
+#[tokio::test]
+async fn tombstones_that_are_not_kept_at_all_leave_receipts_and_devices_alone() {
+    let mut daemon = Daemon::builder().env("RYZED_SYNC__TOMBSTONE_DAYS", 0).start();
+    let me = daemon.account();
+    let entry = food_entry(json!({}));
+    let version = me.store("food_entries", &entry).await;
+    let again = delete("food_entries", &entry["id"]).base(&version);
+    let deleted = me.apply(again.clone()).await;
+    daemon.terminate();
+    assert_eq!(daemon.exit_code().await, 0);
+    daemon.restart();
+    let started = Instant::now();
+    while daemon.database().tombstones(me.person.id) != "0" {
+        assert!(started.elapsed() < SWEPT, "tombstones are not swept away");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let me = daemon.account_of(me.person);
+    assert_eq!(me.api.get("/devices").await.ok()[0]["device_id"], "phone");
+    assert_eq!(me.apply(again).await, deleted);
 }

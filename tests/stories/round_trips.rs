@@ -1,6 +1,6 @@
 //! How often the daemon waits for PostgreSQL: counted by a proxy between the two.
 
-use ryzed_tests::postgres::{self, Cluster};
+use ryzed_tests::postgres::Cluster;
 use ryzed_tests::rows::food_entry;
 use ryzed_tests::{Daemon, Proxy, insert};
 use serde_json::json;
@@ -14,9 +14,6 @@ const TIMES: usize = 10;
 
 #[tokio::test]
 async fn a_push_of_one_row_and_a_pull_take_few_round_trips() {
-    if !postgres::is_wanted() {
-        return;
-    }
     let cluster = Cluster::start();
     let place = format!("127.0.0.1:{}", cluster.port());
     let proxy = Proxy::in_front_of(&place).await;

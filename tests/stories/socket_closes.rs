@@ -87,7 +87,7 @@ async fn a_living_socket_ends_with_its_token() {
 #[tokio::test]
 async fn bad_device_ids_close_with_4400() {
     let me = somebody();
-    for id in ["a%20b", "%C3%A9", "%27--", "a%00b", &"x".repeat(65)] {
+    for id in ["", "a%20b", "%C3%A9", "%27--", "a%00b", &"x".repeat(65)] {
         assert_eq!(me.connect(id).refused().await, 4400, "{id}");
     }
     me.connect(&"x".repeat(64)).established().await;
@@ -102,6 +102,17 @@ async fn ten_bad_messages_in_a_row_close_with_4400() {
         socket.next("error").await;
     }
     socket.send_raw(Message::text("not json")).await;
+    assert_eq!(socket.expect_close().await.0, 4400);
+}
+
+#[tokio::test]
+async fn ten_changes_that_are_none_close_with_4400() {
+    let mut socket = somebody().socket("tablet").await;
+    for _ in 0..9 {
+        socket.send(json!({"type": "data_updated", "mutation_id": "m", "table": "foods"})).await;
+        assert_eq!(socket.next("error").await["mutation_id"], "m");
+    }
+    socket.send(json!({"type": "data_updated"})).await;
     assert_eq!(socket.expect_close().await.0, 4400);
 }
 

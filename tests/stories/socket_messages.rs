@@ -191,6 +191,19 @@ async fn only_the_tables_that_are_subscribed_to_come() {
 }
 
 #[tokio::test]
+async fn subscribing_to_no_table_in_particular_means_all() {
+    let me = somebody();
+    for before in [json!({"type": "ping"}), json!({"type": "subscribe", "tables": ["foods"]})] {
+        let mut tablet = me.socket("tablet").await;
+        tablet.send(before).await;
+        tablet.send(json!({"type": "subscribe", "tables": []})).await;
+        tablet.fence().await;
+        me.store("food_entries", &food_entry(json!({}))).await;
+        assert_eq!(tablet.next("data_updated").await["table"], "food_entries");
+    }
+}
+
+#[tokio::test]
 async fn subscribing_to_an_unknown_table_is_an_error() {
     let mut socket = somebody().socket("tablet").await;
     for kind in ["subscribe", "unsubscribe"] {
@@ -214,10 +227,18 @@ async fn a_malformed_message_gets_an_error_that_names_it_and_no_disconnect() {
         json!({"type": 7}),
         json!({"type": "broadcast"}),
         json!({"type": "subscribe", "tables": "foods"}),
+        json!({"type": "data_updated"}),
+        json!({"type": "data_updated", "operation": "DELETE", "data": {"id": "x"}}),
+        json!({"type": "data_updated", "table": "foods", "data": {"id": "x"}}),
+        json!({"type": "data_updated", "table": "foods", "operation": "DELETE"}),
+        json!({"type": "data_updated", "table": 7, "operation": "DELETE", "data": {"id": "x"}}),
+        json!({"type": "data_updated", "table": "foods", "operation": "DELETE", "data": ["x"]}),
     ] {
         socket.send(message.clone()).await;
         let error = socket.next("error").await;
         assert!(error["code"].is_string() && error["detail"].is_string(), "{message}: {error}");
+        // Else ten of them in a row would close it.
+        socket.fence().await;
     }
     socket.send(fine.message()).await;
     assert_eq!(socket.next("change_result").await["status"], "applied");

@@ -1,148 +1,27 @@
 //! Parts of the daemon that fail or hang, by a build that can be told to: what is promised happens, and nobody else notices.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ryzed_tests::rows::{self, food, food_entry};
-use ryzed_tests::{Account, Api, Daemon, Metrics, Person, Socket, delete, insert};
-use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use ryzed_tests::supervision::{REPLACED, Scene, breakable, fail, versions};
+use ryzed_tests::{Account, Api, Person, Socket, delete};
+use serde_json::json;
 use uuid::Uuid;
-
-/// How long a part may take for one thing, in seconds.
-const PATIENCE: u64 = 2;
-/// How long it may take until a part was replaced: patience, the look after it, the pause, and a busy machine.
-const REPLACED: Duration = Duration::from_secs(20);
-
-fn breakable() -> Daemon {
-    Daemon::builder().with_faults().env("RYZED_SERVER__PATIENCE_SECONDS", PATIENCE).start()
-}
-
-/// Has an actor fail and waits until it was counted.
-async fn fail(daemon: &Daemon, actor: &str, how: &str, victim: Option<&Account>) {
-    let counted =
-        async |name: &str| Metrics::of(&daemon.address()).await.value(&format!("{name}{{actor=\"{actor}\"}}"));
-    let (restarts, hangs) = (counted("ryzed_actor_restarts_total").await, counted("ryzed_actor_hangs_total").await);
-    let mut wish = json!({"do": how});
-    if let Some(victim) = victim {
-        wish["user"] = victim.user();
-    }
-    if actor == "device" {
-        wish["device"] = "left".into();
-    }
-    let (api, asked) = (Api::new(&daemon.address(), None), Instant::now());
-    // One that has just failed is not there before its pause is over.
-    while api.post(&format!("//faults/{actor}"), &wish).await.status == 404 {
-        assert!(asked.elapsed() < REPLACED, "{actor} does not run; the log:\n{}", daemon.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    while counted("ryzed_actor_restarts_total").await <= restarts {
-        assert!(asked.elapsed() < REPLACED, "{actor} was not replaced after {how}; the log:\n{}", daemon.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(counted("ryzed_actor_hangs_total").await > hangs, how == "hang", "{actor} {how}");
-}
-
-/// Writes all the time, until told to stop; the versions taken.
-fn busy(account: &Account, stop: &Arc<AtomicBool>) -> JoinHandle<Vec<i64>> {
-    let (account, stop) = (account.clone(), Arc::clone(stop));
-    tokio::spawn(async move {
-        let mut versions = Vec::new();
-        while !stop.load(Ordering::Relaxed) {
-            let version = account.apply(insert("food_entries", &food_entry(json!({})))).await;
-            versions.push(version.as_i64().expect("a version"));
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        versions
-    })
-}
-
-/// Two people under load: one whose parts fail and one who must not notice.
-struct Scene {
-    daemon: Daemon,
-    victim: Account,
-    left: Socket,
-    right: Socket,
-    other: Account,
-    others: Socket,
-    stop: Arc<AtomicBool>,
-    writers: [JoinHandle<Vec<i64>>; 2],
-}
-
-impl Scene {
-    async fn begin() -> Self {
-        let daemon = breakable();
-        let (victim, other) = (daemon.account(), daemon.account());
-        for account in [&victim, &other] {
-            account.push([]).await;
-        }
-        let (left, right, others) =
-            (victim.socket("left").await, victim.socket("right").await, other.socket("d").await);
-        let stop = Arc::<AtomicBool>::default();
-        let writers = [busy(&victim, &stop), busy(&other, &stop)];
-        Self { daemon, victim, left, right, other, others, stop, writers }
-    }
-
-    /// Stops the load; everybody gets every version, in order, over the sockets that they have.
-    async fn end(self, lost: Option<Vec<i64>>) {
-        self.stop.store(true, Ordering::Relaxed);
-        let [victims, theirs] = self.writers;
-        let (victims, theirs) =
-            (victims.await.expect("the victim's writes"), theirs.await.expect("the other's writes"));
-        let before = lost.unwrap_or_default();
-        for (mut socket, before, written) in
-            [(self.left, before, &victims), (self.right, vec![], &victims), (self.others, vec![], &theirs)]
-        {
-            let last = *written.last().expect("something was written");
-            let mut seen = before;
-            if seen.last() != Some(&last) {
-                let is_last = |message: &Value| message["version"] == last && message["scope"] != "global";
-                let message = socket.next_where("data_updated", is_last).await;
-                seen.extend(versions(&mut socket));
-                seen.push(message["version"].as_i64().expect("a version"));
-            }
-            assert_eq!(&seen, written, "every version, in order; the log:\n{}", self.daemon.log());
-        }
-    }
-}
-
-/// The versions of a person's own rows that came so far.
-fn versions(socket: &mut Socket) -> Vec<i64> {
-    let messages = socket.received("data_updated").into_iter();
-    messages.filter(|message| message["scope"] != "global").filter_map(|message| message["version"].as_i64()).collect()
-}
-
-/// The part is replaced while all sockets stay open.
-async fn nobody_notices(actor: &str, of_victim: bool) {
-    let scene = Scene::begin().await;
-    for how in ["panic", "hang"] {
-        fail(&scene.daemon, actor, how, of_victim.then_some(&scene.victim)).await;
-    }
-    scene.end(None).await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_replaced_and_its_devices_notice_nothing() {
-    nobody_notices("session", true).await;
+    Scene::begin().await.nobody_notices("session", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_registry_of_sessions_is_replaced_and_nobody_notices() {
-    nobody_notices("sessions", false).await;
+    Scene::begin().await.nobody_notices("sessions", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bridge_is_replaced_and_nobody_notices() {
-    nobody_notices("bridge", false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_keeps_the_presence_is_replaced_and_nobody_notices() {
-    // On SQLite there is one instance, and nobody keeps it.
-    if ryzed_tests::postgres::is_wanted() {
-        nobody_notices("presence", false).await;
-    }
+    Scene::begin().await.nobody_notices("bridge", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +146,7 @@ async fn resumed(account: &Account, device: &str, mut socket: Socket, seen: &mut
 /// Nobody is above the root: whoever looks after the process starts it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_root_takes_the_daemon_along() {
-    let mut daemon = breakable();
+    let mut daemon = breakable().start();
     let mut socket = daemon.account().socket("left").await;
     let api = Api::new(&daemon.address(), None);
     api.post("//faults/root", &json!({"do": "panic"})).await.done();
@@ -281,7 +160,7 @@ async fn memory_returns_to_where_it_was_after_many_failures() {
     const EACH: usize = 60;
     /// What an allocator may keep, in KiB; a leak of one device's 20 KiB each would be several times as much.
     const SLACK: u64 = 3 << 10;
-    let daemon = breakable();
+    let daemon = breakable().start();
     let mut after = Vec::new();
     for _ in 0..5 {
         let people: Vec<Account> = (0..EACH).map(|_| daemon.account()).collect();

@@ -1,16 +1,18 @@
 //! The unit files: they are right, and they lock the daemon in.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Output, Stdio};
 
+use ryzed_tests::Api;
 use ryzed_tests::daemon::binary;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 /// The most exposure that `systemd-analyze security` may find.
 const EXPOSURE: f64 = 1.2;
 
 fn analyze(arguments: &[&str]) -> Output {
-    Command::new("systemd-analyze")
+    std::process::Command::new("systemd-analyze")
         .args(arguments)
         .env("SYSTEMD_COLORS", "0")
         .output()
@@ -42,8 +44,9 @@ fn with_built_binary(line: &str) -> String {
 
 #[test]
 fn the_units_are_right() {
-    let (_folder, service) = units();
-    let output = analyze(&["verify", "--man=no", service.to_str().expect("a path")]);
+    let (folder, service) = units();
+    let socket = folder.path().join("ryzed.socket");
+    let output = analyze(&["verify", "--man=no", service.to_str().expect("a path"), socket.to_str().expect("a path")]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }
@@ -69,4 +72,27 @@ fn the_service_tells_when_it_is_ready_and_is_watched() {
     for line in ["Type=notify", "WatchdogSec=", "StateDirectory=", "LoadCredential"] {
         assert!(text.lines().any(|found| found.starts_with(line)), "{line} is missing");
     }
+}
+
+/// As systemd does it: the socket is there before the daemon, as descriptor 3 of the process that is named.
+#[tokio::test]
+async fn a_socket_that_the_service_manager_holds_is_served() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let waiting = Api::new(&address, None);
+    let waits = tokio::spawn(async move { waiting.get("//livez").await.status });
+    let daemon = Command::new("sh")
+        .args(["-c", r#"export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" serve 3<&0 0</dev/null"#])
+        .arg(binary())
+        .env("RYZED_DATA_DIR", folder.path())
+        .env("RYZED_SERVER__LISTEN", "127.0.0.1:1")
+        .stdin(std::os::fd::OwnedFd::from(listener))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn();
+    let mut daemon = daemon.expect("a shell");
+    assert_eq!(waits.await.expect("an answer"), 200, "who came before the daemon is served");
+    daemon.kill().await.expect("it runs");
 }

@@ -121,3 +121,35 @@ async fn the_first_call_makes_the_persons_row() {
     assert_eq!(users[0]["is_onboarded"], false);
     assert_eq!(users.as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test]
+async fn a_first_call_that_only_reads_makes_the_row_as_well() {
+    for path in ["/changes?tables=users", "/digest?tables=users", "/devices", "/tables", "/export"] {
+        let me = somebody();
+        let api = me.api.with_token(Some(me.token().claim("email", "reader@example.org").sign()));
+        api.get(path).await.done();
+        let users = api.get("/changes?tables=users").await.ok()["changes"]["users"].clone();
+        assert_eq!((&users[0]["id"], &users[0]["email"]), (&me.user(), &Value::from("reader@example.org")), "{path}");
+        assert_eq!(users.as_array().map(Vec::len), Some(1), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_of_somebody_else_is_an_ordinary_persons() {
+    for role in ["coach".into(), "ADMIN".into(), "".into(), 7.into(), serde_json::json!(["admin"])] {
+        let token = Token::of(&Person::admin()).claim("role", Value::clone(&role)).sign();
+        assert_eq!(status_with(&token).await, 200, "{role}");
+        let api = Api::new(&shared().address(), Some(token));
+        api.get("/active-users").await.problem(&[403]);
+    }
+}
+
+#[tokio::test]
+async fn an_email_that_is_none_is_left_out() {
+    for email in ["a\0b@example.org", "\n", "", &"x".repeat(400)] {
+        let me = somebody();
+        let api = me.api.with_token(Some(me.token().claim("email", email).sign()));
+        let answer = api.post("/sync", &serde_json::json!({"device_id": "phone", "tables": ["users"]})).await.ok();
+        assert_eq!(answer["changes"]["users"][0]["email"], Value::Null, "{email:?}");
+    }
+}

@@ -26,7 +26,7 @@ export function indexedDbStorage(name) {
         done(all.objectStore('state').get('cursor')), done(all.objectStore('state').get('meta')),
       ]);
       stored = new Map(edits.map((edit, at) => [edit.mutation_id, { at: Number(places[at]), edit }]));
-      next = 1 + Number(places[places.length - 1] ?? -1);
+      next = 1 + Math.floor(Number(places[places.length - 1] ?? -1));
       return { rows: rows.map((row, at) => [String(/** @type {any[]} */ (keys[at])[0]), row]), queue: edits, cursor: cursor ?? null, meta: meta ?? {} };
     },
 
@@ -66,7 +66,8 @@ export function indexedDbStorage(name) {
     const now = new Map();
     for (const edit of queue) {
       const known = stored.get(edit.mutation_id);
-      const at = known?.at ?? next++;
+      // Without locks another tab may write here too: its edits have other fractions.
+      const at = known?.at ?? next++ + Math.random();
       if (known?.edit !== edit) store.put(edit, at);
       now.set(edit.mutation_id, { at, edit });
     }

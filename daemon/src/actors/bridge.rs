@@ -33,7 +33,7 @@ use route::{Route, Ways};
 pub struct Neighbours {
     /// Which instance this is; another at each start.
     pub me: Uuid,
-    /// What people call it: where it listens.
+    /// What people call it: its host and where it listens.
     pub name: String,
     /// How long it counts as alive after it was last heard of.
     pub lease: Duration,

@@ -24,7 +24,6 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 fn slice(sockets: usize, window: Duration) -> usize {
     let slices = (window.as_secs_f64() * PART / PAUSE.as_secs_f64()).max(1.0);
     // Both are small enough to be exact.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     let needed = (sockets as f64 / slices).ceil() as usize;
     needed.max(SMALLEST)
 }

@@ -144,8 +144,13 @@ impl Outbox {
         self.uploading = uploading;
     }
 
-    /// The first `subscribe` narrows "all" to what it names, later ones add. Refused beyond `most` tables.
+    /// The first `subscribe` narrows "all" to what it names, later ones add; one that names none means all again. Refused
+    /// beyond `most` tables.
     pub(crate) fn subscribe(&mut self, tables: &[&'static str], most: usize) -> bool {
+        if tables.is_empty() {
+            self.tables = None;
+            return true;
+        }
         let mut wanted = self.tables.clone().unwrap_or_default();
         wanted.extend(tables.iter().filter(|table| !self.tables.as_ref().is_some_and(|have| have.contains(table))));
         wanted.sort_unstable();
@@ -393,5 +398,7 @@ mod tests {
         assert!(outbox.wants("foods") && !outbox.wants("recipes"));
         assert!(!outbox.subscribe(&["recipes", "users"], 2));
         assert!(!outbox.wants("recipes"));
+        assert!(outbox.subscribe(&[], 2));
+        assert!(outbox.wants("recipes"), "none named means all");
     }
 }

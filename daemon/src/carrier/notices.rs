@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::{Carrier, Started, Topic};
-use crate::store::presence::LARGEST_NOTICE;
 use crate::sync::UserId;
 
 /// Messages that wait to be sent; more are dropped, and the sweep finds what they told of.
@@ -31,6 +30,8 @@ pub trait Notify: Send + Sync + 'static {
 
 struct Notices {
     queue: mpsc::Sender<Bytes>,
+    /// The longest message that a notice can hold.
+    largest: usize,
     /// Messages that wait or are being sent.
     waits: Arc<AtomicUsize>,
 }
@@ -38,7 +39,7 @@ struct Notices {
 impl Carrier for Notices {
     fn publish(&self, _: Topic, message: Bytes) -> bool {
         self.waits.fetch_add(1, Ordering::AcqRel);
-        if message.len() <= LARGEST_NOTICE && self.queue.try_send(message).is_ok() {
+        if message.len() <= self.largest && self.queue.try_send(message).is_ok() {
             return true;
         }
         self.waits.fetch_sub(1, Ordering::AcqRel);
@@ -52,8 +53,8 @@ impl Carrier for Notices {
     fn follow(&self, _: UserId, _: &dyn Fn() -> bool) {}
 }
 
-/// Starts to send. What comes is heard elsewhere.
-pub fn start(notify: Arc<dyn Notify>) -> Started {
+/// Starts to send what is no longer than `largest`. What comes is heard elsewhere.
+pub fn start(notify: Arc<dyn Notify>, largest: usize) -> Started {
     let (queue, mut waiting) = mpsc::channel(QUEUE);
     let waits = Arc::new(AtomicUsize::new(0));
     let left = Arc::clone(&waits);
@@ -69,5 +70,5 @@ pub fn start(notify: Arc<dyn Notify>) -> Started {
             tokio::time::sleep(PAUSE).await;
         }
     });
-    Started { carrier: Arc::new(Notices { queue, waits }), task }
+    Started { carrier: Arc::new(Notices { queue, largest, waits }), task }
 }

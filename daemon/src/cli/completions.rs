@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, Outcome, print};
 
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
@@ -17,6 +17,9 @@ pub(super) struct Options {
     shell: Shell,
 }
 
-pub(super) fn run(options: &Options) {
-    clap_complete::generate(options.shell, &mut Cli::command(), "ryzed", &mut std::io::stdout());
+pub(super) fn run(options: &Options) -> Outcome {
+    // Not straight to the standard output: the library panics when nobody reads on.
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, &mut Cli::command(), "ryzed", &mut script);
+    print(&String::from_utf8_lossy(&script))
 }

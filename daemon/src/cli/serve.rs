@@ -52,7 +52,10 @@ pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
 async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, settings: &Settings) -> Outcome {
     // From here on a signal is a wish to end well, even while the database is still being migrated.
     let mut stop = Box::pin(stop_signal()?);
-    let address = config.server.listen;
+    let address = &config.server.listen;
+    if config.redis_is_idle() {
+        tracing::warn!("redis.url is not used: it joins several instances, and a SQLite database has one");
+    }
     let redis = config.redis_address().map_err(|complaint| Failure::usage(anyhow::anyhow!(complaint)))?;
     let redis = redis.map(|address| carrier::redis::Settings { address, prefix: config.redis.prefix.clone() });
     let listening =
@@ -112,7 +115,7 @@ async fn assemble(
     };
     let neighbours = Neighbours {
         me: Uuid::new_v4(),
-        name: config.server.listen.to_string(),
+        name: name(&config.server.listen),
         lease: Duration::from_secs(config.sync.lease_seconds),
         redis: redis.map(|redis| Arc::new(redis) as _),
         directory: service.is_shared().then(|| Arc::clone(&service) as _),
@@ -122,6 +125,11 @@ async fn assemble(
     let _ = hears.set(live.clone());
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
     Ok(Assembled { service, live, socket })
+}
+
+/// What people call this instance. Where it listens may be the same on every host.
+fn name(listen: &str) -> String {
+    format!("{}/{listen}", rustix::system::uname().nodename().to_string_lossy())
 }
 
 /// Ready at SIGTERM or Ctrl-C.

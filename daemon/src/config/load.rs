@@ -80,6 +80,16 @@ impl Sources {
         Ok(config)
     }
 
+    /// Variables that begin as ours do and are no key's: of the client, of a container's neighbours, or misspelt. One that names
+    /// a section has been refused.
+    #[must_use]
+    pub fn strangers(&self) -> Vec<&str> {
+        let known = serde_json::to_value(Config::default()).unwrap_or_default();
+        let names = self.environment.iter().filter_map(|(name, _)| name.to_str());
+        let ours = names.filter(|name| name.starts_with(PREFIX) && !is_read_elsewhere(name));
+        ours.filter(|name| key_of(name, &known).is_none()).collect()
+    }
+
     fn read_file(&self) -> Result<Option<File>, ConfigError> {
         let from_environment = self
             .environment
@@ -167,23 +177,20 @@ fn environment_layer(variables: &[(OsString, OsString)]) -> Result<Environment, 
     let mut layer = Environment { values: json!({}), keys: Vec::new() };
     for (name, value) in variables {
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-        if name == FILE_VARIABLE || name == LOG_VARIABLE {
+        let Some((key, default)) = key_of(name, &known) else {
+            if name.contains("__") {
+                return Err(ConfigError(format!(
+                    "environment variable {name}: there is no such key; the names are {PREFIX}<SECTION>__<KEY>, as in RYZED_SERVER__LISTEN"
+                )));
+            }
             continue;
-        }
-        #[cfg(feature = "faults")]
-        if name == crate::faults::VARIABLE {
-            continue;
-        }
-        let key = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
-        let pointer = format!("/{}", key.replace('.', "/"));
-        let default = known.pointer(&pointer).filter(|default| !default.is_object() && variable_of(&key) == name);
-        let Some(default) = default else {
-            return Err(ConfigError(format!(
-                "environment variable {name}: there is no such key; the names are {PREFIX}<SECTION>__<KEY>, as in RYZED_SERVER__LISTEN"
-            )));
         };
         let complain = |wanted: &str| ConfigError(format!("environment variable {name} ({key}): must be {wanted}"));
         let text = value.to_str().ok_or_else(|| complain("UTF-8"))?;
+        // How those who start programs from a template say "none".
+        if text.is_empty() && default.is_null() {
+            continue;
+        }
         let value = typed(text, default).map_err(complain)?;
         let mut place = &mut layer.values;
         for part in key.split('.') {
@@ -195,10 +202,30 @@ fn environment_layer(variables: &[(OsString, OsString)]) -> Result<Environment, 
     Ok(layer)
 }
 
+/// The key that a variable sets, with its default; none when it is no key's.
+fn key_of<'k>(name: &str, known: &'k Value) -> Option<(String, &'k Value)> {
+    let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace("__", ".");
+    let default = known.pointer(&format!("/{}", key.replace('.', "/")))?;
+    (!default.is_object() && variable_of(&key) == name).then_some((key, default))
+}
+
+/// Whether it is read elsewhere.
+fn is_read_elsewhere(name: &str) -> bool {
+    #[cfg(feature = "faults")]
+    if name == crate::faults::VARIABLE {
+        return true;
+    }
+    name == FILE_VARIABLE || name == LOG_VARIABLE
+}
+
 /// `text` as the type that `default` has.
 fn typed(text: &str, default: &Value) -> Result<Value, &'static str> {
     match default {
-        Value::Bool(_) => text.parse().map(Value::Bool).map_err(|_| "true or false"),
+        Value::Bool(_) => match text {
+            "true" | "1" => Ok(true.into()),
+            "false" | "0" => Ok(false.into()),
+            _ => Err("true or false"),
+        },
         Value::Number(_) => text.parse::<u64>().map(Value::from).map_err(|_| "a whole number"),
         Value::Array(_) => Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect()),
         _ => Ok(Value::from(text)),

@@ -1,3 +1,5 @@
+//! Every key is shown, every place is read, and what is wrong names itself.
+
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -75,7 +77,7 @@ fn later_places_count_more() {
     }
     .load()
     .unwrap();
-    assert_eq!(config.server.listen.port(), 3);
+    assert_eq!(config.server.listen, "127.0.0.1:3");
     assert_eq!(config.server.drain_seconds, 3);
     assert_eq!(config.log.level, "debug");
 }
@@ -111,14 +113,14 @@ fn what_is_wrong_in_the_file_names_itself_and_its_line() {
     for (text, line, words) in [
         ("[server]\n\nlisten = 5", 3, "server.listen"),
         ("[server]\nlisten = \"nowhere\"", 2, "server.listen"),
+        ("[server]\nlisten = \"here:99999\"", 2, "server.listen"),
+        ("[server]\nlisten = \"::1:80\"", 2, "server.listen"),
         ("[server]\nlisten = \"127.0.0.1:1\"\nlisen = \"127.0.0.1:1\"", 3, "lisen"),
         ("\n[sever]\n", 2, "sever"),
         ("data_dir = \"a\"\n[log\n", 2, ""),
         ("[log]\nformat = \"xml\"", 2, "log.format"),
-        ("[sync]\ntombstone_days = 0", 2, "sync.tombstone_days"),
         ("[sync]\ntombstone_days = -1", 2, "sync.tombstone_days"),
         ("[limits]\n\noutbox_bytes = 0", 3, "limits.outbox_bytes"),
-        ("[redis]\nurl = \"redis://here\"", 2, "SQLite"),
         ("[database]\nurl = \"postgres://here/a\"\n[redis]\nurl = \"here\"", 4, "redis://"),
         ("[redis]\nprefix = \"a b\"", 2, "characters"),
         ("[database]\nreaders = 2\nconnections = 0", 3, "at least 1"),
@@ -150,12 +152,11 @@ fn what_is_wrong_in_the_file_names_itself_and_its_line() {
 fn what_is_wrong_elsewhere_names_itself() {
     for (name, value, words) in [
         ("RYZED_SERVER__LISEN", "1", "RYZED_SERVER__LISEN"),
-        ("RYZED_SERVER", "1", "RYZED_SERVER"),
         ("RYZED_server__listen", "1", "RYZED_server__listen"),
         ("RYZED_SERVER__LISTEN", "nowhere", "RYZED_SERVER__LISTEN"),
         ("RYZED_SYNC__TOMBSTONE_DAYS", "many", "RYZED_SYNC__TOMBSTONE_DAYS"),
         ("RYZED_LIMITS__OUTBOX_BYTES", "0", "RYZED_LIMITS__OUTBOX_BYTES"),
-        ("RYZED_REDIS__URL", "redis://here", "RYZED_REDIS__URL"),
+        ("RYZED_REDIS__URL", "here", "RYZED_REDIS__URL"),
     ] {
         let error = with_environment(&[(name, value)]).unwrap_err();
         assert!(error.contains(words), "{error}");
@@ -163,6 +164,38 @@ fn what_is_wrong_elsewhere_names_itself() {
     let flag = Flag { name: "--log-format", key: "log.format", value: "xml".into() };
     let error = Sources { flags: vec![flag], ..Sources::default() }.load().unwrap_err().to_string();
     assert!(error.contains("--log-format"), "{error}");
+}
+
+#[test]
+fn what_is_no_key_is_a_stranger_and_what_is_empty_is_none() {
+    let variables =
+        [("RYZED_BIN", "x"), ("RYZED_SERVER", "1"), ("RYZED_LOG", "warn"), ("RYZED_DATA_DIR", "here"), ("HOME", "/")];
+    let sources = Sources { environment: environment(&variables), ..Sources::default() };
+    assert_eq!(sources.load().unwrap().data_dir, Path::new("here"));
+    assert_eq!(sources.strangers(), ["RYZED_BIN", "RYZED_SERVER"]);
+    let config = with_environment(&[("RYZED_REDIS__URL", ""), ("RYZED_AUTH__ISSUER", "")]).unwrap();
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn one_listens_on_addresses_and_names() {
+    for listen in ["0.0.0.0:0", "[::]:8000", "localhost:8000", "my-host.example:1"] {
+        assert_eq!(with_environment(&[("RYZED_SERVER__LISTEN", listen)]).unwrap().server.listen, listen);
+    }
+}
+
+#[test]
+fn a_file_may_hold_where_redis_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("redis-url");
+    std::fs::write(&path, "redis://me:hidden@cache:7000/2\n").unwrap();
+    let file = ("RYZED_REDIS__URL_FILE", path.to_str().unwrap());
+    let config = with_environment(&[("RYZED_DATABASE__URL", "postgres://here"), file]).unwrap();
+    assert_eq!(config.redis_address().unwrap().unwrap().to_string(), "cache:7000");
+    std::fs::remove_file(&path).unwrap();
+    assert!(config.redis_address().unwrap_err().contains("redis.url_file"));
+    let idle = with_environment(&[file]).unwrap();
+    assert!(idle.redis_is_idle() && idle.redis_address().unwrap().is_none(), "with SQLite it is not even read");
 }
 
 #[test]

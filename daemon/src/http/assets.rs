@@ -3,11 +3,14 @@
 use std::hash::{DefaultHasher, Hasher};
 
 use warp::http::StatusCode;
-use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
-use warp::http::header::{HeaderMap, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use warp::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName};
+use warp::http::header::{
+    HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use warp::reply::Response;
 
 use super::call::{Answer, Call};
+use super::packed::Packed;
 use super::problem::Problem;
 
 /// An embedded file.
@@ -15,6 +18,7 @@ struct Asset {
     name: &'static str,
     media_type: &'static str,
     content: &'static [u8],
+    packed: Packed,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -28,12 +32,13 @@ macro_rules! asset {
             name: $name,
             media_type: $media_type,
             content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../console/demo/", $name)),
+            packed: Packed::new(),
         }
     };
 }
 
 /// Everything in `console/demo`.
-const ASSETS: &[Asset] = &[
+static ASSETS: [Asset; 36] = [
     asset!("index.html", HTML),
     asset!("demo.css", CSS),
     asset!("device.css", CSS),
@@ -73,17 +78,18 @@ const ASSETS: &[Asset] = &[
 ];
 
 /// The client as one file; `client/` has its source.
-const CLIENT: Asset = Asset {
+static CLIENT: Asset = Asset {
     name: "client.js",
     media_type: SCRIPT,
     content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../client/dist/client.js")),
+    packed: Packed::new(),
 };
 
 /// The page: its address. Its files are below it.
 const PAGE: &str = "index.html";
 
 /// What every file is sent with. The page holds a token, so nothing of others gets in, and it connects home only.
-const GUARDS: [(HeaderName, &str); 4] = [
+const GUARDS: [(HeaderName, &str); 5] = [
     (
         CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
@@ -93,21 +99,30 @@ const GUARDS: [(HeaderName, &str); 4] = [
     (REFERRER_POLICY, "no-referrer"),
     // Kept, but asked for again: a new release shows at once.
     (CACHE_CONTROL, "no-cache"),
+    (VARY, "accept-encoding"),
 ];
 
 /// `GET /client.js`.
 pub(super) async fn client(call: Call) -> Answer {
-    answer(&CLIENT, &call.headers)
+    answer(&CLIENT, &call.headers).await
+}
+
+/// `GET /`: there is one page to show.
+pub(super) async fn root(_: Call) -> Answer {
+    let mut response = Response::new(bytes::Bytes::new().into());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/demo"));
+    Ok(response)
 }
 
 /// `GET /demo`.
 pub(super) async fn page(call: Call) -> Answer {
-    answer(of_demo(PAGE)?, &call.headers)
+    answer(of_demo(PAGE)?, &call.headers).await
 }
 
 /// `GET /demo/{file}`.
 pub(super) async fn asset(call: Call) -> Answer {
-    answer(of_demo(&call.name)?, &call.headers)
+    answer(of_demo(&call.name)?, &call.headers).await
 }
 
 fn of_demo(name: &str) -> Result<&'static Asset, Problem> {
@@ -115,7 +130,7 @@ fn of_demo(name: &str) -> Result<&'static Asset, Problem> {
     asset.ok_or_else(|| Problem::not_found("the demo has no such file"))
 }
 
-fn answer(asset: &Asset, asked: &HeaderMap) -> Answer {
+async fn answer(asset: &'static Asset, asked: &HeaderMap) -> Answer {
     let tag = tag(asset.content);
     let is_known = asked
         .get(IF_NONE_MATCH)
@@ -126,7 +141,12 @@ fn answer(asset: &Asset, asked: &HeaderMap) -> Answer {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        Response::new(asset.content.into())
+        let (content, encoding) = asset.packed.get(asset.content, asked).await;
+        let mut response = Response::new(content.into());
+        if let Some(encoding) = encoding {
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        response
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
@@ -160,12 +180,12 @@ mod tests {
         assert_eq!(embedded, there);
     }
 
-    #[test]
-    fn a_known_file_is_not_sent_again() {
-        let first = answer(of_demo(PAGE).unwrap(), &HeaderMap::new()).unwrap();
+    #[tokio::test]
+    async fn a_known_file_is_not_sent_again() {
+        let first = answer(of_demo(PAGE).unwrap(), &HeaderMap::new()).await.unwrap();
         assert_eq!((first.status().as_u16(), &first.headers()[CONTENT_TYPE]), (200, &HeaderValue::from_static(HTML)));
         let asked = HeaderMap::from_iter([(IF_NONE_MATCH, first.headers()[ETAG].clone())]);
-        assert_eq!(answer(of_demo(PAGE).unwrap(), &asked).unwrap().status(), 304);
+        assert_eq!(answer(of_demo(PAGE).unwrap(), &asked).await.unwrap().status(), 304);
         assert!(of_demo("../Cargo.toml").is_err());
     }
 }

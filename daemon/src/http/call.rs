@@ -86,8 +86,20 @@ macro_rules! methods { ($($name:ident $method:ident),*) => { $(
 )* } }
 methods!(get GET, post POST, patch PATCH, delete DELETE);
 
-/// A handler that needs to know who calls; without a good token it is not reached.
+/// A handler that needs to know who calls; without a good token it is not reached. On first contact the caller's row is made.
 pub(super) fn user<F, R>(handler: F) -> impl Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync + 'static
+where
+    F: Fn(Call, Caller) -> R + Copy + Send + Sync + 'static,
+    R: Future<Output = Answer> + Send + 'static,
+{
+    caller(move |call: Call, caller: Caller| async move {
+        call.app.service.meet(&caller).await;
+        handler(call, caller).await
+    })
+}
+
+/// The same for a handler that makes the caller's row along with what it writes.
+pub(super) fn caller<F, R>(handler: F) -> impl Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync + 'static
 where
     F: Fn(Call, Caller) -> R + Copy + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
@@ -116,7 +128,7 @@ fn path(template: &'static str) -> Path {
 fn fit(template: &str, path: &str) -> Option<Option<String>> {
     let mut name = None;
     let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
-    for wanted in template.split('/') {
+    for wanted in template.strip_suffix('/').unwrap_or(template).split('/') {
         let segment = segments.next()?;
         if wanted.starts_with('{') && !segment.is_empty() {
             name = Some(segment.to_owned());
@@ -173,7 +185,7 @@ async fn dispatch(endpoints: Arc<[Endpoint]>, method: Method, call: Call) -> Res
     // The server leaves out the body of an answer to HEAD.
     let wanted = if method == Method::HEAD { Method::GET } else { method };
     let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.method == wanted) else {
-        return Problem::wrong_method(endpoints.iter().map(|endpoint| &endpoint.method)).into_response();
+        return wrong_method(&endpoints).into_response();
     };
     match AssertUnwindSafe((endpoint.run)(call)).catch_unwind().await {
         Ok(Ok(response)) => response,
@@ -181,6 +193,14 @@ async fn dispatch(endpoints: Arc<[Endpoint]>, method: Method, call: Call) -> Res
         // What panicked is in the log already, with the request's id.
         Err(_) => Problem::internal().into_response(),
     }
+}
+
+fn wrong_method(endpoints: &[Endpoint]) -> Problem {
+    let mut known: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.method.as_str()).collect();
+    if known.contains(&"GET") {
+        known.push("HEAD");
+    }
+    Problem::wrong_method(&known)
 }
 
 fn whole(mut part: impl Buf) -> Bytes {
@@ -229,6 +249,7 @@ mod tests {
         assert_eq!(fit("/a/{id}", "/a/b/"), named("b"));
         assert_eq!(fit("/a/{id}/c", "/a/b/c"), named("b"));
         assert_eq!(fit("/a", "/a"), Some(None));
+        assert_eq!((fit("/", "/"), fit("/", "/a")), (Some(None), None));
         for path in ["/", "/a", "/a/", "/a//", "/a/b/c", "/b/a", "/a/b//"] {
             assert_eq!(fit("/a/{id}", path), None, "{path}");
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ryzed_adapters::FieldError;
 use serde_json::{Value, json};
+use warp::http::StatusCode;
 use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
 use crate::auth::AuthError;
@@ -45,8 +45,10 @@ pub enum Kind {
     TooLarge,
     /// The body is encoded in a way that can't be read.
     UnsupportedEncoding,
-    /// Too much in too short a time.
-    TooManyRequests,
+    /// The address speaks WebSocket.
+    UpgradeRequired,
+    /// A WebSocket's opening request is none.
+    BadHandshake,
     /// The daemon's own fault.
     Internal,
     /// Something that is needed is away; trying again later is safe.
@@ -76,7 +78,8 @@ impl Kind {
             Self::UnsupportedEncoding => {
                 ("unsupported-encoding", "The body's encoding is not supported", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
-            Self::TooManyRequests => ("too-many-requests", "Too many requests", StatusCode::TOO_MANY_REQUESTS),
+            Self::UpgradeRequired => ("upgrade-required", "A WebSocket is needed", StatusCode::UPGRADE_REQUIRED),
+            Self::BadHandshake => ("bad-handshake", "This opens no WebSocket", StatusCode::BAD_REQUEST),
             Self::Internal => ("internal", "The server failed", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "The server can't do this right now", StatusCode::SERVICE_UNAVAILABLE),
         }
@@ -86,7 +89,6 @@ impl Kind {
     fn of_limit(limit: &str) -> Self {
         match limit {
             "devices_per_user" => Self::LimitReached,
-            "messages_per_second" | "message_burst" => Self::TooManyRequests,
             _ => Self::TooLarge,
         }
     }
@@ -138,12 +140,8 @@ impl Problem {
     }
 
     /// The address knows these methods only.
-    pub(super) fn wrong_method<'a>(known: impl Iterator<Item = &'a Method>) -> Self {
-        let mut allowed: Vec<&str> = known.map(Method::as_str).collect();
-        if allowed.contains(&"GET") {
-            allowed.push("HEAD");
-        }
-        let allowed = allowed.join(", ");
+    pub(super) fn wrong_method(known: &[&str]) -> Self {
+        let allowed = known.join(", ");
         let header = HeaderValue::try_from(&allowed).ok().map(|value| Box::new((ALLOW, value)));
         Self { header, ..Self::new(Kind::MethodNotAllowed, format!("this address takes {allowed}")) }
     }
@@ -262,8 +260,8 @@ mod tests {
         assert_eq!(Problem::from(AuthError::Missing).into_response().headers()[WWW_AUTHENTICATE], "Bearer");
         let away = Problem::from(ServiceError::Unavailable { retry_after: Duration::from_millis(10) }).into_response();
         assert_eq!((away.status().as_u16(), away.headers()[RETRY_AFTER].to_str().unwrap()), (503, "1"));
-        let wrong = Problem::wrong_method([Method::GET, Method::PATCH].iter()).into_response();
-        assert_eq!((wrong.status().as_u16(), wrong.headers()[ALLOW].to_str().unwrap()), (405, "GET, PATCH, HEAD"));
+        let wrong = Problem::wrong_method(&["GET", "PATCH"]).into_response();
+        assert_eq!((wrong.status().as_u16(), wrong.headers()[ALLOW].to_str().unwrap()), (405, "GET, PATCH"));
         assert_eq!(wrong.headers()[CONTENT_TYPE], "application/problem+json");
     }
 }

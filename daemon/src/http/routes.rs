@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::call::{Route, any, at, delete, get, patch, post, unknown, user};
+use super::call::{Route, any, at, caller, delete, get, patch, post, unknown, user};
 use super::{App, SocketFilter, assets, conflicts, devices, export, health, metrics, openapi, operator, sync, tables};
 
 /// A path of the synced part.
@@ -30,7 +30,7 @@ pub(super) fn all(app: &Arc<App>, socket: SocketFilter) -> SocketFilter {
 pub(super) fn table() -> Vec<Route> {
     let to = |path, endpoints| Route { path, endpoints };
     vec![
-        to(api!("sync"), vec![post(user(sync::sync))]),
+        to(api!("sync"), vec![post(caller(sync::sync))]),
         to(api!("changes"), vec![get(user(sync::changes))]),
         to(api!("digest"), vec![get(user(sync::digest))]),
         to(api!("sync-status"), vec![get(user(sync::status))]),
@@ -51,6 +51,7 @@ pub(super) fn table() -> Vec<Route> {
         to("/metrics", vec![get(metrics::metrics)]),
         to("/openapi.json", vec![get(openapi::openapi)]),
         to("/client.js", vec![get(assets::client)]),
+        to("/", vec![get(assets::root)]),
         to("/demo", vec![get(assets::page)]),
         to("/demo/{asset}", vec![get(assets::asset)]),
     ]

@@ -24,7 +24,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::{BoxError, CompressionLevel};
-use warp::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use warp::http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use warp::http::{Method, Request, Response, StatusCode};
 
 use super::impatient::{Impatient, Upgraded};
@@ -51,18 +53,23 @@ type Outgoing = UnsyncBoxBody<Bytes, io::Error>;
 pub struct Listening(TcpListener);
 
 impl Listening {
-    /// The socket handed over by the service manager, else one bound to `address`.
+    /// The socket handed over by the service manager, else one bound to `address`: an address or a name, and a port.
     ///
     /// # Errors
     /// When it can't be bound.
-    pub async fn on(address: SocketAddr) -> io::Result<Self> {
+    pub async fn on(address: &str) -> io::Result<Self> {
         let inherited = listenfd::ListenFd::from_env().take_tcp_listener(0)?;
         match inherited {
             Some(listener) => {
                 listener.set_nonblocking(true)?;
                 TcpListener::from_std(listener).map(Self)
             }
-            None => TcpListener::bind(address).await.map(Self),
+            None => {
+                let mut found: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+                // A name such as localhost has both, and everybody can reach the older one.
+                found.sort_by_key(SocketAddr::is_ipv6);
+                TcpListener::bind(&*found).await.map(Self)
+            }
         }
     }
 
@@ -125,6 +132,7 @@ impl Server {
     fn new(app: &Arc<App>, socket: SocketFilter) -> Self {
         let service = ServiceBuilder::new()
             .map_response(erased)
+            .map_request(lenient)
             .option_layer(cors(&app.config.server.allowed_origins))
             .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
             .layer(RequestDecompressionLayer::new().gzip(true).pass_through_unaccepted(true))
@@ -186,6 +194,21 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     answer.map(|body| body.map_err(io::Error::other).boxed_unsync())
+}
+
+/// Nobody is refused for what they accept: whoever wants no encoding that there is gets the answer as it is, since what was
+/// asked for is done by then.
+fn lenient<B>(mut request: Request<B>) -> Request<B> {
+    const AT_WORST: HeaderValue = HeaderValue::from_static("identity;q=0.001");
+    let headers = request.headers_mut();
+    let accepted: Vec<HeaderValue> = headers.get_all(ACCEPT_ENCODING).iter().cloned().collect();
+    for (place, accepted) in accepted.into_iter().enumerate() {
+        if place == 0 {
+            headers.insert(ACCEPT_ENCODING, AT_WORST);
+        }
+        headers.append(ACCEPT_ENCODING, accepted);
+    }
+    request
 }
 
 /// Which pages of other origins may call; `None` when none may.

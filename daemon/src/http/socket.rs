@@ -8,6 +8,7 @@ mod pump;
 mod stream;
 mod welcome;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +17,13 @@ use hyper_util::rt::TokioIo;
 use tracing::debug;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::HeaderMap;
+use warp::http::{HeaderMap, Method};
+use warp::path::FullPath;
 use warp::reply::Response;
 use yawc::{Options, Role, WebSocket};
 
 use super::observe::Identity;
+use super::problem::Problem;
 use super::routes::SOCKET;
 use crate::actors::{Live, SocketGuard};
 use crate::auth::Verify;
@@ -40,8 +43,8 @@ const FRAGMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The library's socket over hyper's stream.
 type Socket = WebSocket<SharedStream>;
 
-/// The route. It answers with 101 to every WebSocket request, so that a browser can read why it is closed;
-/// 426 to any other.
+/// The route. It answers with 101 to every WebSocket request, whatever the device is called, so that a browser can read why
+/// it is closed; 426 to any other `GET`.
 pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilter<(Response,)> {
     let shell = Shell {
         live,
@@ -49,19 +52,25 @@ pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilte
         message_bytes: limits.message_bytes,
         auth_within: Duration::from_secs(limits.auth_seconds),
     };
-    warp::path!("api" / "realtime" / "ws" / String)
-        .and(warp::get())
+    let device = |path: FullPath| ready(device_in(path.as_str()).ok_or_else(warp::reject::not_found));
+    warp::path::full()
+        .and_then(device)
+        .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::query::<Vec<(String, String)>>())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::ext::optional::<Identity>())
         .map(
             move |device: String,
+                  method: Method,
                   headers: HeaderMap,
                   query: Vec<(String, String)>,
                   upgrade: Option<OnUpgrade>,
                   identity: Option<Identity>| {
                 identity.iter().for_each(|identity| identity.took(SOCKET));
+                if method != Method::GET {
+                    return Problem::wrong_method(&["GET"]).into_response();
+                }
                 let (reply, accepted) = handshake::answer(&headers);
                 match (accepted, upgrade) {
                     (true, Some(upgrade)) => {
@@ -76,6 +85,13 @@ pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilte
             },
         )
         .boxed()
+}
+
+/// What stands where a device's id belongs, if the path is a socket's.
+fn device_in(path: &str) -> Option<String> {
+    let device = path.strip_prefix(SOCKET.strip_suffix("{device_id}")?)?;
+    let device = device.strip_suffix('/').unwrap_or(device);
+    (!device.contains('/')).then(|| device.to_owned())
 }
 
 /// What every socket needs. Cheap to clone.

@@ -86,7 +86,7 @@ async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let (clock, limits) = (Arc::new(SystemClock), config.limits.clone());
     let service = Service::new(Arc::new(store), registry, clock, limits, TimeDelta::days(90));
     let live = Arc::new(Quiet::default());
-    let listening = Listening::on("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listening = Listening::on("127.0.0.1:0").await.unwrap();
     let address = listening.address().unwrap();
     let app = App { service: Arc::new(service), verifier, live: live.clone(), config: Arc::new(config) };
     let (stop, stopped) = oneshot::channel();
@@ -268,10 +268,13 @@ async fn stopping_waits_for_requests_but_not_for_ever() {
     let mut stream = TcpStream::connect(running.address).unwrap();
     let token = running.token(Role::Authenticated);
     let head = format!(
-        "POST /api/realtime/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 99\r\n\r\n{{"
+        "POST /api/realtime/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 99\r\n\
+         Expect: 100-continue\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut goes_on = [0; 12];
+    stream.read_exact(&mut goes_on).unwrap();
+    assert_eq!(goes_on, *b"HTTP/1.1 100", "the body is being waited for");
     running.stop.send(()).unwrap();
     let start = Instant::now();
     running.server.await.unwrap();

@@ -15,6 +15,9 @@ const PAGE: i64 = 500;
 impl Service {
     /// Everything in `scope`: lines of `{"table":…,"row":{…}}`, parents before their children where both are as they were
     /// made. Each page is a snapshot; a row that changes meanwhile comes again, with its new version.
+    ///
+    /// # Errors
+    /// As the stream's last item: when a page can't be read.
     pub fn export(self: &Arc<Self>, scope: Scope) -> BoxStream<'static, Result<Bytes, ServiceError>> {
         let service = Arc::clone(self);
         stream::try_unfold((service, 0), move |(service, after)| async move {

@@ -19,9 +19,9 @@ const BATCH: i64 = 100;
 const BATCHES: usize = 500;
 /// The pause after a batch: as long as the batch took, within these bounds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
-
-/// How long a connected device counts as seen before that is noted again.
-const SEEN: TimeDelta = TimeDelta::days(1);
+/// Receipts and devices are kept for so long at least, however short tombstones are: a retry must be known as one. And for so
+/// long a device with a socket counts as seen before that is noted again.
+const A_DAY: TimeDelta = TimeDelta::days(1);
 
 /// How much was forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,6 +53,14 @@ impl Kind {
         }
     }
 
+    /// For how long, where tombstones are kept for `keep`.
+    fn kept(self, keep: TimeDelta) -> TimeDelta {
+        match self {
+            Self::Tombstones => keep,
+            Self::Receipts | Self::Devices => keep.max(A_DAY),
+        }
+    }
+
     async fn prune(self, tx: &mut dyn Transaction, before: &str, most: i64) -> Result<usize, StoreError> {
         match self {
             Self::Tombstones => tx.prune_tombstones(before, most).await,
@@ -70,9 +78,10 @@ impl Service {
     /// Those of the database; what was forgotten until then stays forgotten.
     pub async fn collect(&self, connected: Vec<(UserId, DeviceId)>) -> Result<Forgotten, ServiceError> {
         self.see(connected).await?;
-        let before = format_time(self.clock.now() - self.keep);
+        let now = self.clock.now();
         let mut all = Forgotten::default();
         for kind in [Kind::Tombstones, Kind::Receipts, Kind::Devices] {
+            let before = format_time(now - kind.kept(self.keep));
             let (count, more) = self.forget(kind, &before).await?;
             all.more |= more;
             match kind {
@@ -122,7 +131,7 @@ impl Service {
             return Ok(());
         }
         let now = self.clock.now();
-        let (now, before) = (format_time(now), format_time(now - SEEN));
+        let (now, before) = (format_time(now), format_time(now - A_DAY));
         self.store
             .write(Access::Daemon, move |tx| {
                 let (connected, now, before) = (connected.clone(), now.clone(), before.clone());

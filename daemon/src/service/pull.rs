@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ryzed_adapters::{Registry, Table, code, format_time};
+use ryzed_adapters::{Registry, Table, code, format_time, is_in_calendar};
 use serde_json::value::RawValue;
 
 use super::{PullRequest, Service, ServiceError};
@@ -268,6 +268,10 @@ impl Service {
             let negative = || ServiceError::field("cursor", code::OUT_OF_RANGE, "versions must not be negative");
             cursor.checked().ok_or_else(negative)
         });
+        if since.is_some_and(|time| !is_in_calendar(time)) {
+            let message = "must lie in the years 1 to 9999 in UTC";
+            return Err(ServiceError::field("last_sync_timestamp", code::OUT_OF_RANGE, message));
+        }
         Ok(Pull {
             registry: Arc::clone(&self.registry),
             user: read_by(caller),

@@ -55,18 +55,11 @@ impl From<StoreError> for Stop {
 }
 
 /// What a mutation got, kept so that a retry gets the same.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Receipt {
     result: ChangeResult,
-    conflict: Option<Conflict>,
-}
-
-/// A [`Receipt`] as it is kept.
-#[derive(Serialize)]
-struct Kept<'r> {
-    result: &'r ChangeResult,
     #[serde(skip_serializing_if = "Option::is_none")]
-    conflict: Option<&'r Conflict>,
+    conflict: Option<Conflict>,
 }
 
 impl Push {
@@ -106,11 +99,13 @@ impl Push {
             work.write(tx, &ready).await?;
         }
         let receipts = work.receipts(tx, &ready, &before).await?;
-        let pushed = self.collect(&fresh, receipts, seen);
-        if self.atomic && pushed.results.iter().any(|result| result.status == Status::Rejected) {
-            return Err(Stop::Atomic(Box::new(stopped(pushed))));
+        let retried: HashSet<Uuid> = seen.keys().copied().collect();
+        let answers = self.answers(&fresh, receipts, seen);
+        if self.atomic && answers.iter().any(|answer| answer.result.status == Status::Rejected) {
+            return Err(Stop::Atomic(Box::new(stopped(Pushed::of(answers, retried)))));
         }
-        self.keep(tx, &pushed, &now).await?;
+        self.keep(tx, &answers, &retried, &now).await?;
+        let pushed = Pushed::of(answers, retried);
         self.commits(tx, pushed, &before.iter().map(|s| (s.scope, s.version)).collect::<Vec<_>>()).await
     }
 
@@ -156,8 +151,12 @@ impl Push {
     }
 
     /// The answers in the order of the changes.
-    fn collect(&self, fresh: &[(usize, &Ready)], receipts: Vec<Receipt>, mut seen: HashMap<Uuid, Receipt>) -> Pushed {
-        let known: Vec<Uuid> = seen.keys().copied().collect();
+    fn answers(
+        &self,
+        fresh: &[(usize, &Ready)],
+        receipts: Vec<Receipt>,
+        mut seen: HashMap<Uuid, Receipt>,
+    ) -> Vec<Receipt> {
         let repeated = repeated(self.mutation_ids());
         let mut by_index: HashMap<usize, Receipt> = HashMap::new();
         for ((index, ready), receipt) in fresh.iter().zip(receipts) {
@@ -166,47 +165,42 @@ impl Push {
             }
             by_index.insert(*index, receipt);
         }
-        let mut pushed = Pushed::default();
-        for (index, change) in self.changes.iter().enumerate() {
-            let receipt = match change {
-                Change::Unreadable(result) => Some(Receipt { result: result.clone(), conflict: None }),
-                Change::Ready(ready) => {
-                    by_index.remove(&index).or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned()))
-                }
-            };
-            let Some(receipt) = receipt else { continue };
-            pushed.results.push(receipt.result);
-            pushed.conflicts.extend(receipt.conflict);
-        }
-        pushed.retried = known;
-        pushed
+        let answer = |(index, change): (usize, &Change)| match change {
+            Change::Unreadable(result) => Some(Receipt { result: result.clone(), conflict: None }),
+            Change::Ready(ready) => {
+                by_index.remove(&index).or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned()))
+            }
+        };
+        self.changes.iter().enumerate().filter_map(answer).collect()
     }
 
-    async fn keep(&self, tx: &mut dyn Transaction, pushed: &Pushed, now: &str) -> Result<(), StoreError> {
-        let conflict_of = |id: Uuid| pushed.conflicts.iter().find(|conflict| conflict.mutation_id == Some(id));
-        let mut receipts = Vec::new();
-        for (change, result) in self.changes.iter().zip(&pushed.results) {
+    /// Keeps what is new: the receipts and the open conflicts, each with a statement.
+    async fn keep(
+        &self,
+        tx: &mut dyn Transaction,
+        answers: &[Receipt],
+        retried: &HashSet<Uuid>,
+        now: &str,
+    ) -> Result<(), StoreError> {
+        let (mut receipts, mut open, mut kept) = (Vec::new(), Vec::new(), HashSet::new());
+        for (change, answer) in self.changes.iter().zip(answers) {
             let Change::Ready(ready) = change else { continue };
-            let Some(id) = ready.mutation.mutation_id.filter(|id| !pushed.retried.contains(id)) else { continue };
-            receipts.push((id, to_json(&Kept { result, conflict: conflict_of(id) })?));
+            let id = ready.mutation.mutation_id;
+            if id.is_some_and(|id| retried.contains(&id) || !kept.insert(id)) {
+                continue;
+            }
+            if let Some(id) = id {
+                receipts.push((id, to_json(answer)?));
+            }
+            if let Some((conflict, id)) = answer.conflict.as_ref().and_then(|met| Some((met, met.conflict_id?))) {
+                open.push(OpenConflict { id, conflict: to_json(conflict)?, mutation: to_json(&ready.mutation)? });
+            }
         }
         if !receipts.is_empty() {
             tx.keep_receipts(self.caller.user, &receipts, now).await?;
         }
-        for (change, result) in self.changes.iter().zip(&pushed.results) {
-            let Change::Ready(ready) = change else { continue };
-            let open = pushed.conflicts.iter().find(|conflict| {
-                conflict.conflict_id.is_some()
-                    && conflict.mutation_id == result.mutation_id
-                    && Some(&conflict.id) == result.id.as_ref()
-            });
-            let retried = result.mutation_id.is_some_and(|id| pushed.retried.contains(&id));
-            let Some((conflict, id)) = open.and_then(|open| Some((open, open.conflict_id?))).filter(|_| !retried)
-            else {
-                continue;
-            };
-            let open = OpenConflict { id, conflict: to_json(conflict)?, mutation: to_json(&ready.mutation)? };
-            tx.keep_conflict(self.caller.user, &open, now).await?;
+        if !open.is_empty() {
+            tx.keep_conflicts(self.caller.user, &open, now).await?;
         }
         Ok(())
     }
@@ -234,6 +228,17 @@ impl Push {
             pushed.commits.push(Committed { scope: state.scope, version: state.version, records });
         }
         Ok(pushed)
+    }
+}
+
+impl Pushed {
+    fn of(answers: Vec<Receipt>, retried: HashSet<Uuid>) -> Self {
+        let mut pushed = Self { retried, ..Self::default() };
+        for answer in answers {
+            pushed.results.push(answer.result);
+            pushed.conflicts.extend(answer.conflict);
+        }
+        pushed
     }
 }
 

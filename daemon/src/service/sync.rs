@@ -50,6 +50,7 @@ impl Service {
             now: self.clock.now(),
         };
         let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
+        self.met.note(caller.user);
         self.tell(&pushed);
         let pull = Arc::new(pull);
         let mut answer = self

@@ -1,6 +1,6 @@
 //! What the use cases take and give.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use ryzed_adapters::Row;
@@ -118,7 +118,7 @@ pub struct Pushed {
     /// Where each scope stood after the commit.
     pub scopes: BTreeMap<Scope, Version>,
     /// Mutations that had been seen before.
-    pub(super) retried: Vec<Uuid>,
+    pub(super) retried: HashSet<Uuid>,
     /// What to tell the living part of the daemon.
     pub(super) commits: Vec<Committed>,
 }

@@ -63,6 +63,8 @@ struct Schema {
     /// The devices of the person `?1`.
     devices: String,
     resident: bool,
+    /// Whether the tables are an application's.
+    is_adopted: bool,
     /// Whether the server's errors can be told apart by their words.
     speaks_english: bool,
 }
@@ -70,6 +72,7 @@ struct Schema {
 impl Schema {
     fn new(registry: Arc<Registry>, layout: Layout, resident: bool, speaks_english: bool) -> Self {
         let placed = registry.iter().filter_map(|table| Some((table, layout.of(table.name)?)));
+        let is_adopted = registry.iter().any(|table| table.is_fitted);
         Self {
             tables: placed.map(|(table, place)| TableSql::of(table, place)).collect(),
             ensure_user: sql::ensure_user(&registry, &layout),
@@ -77,6 +80,7 @@ impl Schema {
             layout,
             device: reads::devices("user_id = ?1::uuid AND device_id = ?2"),
             devices: reads::devices("user_id = ?1::uuid ORDER BY first_seen, device_id"),
+            is_adopted,
             registry,
             resident,
             speaks_english,

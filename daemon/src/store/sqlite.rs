@@ -6,6 +6,7 @@ mod life;
 mod lock;
 mod migrate;
 mod readers;
+mod reads;
 mod sql;
 mod transaction;
 mod triggers;

@@ -25,7 +25,8 @@ enum Value<'a> {
     Integer(i64),
 }
 
-/// A statement whose `?1`, `?2`, … stand for the values bound first, second, …, each as often as it likes.
+/// A statement whose `?1`, `?2`, … stand for the values bound first, second, …, each as often as it likes, and `?0` for a
+/// question mark.
 pub(super) fn statement<ST>(sql: &str) -> Statement<'_, ST> {
     Statement { sql, values: Vec::new(), returns: PhantomData }
 }
@@ -65,10 +66,13 @@ where
         let mut rest = self.sql;
         while let Some((before, number, after)) = next_parameter(rest) {
             out.push_sql(before);
-            match self.values.get(number - 1) {
-                Some(Value::Text(text)) => out.push_bind_param::<Nullable<Text>, _>(text)?,
-                Some(Value::Integer(number)) => out.push_bind_param::<BigInt, _>(number)?,
-                None => return Err(diesel::result::Error::QueryBuilderError(format!("?{number} has no value").into())),
+            match number.checked_sub(1).map(|place| self.values.get(place)) {
+                None => out.push_sql("?"),
+                Some(Some(Value::Text(text))) => out.push_bind_param::<Nullable<Text>, _>(text)?,
+                Some(Some(Value::Integer(number))) => out.push_bind_param::<BigInt, _>(number)?,
+                Some(None) => {
+                    return Err(diesel::result::Error::QueryBuilderError(format!("?{number} has no value").into()));
+                }
             }
             rest = after;
         }
@@ -77,13 +81,21 @@ where
     }
 }
 
+/// SQL text from elsewhere, in which no `?` stands for a value.
+pub(super) fn as_it_is(sql: &str) -> String {
+    sql.replace('?', "?0")
+}
+
 /// Splits at the first `?` that a digit follows; other question marks are the text's own.
 fn next_parameter(sql: &str) -> Option<(&str, usize, &str)> {
     let mut from = 0;
     while let Some(found) = sql[from..].find('?') {
         let at = from + found;
-        let digits = sql[at + 1..].bytes().take_while(u8::is_ascii_digit).count();
-        if let Ok(number @ 1..) = sql[at + 1..at + 1 + digits].parse() {
+        let digits = match sql[at + 1..].bytes().next() {
+            Some(b'0') => 1,
+            _ => sql[at + 1..].bytes().take_while(u8::is_ascii_digit).count(),
+        };
+        if let Ok(number) = sql[at + 1..at + 1 + digits].parse() {
             return Some((&sql[..at], number, &sql[at + 1 + digits..]));
         }
         from = at + 1;

@@ -13,11 +13,16 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ids::{InvalidId, Scope, Version};
 
+/// The longest epoch; ours are shorter.
+const LONGEST_EPOCH: usize = 64;
+/// Stands for what can be no epoch of ours. None of them is so short.
+const FOREIGN: &str = "0";
+
 /// "I have everything up to here", for the two scopes that a person reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// The life of the database that the versions belong to. Empty: of no life yet, so of any.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "epoch")]
     pub epoch: String,
     /// The last version held of the person's own scope.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -94,10 +99,10 @@ impl FromStr for Cursor {
         const FORM: InvalidId = InvalidId("a cursor is <epoch>,user:<version>,global:<version>");
         let mut parts = text.split(',');
         let epoch = parts.next().unwrap_or_default();
-        if epoch.contains(':') || !epoch.chars().all(|c| c.is_ascii_alphanumeric()) {
+        if epoch.contains(':') {
             return Err(FORM);
         }
-        let mut cursor = Self::zero(epoch);
+        let mut cursor = Self::zero(if is_epoch(epoch) { epoch } else { FOREIGN });
         for part in parts {
             let (name, version) = part.split_once(':').ok_or(FORM)?;
             let version: Version = version.parse().map_err(|_| FORM)?;
@@ -121,6 +126,16 @@ impl Cursor {
         let lowest = self.user.min(self.global).min(self.user_begun).min(self.global_begun);
         (lowest >= 0).then_some(self)
     }
+}
+
+fn is_epoch(text: &str) -> bool {
+    text.len() <= LONGEST_EPOCH && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// What can be no epoch of ours is another one, like any that we do not know.
+fn epoch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text: String = null_as_default(deserializer)?;
+    Ok(if is_epoch(&text) { text } else { FOREIGN.to_owned() })
 }
 
 fn is_zero(version: &Version) -> bool {
@@ -155,6 +170,16 @@ mod tests {
             ["k3f9,user", "k3f9,user:x", "k3f9,team:1", "k3f9,user:-1", "user:1", "k3f9,user:99999999999999999999"]
         {
             assert!(bad.parse::<Cursor>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_epoch_of_ours_is_foreign() {
+        for text in ["a-b", "\0", "é", &"e".repeat(65)] {
+            let json = serde_json::json!({"epoch": text, "user": 7});
+            let cursor: Cursor = serde_json::from_value(json).unwrap();
+            assert_eq!(cursor, Cursor { user: 7, ..Cursor::zero(FOREIGN) });
+            assert_eq!(format!("{text},user:7").parse(), Ok(cursor));
         }
     }
 

@@ -116,7 +116,9 @@ pub fn decide(table: &Table, working: &Working, mutation: &Mutation, around: &Ci
         strategy: mutation.conflict_strategy.or(around.strategy).unwrap_or(table.strategy),
         around,
     };
-    if !around.same_life && mutation.base_version.is_some() && mutation.operation != Intent::Delete {
+    // What is gone already, or was made by this request, can be deleted whatever the client had seen.
+    let needs_no_base = mutation.operation == Intent::Delete && (working.row.is_none() || working.mine == Mine::Made);
+    if !around.same_life && mutation.base_version.is_some() && !needs_no_base {
         return case.stale();
     }
     let decision = match mutation.operation {

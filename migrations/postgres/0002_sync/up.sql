@@ -458,16 +458,23 @@ END $$;
 INSERT INTO ryzed.scopes (scope, changed_at) VALUES ('global', now());
 
 -- Who works for whom. The daemon's role owns nothing; what it may see and write is said by the claims of each transaction.
-DO $$ BEGIN
-    IF to_regrole('ryzed_daemon') IS NULL THEN
-        CREATE ROLE ryzed_daemon NOLOGIN NOBYPASSRLS;
-    END IF;
-    IF NOT pg_has_role(current_user, 'ryzed_daemon', 'MEMBER') THEN
-        EXECUTE format('GRANT ryzed_daemon TO %I', current_user);
-    END IF;
-EXCEPTION
-    -- A daemon of another database of this cluster was faster.
-    WHEN duplicate_object OR unique_violation THEN NULL;
+-- Since 16, whoever makes a role may give it away and not yet take it.
+DO $$ DECLARE
+    may_take CONSTANT text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
+BEGIN
+    -- A daemon of another database of this cluster may be faster.
+    BEGIN
+        IF to_regrole('ryzed_daemon') IS NULL THEN
+            CREATE ROLE ryzed_daemon NOLOGIN NOBYPASSRLS;
+        END IF;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+    END;
+    BEGIN
+        IF NOT pg_has_role(current_user, 'ryzed_daemon', may_take) THEN
+            EXECUTE format('GRANT ryzed_daemon TO %I', current_user);
+        END IF;
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+    END;
 END $$;
 
 CREATE SCHEMA IF NOT EXISTS auth;

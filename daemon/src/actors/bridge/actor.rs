@@ -19,6 +19,7 @@ use crate::actors::live::{self, Shared};
 use crate::actors::pulse::Pulse;
 use crate::carrier::{Ear, Heard, Started, Topic, notices};
 use crate::service::Directory;
+use crate::store::presence::LARGEST_NOTICE;
 use crate::sync::Scope;
 
 /// When to compare again after the database refused.
@@ -87,7 +88,7 @@ impl Actor for BridgeActor {
             tasks.push(watched(task, &myself));
         }
         if let Some(directory) = &bridge.neighbours.directory {
-            let Started { carrier, task } = notices::start(Arc::new(Sender(Arc::clone(directory))));
+            let Started { carrier, task } = notices::start(Arc::new(Sender(Arc::clone(directory))), LARGEST_NOTICE);
             live::hold(&bridge.notices, carrier);
             tasks.push(watched(task, &myself));
             let hearing = Arc::clone(&shared);

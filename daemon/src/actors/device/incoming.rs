@@ -61,6 +61,14 @@ struct Tables {
 }
 
 #[derive(Deserialize)]
+#[expect(dead_code, reason = "only its form is looked at")]
+struct Change {
+    table: String,
+    operation: String,
+    data: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
 struct Broadcast {
     event: String,
     #[serde(default)]
@@ -92,12 +100,7 @@ fn read_kind(kind: &str, text: &[u8], device: Option<&DeviceId>) -> Result<Incom
             let Auth { token } = typed(text)?;
             Incoming::Auth { token }
         }
-        "data_updated" => {
-            let mut change: Map<String, Value> = typed(text)?;
-            change.retain(|name, _| name != "type" && name != "timestamp");
-            let mutation_id = change.get("mutation_id").and_then(Value::as_str).map(str::to_owned);
-            Incoming::Request(Request::Push { change: Value::Object(change), mutation_id })
-        }
+        "data_updated" => read_change(typed(text)?)?,
         "sync" => read_sync(typed(text)?, device)?,
         "trigger_sync" => Incoming::Request(Request::TriggerSync),
         "subscribe" => {
@@ -114,6 +117,16 @@ fn read_kind(kind: &str, text: &[u8], device: Option<&DeviceId>) -> Result<Incom
         }
         _ => return Err(Problem::new(code::UNKNOWN_TYPE, "there is no message of this type")),
     })
+}
+
+/// Without table, operation and data it is no change that could be judged, let alone rejected.
+fn read_change(mut change: Map<String, Value>) -> Result<Incoming, Problem> {
+    let mutation_id = change.get("mutation_id").and_then(Value::as_str).map(str::to_owned);
+    if let Err(error) = Change::deserialize(&change) {
+        return Err(Problem { mutation_id, ..malformed(&error) });
+    }
+    change.retain(|name, _| name != "type" && name != "timestamp");
+    Ok(Incoming::Request(Request::Push { change: Value::Object(change), mutation_id }))
 }
 
 /// A socket syncs for its own device only: the id may be left out, but not be another one.
@@ -166,6 +179,8 @@ mod tests {
         assert_eq!((missing.code, missing.answers.as_deref()), (code::MALFORMED, Some("subscribe")));
         assert_eq!(problem(r#"{"type":"dance"}"#).code, code::UNKNOWN_TYPE);
         assert_eq!(problem(r#"{"type":"ping","pending_uploads":-1}"#).code, code::MALFORMED);
+        let change = problem(r#"{"type":"data_updated","mutation_id":"m","table":"foods","operation":"DELETE"}"#);
+        assert_eq!((change.code, change.mutation_id.as_deref()), (code::MALFORMED, Some("m")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ryzed_adapters::Registry;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
 use crate::actors::{Backend, Housekeeping, Live};
 use crate::auth::{AuthError, Caller, Role, Verify};
@@ -24,6 +25,8 @@ pub(crate) struct Fake {
     limits: Limits,
     log: Mutex<HashMap<Scope, Vec<ChangeRecord>>>,
     live: OnceLock<Live>,
+    /// Told when a sync begins that never ends: that of the device `stuck`.
+    pub stuck: Notify,
 }
 
 pub(crate) fn user(n: u128) -> UserId {
@@ -39,7 +42,7 @@ impl Fake {
     pub(crate) fn new() -> Arc<Self> {
         let limits = Limits { messages_per_second: 10_000, message_burst: 10_000, ..Limits::default() };
         let registry = Arc::new(Registry::standard());
-        Arc::new(Self { registry, limits, log: Mutex::default(), live: OnceLock::new() })
+        Arc::new(Self { registry, limits, log: Mutex::default(), live: OnceLock::new(), stuck: Notify::new() })
     }
 
     pub(crate) fn hint_to(&self, live: Live) {
@@ -108,7 +111,11 @@ impl Backend for Fake {
         Ok(pushed)
     }
 
-    async fn sync(&self, caller: &Caller, _: SyncRequest) -> Result<SyncResponse, ServiceError> {
+    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {
+        if request.device_id.as_str() == "stuck" {
+            self.stuck.notify_one();
+            std::future::pending::<()>().await;
+        }
         Ok(SyncResponse {
             sync_timestamp: String::new(),
             changes: RawValue::from_string("{}".into()).unwrap(),

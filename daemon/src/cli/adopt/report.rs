@@ -31,7 +31,6 @@ fn standing(standing: &Standing) -> &'static str {
         Standing::Untouched | Standing::Own => "",
         Standing::Begun(_) => "; adopting it was begun and not finished",
         Standing::Complete(_) => "; it is adopted",
-        Standing::Leaving => "; leaving it was begun and not finished",
     }
 }
 

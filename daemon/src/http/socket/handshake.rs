@@ -5,11 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use warp::Reply;
 use warp::http::header::{
-    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
+
+use crate::http::problem::{Kind, Problem};
 
 /// The subprotocol that the daemon speaks.
 const PROTOCOL: &str = "ryzed.v1";
@@ -28,7 +30,8 @@ pub(super) fn answer(headers: &HeaderMap) -> (Response, bool) {
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     if STANDARD.decode(key).map(|key| key.len()) != Ok(16) {
-        return (refusal(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64"), false);
+        let problem = Problem::new(Kind::BadHandshake, "Sec-WebSocket-Key must be 16 bytes in base64");
+        return (problem.into_response(), false);
     }
     let mut reply = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let answers = reply.headers_mut();
@@ -46,7 +49,7 @@ pub(super) fn answer(headers: &HeaderMap) -> (Response, bool) {
 /// "Come back with a WebSocket".
 pub(super) fn upgrade_required() -> Response {
     let detail = "this address speaks WebSocket, version 13, over HTTP/1.1";
-    let mut reply = refusal(StatusCode::UPGRADE_REQUIRED, detail);
+    let mut reply = Problem::new(Kind::UpgradeRequired, detail).into_response();
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     reply.headers_mut().insert(UPGRADE, WEBSOCKET);
     reply.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -73,16 +76,6 @@ fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 
 fn accept(key: &[u8]) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
-}
-
-fn refusal(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason();
-    let problem = serde_json::json!({
-        "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail,
-    });
-    let mut reply = warp::reply::with_status(problem.to_string(), status).into_response();
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    reply
 }
 
 #[cfg(test)]

@@ -197,8 +197,10 @@ impl Pump<'_> {
                     _ => {}
                 }
             }
-            // The device's actor has failed.
-            Turn::Served(Served::Answer(None)) => return Some(Ended::Closed(CloseReason::Internal)),
+            // The device's actor has failed, or ended with the daemon in the middle of a request.
+            Turn::Served(Served::Answer(None)) => {
+                return Some(Ended::Closed(self.link.closing().unwrap_or(CloseReason::Internal)));
+            }
             Turn::Served(Served::Page(Ok(page))) => {
                 self.direct.extend(page.records.into_iter().map(|record| Direct::Change(Box::new(record))));
                 self.direct.push_back(Direct::Reached(page.scope, page.reached));

@@ -233,6 +233,17 @@ async fn a_restart_is_told_to_everybody_and_waited_for() {
 }
 
 #[tokio::test]
+async fn a_restart_is_told_to_those_whose_request_does_not_end_in_time() {
+    let house = house().await;
+    let mut client = house.connect("stuck?token=1").await;
+    client.say(r#"{"type":"sync","request_id":"1","device_id":"stuck"}"#).await;
+    house.fake.stuck.notified().await;
+    house.live.drain(Duration::from_millis(20)).await;
+    house.live.stop().await;
+    assert_eq!(client.closed().await.0, 1012);
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_is_told_what_it_missed() {
     let house = house().await;
     let mut client = house.connect("a?token=1").await;

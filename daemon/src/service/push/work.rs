@@ -90,19 +90,18 @@ impl Work<'_> {
     pub(super) async fn write(&mut self, tx: &mut dyn Transaction, ready: &[&Ready]) -> Result<(), StoreError> {
         let dirty = self.batch.take_dirty();
         let registry = Arc::clone(&self.push.registry);
-        let device = self.push.device.as_ref();
-        let mut gone: Vec<(&Table, Vec<RowId>)> = Vec::new();
+        let mut gone: Vec<(usize, &Table, Vec<RowId>)> = Vec::new();
         for (rank, table) in registry.iter().enumerate() {
             let Some(ids) = dirty.get(&rank) else { continue };
             let (puts, deletes): (Vec<RowId>, Vec<RowId>) =
                 ids.iter().cloned().partition(|id| self.row(rank, id).is_some());
             self.put(tx, table, rank, &puts, ready).await?;
             if !deletes.is_empty() {
-                gone.push((table, deletes));
+                gone.push((rank, table, deletes));
             }
         }
-        for (table, ids) in gone.into_iter().rev() {
-            tx.delete(table, &ids, device).await?;
+        for (rank, table, ids) in gone.into_iter().rev() {
+            self.remove(tx, table, rank, &ids, ready).await?;
         }
         Ok(())
     }
@@ -121,30 +120,49 @@ impl Work<'_> {
         }
         let device = self.push.device.as_ref();
         let rows: Vec<Cow<'_, Row>> = ids.iter().filter_map(|id| self.written(table, rank, id)).collect();
-        match tx.upsert(table, &to_json(&rows)?, device).await {
-            Err(StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)) => {}
-            other => return other,
-        }
+        let Err(error) = tx.upsert(table, &to_json(&rows)?, device).await else { return Ok(()) };
+        refusal(table, error)?;
         for id in ids {
             let Some(row) = self.written(table, rank, id) else { continue };
-            let refusal = match tx.upsert(table, &to_json(&[row])?, device).await {
-                Ok(()) => continue,
-                Err(StoreError::Constraint(rule)) => FieldError::new("", CONSTRAINT, rule),
-                // Somebody with SQL deleted it after we had looked.
-                Err(StoreError::Reference(key)) => unknown_reference(referring(table, &key)),
-                Err(error @ StoreError::Denied(_)) => {
-                    tracing::error!(%error, "the daemon let through what only the database has stopped");
-                    forbidden("id")
-                }
-                Err(other) => return Err(other),
-            };
-            tracing::info!(table = table.name, "a rule of the database refused a row");
-            let refused = Decision::rejected(vec![refusal]);
-            for (index, _) in ready.iter().enumerate().filter(|(_, change)| change.rank == rank && change.id == *id) {
-                self.outcomes.insert(index, refused.clone());
+            if let Err(error) = tx.upsert(table, &to_json(&[row])?, device).await {
+                self.refuse(table, &(rank, id.clone()), error, ready)?;
             }
-            self.batch.undo(&(rank, id.clone()));
         }
+        Ok(())
+    }
+
+    /// The same for rows that go.
+    async fn remove(
+        &mut self,
+        tx: &mut dyn Transaction,
+        table: &Table,
+        rank: usize,
+        ids: &[RowId],
+        ready: &[&Ready],
+    ) -> Result<(), StoreError> {
+        let device = self.push.device.as_ref();
+        let Err(error) = tx.delete(table, ids, device).await else { return Ok(()) };
+        refusal(table, error)?;
+        for id in ids {
+            if let Err(error) = tx.delete(table, std::slice::from_ref(id), device).await {
+                self.refuse(table, &(rank, id.clone()), error, ready)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The changes of a row that a rule of the database refused come to nothing.
+    fn refuse(&mut self, table: &Table, key: &Key, error: StoreError, ready: &[&Ready]) -> Result<(), StoreError> {
+        if let StoreError::Denied(_) = &error {
+            tracing::error!(%error, "the daemon let through what only the database has stopped");
+        }
+        let refused = Decision::rejected(vec![refusal(table, error)?]);
+        tracing::info!(table = table.name, "a rule of the database refused a row");
+        let of_row = |change: &Ready| change.rank == key.0 && change.id == key.1;
+        for (index, _) in ready.iter().enumerate().filter(|(_, change)| of_row(change)) {
+            self.outcomes.insert(index, refused.clone());
+        }
+        self.batch.undo(key);
         Ok(())
     }
 
@@ -247,4 +265,15 @@ impl Work<'_> {
             row,
         }
     }
+}
+
+/// What a device is told of a row that a rule of the database refused.
+fn refusal(table: &Table, error: StoreError) -> Result<FieldError, StoreError> {
+    Ok(match error {
+        StoreError::Constraint(rule) => FieldError::new("", CONSTRAINT, rule),
+        // Somebody with SQL deleted it after we had looked.
+        StoreError::Reference(key) => unknown_reference(referring(table, &key)),
+        StoreError::Denied(_) => forbidden("id"),
+        other => return Err(other),
+    })
 }

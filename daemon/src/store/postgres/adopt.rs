@@ -124,9 +124,6 @@ pub async fn adopt(
     }
     let before = match look.standing {
         Standing::Own => return Err(AdoptError::Refused(OWN.into())),
-        Standing::Leaving => {
-            return Err(AdoptError::Refused("leaving it was not finished; run `ryzed adopt --undo` again".into()));
-        }
         Standing::Untouched => None,
         Standing::Begun(layout) => Some((layout, false)),
         Standing::Complete(layout) => Some((layout, true)),

@@ -1,6 +1,6 @@
 //! What an error of PostgreSQL means for who asked: try again, wait, or give up.
 
-use diesel::result::{DatabaseErrorKind as Kind, Error};
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind as Kind, Error};
 
 use crate::store::StoreError;
 
@@ -11,44 +11,73 @@ pub(super) enum Remedy {
     Again,
     /// The connection is gone, and with it what was not committed.
     Reconnect,
+    /// Only the commit has shown that a row is refused; the same again, checked at once, tells which.
+    Strictly,
     /// Not in our hands.
     None,
 }
 
-/// The error in the words of the store, and what is to be done about it.
+/// The error in the words of the store, with those of the server, and what is to be done about it.
 pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
+    verdict(error, |information, _| information.message().to_owned())
+}
+
+/// The same where rows are written and read: whatever the server says may quote them, so only what kind of error it is.
+pub(super) fn judge_discreetly(error: &Error) -> (StoreError, Remedy) {
+    verdict(error, |_, class| class)
+}
+
+fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) -> String) -> (StoreError, Remedy) {
     let Error::DatabaseError(kind, information) = error else {
         return (StoreError::Failed(error.to_string()), Remedy::None);
     };
-    let message = information.message().to_owned();
+    let information = &**information;
+    let unavailable = |class: &str| StoreError::Unavailable(words(information, class.to_owned()));
+    if let Some(rule) = rule(kind) {
+        let name = information.constraint_name().or(information.column_name()).unwrap_or_default();
+        return match kind {
+            Kind::ForeignKeyViolation => (StoreError::Reference(name.to_owned()), Remedy::None),
+            _ => (StoreError::Constraint(words(information, format!("{rule} {name}"))), Remedy::None),
+        };
+    }
     match kind {
-        Kind::ForeignKeyViolation => {
-            (StoreError::Reference(information.constraint_name().unwrap_or_default().to_owned()), Remedy::None)
-        }
-        Kind::UniqueViolation
-        | Kind::NotNullViolation
-        | Kind::CheckViolation
-        | Kind::ExclusionViolation
-        | Kind::RestrictViolation => (StoreError::Constraint(message), Remedy::None),
-        Kind::SerializationFailure => (StoreError::Unavailable(message), Remedy::Again),
-        Kind::UnableToSendCommand | Kind::ClosedConnection => (StoreError::Unavailable(message), Remedy::Reconnect),
-        // The kind does not tell these apart, so the text has to.
-        _ if is_any(&message, &["deadlock detected", "could not serialize"]) => {
-            (StoreError::Unavailable(message), Remedy::Again)
+        Kind::SerializationFailure => return (unavailable("could not serialize access"), Remedy::Again),
+        Kind::UnableToSendCommand | Kind::ClosedConnection => {
+            return (unavailable("the connection was lost"), Remedy::Reconnect);
         }
         // The server became a standby; behind the same name another one may write.
-        Kind::ReadOnlyTransaction => (StoreError::Unavailable(message), Remedy::Reconnect),
-        _ if message.contains("row-level security policy") => (StoreError::Denied(message), Remedy::None),
-        _ if is_any(&message, &LOST) => (StoreError::Unavailable(message), Remedy::Reconnect),
-        _ if is_any(&message, &PASSING) => (StoreError::Unavailable(message), Remedy::None),
-        _ if is_any(&message, &REFUSED) => (StoreError::Constraint(message), Remedy::None),
-        _ => (StoreError::Failed(message), Remedy::None),
+        Kind::ReadOnlyTransaction => return (unavailable("the server is read-only"), Remedy::Reconnect),
+        _ => {}
+    }
+    // The kind does not tell the others apart, so the text has to.
+    let Some((phrase, meaning)) = MEANINGS.iter().find(|(phrase, _)| information.message().contains(phrase)) else {
+        return (StoreError::Failed(words(information, format!("an error{UNSAID}"))), Remedy::None);
+    };
+    match meaning {
+        Meaning::Crossing => (unavailable(phrase), Remedy::Again),
+        Meaning::Lost => (unavailable(phrase), Remedy::Reconnect),
+        Meaning::Passing => (unavailable(phrase), Remedy::None),
+        Meaning::Denied => (StoreError::Denied(words(information, (*phrase).to_owned())), Remedy::None),
+        Meaning::Refused => (StoreError::Constraint(words(information, (*phrase).to_owned())), Remedy::None),
+        Meaning::Failed => (StoreError::Failed(words(information, format!("{phrase}{UNSAID}"))), Remedy::None),
     }
 }
 
-/// About the values of the row: an application's own table may take fewer than its adapter.
-const REFUSED: [&str; 4] =
-    ["value too long for type", "invalid input value for enum", "out of range for type", "numeric field overflow"];
+/// Where an operator finds what is not repeated.
+const UNSAID: &str = "; the server's log has its words";
+
+/// Which rule of the schema an error is about.
+fn rule(kind: &Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::ForeignKeyViolation => "foreign key",
+        Kind::UniqueViolation => "unique constraint",
+        Kind::NotNullViolation => "not-null constraint",
+        Kind::CheckViolation => "check constraint",
+        Kind::ExclusionViolation => "exclusion constraint",
+        Kind::RestrictViolation => "restricted by",
+        _ => return None,
+    })
+}
 
 /// The same from a server whose words are not understood: what can't be told apart may pass.
 pub(super) fn in_doubt(judged: (StoreError, Remedy)) -> (StoreError, Remedy) {
@@ -58,27 +87,43 @@ pub(super) fn in_doubt(judged: (StoreError, Remedy)) -> (StoreError, Remedy) {
     }
 }
 
-/// The server has ended the connection, or is about to; or what was prepared on it counts no longer, because the
-/// application has changed a table.
-const LOST: [&str; 4] = [
-    "terminating connection",
-    "the database system is",
-    "connection closed",
-    "cached plan must not change result type",
-];
-
-/// About now and not about the statement.
-const PASSING: [&str; 8] = [
-    "canceling statement due to",
-    "could not obtain lock",
-    "remaining connection slots",
-    "No space left on device",
-    "could not extend file",
-    "disk full",
-    "out of memory",
-    "too many clients",
-];
-
-fn is_any(message: &str, parts: &[&str]) -> bool {
-    parts.iter().any(|part| message.contains(part))
+#[derive(Clone, Copy)]
+enum Meaning {
+    /// Two transactions were in each other's way.
+    Crossing,
+    /// The server has ended the connection, or is about to; or what was prepared on it counts no longer, because the
+    /// application has changed a table.
+    Lost,
+    /// About now and not about the statement.
+    Passing,
+    /// About whose the row is.
+    Denied,
+    /// About the values of the row: an application's own table may take fewer than its adapter.
+    Refused,
+    /// Nothing that a caller could change.
+    Failed,
 }
+
+const MEANINGS: [(&str, Meaning); 21] = [
+    ("deadlock detected", Meaning::Crossing),
+    ("could not serialize", Meaning::Crossing),
+    ("row-level security policy", Meaning::Denied),
+    ("terminating connection", Meaning::Lost),
+    ("the database system is", Meaning::Lost),
+    ("connection closed", Meaning::Lost),
+    ("cached plan must not change result type", Meaning::Lost),
+    ("canceling statement due to", Meaning::Passing),
+    ("could not obtain lock", Meaning::Passing),
+    ("remaining connection slots", Meaning::Passing),
+    ("No space left on device", Meaning::Passing),
+    ("could not extend file", Meaning::Passing),
+    ("disk full", Meaning::Passing),
+    ("out of memory", Meaning::Passing),
+    ("too many clients", Meaning::Passing),
+    ("value too long for type", Meaning::Refused),
+    ("invalid input value for enum", Meaning::Refused),
+    ("out of range for type", Meaning::Refused),
+    ("numeric field overflow", Meaning::Refused),
+    ("permission denied", Meaning::Failed),
+    ("does not exist", Meaning::Failed),
+];

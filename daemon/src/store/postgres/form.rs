@@ -67,6 +67,14 @@ impl<'s> Form<'s> {
         }
     }
 
+    /// The same of a row that was to be deleted.
+    pub(super) fn refusal_to_delete(self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Reference(_) => StoreError::Constraint(NEEDED.into()),
+            other => self.refusal(other),
+        }
+    }
+
     /// What is noted of columns that are not synced is left out.
     fn named(self, fields: Map<String, Value>) -> Map<String, Value> {
         let Some(place) = self.place else { return fields };
@@ -81,14 +89,21 @@ impl<'s> Form<'s> {
 /// What refers to nothing that devices could upload.
 const UNKNOWN: &str = "it refers to a row or an account that the database does not have";
 
+/// What keeps a row from being deleted.
+const NEEDED: &str = "other rows of the database refer to it";
+
 /// Why an application's database refuses a row, without the names that it has there.
 fn reason(rule: &str) -> &'static str {
     let reasons = [
         ("not-null", "it lacks a value that the database demands"),
         ("unique", "there is a row with the same value where the database wants different ones"),
         ("check constraint", "a check of the database refuses it"),
+        ("restricted by", NEEDED),
+        ("type", "the database does not take one of its values"),
+        ("enum", "the database does not take one of its values"),
+        ("numeric field overflow", "the database does not take one of its values"),
         ("row-level security", "a policy of the database refuses it"),
     ];
     let found = reasons.into_iter().find(|(word, _)| rule.contains(word));
-    found.map_or("the database does not take one of its values", |(_, reason)| reason)
+    found.map_or("a rule of the database refuses it", |(_, reason)| reason)
 }

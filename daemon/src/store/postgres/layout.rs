@@ -25,6 +25,9 @@ pub struct Place {
     pub name: String,
     /// The columns that are synced.
     pub columns: Vec<PlacedColumn>,
+    /// Whether a row may be there before the one that it hangs on.
+    #[serde(default)]
+    pub is_loose: bool,
 }
 
 /// One column.
@@ -61,6 +64,7 @@ impl Layout {
             schema: "public".into(),
             name: table.name.into(),
             columns: table.columns.iter().map(own_column).collect(),
+            is_loose: false,
         };
         Self { tables: registry.iter().map(place).collect() }
     }

@@ -41,6 +41,8 @@ enum Try {
     Over(Result<(), StoreError>),
     /// Nothing was committed; the same again may go well.
     Again(StoreError),
+    /// Nothing was committed, for the sake of a row that the same again tells, when everything is checked at once.
+    Strictly,
 }
 
 impl Connections {
@@ -80,13 +82,17 @@ impl Connections {
     }
 
     async fn until_done(&self, mode: Mode, access: Access, job: &Job) -> Result<(), StoreError> {
-        let mut tried = 0;
+        let (mut tried, mut is_strict) = (0, false);
         loop {
             tried += 1;
-            let error = match self.once(mode, access, job).await {
+            let error = match self.once(mode, access, job, is_strict).await {
                 Try::Over(Ok(())) => {
                     self.outage.worked();
                     return Ok(());
+                }
+                Try::Strictly => {
+                    is_strict = true;
+                    continue;
                 }
                 Try::Again(error) if tried < TRIES => {
                     metrics().database_retries.inc();
@@ -104,12 +110,12 @@ impl Connections {
         }
     }
 
-    async fn once(&self, mode: Mode, access: Access, job: &Job) -> Try {
+    async fn once(&self, mode: Mode, access: Access, job: &Job, is_strict: bool) -> Try {
         let connection = match self.connection().await {
             Ok(connection) => connection,
             Err(error) => return Try::Over(Err(error)),
         };
-        let mut transaction = PostgresTransaction::new(&connection, &self.schema, mode, access);
+        let mut transaction = PostgresTransaction::new(&connection, &self.schema, mode, access, is_strict);
         let worked = AssertUnwindSafe(job(&mut transaction)).catch_unwind().await;
         let worked = worked.unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())));
         let (remedy, trouble) = (transaction.remedy, transaction.trouble.take());
@@ -122,6 +128,7 @@ impl Connections {
             Ok(()) => match transaction.commit().await {
                 Ok(()) => (Try::Over(Ok(())), true),
                 Err((error, Remedy::Again)) => (Try::Again(error), false),
+                Err((_, Remedy::Strictly)) => (Try::Strictly, true),
                 // Nobody knows whether it was committed; whoever asks again with the same mutations finds out.
                 Err((error, _)) => (Try::Over(Err(error)), false),
             },

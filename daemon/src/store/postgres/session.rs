@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt, Stream, TryStreamExt, stream};
 
 use super::Schema;
-use super::fault::{Remedy, in_doubt, judge};
+use super::fault::{Remedy, in_doubt, judge_discreetly};
 use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::DeviceId;
@@ -37,6 +37,8 @@ pub(super) struct PostgresTransaction<'c> {
     pub(super) trouble: Option<String>,
     /// A statement failed outside of a savepoint, so nothing can be committed any more.
     spoilt: bool,
+    /// Every rule is checked with its statement, also where the application has it checked at the commit.
+    is_strict: bool,
 }
 
 /// An answer on its way.
@@ -44,8 +46,17 @@ type Fetching<'c> = BoxFuture<'c, QueryResult<Vec<PgRow>>>;
 
 impl<'c> PostgresTransaction<'c> {
     /// Nothing is sent before the first statement.
-    pub(super) fn new(connection: &'c AsyncPgConnection, schema: &'c Arc<Schema>, mode: Mode, access: Access) -> Self {
-        let opening = opening(mode, access, schema.resident);
+    pub(super) fn new(
+        connection: &'c AsyncPgConnection,
+        schema: &'c Arc<Schema>,
+        mode: Mode,
+        access: Access,
+        is_strict: bool,
+    ) -> Self {
+        let mut opening = opening(mode, access, schema.resident);
+        if is_strict {
+            opening.push_str("; SET CONSTRAINTS ALL IMMEDIATE");
+        }
         let mut first = connection;
         let begin = async move { first.batch_execute(&opening).await.map(|()| 0) }.boxed();
         let (ahead, foreseen) = (vec![begin], HashMap::new());
@@ -59,6 +70,7 @@ impl<'c> PostgresTransaction<'c> {
             remedy: Remedy::None,
             trouble: None,
             spoilt: false,
+            is_strict,
         }
     }
 
@@ -165,12 +177,12 @@ impl<'c> PostgresTransaction<'c> {
             }
             let done = match done {
                 Ok(count) => Ok(count),
-                Err(error) => match self.judged(&error) {
-                    (refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)), _) => {
+                Err(error) => match self.refusal(&error) {
+                    Some(refused) => {
                         self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
                         Err(refused)
                     }
-                    _ => return self.noted(Err(error)),
+                    None => return self.noted(Err(error)),
                 },
             };
             self.push_ahead(statement("RELEASE SAVEPOINT attempt"));
@@ -208,7 +220,10 @@ impl<'c> PostgresTransaction<'c> {
         // After a failure ahead of it, this is a rollback.
         self.push_ahead(statement("COMMIT"));
         let ahead = std::mem::take(&mut self.ahead);
-        all_of(ahead).await.map_err(|error| self.judged(&error))
+        all_of(ahead).await.map_err(|error| match self.refusal(&error) {
+            Some(refused) if self.schema.is_adopted && !self.is_strict => (refused, Remedy::Strictly),
+            _ => self.judged(&error),
+        })
     }
 
     /// Whether it has read, and there is nothing to commit.
@@ -223,8 +238,19 @@ impl<'c> PostgresTransaction<'c> {
     }
 
     fn judged(&self, error: &Error) -> (StoreError, Remedy) {
-        let judged = judge(error);
+        let judged = judge_discreetly(error);
         if self.schema.speaks_english { judged } else { in_doubt(judged) }
+    }
+
+    /// What a rule of the database says of a row. An application's rules say it with errors of any kind.
+    fn refusal(&self, error: &Error) -> Option<StoreError> {
+        match self.judged(error).0 {
+            refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)) => Some(refused),
+            StoreError::Failed(class) if self.schema.is_adopted && matches!(error, Error::DatabaseError(..)) => {
+                Some(StoreError::Constraint(class))
+            }
+            _ => None,
+        }
     }
 
     fn noted<T>(&mut self, result: QueryResult<T>) -> Result<T, StoreError> {

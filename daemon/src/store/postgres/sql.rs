@@ -4,6 +4,7 @@
 use ryzed_adapters::{Column, Kind, Registry, Table};
 
 use super::layout::{Layout, Place, quoted, type_of};
+use crate::store::statement::as_it_is;
 
 /// The form in which a time travels, for `to_char`.
 const TIME: &str = r#"'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;
@@ -136,7 +137,7 @@ fn upsert_brought(place: &Place) -> String {
             if column.name == "id" {
                 return "r.id".to_owned();
             }
-            let default = column.default.as_deref().unwrap_or("NULL");
+            let default = as_it_is(column.default.as_deref().unwrap_or("NULL"));
             let key = super::layout::literal(&column.name);
             format!(
                 "CASE WHEN j.brought ? {key} THEN r.{name} WHEN e.id IS NOT NULL THEN e.{physical} ELSE {default} END"

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::form::Form;
@@ -94,16 +95,30 @@ impl Transaction for PostgresTransaction<'_> {
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
-        match self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await {
-            Err(error) if table.is_fitted => Err(Form::of(&schema, table).refusal(error)),
-            done => done.map(|_| ()),
+        let written = self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await;
+        if !table.is_fitted {
+            return written.map(|_| ());
+        }
+        // A trigger of the application may pass over a row without a word.
+        let wanted = serde_json::from_str::<Vec<&RawValue>>(rows).map_or(0, |rows| rows.len());
+        match written.map_err(|error| Form::of(&schema, table).refusal(error))? {
+            written if written < wanted => Err(StoreError::Constraint("the database does not take it".into())),
+            _ => Ok(()),
         }
     }
 
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
-        self.run(statement(&schema.of(table)?.delete).text(ids_of(ids))).await?;
+        let deleted = self.try_run(statement(&schema.of(table)?.delete).text(ids_of(ids))).await;
+        if !table.is_fitted {
+            return deleted.map(|_| ());
+        }
+        let deleted = deleted.map_err(|error| Form::of(&schema, table).refusal_to_delete(error))?;
+        // A row that is not deleted may have gone with another; or a trigger of the application keeps it.
+        if deleted < ids.len() && !self.owners(table.name, ids).await?.is_empty() {
+            return Err(StoreError::Constraint("the database keeps the row".into()));
+        }
         Ok(())
     }
 
@@ -290,17 +305,20 @@ impl Transaction for PostgresTransaction<'_> {
         Ok(open.collect())
     }
 
-    async fn keep_conflict(&mut self, user: UserId, conflict: &OpenConflict, now: &str) -> Result<(), StoreError> {
+    async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError> {
+        let joined = |text: fn(&OpenConflict) -> &str| conflicts.iter().map(text).collect::<Vec<_>>().join(SEPARATOR);
         self.run_ahead(
             statement(
                 "INSERT INTO ryzed.conflicts (id, user_id, created_at, conflict, mutation) \
-                 VALUES (?1::uuid, ?2::uuid, ?3::timestamptz, ?4::json, ?5::json)",
+                 SELECT c.id, ?1::uuid, ?5::timestamptz, c.conflict::json, c.mutation::json \
+                 FROM unnest(?2::uuid[], string_to_array(?3, E'\\x1e'), string_to_array(?4, E'\\x1e')) \
+                 AS c (id, conflict, mutation)",
             )
-            .text(conflict.id.to_string())
             .text(user.to_string())
-            .text(now)
-            .text(&conflict.conflict)
-            .text(&conflict.mutation),
+            .text(list(conflicts.iter().map(|open| open.id)))
+            .text(joined(|open| &open.conflict))
+            .text(joined(|open| &open.mutation))
+            .text(now),
         )
         .await
     }

@@ -1,12 +1,17 @@
 //! What is put up round the synced tables, generated from the adapters: what the sidecar knows of them, their triggers,
 //! who may see and write which of their rows.
 
+use std::iter::once;
+
 use ryzed_adapters::{Merge, Registry, ScopeRule, Table};
 
 use super::layout::{Layout, Place, literal, quoted};
 
 /// The names of the triggers that every synced table has.
 pub(super) const TRIGGERS: [&str; 4] = ["ryzed_insert", "ryzed_update", "ryzed_delete", "ryzed_truncate"];
+/// The name of one more, on tables whose children may be there before. It is fired after that which enters the rows, since
+/// names decide.
+pub(super) const BELOW: &str = "ryzed_insert_below";
 /// The names of the policies that a synced table may have.
 pub(super) const POLICIES: [&str; 5] = ["ryzed_select", "ryzed_insert", "ryzed_update", "ryzed_delete", "ryzed_all"];
 
@@ -27,7 +32,7 @@ impl<'a> Placed<'a> {
     pub(super) fn all(self) -> Vec<String> {
         let mut statements = self.known();
         for (table, place) in self.iter() {
-            statements.extend(triggers(table, place));
+            statements.extend(self.triggers(table, place));
             statements.push(format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY", place.relation()));
             statements.extend(self.policies(table, place));
         }
@@ -78,6 +83,54 @@ impl<'a> Placed<'a> {
         statements
     }
 
+    /// The statements that put up a table's triggers, whatever stood before.
+    pub(super) fn triggers(self, table: &Table, place: &Place) -> Vec<String> {
+        let relation = place.relation();
+        let Ownership { rule, column, parent } = ownership(table, place);
+        let arguments = format!(
+            "'{rule}', {}, {}, {}, '{}', '{}'",
+            literal(column),
+            literal(parent.unwrap_or_default()),
+            literal(&deep(table, place)),
+            table.name,
+            table.is_fitted,
+        );
+        let mut statements: Vec<String> =
+            TRIGGERS.iter().map(|trigger| format!("DROP TRIGGER IF EXISTS {trigger} ON {relation}")).collect();
+        for (event, transitions) in [
+            ("INSERT", "NEW TABLE AS new_rows"),
+            ("UPDATE", "OLD TABLE AS old_rows NEW TABLE AS new_rows"),
+            ("DELETE", "OLD TABLE AS old_rows"),
+        ] {
+            let trigger = format!("ryzed_{}", event.to_lowercase());
+            statements.push(format!(
+                "CREATE TRIGGER {trigger} AFTER {event} ON {relation} REFERENCING {transitions} \
+                 FOR EACH STATEMENT EXECUTE FUNCTION ryzed.record({arguments})"
+            ));
+        }
+        statements.push(format!(
+            "CREATE TRIGGER ryzed_truncate BEFORE TRUNCATE ON {relation} FOR EACH STATEMENT EXECUTE FUNCTION ryzed.before_truncate()"
+        ));
+        if self.has_loose_children(table) {
+            statements.push(format!(
+                "CREATE TRIGGER {BELOW} AFTER INSERT ON {relation} REFERENCING NEW TABLE AS new_rows \
+                 FOR EACH STATEMENT EXECUTE FUNCTION ryzed.bring_below('{}')",
+                table.name
+            ));
+        }
+        statements
+    }
+
+    /// The names of a table's triggers.
+    pub(super) fn names(self, table: &Table) -> impl Iterator<Item = &'static str> {
+        TRIGGERS.into_iter().chain(once(BELOW).filter(move |_| self.has_loose_children(table)))
+    }
+
+    fn has_loose_children(self, table: &Table) -> bool {
+        let hangs_on_it = |child: &Table| matches!(child.scope, ScopeRule::Via { parent, .. } if parent == table.name);
+        self.iter().any(|(child, place)| place.is_loose && hangs_on_it(child))
+    }
+
     fn sees(self, table: &Table, place: &Place, alias: &str) -> String {
         let own =
             |name: &str| format!("{} = (SELECT auth.uid()) OR (SELECT ryzed.is_daemon())", at(place, alias, name));
@@ -110,37 +163,6 @@ impl<'a> Placed<'a> {
         let (relation, up) = (place.relation(), quoted(&up));
         format!("EXISTS (SELECT FROM {relation} {up} WHERE {up}.id = {column} AND ({rule}))")
     }
-}
-
-/// The statements that put up a table's triggers, whatever stood before.
-pub(super) fn triggers(table: &Table, place: &Place) -> Vec<String> {
-    let relation = place.relation();
-    let Ownership { rule, column, parent } = ownership(table, place);
-    let arguments = format!(
-        "'{rule}', {}, {}, {}, '{}', '{}'",
-        literal(column),
-        literal(parent.unwrap_or_default()),
-        literal(&deep(table, place)),
-        table.name,
-        table.is_fitted,
-    );
-    let mut statements: Vec<String> =
-        TRIGGERS.iter().map(|trigger| format!("DROP TRIGGER IF EXISTS {trigger} ON {relation}")).collect();
-    for (event, transitions) in [
-        ("INSERT", "NEW TABLE AS new_rows"),
-        ("UPDATE", "OLD TABLE AS old_rows NEW TABLE AS new_rows"),
-        ("DELETE", "OLD TABLE AS old_rows"),
-    ] {
-        let trigger = format!("ryzed_{}", event.to_lowercase());
-        statements.push(format!(
-            "CREATE TRIGGER {trigger} AFTER {event} ON {relation} REFERENCING {transitions} \
-             FOR EACH STATEMENT EXECUTE FUNCTION ryzed.record({arguments})"
-        ));
-    }
-    statements.push(format!(
-        "CREATE TRIGGER ryzed_truncate BEFORE TRUNCATE ON {relation} FOR EACH STATEMENT EXECUTE FUNCTION ryzed.before_truncate()"
-    ));
-    statements
 }
 
 struct Ownership<'p> {

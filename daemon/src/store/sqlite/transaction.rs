@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use ryzed_adapters::Table;
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::Schema;
+use super::reads::{self, json};
 use crate::store::answer::{device_of, raw};
 use crate::store::statement::{Statement, statement};
 use crate::store::{
@@ -19,8 +19,6 @@ use crate::store::{
 };
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
-
-type Maybe = Nullable<Text>;
 
 /// A transaction that somebody else began and will end.
 pub(super) struct SqliteTransaction<'c> {
@@ -44,12 +42,7 @@ impl SqliteTransaction<'_> {
 #[async_trait]
 impl Transaction for SqliteTransaction<'_> {
     async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError> {
-        let rows: Vec<(String, i64, i64, String)> = statement::<(Text, BigInt, BigInt, Text)>(
-            "SELECT i.value, coalesce(s.version, 0), coalesce(s.floor, 0), coalesce(s.changed_at, '') \
-             FROM json_each(?1) i LEFT JOIN sync_scopes s ON s.scope = i.value ORDER BY i.key",
-        )
-        .text(json(&scopes))
-        .load(self.connection)?;
+        let rows: Vec<(String, i64, i64, String)> = self.load(reads::scopes(scopes))?;
         let states = rows.into_iter().filter_map(|(scope, version, floor, changed_at)| {
             Some(ScopeState { scope: scope.parse().ok()?, version, floor, changed_at })
         });
@@ -71,11 +64,7 @@ impl Transaction for SqliteTransaction<'_> {
         type Row =
             (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);
-        let rows: Vec<Row> =
-            statement::<(Text, Maybe, Maybe, Nullable<BigInt>, Maybe, Maybe, Maybe)>(&schema.of(table)?.states)
-                .text(json(&ids))
-                .text(json(&scopes))
-                .load(self.connection)?;
+        let rows: Vec<Row> = self.load(reads::states(&schema, table, ids, scopes)?)?;
         let states = rows.into_iter().filter(|row| row.1.is_some() || row.2.is_some()).map(
             |(id, row, scope, version, operation, field_versions, previous)| RowState {
                 id: id.into(),
@@ -91,13 +80,7 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError> {
-        let rows: Vec<(String, String)> = statement::<(Text, Text)>(
-            "SELECT row_id, scope FROM sync_changes WHERE table_name = ?1 AND row_id IN (SELECT value FROM json_each(?2)) \
-             AND operation <> 'DELETE'",
-        )
-        .text(table)
-        .text(json(&ids))
-        .load(self.connection)?;
+        let rows: Vec<(String, String)> = self.load(reads::owners(table, ids))?;
         Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
     }
 
@@ -135,15 +118,7 @@ impl Transaction for SqliteTransaction<'_> {
         tables: &[&'static str],
         limit: i64,
     ) -> Result<Vec<Entry>, StoreError> {
-        let rows: Vec<(i64, String, String, String)> = statement::<(BigInt, Text, Text, Text)>(
-            "SELECT version, table_name, row_id, operation FROM sync_changes WHERE scope = ?1 AND version > ?2 \
-             AND (?3 = '[]' OR table_name IN (SELECT value FROM json_each(?3))) ORDER BY version LIMIT ?4",
-        )
-        .text(scope.to_string())
-        .int(after)
-        .text(json(&tables))
-        .int(limit)
-        .load(self.connection)?;
+        let rows: Vec<(i64, String, String, String)> = self.load(reads::entries(scope, after, tables, limit))?;
         let entries = rows.into_iter().map(|(version, table, id, operation)| Entry {
             version,
             table: self.schema.registry.get(&table).map(|table| table.name),
@@ -155,8 +130,7 @@ impl Transaction for SqliteTransaction<'_> {
 
     async fn rows(&mut self, table: &Table, scope: Scope, range: Range) -> Result<Rows, StoreError> {
         let schema = Arc::clone(self.schema);
-        let scope = scope.to_string();
-        let wanted = statement::<(BigInt, Text)>(&schema.of(table)?.rows).text(&scope).int(range.after).int(range.upto);
+        let wanted = reads::rows(&schema, table, scope, range)?;
         let mut found = Rows::default();
         let mut bytes = 0;
         // Row by row, so that what does not fit is not even made.
@@ -174,19 +148,7 @@ impl Transaction for SqliteTransaction<'_> {
 
     async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError> {
         type Row = (i64, String, String, String, Option<String>, Option<String>);
-        // What the latest version changed, with its former values; of a tombstone the former row.
-        let rows: Vec<Row> = statement::<(BigInt, Text, Text, Text, Maybe, Maybe)>(
-            "SELECT version, table_name, row_id, operation, source_device, CASE operation \
-             WHEN 'DELETE' THEN previous \
-             WHEN 'UPDATE' THEN (SELECT json_group_object(key, json(value)) FROM (SELECT 'id' AS key, json_quote(row_id) AS value \
-                 UNION ALL SELECT f.key, json_extract(previous -> f.key, '$[#-1]') -> 1 \
-                 FROM json_each(field_versions) f WHERE f.value = version AND f.key <> '*')) END \
-             FROM sync_changes WHERE scope = ?1 AND version > ?2 ORDER BY version LIMIT ?3",
-        )
-        .text(scope.to_string())
-        .int(after)
-        .int(limit)
-        .load(self.connection)?;
+        let rows: Vec<Row> = self.load(reads::records(scope, after, limit))?;
         let has_more = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
         let upto = rows.last().map_or(after, |row| row.0);
         let mut records = Vec::with_capacity(rows.len());
@@ -212,40 +174,20 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError> {
-        let version: Vec<i64> = statement::<BigInt>(
-            "SELECT version FROM sync_changes WHERE scope = ?1 AND changed_at < ?2 ORDER BY version DESC LIMIT 1",
-        )
-        .text(scope.to_string())
-        .text(time)
-        .load(self.connection)?;
-        Ok(version.first().copied().unwrap_or(0))
+        self.number(reads::version_before(scope, time))
     }
 
     async fn count_after(&mut self, scope: Scope, after: Version) -> Result<i64, StoreError> {
-        let scope = scope.to_string();
-        self.number(
-            statement("SELECT count(*) FROM sync_changes WHERE scope = ?1 AND version > ?2").text(&scope).int(after),
-        )
+        self.number(reads::count_after(scope, after))
     }
 
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError> {
-        let rows: Vec<(String, i64, i64)> = statement::<(Text, BigInt, BigInt)>(
-            "SELECT table_name, count(*), sum(version) FROM sync_changes \
-             WHERE scope IN (SELECT value FROM json_each(?1)) AND operation <> 'DELETE' GROUP BY table_name",
-        )
-        .text(json(&scopes))
-        .load(self.connection)?;
+        let rows: Vec<(String, i64, i64)> = self.load(reads::digest(scopes))?;
         Ok(rows.into_iter().map(|(table, rows, version_sum)| (table, TableDigest { rows, version_sum })).collect())
     }
 
     async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Vec<(Uuid, String)>, StoreError> {
-        let rows: Vec<(String, String)> = statement::<(Text, Text)>(
-            "SELECT mutation_id, result FROM sync_receipts WHERE user_id = ?1 \
-             AND mutation_id IN (SELECT value FROM json_each(?2))",
-        )
-        .text(user.to_string())
-        .text(json(&mutations))
-        .load(self.connection)?;
+        let rows: Vec<(String, String)> = self.load(reads::receipts(user, mutations))?;
         Ok(rows.into_iter().filter_map(|(id, result)| Some((Uuid::try_parse(&id).ok()?, result))).collect())
     }
 
@@ -265,28 +207,11 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn devices(&mut self, user: UserId) -> Result<Vec<DeviceRow>, StoreError> {
-        let user = user.to_string();
-        let rows = self.load(
-            statement::<DeviceColumns>(concat!(
-                "SELECT device_id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, ",
-                "cursor, revoked_at FROM sync_devices WHERE user_id = ?1 ORDER BY first_seen, device_id"
-            ))
-            .text(&user),
-        )?;
-        Ok(rows.into_iter().filter_map(device_of).collect())
+        Ok(self.load(reads::devices(user, None))?.into_iter().filter_map(device_of).collect())
     }
 
     async fn device(&mut self, user: UserId, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError> {
-        let user = user.to_string();
-        let rows = self.load(
-            statement::<DeviceColumns>(concat!(
-                "SELECT device_id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, ",
-                "cursor, revoked_at FROM sync_devices WHERE user_id = ?1 AND device_id = ?2"
-            ))
-            .text(&user)
-            .text(device.as_str()),
-        )?;
-        Ok(rows.into_iter().find_map(device_of))
+        Ok(self.load(reads::devices(user, Some(device)))?.into_iter().find_map(device_of))
     }
 
     async fn keep_device(&mut self, user: UserId, device: &DeviceRow) -> Result<(), StoreError> {
@@ -312,39 +237,30 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn count_devices(&mut self, user: Option<UserId>) -> Result<i64, StoreError> {
-        let user = user.map(|user| user.to_string());
-        self.number(
-            statement("SELECT count(*) FROM sync_devices WHERE (?1 IS NULL OR user_id = ?1) AND revoked_at IS NULL")
-                .maybe(user.as_deref()),
-        )
+        self.number(reads::count_devices(user.map(|user| user.to_string()).as_deref()))
     }
 
     async fn conflicts(&mut self, user: UserId, id: Option<Uuid>) -> Result<Vec<OpenConflict>, StoreError> {
         let id = id.map(|id| id.to_string());
-        let rows: Vec<(String, String, String)> = statement::<(Text, Text, Text)>(
-            "SELECT id, conflict, mutation FROM sync_conflicts WHERE user_id = ?1 AND (?2 IS NULL OR id = ?2) \
-             ORDER BY created_at, id",
-        )
-        .text(user.to_string())
-        .maybe(id.as_deref())
-        .load(self.connection)?;
+        let rows: Vec<(String, String, String)> = self.load(reads::conflicts(user, id.as_deref()))?;
         let open = rows.into_iter().filter_map(|(id, conflict, mutation)| {
             Some(OpenConflict { id: Uuid::try_parse(&id).ok()?, conflict, mutation })
         });
         Ok(open.collect())
     }
 
-    async fn keep_conflict(&mut self, user: UserId, conflict: &OpenConflict, now: &str) -> Result<(), StoreError> {
-        let (user, id) = (user.to_string(), conflict.id.to_string());
+    async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError> {
+        let user = user.to_string();
+        let conflicts: Vec<_> = conflicts.iter().map(|open| (open.id, &open.conflict, &open.mutation)).collect();
+        let conflicts = json(&conflicts);
         self.run(
             statement(
-                "INSERT INTO sync_conflicts (id, user_id, created_at, conflict, mutation) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO sync_conflicts (id, user_id, created_at, conflict, mutation) \
+                 SELECT value ->> 0, ?1, ?3, value ->> 1, value ->> 2 FROM json_each(?2)",
             )
-            .text(&id)
             .text(&user)
-            .text(now)
-            .text(&conflict.conflict)
-            .text(&conflict.mutation),
+            .text(&conflicts)
+            .text(now),
         )?;
         Ok(())
     }
@@ -441,10 +357,4 @@ impl SqliteTransaction<'_> {
         }
         Ok(cut)
     }
-}
-
-type DeviceColumns = (Text, Maybe, Maybe, Maybe, Text, Text, Maybe, BigInt, Maybe, Maybe);
-/// A list as the JSON that `json_each` takes apart. Ids, scopes and names always have a JSON form.
-fn json<T: Serialize>(list: &T) -> String {
-    serde_json::to_string(list).unwrap_or_else(|_| "[]".into())
 }

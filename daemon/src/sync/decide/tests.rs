@@ -158,6 +158,10 @@ fn what_can_no_longer_be_judged_is_stale() {
     let other_life = Circumstances { same_life: false, ..around(Strategy::ClientWins) };
     let edit = mutation(Intent::Update, Some(7), json!({"current_round": 6}));
     assert_eq!(judge(&live(), &edit, &other_life).status, Status::Rejected);
+    // Also at a version that the row here has not passed.
+    let delete = mutation(Intent::Delete, Some(7), json!({}));
+    assert_eq!(judge(&live(), &delete, &other_life).errors.first().map(|error| error.code.as_str()), Some(code::STALE));
+    assert_eq!(judge(&deleted(), &delete, &other_life).status, Status::Applied);
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl Look<'_> {
         report.rows = relation.rows;
         self.shape(relation, &mut report);
         let columns = self.columns(relation, &mut report);
-        self.owner(relation, &columns, &mut report);
+        let is_loose = self.owner(relation, &columns, &mut report);
         guards(relation, &mut report);
         if !report.problems.is_empty() {
             report.verdict = Verdict::Unfit;
@@ -158,6 +158,7 @@ impl Look<'_> {
             schema: relation.schema.clone(),
             name: relation.name.clone(),
             columns,
+            is_loose,
         };
         (report, Some(place))
     }
@@ -194,6 +195,13 @@ impl Look<'_> {
             report
                 .problems
                 .push(format!("{} does not own {name}; connect as its owner, {skip}", self.facts.server.user));
+        }
+        if !relation.is_reachable {
+            report.problems.push(format!(
+                "the schema {schema} is closed to the daemon's role; its owner runs: CREATE ROLE ryzed_daemon NOLOGIN; \
+                 GRANT USAGE ON SCHEMA {schema} TO ryzed_daemon, {skip}",
+                schema = relation.schema
+            ));
         }
         if relation.binds_us {
             report.problems.push(format!(
@@ -280,8 +288,9 @@ impl Look<'_> {
         property
     }
 
-    /// How the owner of a row is found; a problem when nothing says so for certain.
-    fn owner(&self, relation: &Relation, placed: &[PlacedColumn], report: &mut TableReport) {
+    /// How the owner of a row is found; a problem when nothing says so for certain. Whether a row may be there before the
+    /// one that it hangs on.
+    fn owner(&self, relation: &Relation, placed: &[PlacedColumn], report: &mut TableReport) -> bool {
         let physical = |name: &str| placed.iter().find(|column| column.name == name).map(|column| &column.column);
         match self.table.scope {
             ScopeRule::Person => report.owner = "id is the person".into(),
@@ -302,16 +311,20 @@ impl Look<'_> {
                          leave this alone as well: [tables.{}] skip = true",
                         self.table.name
                     ));
-                    return;
+                    return false;
                 };
                 match physical(column) {
-                    Some(found) => report.owner = format!("that of the row of {} in {found}", above.shown()),
+                    Some(found) => {
+                        report.owner = format!("that of the row of {} in {found}", above.shown());
+                        return !is_held(relation, found, above, report);
+                    }
                     None => report
                         .problems
                         .push(self.ask(relation, column, |key| key.schema == above.schema && key.name == above.name)),
                 }
             }
         }
+        false
     }
 
     /// Which line of the configuration would say what can't be known.
@@ -339,6 +352,20 @@ impl Look<'_> {
             self.table.name
         )
     }
+}
+
+/// Whether the database sees to it that the row above is there first.
+fn is_held(relation: &Relation, column: &str, above: &Place, report: &mut TableReport) -> bool {
+    let mut keys = relation.keys.iter();
+    let key = keys.find(|key| key.column == column && key.schema == above.schema && key.name == above.name);
+    if key.is_none() {
+        report.notes.push(format!(
+            "{column} is no foreign key: a row whose {} is missing is nobody's until that comes, and one whose {} is deleted stays",
+            above.shown(),
+            above.shown(),
+        ));
+    }
+    key.is_some_and(|key| key.is_firm)
 }
 
 fn guards(relation: &Relation, report: &mut TableReport) {

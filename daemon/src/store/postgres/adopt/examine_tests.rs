@@ -40,6 +40,7 @@ fn relation(name: &str, columns: &[(&str, &str)]) -> Relation {
         kind: "r".into(),
         is_part: false,
         is_ours: true,
+        is_reachable: true,
         is_guarded: true,
         binds_us: false,
         restrictive: 0,
@@ -95,6 +96,7 @@ fn a_foreign_key_tells_which_column_may_be_the_parent() {
         column: "visit".into(),
         schema: "public".into(),
         name: "workout_sessions".into(),
+        is_firm: true,
     });
     let examined = seen(vec![sessions, exercises], &Naming::new());
     let problem = &of(&examined, "workout_exercises").problems[0];

@@ -60,6 +60,8 @@ pub struct Relation {
     pub is_guarded: bool,
     /// Whether it binds even the user.
     pub binds_us: bool,
+    /// Whether the daemon's role can get at what is in its schema, or the user may allow it.
+    pub is_reachable: bool,
     /// How many restrictive policies of the application bind the daemon's role, too.
     pub restrictive: i64,
     /// How many rows the planner believes it has; fewer than none when nobody has looked.
@@ -104,6 +106,8 @@ pub struct ForeignKey {
     pub schema: String,
     /// That table.
     pub name: String,
+    /// Whether every row there must be there before those that point to it, by its id.
+    pub is_firm: bool,
 }
 
 impl Relation {
@@ -118,11 +122,16 @@ impl Relation {
     }
 }
 
+/// The right to take a role, which has a name of its own since PostgreSQL 16.
+pub(super) const TAKES: &str =
+    "CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END";
+
 const SERVER: &str = "SELECT json_build_object('version', current_setting('server_version'), 'user', current_user, \
     'may_make_schema', has_database_privilege(current_database(), 'CREATE'), \
     'has_role', to_regrole('ryzed_daemon') IS NOT NULL, \
     'may_make_role', (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user), \
-    'may_take_role', coalesce(pg_has_role(current_user, to_regrole('ryzed_daemon'), 'MEMBER'), TRUE) \
+    'may_take_role', coalesce(pg_has_role(current_user, to_regrole('ryzed_daemon'), {TAKES}), TRUE) \
+        OR pg_has_role(current_user, to_regrole('ryzed_daemon'), 'MEMBER WITH ADMIN OPTION') \
         OR (current_setting('server_version_num')::int < 160000 \
             AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)), \
     'has_auth', to_regnamespace('auth') IS NOT NULL, 'has_uid', to_regprocedure('auth.uid()') IS NOT NULL, \
@@ -135,6 +144,9 @@ const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c
     'is_ours', pg_has_role(c.relowner, 'USAGE'), 'is_guarded', c.relrowsecurity, \
     'binds_us', c.relrowsecurity AND c.relforcerowsecurity \
         AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user), \
+    'is_reachable', coalesce(has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION') \
+        OR has_schema_privilege(to_regrole('ryzed_daemon'), n.oid, 'USAGE') \
+        OR has_schema_privilege('public', n.oid, 'USAGE'), FALSE), \
     'restrictive', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive \
         AND p.polname NOT LIKE 'ryzed\\_%' AND 0 = ANY (p.polroles)), \
     'rows', c.reltuples::bigint, \
@@ -153,7 +165,9 @@ const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c
         LEFT JOIN pg_type b ON b.oid = t.typbasetype \
         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), \
-    'keys', (SELECT coalesce(json_agg(json_build_object('column', a.attname, 'schema', rn.nspname, 'name', r.relname)), '[]') \
+    'keys', (SELECT coalesce(json_agg(json_build_object('column', a.attname, 'schema', rn.nspname, 'name', r.relname, \
+        'is_firm', f.convalidated AND NOT f.condeferrable AND EXISTS (SELECT FROM pg_attribute i \
+            WHERE i.attrelid = f.confrelid AND i.attnum = f.confkey[1] AND i.attname = 'id'))), '[]') \
         FROM pg_constraint f JOIN pg_class r ON r.oid = f.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace \
         JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1] \
         WHERE f.conrelid = c.oid AND f.contype = 'f' AND cardinality(f.conkey) = 1))::text \
@@ -173,7 +187,7 @@ pub(in super::super) async fn facts(
     let wanted = json!(wanted).to_string();
     // With nothing else in the way, types and defaults are written with their schemas.
     execute(connection, "SET search_path = pg_catalog").await?;
-    let server = texts(connection, SERVER).await?.into_iter().next().unwrap_or_default();
+    let server = texts(connection, &SERVER.replace("{TAKES}", TAKES)).await?.into_iter().next().unwrap_or_default();
     let relations: Vec<String> =
         statement::<Text>(RELATIONS).text(wanted).load(connection).await.map_err(|error| judge(&error).0)?;
     execute(connection, "RESET search_path").await?;

@@ -1,11 +1,13 @@
 //! What is put up round an application's tables: grants and policies for the daemon's role, table by table, then all
 //! triggers at one moment. Were they put up one after the other, a row could be deleted or given away unseen in between.
 
+use std::collections::BTreeSet;
+
 use diesel_async::AsyncPgConnection;
 
 use super::super::layout::{Layout, Place, literal, quoted};
 use super::super::migrate::texts;
-use super::super::triggers::{self, Placed, TRIGGERS};
+use super::super::triggers::Placed;
 use super::standing::to_json;
 use super::{AdoptError, Worker};
 use crate::store::StoreError;
@@ -15,14 +17,15 @@ pub(super) async fn missing_triggers(
     connection: &mut AsyncPgConnection,
     placed: Placed<'_>,
 ) -> Result<Vec<String>, StoreError> {
-    let relations: Vec<String> = placed.iter().map(|(_, place)| literal(&place.relation())).collect();
-    let names: Vec<String> = TRIGGERS.iter().map(|name| literal(name)).collect();
+    let wanted: Vec<String> = placed
+        .iter()
+        .flat_map(|(table, place)| placed.names(table).map(|name| (literal(&place.relation()), literal(name))))
+        .map(|(relation, name)| format!("({relation}, {name})"))
+        .collect();
     let sql = format!(
-        "SELECT w FROM unnest(ARRAY[{}]::text[]) w WHERE (SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = to_regclass(w) \
-         AND g.tgname IN ({}) AND g.tgenabled IN ('O', 'A')) <> {}",
-        relations.join(", "),
-        names.join(", "),
-        TRIGGERS.len()
+        "SELECT DISTINCT w.relation FROM (VALUES {}) w (relation, trigger) WHERE NOT EXISTS (SELECT FROM pg_trigger g \
+         WHERE g.tgrelid = to_regclass(w.relation) AND g.tgname = w.trigger AND g.tgenabled IN ('O', 'A'))",
+        wanted.join(", ")
     );
     texts(connection, &sql).await
 }
@@ -37,7 +40,7 @@ fn digest(placed: Placed<'_>) -> String {
     let mut everything = placed.known();
     for (table, place) in placed.iter() {
         everything.extend(placed.policies(table, place));
-        everything.extend(triggers::triggers(table, place));
+        everything.extend(placed.triggers(table, place));
     }
     format!("SELECT md5({})", literal(&everything.join(";\n")))
 }
@@ -79,9 +82,14 @@ impl Worker<'_> {
         let counters = texts(&mut self.connection, &counters(placed)).await?;
         sql.extend(counters.iter().map(|counter| format!("GRANT USAGE ON SEQUENCE {counter} TO ryzed_daemon")));
         self.patiently("grants", &sql.join("; ")).await?;
-        let closed =
-            "SELECT s FROM unnest(ARRAY['auth', 'ryzed']) s WHERE NOT has_schema_privilege('ryzed_daemon', s, 'USAGE')";
-        match texts(&mut self.connection, closed).await?.first() {
+        let names: BTreeSet<&str> =
+            placed.iter().map(|(_, place)| place.schema.as_str()).chain(["auth", "ryzed"]).collect();
+        let names: Vec<String> = names.into_iter().map(literal).collect();
+        let closed = format!(
+            "SELECT s FROM unnest(ARRAY[{}]) s WHERE NOT has_schema_privilege('ryzed_daemon', s, 'USAGE')",
+            names.join(", ")
+        );
+        match texts(&mut self.connection, &closed).await?.first() {
             Some(schema) => Err(AdoptError::Refused(format!(
                 "the schema {schema} is closed to the daemon's role; its owner runs: GRANT USAGE ON SCHEMA {schema} TO ryzed_daemon. \
                  Then run `ryzed adopt` again"
@@ -114,7 +122,7 @@ impl Worker<'_> {
         sql.extend(placed.known());
         for (table, place) in placed.iter() {
             // What stands is dropped above: asking for what may not stand locks out the application's readers.
-            let made = triggers::triggers(table, place);
+            let made = placed.triggers(table, place);
             sql.extend(made.into_iter().filter(|statement| statement.starts_with("CREATE")));
         }
         let names: Vec<String> = placed.iter().map(|(table, _)| literal(table.name)).collect();

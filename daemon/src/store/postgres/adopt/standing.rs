@@ -9,6 +9,7 @@ use super::super::fault::judge;
 use super::super::layout::{Layout, literal};
 use super::super::migrate::{self, execute, texts};
 use super::super::triggers::Placed;
+use super::facts::TAKES;
 use super::{AdoptError, Naming, looked, put_up};
 use crate::store::StoreError;
 use crate::store::statement::statement;
@@ -24,8 +25,6 @@ pub enum Standing {
     Begun(Layout),
     /// It is adopted.
     Complete(Layout),
-    /// Leaving it has begun, and was not finished.
-    Leaving,
 }
 
 /// What is to be remembered so that leaving removes no more than was made: each word is written into `ryzed.adopted.made`.
@@ -49,7 +48,6 @@ impl Standing {
             .map_err(|error| StoreError::Failed(format!("the note about the adoption is not understood: {error}")))?;
         Ok(match state.as_str() {
             "complete" => Self::Complete(layout),
-            "leaving" => Self::Leaving,
             _ => Self::Begun(layout),
         })
     }
@@ -71,9 +69,6 @@ pub async fn layout_to_serve(url: &str, adapters: &Registry, naming: &Naming) ->
             ));
         }
         Standing::Begun(_) => return refuse("adopting this database was not finished: run `ryzed adopt` again".into()),
-        Standing::Leaving => {
-            return refuse("leaving this database was not finished: run `ryzed adopt --undo` again".into());
-        }
         Standing::Complete(layout) => layout,
     };
     let examined = looked(&mut connection, adapters, naming).await?.examined;
@@ -102,7 +97,7 @@ pub(super) async fn begin(connection: &mut AsyncPgConnection, layout: &Layout) -
          granted text[] NOT NULL); ALTER TABLE ryzed.adopted ENABLE ROW LEVEL SECURITY; \
          INSERT INTO ryzed.adopted SELECT 'begun', {}, ARRAY(SELECT w FROM (VALUES \
          ('{ROLE}', to_regrole('ryzed_daemon') IS NULL), \
-         ('{MEMBER}', NOT coalesce(pg_has_role(current_user, to_regrole('ryzed_daemon'), 'MEMBER'), FALSE)), \
+         ('{MEMBER}', NOT coalesce(pg_has_role(current_user, to_regrole('ryzed_daemon'), {TAKES}), FALSE)), \
          ('{AUTH}', to_regnamespace('auth') IS NULL), ('{UID}', to_regprocedure('auth.uid()') IS NULL)) AS m (w, is_made) \
          WHERE is_made), ARRAY(SELECT d.classid::regclass || ' ' || d.objid FROM pg_shdepend d \
          WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = to_regrole('ryzed_daemon') AND d.deptype = 'a' \

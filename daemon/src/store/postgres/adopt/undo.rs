@@ -1,10 +1,8 @@
 //! Leaving an adopted database: everything that was made goes, nothing else, and the application may go on meanwhile.
 
-use diesel_async::AsyncPgConnection;
-
-use super::super::layout::{Layout, Place, literal, quoted};
-use super::super::migrate::{execute, texts};
-use super::super::triggers::{POLICIES, TRIGGERS};
+use super::super::layout::{Place, literal};
+use super::super::migrate::texts;
+use super::super::triggers::{BELOW, POLICIES, TRIGGERS};
 use super::put_up::counters_of;
 use super::standing::{AUTH, MEMBER, ROLE, Standing, UID};
 use super::{AdoptError, OWN, Watch, Worker, alone, open};
@@ -31,120 +29,102 @@ pub async fn undo(url: &str, watch: &mut dyn Watch) -> Result<Undone, AdoptError
     match Standing::of(&mut connection).await? {
         Standing::Untouched => return Ok(Undone::Nothing),
         Standing::Own => return Err(AdoptError::Refused(OWN.into())),
-        Standing::Begun(_) | Standing::Complete(_) | Standing::Leaving => {}
+        Standing::Begun(_) | Standing::Complete(_) => {}
     }
     alone(&mut connection).await?;
-    execute(&mut connection, "UPDATE ryzed.adopted SET state = 'leaving'").await?;
-    let layout = texts(&mut connection, "SELECT layout::text FROM ryzed.adopted").await?;
-    let layout: Layout = serde_json::from_str(layout.first().map_or("", String::as_str))
-        .map_err(|error| StoreError::Failed(format!("the note about the adoption is not understood: {error}")))?;
     let mut worker = Worker { connection, watch };
-    for place in &layout.tables {
-        worker.watch.step(&format!("triggers and policies of {}", place.shown()));
-        worker.take_down(place).await?;
-    }
-    worker.watch.step("the schema ryzed");
-    Ok(Undone::Gone { kept: worker.remove(&layout).await? })
+    worker.watch.step("everything that was made");
+    Ok(Undone::Gone { kept: worker.remove().await? })
 }
 
 impl Worker<'_> {
     /// Triggers, policies and grants of one table, in one transaction.
     pub(super) async fn take_down(&mut self, place: &Place) -> Result<(), StoreError> {
         let relation = place.relation();
-        if !is_there(&mut self.connection, &relation).await? {
+        let is_there = format!("SELECT 'yes' WHERE to_regclass({}) IS NOT NULL", literal(&relation));
+        if texts(&mut self.connection, &is_there).await?.is_empty() {
             return Ok(());
         }
-        let mut sql: Vec<String> =
-            TRIGGERS.iter().map(|trigger| format!("DROP TRIGGER IF EXISTS {trigger} ON {relation}")).collect();
-        sql.extend(POLICIES.iter().map(|policy| format!("DROP POLICY IF EXISTS {policy} ON {relation}")));
-        if has_role(&mut self.connection).await? {
-            let counters = texts(&mut self.connection, &counters_of(&[literal(&relation)])).await?;
-            let granted = self.granted("pg_class", &format!("{}::regclass", literal(&relation))).await?;
-            if !granted {
-                sql.push(format!("REVOKE ALL ON {relation} FROM ryzed_daemon"));
-            }
-            for counter in counters {
-                if !self.granted("pg_class", &format!("{}::regclass", literal(&counter))).await? {
-                    sql.push(format!("REVOKE ALL ON SEQUENCE {counter} FROM ryzed_daemon"));
-                }
-            }
-        }
+        let oid = format!("{}::regclass", literal(&relation));
+        let counters = format!("(SELECT c::regclass::oid FROM ({}) AS s (c))", counters_of(&[literal(&relation)]));
+        let mut sql: Vec<String> = TRIGGERS
+            .iter()
+            .chain(&[BELOW])
+            .map(|trigger| format!("DROP TRIGGER IF EXISTS {trigger} ON {relation}"))
+            .collect();
+        sql.push(drop_policies(&format!("p.polrelid = {oid}")));
+        sql.push(revoke(&format!("d.classid = 'pg_class'::regclass AND (d.objid = {oid} OR d.objid IN {counters})")));
         self.patiently(&format!("triggers and policies of {}", place.shown()), &sql.join("; ")).await
     }
 
-    /// Whether the daemon's role had rights on this object before.
-    async fn granted(&mut self, class: &str, object: &str) -> Result<bool, StoreError> {
-        let sql = format!(
-            "SELECT 'yes' FROM ryzed.adopted WHERE '{class}'::regclass || ' ' || ({object})::oid = ANY (granted)"
-        );
-        Ok(!texts(&mut self.connection, &sql).await?.is_empty())
-    }
-
-    /// The schema, and what was made outside of it. What could not go, because somebody needs it.
-    async fn remove(&mut self, layout: &Layout) -> Result<Vec<String>, StoreError> {
+    /// Everything, in one transaction: what is known of the adoption goes with the last of it. What could not go, because
+    /// somebody needs it.
+    async fn remove(&mut self) -> Result<Vec<String>, StoreError> {
         let made = texts(&mut self.connection, "SELECT unnest(made) FROM ryzed.adopted").await?;
         let was_made = |what: &str| made.iter().any(|word| word == what);
-        let mut sql = Vec::new();
-        if has_role(&mut self.connection).await? {
-            let mut schemas: Vec<&str> = layout.tables.iter().map(|place| place.schema.as_str()).collect();
-            schemas.extend(["public", "auth"]);
-            schemas.sort_unstable();
-            schemas.dedup();
-            for schema in schemas {
-                let object = format!("to_regnamespace({})", literal(&quoted(schema)));
-                let is_there = texts(&mut self.connection, &format!("SELECT 'yes' WHERE {object} IS NOT NULL")).await?;
-                if !is_there.is_empty() && !self.granted("pg_namespace", &object).await? {
-                    sql.push(format!("REVOKE ALL ON SCHEMA {} FROM ryzed_daemon", quoted(schema)));
-                }
-            }
-            if has_uid(&mut self.connection).await? && !self.granted("pg_proc", "to_regprocedure('auth.uid()')").await?
-            {
-                sql.push("REVOKE ALL ON FUNCTION auth.uid() FROM ryzed_daemon".into());
-            }
+        let mut sql = vec![drop_policies("TRUE"), revoke("TRUE"), "DROP SCHEMA ryzed CASCADE".into()];
+        if was_made(UID) {
+            sql.push(drop_unless_needed("DROP FUNCTION IF EXISTS auth.uid()"));
         }
-        sql.push("DROP SCHEMA ryzed CASCADE".into());
-        self.patiently("the schema ryzed", &sql.join("; ")).await?;
-        let mut kept = Vec::new();
-        for (what, name, drop) in [
-            (UID, "the function auth.uid()", "DROP FUNCTION IF EXISTS auth.uid()"),
-            (AUTH, "the schema auth", "DROP SCHEMA IF EXISTS auth"),
-        ] {
-            if was_made(what) && execute(&mut self.connection, drop).await.is_err() {
-                kept.push(format!("{name}: the application has come to need it"));
-            }
+        if was_made(AUTH) {
+            sql.push(drop_unless_needed("DROP SCHEMA IF EXISTS auth"));
         }
-        kept.extend(self.remove_role(was_made(ROLE), was_made(MEMBER)).await?);
-        Ok(kept)
-    }
-
-    async fn remove_role(&mut self, is_made: bool, is_member: bool) -> Result<Option<String>, StoreError> {
-        if !has_role(&mut self.connection).await? {
-            return Ok(None);
-        }
-        let elsewhere = "SELECT 'yes' FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass \
-                         AND refobjid = to_regrole('ryzed_daemon') LIMIT 1";
-        if !texts(&mut self.connection, elsewhere).await?.is_empty() {
-            return Ok(is_made.then(|| "the role ryzed_daemon: another database of this server needs it".into()));
-        }
-        let statement = match (is_made, is_member) {
-            (true, _) => "DROP ROLE ryzed_daemon",
-            (false, true) => "REVOKE ryzed_daemon FROM CURRENT_USER",
-            (false, false) => return Ok(None),
+        // Another database of this server may live by the role.
+        let leave = match (was_made(ROLE), was_made(MEMBER)) {
+            (true, _) => Some("DROP ROLE ryzed_daemon"),
+            (false, true) => Some("REVOKE ryzed_daemon FROM CURRENT_USER"),
+            (false, false) => None,
         };
-        let done = execute(&mut self.connection, statement).await;
-        Ok(done.err().map(|error| format!("the role ryzed_daemon: {error}")))
+        sql.extend(leave.map(|leave| drop_unless_needed(&format!("IF {IS_FREE} THEN {leave}; END IF"))));
+        let left: Vec<String> = [
+            (UID, "to_regprocedure('auth.uid()')", "the function auth.uid(): the application has come to need it"),
+            (AUTH, "to_regnamespace('auth')", "the schema auth: the application has come to need it"),
+            (ROLE, "to_regrole('ryzed_daemon')", "the role ryzed_daemon: another database of this server needs it"),
+        ]
+        .into_iter()
+        .filter(|(what, ..)| was_made(what))
+        .map(|(_, object, told)| format!("SELECT {} WHERE {object} IS NOT NULL", literal(told)))
+        .collect();
+        let left = if left.is_empty() { "SELECT '' WHERE FALSE".into() } else { left.join(" UNION ALL ") };
+        self.patiently_reading("leaving", &sql.join("; "), &left).await
     }
 }
 
-async fn is_there(connection: &mut AsyncPgConnection, relation: &str) -> Result<bool, StoreError> {
-    let sql = format!("SELECT 'yes' WHERE to_regclass({}) IS NOT NULL", literal(relation));
-    Ok(!texts(connection, &sql).await?.is_empty())
+/// Whether nothing is granted to the daemon's role any more, in any database of the server.
+const IS_FREE: &str = "to_regrole('ryzed_daemon') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_shdepend \
+    WHERE refclassid = 'pg_authid'::regclass AND refobjid = to_regrole('ryzed_daemon'))";
+
+/// Drops our policies, whatever their tables are called by now.
+fn drop_policies(of: &str) -> String {
+    let names: Vec<String> = POLICIES.iter().map(|name| literal(name)).collect();
+    format!(
+        "DO $$ DECLARE it record; BEGIN FOR it IN SELECT p.polname AS name, p.polrelid::regclass AS relation FROM pg_policy p \
+         WHERE p.polname IN ({}) AND to_regrole('ryzed_daemon') = ANY (p.polroles) AND {of} \
+         LOOP EXECUTE format('DROP POLICY %I ON %s', it.name, it.relation); END LOOP; END $$",
+        names.join(", ")
+    )
 }
 
-async fn has_role(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
-    Ok(!texts(connection, "SELECT 'yes' WHERE to_regrole('ryzed_daemon') IS NOT NULL").await?.is_empty())
+/// Takes from the daemon's role what it may do in this database, but for what it was allowed before.
+fn revoke(of: &str) -> String {
+    format!(
+        "DO $$ DECLARE it record; BEGIN FOR it IN SELECT CASE d.classid \
+         WHEN 'pg_class'::regclass THEN (SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass \
+             FROM pg_class c WHERE c.oid = d.objid AND c.relnamespace <> 'ryzed'::regnamespace) \
+         WHEN 'pg_namespace'::regclass THEN 'SCHEMA ' || d.objid::regnamespace \
+         WHEN 'pg_proc'::regclass THEN (SELECT 'FUNCTION ' || f.oid::regprocedure FROM pg_proc f \
+             WHERE f.oid = d.objid AND f.pronamespace <> 'ryzed'::regnamespace) END AS what \
+         FROM pg_shdepend d WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = to_regrole('ryzed_daemon') \
+         AND d.deptype = 'a' AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND d.classid::regclass || ' ' || d.objid <> ALL (ARRAY(SELECT unnest(granted) FROM ryzed.adopted)) AND {of} \
+         LOOP IF it.what IS NOT NULL THEN BEGIN EXECUTE format('REVOKE ALL ON %s FROM ryzed_daemon', it.what); \
+         EXCEPTION WHEN insufficient_privilege THEN NULL; END; END IF; END LOOP; END $$"
+    )
 }
 
-async fn has_uid(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
-    Ok(!texts(connection, "SELECT 'yes' WHERE to_regprocedure('auth.uid()') IS NOT NULL").await?.is_empty())
+/// Drops something; not what somebody else has come to need.
+fn drop_unless_needed(statement: &str) -> String {
+    format!(
+        "DO $$ BEGIN {statement}; EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN NULL; END $$"
+    )
 }

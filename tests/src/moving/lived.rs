@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use ryzed_tests::rows::{exercise_set, food, food_entry, row, workout_exercise, workout_session};
-use ryzed_tests::{Account, Device, Person, delete, insert, update};
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::rows::{exercise_set, food, food_entry, row, workout_exercise, workout_session};
+use crate::{Account, Device, Person, delete, insert, update};
 
 use super::{Place, digest, stop};
 
@@ -13,6 +14,7 @@ use super::{Place, digest, stop};
 const SWEPT: Duration = Duration::from_secs(15);
 
 /// What a database went through before it was moved, and what people and devices remember of it.
+#[derive(Debug)]
 pub struct Lived {
     me: Person,
     away: Person,

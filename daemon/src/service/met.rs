@@ -1,0 +1,61 @@
+//! Who has called since the start, so that not every call has to look whether its caller's row is there.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::Service;
+use crate::auth::Caller;
+use crate::sync::UserId;
+
+/// How many people are remembered. One more, and all are forgotten: each costs one look again.
+const MOST: usize = 10_000;
+
+/// The people whose rows are there.
+#[derive(Debug, Default)]
+pub(super) struct Met(Mutex<HashSet<UserId>>);
+
+impl Met {
+    /// Takes note of somebody whose row is there.
+    pub(super) fn note(&self, user: UserId) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(user);
+    }
+
+    fn has(&self, user: UserId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&user)
+    }
+}
+
+impl Service {
+    /// Makes the row of somebody who calls for the first time since the start, unless it is there. A database that can't
+    /// do so now is no reason to refuse what they came for.
+    pub async fn meet(&self, caller: &Caller) {
+        if self.registry.get("users").is_none() || self.met.has(caller.user) {
+            return;
+        }
+        match self.welcome(caller).await {
+            Ok(()) => self.met.note(caller.user),
+            Err(error) => tracing::debug!(%error, "a caller's row could not be made"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn no_crowd_makes_it_grow_without_end() {
+        let met = Met::default();
+        for person in 0..=MOST {
+            met.note(UserId(Uuid::from_u128(person as u128)));
+        }
+        let last = UserId(Uuid::from_u128(MOST as u128));
+        assert!(met.has(last) && met.0.lock().unwrap().len() <= MOST);
+    }
+}

@@ -1,0 +1,146 @@
+//! The statements that read, apart from what is made of their answers.
+
+use diesel::sql_types::{BigInt, Nullable, Text};
+use ryzed_adapters::Table;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::Schema;
+use crate::store::statement::{Statement, statement};
+use crate::store::{Range, StoreError};
+use crate::sync::{DeviceId, RowId, Scope, UserId, Version};
+
+type Maybe = Nullable<Text>;
+
+/// Scope, version, floor, time.
+type ScopeColumns = (Text, BigInt, BigInt, Text);
+/// Id, row, scope, version, operation, field versions, previous.
+type StateColumns = (Text, Maybe, Maybe, Nullable<BigInt>, Maybe, Maybe, Maybe);
+/// Version, table, id, operation, device, former values.
+type RecordColumns = (BigInt, Text, Text, Text, Maybe, Maybe);
+/// A device, as [`devices`] has it.
+type DeviceColumns = (Text, Maybe, Maybe, Maybe, Text, Text, Maybe, BigInt, Maybe, Maybe);
+
+pub(super) fn scopes(scopes: &[Scope]) -> Statement<'static, ScopeColumns> {
+    statement(
+        "SELECT i.value, coalesce(s.version, 0), coalesce(s.floor, 0), coalesce(s.changed_at, '') \
+         FROM json_each(?1) i LEFT JOIN sync_scopes s ON s.scope = i.value ORDER BY i.key",
+    )
+    .text(json(&scopes))
+}
+
+pub(super) fn states<'s>(
+    schema: &'s Schema,
+    table: &Table,
+    ids: &[RowId],
+    scopes: &[Scope],
+) -> Result<Statement<'s, StateColumns>, StoreError> {
+    Ok(statement(&schema.of(table)?.states).text(json(&ids)).text(json(&scopes)))
+}
+
+pub(super) fn owners<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, (Text, Text)> {
+    statement(
+        "SELECT row_id, scope FROM sync_changes WHERE table_name = ?1 AND row_id IN (SELECT value FROM json_each(?2)) \
+         AND operation <> 'DELETE'",
+    )
+    .text(table)
+    .text(json(&ids))
+}
+
+pub(super) fn entries(
+    scope: Scope,
+    after: Version,
+    tables: &[&str],
+    limit: i64,
+) -> Statement<'static, (BigInt, Text, Text, Text)> {
+    statement(
+        "SELECT version, table_name, row_id, operation FROM sync_changes WHERE scope = ?1 AND version > ?2 \
+         AND (?3 = '[]' OR table_name IN (SELECT value FROM json_each(?3))) ORDER BY version LIMIT ?4",
+    )
+    .text(scope.to_string())
+    .int(after)
+    .text(json(&tables))
+    .int(limit)
+}
+
+pub(super) fn rows<'s>(
+    schema: &'s Schema,
+    table: &Table,
+    scope: Scope,
+    range: Range,
+) -> Result<Statement<'s, (BigInt, Text)>, StoreError> {
+    Ok(statement(&schema.of(table)?.rows).text(scope.to_string()).int(range.after).int(range.upto))
+}
+
+/// What the latest version changed, with its former values; of a tombstone the former row.
+pub(super) fn records(scope: Scope, after: Version, limit: i64) -> Statement<'static, RecordColumns> {
+    statement(
+        "SELECT version, table_name, row_id, operation, source_device, CASE operation \
+         WHEN 'DELETE' THEN previous \
+         WHEN 'UPDATE' THEN (SELECT json_group_object(key, json(value)) FROM (SELECT 'id' AS key, json_quote(row_id) AS value \
+             UNION ALL SELECT f.key, json_extract(previous -> f.key, '$[#-1]') -> 1 \
+             FROM json_each(field_versions) f WHERE f.value = version AND f.key <> '*')) END \
+         FROM sync_changes WHERE scope = ?1 AND version > ?2 ORDER BY version LIMIT ?3",
+    )
+    .text(scope.to_string())
+    .int(after)
+    .int(limit)
+}
+
+pub(super) fn version_before(scope: Scope, time: &str) -> Statement<'_, BigInt> {
+    statement("SELECT version FROM sync_changes WHERE scope = ?1 AND changed_at < ?2 ORDER BY version DESC LIMIT 1")
+        .text(scope.to_string())
+        .text(time)
+}
+
+pub(super) fn count_after(scope: Scope, after: Version) -> Statement<'static, BigInt> {
+    statement("SELECT count(*) FROM sync_changes WHERE scope = ?1 AND version > ?2").text(scope.to_string()).int(after)
+}
+
+pub(super) fn digest(scopes: &[Scope]) -> Statement<'static, (Text, BigInt, BigInt)> {
+    statement(
+        "SELECT table_name, count(*), sum(version) FROM sync_changes \
+         WHERE scope IN (SELECT value FROM json_each(?1)) AND operation <> 'DELETE' GROUP BY table_name",
+    )
+    .text(json(&scopes))
+}
+
+pub(super) fn receipts(user: UserId, mutations: &[Uuid]) -> Statement<'static, (Text, Text)> {
+    statement(
+        "SELECT mutation_id, result FROM sync_receipts WHERE user_id = ?1 \
+         AND mutation_id IN (SELECT value FROM json_each(?2))",
+    )
+    .text(user.to_string())
+    .text(json(&mutations))
+}
+
+/// All devices of a person, or this one.
+pub(super) fn devices(user: UserId, device: Option<&DeviceId>) -> Statement<'_, DeviceColumns> {
+    statement(
+        "SELECT device_id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, \
+         cursor, revoked_at FROM sync_devices WHERE user_id = ?1 AND (?2 IS NULL OR device_id = ?2) \
+         ORDER BY first_seen, device_id",
+    )
+    .text(user.to_string())
+    .maybe(device.map(DeviceId::as_str))
+}
+
+/// How many devices a person may use, or all together.
+pub(super) fn count_devices(user: Option<&str>) -> Statement<'_, BigInt> {
+    statement("SELECT count(*) FROM sync_devices WHERE (?1 IS NULL OR user_id = ?1) AND revoked_at IS NULL").maybe(user)
+}
+
+/// All open conflicts of a person, or this one.
+pub(super) fn conflicts(user: UserId, id: Option<&str>) -> Statement<'_, (Text, Text, Text)> {
+    statement(
+        "SELECT id, conflict, mutation FROM sync_conflicts WHERE user_id = ?1 AND (?2 IS NULL OR id = ?2) \
+         ORDER BY created_at, id",
+    )
+    .text(user.to_string())
+    .maybe(id)
+}
+
+/// A list as the JSON that `json_each` takes apart. Ids, scopes and names always have a JSON form.
+pub(super) fn json<T: Serialize>(list: &T) -> String {
+    serde_json::to_string(list).unwrap_or_else(|_| "[]".into())
+}

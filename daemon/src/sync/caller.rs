@@ -1,0 +1,50 @@
+//! Who calls, and what they may do.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ids::UserId;
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The person: `sub`.
+    pub user: UserId,
+    /// What they may do: `role`.
+    pub role: Role,
+    /// The `email` claim, for the person's row on first contact.
+    pub email: Option<String>,
+    /// When the token ends: `exp`, without leeway.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Their own rows, and to read the catalogue.
+    #[default]
+    Authenticated,
+    /// Also to write the catalogue and to see who is active.
+    Admin,
+    /// The same, for services.
+    ServiceRole,
+}
+
+impl Role {
+    /// The name in a token.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::Admin => "admin",
+            Self::ServiceRole => "service_role",
+        }
+    }
+
+    /// Whether the catalogue may be written and the active users seen.
+    #[must_use]
+    pub fn is_admin(self) -> bool {
+        self != Self::Authenticated
+    }
+}

@@ -1,0 +1,51 @@
+//! Knowledge points one way, as ARCHITECTURE.md draws it: no folder names one above it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// What each folder may know, besides itself. `cli` joins all of them.
+const MAP: [(&str, &[&str]); 9] = [
+    ("sync", &[]),
+    ("config", &[]),
+    ("auth", &["config", "metrics", "sync"]),
+    ("store", &["metrics", "sync"]),
+    ("service", &["auth", "clock", "config", "metrics", "store", "sync"]),
+    ("carrier", &["config", "sync"]),
+    ("actors", &["auth", "carrier", "config", "metrics", "service", "store", "sync"]),
+    ("http", &["actors", "auth", "clock", "config", "metrics", "service", "sync"]),
+    ("transfer", &["auth", "clock", "config", "service", "store", "sync"]),
+];
+
+/// The switches by which stories break the daemon may be asked anywhere.
+const EVERYWHERE: &str = "faults";
+
+/// All that is compiled into the daemon: tests may build what they like.
+fn code(path: &Path, all: &mut String) {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if path.is_dir() && name != "tests" {
+        fs::read_dir(path).expect("a folder").flatten().for_each(|entry| code(&entry.path(), all));
+    } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+        let text = fs::read_to_string(path).expect("a source");
+        *all += text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    }
+}
+
+fn known(folder: &str) -> BTreeSet<String> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = String::new();
+    code(&sources.join(folder), &mut all);
+    code(&sources.join(format!("{folder}.rs")), &mut all);
+    assert!(all.len() > 1000, "{folder} is not there");
+    let named = all.split("crate::").skip(1);
+    named.map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()
+}
+
+#[test]
+fn no_folder_knows_one_above_it() {
+    for (folder, allowed) in MAP {
+        let mut known = known(folder);
+        known.retain(|name| name != folder && name != EVERYWHERE && !allowed.contains(&name.as_str()));
+        assert!(known.is_empty(), "{folder} knows {known:?}, which ARCHITECTURE.md does not draw");
+    }
+}

@@ -1,0 +1,57 @@
+//! A whole database taken from SQLite to PostgreSQL and back, and what is no database of the daemon's own.
+
+use ryzed_tests::Application;
+use ryzed_tests::moving::{Place, lines, live};
+
+async fn moved(from: Place, to: Place) {
+    let lived = live(&from).await;
+    let archive = from.export("all.ndjson", &["--seal"]);
+    let said = to.import(&archive).ok();
+    assert!(said.contains("devices go on where they were"), "{said}");
+    lived.goes_on(&to).await;
+    assert!(from.refusal_to_serve().contains("export --unseal"));
+}
+
+#[tokio::test]
+async fn everybody_goes_on_after_a_move_from_sqlite_to_postgresql() {
+    moved(Place::sqlite(), Place::postgres()).await;
+}
+
+#[tokio::test]
+async fn everybody_goes_on_after_a_move_from_postgresql_to_sqlite() {
+    moved(Place::postgres(), Place::sqlite()).await;
+}
+
+#[tokio::test]
+async fn there_and_back_again_is_the_same() {
+    let (home, abroad, again) = (Place::sqlite(), Place::postgres(), Place::sqlite());
+    live(&home).await;
+    let first = home.export("all.ndjson", &["--seal"]);
+    abroad.import(&first).ok();
+    let second = abroad.export("all.ndjson", &["--seal"]);
+    again.import(&second).ok();
+    let third = again.export("all.ndjson", &["--seal"]);
+    let kinds = ["scope", "table", "change", "receipt", "device", "conflict", "end"];
+    let first = lines(&first);
+    for kind in kinds {
+        assert!(first.iter().any(|line| line.starts_with(&format!("{{\"{kind}\":"))), "no {kind} in the archive");
+    }
+    assert_eq!(first, lines(&second));
+    assert_eq!(first, lines(&third));
+}
+
+#[tokio::test]
+async fn an_applications_own_tables_are_not_moved() {
+    let app = Application::with_people(1);
+    // Nothing is put into a database that nobody has adopted, and nothing left out of one that was.
+    for adopts in [false, true] {
+        if adopts {
+            app.ryzed(&["adopt"]).ok();
+        }
+        for arguments in [&["export", "--all"][..], &["import", "--all", "-"]] {
+            let ran = app.ryzed(arguments);
+            assert_eq!(ran.code, 2, "{}", ran.said());
+            assert!(ran.stderr.contains("ryzed adopt") && ran.stdout.is_empty(), "{}", ran.said());
+        }
+    }
+}
