@@ -231,6 +231,8 @@ pub trait Transaction: Send {
     async fn device(&mut self, user: UserId, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError>;
     /// Writes one device, new or not.
     async fn keep_device(&mut self, user: UserId, device: &DeviceRow) -> Result<(), StoreError>;
+    /// Notes that devices were seen `now`, those of them that were last seen before `before`.
+    async fn see_devices(&mut self, seen: &[(UserId, DeviceId)], now: &str, before: &str) -> Result<(), StoreError>;
     /// How many devices of the person may call.
     async fn count_devices(&mut self, user: Option<UserId>) -> Result<i64, StoreError>;
 

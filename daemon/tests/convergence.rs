@@ -143,7 +143,7 @@ impl World {
                 if self.devices.iter().all(Device::is_quiet) {
                     self.devices.iter_mut().chain(self.backups.values_mut()).for_each(Device::forget_sent);
                     self.clock.0.fetch_add(100, Ordering::Relaxed);
-                    service.collect().await.expect("housekeeping");
+                    service.collect(Vec::new()).await.expect("housekeeping");
                 }
             }
         }

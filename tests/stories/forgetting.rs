@@ -3,15 +3,20 @@
 use std::time::{Duration, Instant};
 
 use ryzed_tests::rows::food_entry;
-use ryzed_tests::{Account, Daemon, Database, Metrics, insert};
+use ryzed_tests::{Account, Api, Daemon, Database, Metrics, insert, postgres};
 use serde_json::json;
 
 /// How many; small here, the time does not grow with it.
 const TOMBSTONES: usize = 20_000;
-/// How long a scope may be locked.
-const LONGEST: f64 = 0.05;
+/// How long a scope may be locked, in seconds, and which share of the batches a busy machine may stretch beyond that. On SQLite
+/// the wait for the disk, which a batch shares with other writers, counts in.
+const LONGEST: &str = "0.05";
+const STRETCHED: f64 = 0.02;
+const STRETCHED_ON_SQLITE: f64 = 0.1;
+/// How often a machine that is too busy to judge is given another chance.
+const ROUNDS: usize = 4;
 /// By when all must be gone: the daemon looks 3 s after its start, and soon again while there are more.
-const GONE: Duration = Duration::from_secs(120);
+const GONE: Duration = Duration::from_secs(300);
 
 /// Makes rows with SQL and deletes them in one statement, so that all have the same time.
 fn delete_many(database: &Database, me: &Account) {
@@ -31,7 +36,7 @@ fn delete_many(database: &Database, me: &Account) {
         "{numbers} INSERT INTO food_entries (id, user_id, quantity, unit, consumed_at, created_at, updated_at) \
          SELECT {id}, '{user}', 1, 'g', {row}, {row}, {row} FROM n"
     ));
-    database.run(&format!("DELETE FROM food_entries WHERE user_id = '{user}'"));
+    database.run(&format!("DELETE FROM food_entries WHERE user_id = '{user}' AND consumed_at = {row}"));
 }
 
 /// Writes until all tombstones are gone, or for so long; how long each write took, in milliseconds, in order of size.
@@ -70,38 +75,70 @@ async fn twenty_thousand_tombstones_of_one_person_go_while_they_write() {
     me.push([]).await;
     let database = daemon.database();
     delete_many(&database, &me);
-    assert_eq!(database.tombstones(me.person.id), TOMBSTONES.to_string());
-    // Anew: a connection that was kept has been idle for too long by now.
-    let me = daemon.account_of(me.person.clone());
     let before = writes(&me, &database, Some(Duration::from_secs(2))).await;
+    let mut rounds = Vec::new();
+    while rounds.len() < ROUNDS {
+        // What is to be forgotten is looked for soon after a start.
+        daemon.terminate();
+        assert_eq!(daemon.exit_code().await, 0);
+        if !rounds.is_empty() {
+            delete_many(&database, &me);
+        }
+        assert_eq!(database.tombstones(me.person.id), TOMBSTONES.to_string());
+        database.age_tombstones(me.person.id);
+        daemon.restart();
+        // Anew: the connections that were kept have ended with the daemon.
+        let me = daemon.account_of(me.person.clone());
+        let during = writes(&me, &database, None).await;
 
-    // What is to be forgotten is looked for soon after a start.
-    daemon.terminate();
-    assert_eq!(daemon.exit_code().await, 0);
-    database.age_tombstones(me.person.id);
-    daemon.restart();
-    // Anew: the connections that were kept have ended with the daemon.
-    let me = daemon.account_of(me.person.clone());
-    let during = writes(&me, &database, None).await;
+        let metrics = Metrics::of(&daemon.address()).await;
+        let batch = |part: &str| metrics.value(&format!("ryzed_housekeeping_batch_duration_seconds{part}"));
+        assert_eq!(metrics.value("ryzed_forgotten_total{kind=\"tombstones\"}"), TOMBSTONES as f64);
+        let count = batch("_count");
+        let long = count - batch(&format!("_bucket{{le=\"{LONGEST}\"}}"));
+        rounds.push(format!(
+            "{}; {}; {count} batches, {:.1} ms each, {long} over {LONGEST} s",
+            figures("writes without", &before),
+            figures("writes meanwhile", &during),
+            batch("_sum") / count * 1000.0
+        ));
+        eprintln!("{}", rounds[rounds.len() - 1]);
+        let stretched = if postgres::is_wanted() { STRETCHED } else { STRETCHED_ON_SQLITE };
+        if long <= count * stretched {
+            return;
+        }
+    }
+    panic!("scopes are locked for too long:\n{}", rounds.join("\n"));
+}
 
-    let metrics = Metrics::of(&daemon.address()).await;
-    let batch = |part: &str| metrics.value(&format!("ryzed_housekeeping_batch_duration_seconds{part}"));
-    assert_eq!(metrics.value("ryzed_forgotten_total{kind=\"tombstones\"}"), TOMBSTONES as f64);
-    let (count, mean) = (batch("_count"), batch("_sum") / batch("_count"));
-    let long = count - batch("_bucket{le=\"0.05\"}");
-    let tell = |name: &str, times: &[f64]| {
-        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-        format!("{name}: p50 {:.1} p99 {:.1} longest {:.1} ms of {}", at(0.5), at(0.99), at(1.0), times.len())
-    };
-    let figures = format!(
-        "{}; {}; {count} batches, {:.1} ms each, {long} over 50 ms",
-        tell("writes without", &before),
-        tell("writes meanwhile", &during),
-        mean * 1000.0
-    );
-    eprintln!("{figures}");
-    // A busy machine stretches some batches; the size follows, so most stay short.
-    assert!(mean < LONGEST && long <= count / 2.0, "{figures}");
+fn figures(name: &str, times: &[f64]) -> String {
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    format!("{name}: p50 {:.1} p99 {:.1} longest {:.1} ms of {}", at(0.5), at(0.99), at(1.0), times.len())
+}
+
+/// A device that has a socket and says nothing for months is not forgotten, as one is that went.
+#[tokio::test]
+async fn a_connected_device_is_not_forgotten() {
+    let daemon = Daemon::builder().alone().with_faults().start();
+    let me = daemon.account();
+    let quiet = me.socket("quiet").await;
+    let gone = me.socket("gone").await;
+    gone.close().await;
+    let devices = if postgres::is_wanted() { "ryzed.devices" } else { "sync_devices" };
+    let old =
+        format!("UPDATE {devices} SET last_seen = '2001-01-01T00:00:00.000000Z' WHERE user_id = '{}'", me.person.id);
+    daemon.database().run(&old);
+    // Started again, the housekeeping looks soon.
+    Api::new(&daemon.address(), None).post("//faults/janitor", &json!({"do": "panic"})).await.done();
+    let (asked, listed) = (Instant::now(), async || me.api.get("/devices").await.ok());
+    while listed().await.as_array().is_some_and(|devices| devices.iter().any(|device| device["device_id"] == "gone")) {
+        assert!(asked.elapsed() < GONE, "nothing was forgotten; the log:\n{}", daemon.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let devices = listed().await;
+    assert_eq!((&devices[0]["device_id"], &devices[0]["is_active"]), (&json!("quiet"), &json!(true)), "{devices}");
+    assert!(devices[0]["last_seen"].as_str() > Some("2002"), "{devices}");
+    drop(quiet);
 }
 
 /// A batch finds what it forgets by an index, in order.

@@ -68,7 +68,7 @@ async fn a_file_may_hold_where_redis_is() {
     let file = folder.path().join("redis-url");
     let url = WITH_REDIS.redis.as_ref().expect("a Redis").url();
     std::fs::write(&file, format!("{url}\n")).expect("a file");
-    let builder = ryzed_tests::Daemon::builder().alone().env("RYZED_REDIS__PREFIX", "file");
+    let builder = ryzed_tests::Daemon::builder().alone().on_postgres().env("RYZED_REDIS__PREFIX", "file");
     let daemon = builder.env("RYZED_REDIS__URL_FILE", file.display()).start();
     says(&daemon.account(), "redis").await;
 }

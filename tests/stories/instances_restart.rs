@@ -12,12 +12,19 @@ use ryzed_tests::{Account, Daemon, insert};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-/// Devices at both instances.
+/// Devices at both instances, unless `RYZED_TEST_DEVICES` says otherwise: 2,000 need `ulimit -n 8192` and a few minutes.
 const DEVICES: usize = 100;
+/// Each person's.
+const DEVICES_EACH: usize = 10;
 /// How long it may take until a signal has come to everybody in the process.
 const TOLD: Duration = Duration::from_secs(2);
 /// How long the last change may take; the sweep is off.
 const LAST: Duration = Duration::from_secs(15);
+/// How long everybody may take to connect, and longer for each device.
+const CONNECTED: Duration = Duration::from_secs(30);
+const CONNECTED_EACH: Duration = Duration::from_millis(100);
+/// How long all writers together pause after each write.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What was written for the device's person, once that is known.
 type Written = watch::Receiver<Option<Arc<HashSet<String>>>>;
@@ -65,7 +72,7 @@ async fn stays(
 }
 
 /// Writes for one person at whichever instance answers, until told to end; the rows that were acknowledged.
-async fn writes(accounts: [Account; 2], ends: Arc<AtomicBool>) -> Vec<Value> {
+async fn writes(accounts: [Account; 2], pause: Duration, ends: Arc<AtomicBool>) -> Vec<Value> {
     let mut acknowledged = Vec::new();
     let mut turn = 0;
     while !ends.load(Ordering::Acquire) {
@@ -81,9 +88,14 @@ async fn writes(accounts: [Account; 2], ends: Arc<AtomicBool>) -> Vec<Value> {
             }
         }
         acknowledged.push(row["id"].clone());
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(pause).await;
     }
     acknowledged
+}
+
+fn devices() -> usize {
+    let given = std::env::var("RYZED_TEST_DEVICES").ok().filter(|given| !given.is_empty());
+    given.map_or(DEVICES, |given| given.parse().expect("RYZED_TEST_DEVICES is a number"))
 }
 
 async fn restart(daemon: &mut Daemon) {
@@ -103,31 +115,39 @@ async fn restart(daemon: &mut Daemon) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarting_each_instance_in_turn_loses_no_change_and_no_acknowledged_write() {
-    let mut both = Instances::with_redis(|builder| builder.env("RYZED_SERVER__DRAIN_SECONDS", 4));
+    let count = devices();
+    let mut both = Instances::with_redis(|builder| {
+        // The devices only listen.
+        builder.env("RYZED_SERVER__DRAIN_SECONDS", 4).env("RYZED_SYNC__HEARTBEAT_SECONDS", 600)
+    });
     let ends = Arc::new(AtomicBool::new(false));
-    let people: Vec<[Account; 2]> = (0..DEVICES / 10).map(|_| both.account().into()).collect();
+    let people: Vec<[Account; 2]> = (0..count.div_ceil(DEVICES_EACH)).map(|_| both.account().into()).collect();
     let mut before = Vec::new();
     for person in &people {
         before.push(person[0].cursor().await);
     }
-    let writers: Vec<_> = people.iter().map(|person| tokio::spawn(writes(person.clone(), Arc::clone(&ends)))).collect();
+    let pause = PAUSE * people.len() as u32;
+    let writers: Vec<_> =
+        people.iter().map(|person| tokio::spawn(writes(person.clone(), pause, Arc::clone(&ends)))).collect();
     let known: Vec<_> = people.iter().map(|_| watch::Sender::new(None)).collect();
-    let devices: Vec<_> = (0..DEVICES)
+    let devices: Vec<_> = (0..count)
         .map(|n| {
             let (person, cursor) = (people[n % people.len()].clone(), before[n % people.len()].clone());
             tokio::spawn(stays(person, "d".repeat(1 + n / people.len()), cursor, known[n % people.len()].subscribe()))
         })
         .collect();
     let begun = Instant::now();
-    while people[0][0].api.get("/health").await.ok()["active_connections"].as_u64() < Some(DEVICES as u64) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "not everybody is connected");
+    while people[0][0].api.get("/health").await.ok()["active_connections"].as_u64() < Some(count as u64) {
+        assert!(begun.elapsed() < CONNECTED + CONNECTED_EACH * count as u32, "not everybody is connected");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    let connected = begun.elapsed();
     restart(&mut both.a).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     restart(&mut both.b).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     ends.store(true, Ordering::Release);
+    let restarted = begun.elapsed() - connected;
 
     let mut written = Vec::new();
     for writer in writers {
@@ -149,5 +169,11 @@ async fn restarting_each_instance_in_turn_loses_no_change_and_no_acknowledged_wr
         restarts += told;
         assert!(missing.is_empty(), "device {n} missed {missing:?}");
     }
-    assert!(restarts >= DEVICES / 2, "only {restarts} devices were told of a restart");
+    assert!(restarts >= count / 2, "only {restarts} devices were told of a restart");
+    eprintln!(
+        "{count} devices connected within {connected:?}; both restarts took {restarted:?}; {} writes reached all of them, the \
+         last {:?} after the end; {restarts} were sent away",
+        written.iter().map(Vec::len).sum::<usize>(),
+        begun.elapsed() - connected - restarted
+    );
 }

@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::live::Shared;
 use super::pulse::Pulse;
 use crate::service::{Forgotten, Service};
+use crate::sync::{DeviceId, Scope, UserId};
 
 /// How long after the start the first run waits, so that it does not add to the start's own work; and how long the next one
 /// waits when the last one left something over.
@@ -22,14 +23,15 @@ const SHARES: u32 = 2;
 /// What is to be done every few minutes.
 #[async_trait]
 pub trait Housekeeping: Send + Sync + 'static {
-    /// Tidies up, in small batches and not for long. True when there is more to do. Its failures are its own to report.
-    async fn collect(&self) -> bool;
+    /// Tidies up, in small batches and not for long, but nothing of devices that are `connected`. True when there is more to
+    /// do. Its failures are its own to report.
+    async fn collect(&self, connected: Vec<(UserId, DeviceId)>) -> bool;
 }
 
 #[async_trait]
 impl Housekeeping for Service {
-    async fn collect(&self) -> bool {
-        match Self::collect(self).await {
+    async fn collect(&self, connected: Vec<(UserId, DeviceId)>) -> bool {
+        match Self::collect(self, connected).await {
             Ok(Forgotten { tombstones: 0, receipts: 0, devices: 0, more }) => more,
             Ok(Forgotten { tombstones, receipts, devices, more }) => {
                 info!(tombstones, receipts, devices, more, "forgot what was kept long enough");
@@ -86,8 +88,11 @@ impl Actor for Janitor {
         match message {
             JanitorMsg::Collect => {
                 let settings = &state.shared.settings;
+                let links = state.shared.roster.links(Scope::Global);
+                let connected = links.iter().map(|link| (link.user, link.device.clone())).collect();
+                let collecting = state.housekeeping.collect(connected);
                 // One that takes too long is a database that has other things to do.
-                let collected = tokio::time::timeout(settings.patience / SHARES, state.housekeeping.collect()).await;
+                let collected = tokio::time::timeout(settings.patience / SHARES, collecting).await;
                 let pause =
                     if collected.unwrap_or(false) { SOON.min(settings.housekeeping) } else { settings.housekeeping };
                 myself.send_after(pause, || JanitorMsg::Collect);

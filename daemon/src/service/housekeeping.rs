@@ -1,11 +1,9 @@
 //! What is forgotten when its time is over: tombstones, receipts, devices that never came back.
 //!
-//! A batch that forgets tombstones holds their scopes, and whoever writes there waits for it. So a batch is as large as
-//! can be done in a few milliseconds, which the time of the one before tells; and between two of them the writers go first.
+//! A batch that forgets tombstones holds their scopes, and whoever writes there waits for it. So it is small, and between two
+//! of them the writers go first.
 
-mod pace;
-
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use ryzed_adapters::format_time;
@@ -13,12 +11,16 @@ use ryzed_adapters::format_time;
 use super::{Service, ServiceError};
 use crate::metrics::{self, metrics};
 use crate::store::{Access, StoreError, Transaction};
-use pace::Pace;
+use crate::sync::{DeviceId, UserId};
 
+/// What is forgotten at once. With fewer, what a transaction costs by itself outweighs its rows.
+const BATCH: i64 = 100;
 /// Batches of one kind in one run; the rest comes with the next run, soon.
-const BATCHES: usize = 64;
-
-/// Receipts and devices are kept for so long at least, however short tombstones are: a retry must be known as one.
+const BATCHES: usize = 500;
+/// The pause after a batch: as long as the batch took, within these bounds.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
+/// Receipts and devices are kept for so long at least, however short tombstones are: a retry must be known as one. And for so
+/// long a device with a socket counts as seen before that is noted again.
 const A_DAY: TimeDelta = TimeDelta::days(1);
 
 /// How much was forgotten.
@@ -69,11 +71,13 @@ impl Kind {
 }
 
 impl Service {
-    /// Forgets what is older than the time that things are kept for, in small batches and a bounded number of them.
+    /// Forgets what is older than the time that things are kept for, in small batches and a bounded number of them. Devices
+    /// that are connected here are seen.
     ///
     /// # Errors
     /// Those of the database; what was forgotten until then stays forgotten.
-    pub async fn collect(&self) -> Result<Forgotten, ServiceError> {
+    pub async fn collect(&self, connected: Vec<(UserId, DeviceId)>) -> Result<Forgotten, ServiceError> {
+        self.see(connected).await?;
         let now = self.clock.now();
         let mut all = Forgotten::default();
         for kind in [Kind::Tombstones, Kind::Receipts, Kind::Devices] {
@@ -91,11 +95,9 @@ impl Service {
 
     /// Returns how many, and whether there may be more.
     async fn forget(&self, kind: Kind, before: &str) -> Result<(usize, bool), ServiceError> {
-        let mut pace = Pace::default();
         let mut forgotten = 0;
         for _ in 0..BATCHES {
-            let (most, began) = (pace.size(), Instant::now());
-            let count = self.forget_batch(kind, before, most).await?;
+            let (count, began) = self.forget_batch(kind, before).await?;
             let took = began.elapsed();
             forgotten += count;
             metrics().forgotten.add(kind.label(), count);
@@ -104,17 +106,36 @@ impl Service {
             if count == 0 {
                 return Ok((forgotten, false));
             }
-            tokio::time::sleep(pace.after(took, count as i64 == most)).await;
+            tokio::time::sleep(took.clamp(PAUSES.0, PAUSES.1)).await;
         }
         Ok((forgotten, true))
     }
 
-    async fn forget_batch(&self, kind: Kind, before: &str, most: i64) -> Result<usize, ServiceError> {
+    /// Returns how many, and since when what they belong to was held.
+    async fn forget_batch(&self, kind: Kind, before: &str) -> Result<(usize, Instant), ServiceError> {
         let before = before.to_owned();
         self.store
             .write(Access::Daemon, move |tx| {
                 let before = before.clone();
-                Box::pin(async move { Ok::<_, ServiceError>(kind.prune(tx, &before, most).await?) })
+                Box::pin(async move {
+                    let began = Instant::now();
+                    Ok::<_, ServiceError>((kind.prune(tx, &before, BATCH).await?, began))
+                })
+            })
+            .await
+    }
+
+    /// Notes that devices are there that say nothing but keep their sockets.
+    async fn see(&self, connected: Vec<(UserId, DeviceId)>) -> Result<(), ServiceError> {
+        if connected.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let (now, before) = (format_time(now), format_time(now - A_DAY));
+        self.store
+            .write(Access::Daemon, move |tx| {
+                let (connected, now, before) = (connected.clone(), now.clone(), before.clone());
+                Box::pin(async move { Ok::<_, ServiceError>(tx.see_devices(&connected, &now, &before).await?) })
             })
             .await
     }

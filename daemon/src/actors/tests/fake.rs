@@ -173,7 +173,7 @@ pub(crate) struct Idle;
 
 #[async_trait]
 impl Housekeeping for Idle {
-    async fn collect(&self) -> bool {
+    async fn collect(&self, _: Vec<(UserId, DeviceId)>) -> bool {
         false
     }
 }

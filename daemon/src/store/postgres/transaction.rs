@@ -346,6 +346,12 @@ impl Transaction for PostgresTransaction<'_> {
         .await
     }
 
+    async fn see_devices(&mut self, seen: &[(UserId, DeviceId)], now: &str, before: &str) -> Result<(), StoreError> {
+        let see = "UPDATE ryzed.devices d SET last_seen = ?2::timestamptz FROM json_array_elements(?1::json) s \
+                   WHERE d.user_id = (s->>0)::uuid AND d.device_id = s->>1 AND d.last_seen < ?3::timestamptz";
+        self.run(statement(see).text(serde_json::json!(seen).to_string()).text(now).text(before)).await.map(|_| ())
+    }
+
     async fn prune_devices(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
         self.run(
             statement(

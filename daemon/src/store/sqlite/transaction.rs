@@ -302,6 +302,12 @@ impl Transaction for SqliteTransaction<'_> {
         )
     }
 
+    async fn see_devices(&mut self, seen: &[(UserId, DeviceId)], now: &str, before: &str) -> Result<(), StoreError> {
+        let see = "UPDATE sync_devices SET last_seen = ?2 WHERE last_seen < ?3 AND (user_id, device_id) IN \
+                   (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?1))";
+        self.run(statement(see).text(serde_json::json!(seen).to_string()).text(now).text(before)).map(|_| ())
+    }
+
     async fn prune_devices(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
         self.run(
             statement(
