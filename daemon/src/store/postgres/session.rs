@@ -16,10 +16,9 @@ use serde_json::json;
 
 use super::Schema;
 use super::fault::{Remedy, in_doubt, judge_discreetly};
-use crate::auth::Role;
 use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
-use crate::sync::DeviceId;
+use crate::sync::{DeviceId, Role};
 
 /// A transaction that somebody else ends.
 pub(super) struct PostgresTransaction<'c> {
