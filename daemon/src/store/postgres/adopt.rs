@@ -5,6 +5,7 @@ mod columns;
 mod enter;
 mod examine;
 pub(super) mod facts;
+mod policies;
 mod put_up;
 mod standing;
 mod undo;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use ryzed_adapters::{Registry, ScopeRule, Table};
 use serde_json::Value;
 
-use super::super::layout::{Layout, Permits, Place, PlacedColumn};
+use super::super::layout::{Layout, Place, PlacedColumn};
 use super::columns::{absence, described, fills_itself, mismatch, placed_column, property, tolerates};
 use super::facts::{Facts, FoundColumn, Relation};
-use super::{Naming, TableNaming};
+use super::{Naming, TableNaming, policies};
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,7 +154,7 @@ impl Look<'_> {
         self.shape(relation, &mut report);
         let columns = self.columns(relation, &mut report);
         let is_loose = self.owner(relation, &columns, &mut report);
-        guards(relation, &mut report);
+        report.notes.extend(policies::notes(relation));
         if !report.problems.is_empty() {
             report.verdict = Verdict::Unfit;
             return (report, None);
@@ -166,7 +166,7 @@ impl Look<'_> {
             name: relation.name.clone(),
             columns,
             is_loose,
-            permits: permits(relation),
+            permits: policies::permits(relation),
         };
         (report, Some(place))
     }
@@ -374,39 +374,6 @@ fn is_held(relation: &Relation, column: &str, above: &Place, report: &mut TableR
         ));
     }
     key.is_some_and(|key| key.is_firm)
-}
-
-fn guards(relation: &Relation, report: &mut TableReport) {
-    if !relation.is_guarded {
-        report.notes.push(format!(
-            "row level security is off and stays off, so only the daemon itself keeps people apart here. For the second line: \
-             ALTER TABLE {} ENABLE ROW LEVEL SECURITY, with policies for the application's own roles",
-            relation.shown()
-        ));
-    }
-    if relation.restrictive > 0 {
-        report.notes.push(
-            "restrictive policies for everybody bind the daemon as well; see that they let ryzed_daemon pass".into(),
-        );
-    }
-    match permits(relation) {
-        Permits::Nobody if relation.is_guarded && relation.for_others > 0 => report.notes.push(
-            "no policy of the application lets everybody or the role authenticated in, so the daemon goes by its own rules"
-                .into(),
-        ),
-        Permits::Nobody => {}
-        Permits::Everybody | Permits::Authenticated => report
-            .notes
-            .push("what people see and write here is what the application's policies say, within their own rows".into()),
-    }
-}
-
-fn permits(relation: &Relation) -> Permits {
-    match (relation.is_guarded, relation.for_everybody, relation.for_authenticated) {
-        (true, _, 1..) => Permits::Authenticated,
-        (true, 1.., _) => Permits::Everybody,
-        _ => Permits::Nobody,
-    }
 }
 
 #[cfg(test)]
