@@ -19,11 +19,11 @@ async fn start(builder: Builder) -> Daemon {
     tokio::task::spawn_blocking(|| builder.start()).await.expect("a daemon")
 }
 
-/// The middle one.
+/// The lower quartile: on a busy machine what goes out in one piece may go in two, which only adds.
 fn usual(counts: &[u64]) -> u64 {
     let mut sorted = counts.to_vec();
     sorted.sort_unstable();
-    sorted[sorted.len() / 2]
+    sorted[sorted.len() / 4]
 }
 
 /// Counts a push over a socket, a pull and a sync; `known` is what is asked first about a person whom the application knows.
