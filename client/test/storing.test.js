@@ -5,46 +5,46 @@ import { test } from 'node:test';
 import { memoryStorage } from '../src/index.js';
 import { page, scripted, settled } from '../test-support/scripted.js';
 
-test('storage that fails is reported and retried whole; the app goes on in memory', async () => {
+/** A storage that fails while `broken`, and what it holds. */
+function fragile() {
   const inner = memoryStorage();
-  let broken = false;
-  const storage = { ...inner, commit: async (patches) => {
-    if (broken) throw new Error('disk full');
+  const disk = { broken: false, inner, storage: { ...inner, commit: async (patches) => {
+    if (disk.broken) throw new Error('disk full');
     return inner.commit(patches);
-  } };
-  const script = scripted({ storage });
+  } } };
+  return disk;
+}
+
+test('storage that fails is reported and retried whole; the app goes on in memory', async () => {
+  const disk = fragile();
+  const script = scripted({ storage: disk.storage });
   const faults = [];
   script.client.on('error', ({ code }) => faults.push(code));
   await script.client.table('meals').all();
-  broken = true;
+  disk.broken = true;
   await assert.rejects(script.client.table('meals').insert({ q: 1 }), /disk full/);
   assert.equal((await script.client.table('meals').all()).length, 1);
-  broken = false;
+  disk.broken = false;
   await script.client.table('meals').insert({ q: 2 });
-  assert.equal((await inner.load()).queue.length, 2);
+  assert.equal((await disk.inner.load()).queue.length, 2);
   assert.deepEqual(faults, ['storage']);
 });
 
 test('with a storage that fails the line goes on, and nothing is left out once it works again', async () => {
-  const inner = memoryStorage();
-  let broken = false;
-  const storage = { ...inner, commit: async (patches) => {
-    if (broken) throw new Error('disk full');
-    return inner.commit(patches);
-  } };
-  const script = scripted({ storage });
+  const disk = fragile();
+  const script = scripted({ storage: disk.storage });
   await script.live();
   const hear = (version) => script.socket().hear({ type: 'data_updated', table: 'meals', operation: 'INSERT', scope: 'user:u', version, data: { id: `row ${version}` } });
-  broken = true;
+  disk.broken = true;
   hear(2);
   await settled();
   await assert.rejects(script.client.table('meals').insert({ q: 1 }), /disk full/);
   await settled();
   assert.deepEqual([script.client.status.value.state, script.client.pending.value], ['live', 0]);
-  broken = false;
+  disk.broken = false;
   hear(3);
   await settled();
-  const { rows, cursor } = await inner.load();
+  const { rows, cursor } = await disk.inner.load();
   assert.deepEqual([rows.map(([, { id }]) => id), cursor.user], [['row 2', 'row 3'], 3]);
 });
 
