@@ -66,6 +66,33 @@ async fn truncated_tables_leave_tombstones_and_fire_no_trigger_of_the_applicatio
     assert_eq!(me.rows("food_entries").await.len(), 560);
 }
 
+/// Columns may be called as the triggers call what they work with.
+#[tokio::test]
+async fn columns_that_are_called_like_variables_are_no_matter() {
+    let names =
+        ["above", "deep", "held", "of_table", "owner_column", "part", "part_rows", "place", "rule", "total", "wanted"];
+    let columns: Vec<String> = names.iter().map(|name| format!("ADD {name} text DEFAULT 'x'")).collect();
+    let columns = columns.join(", ");
+    let (app, daemon) = adopted(&format!(
+        "ALTER TABLE app.sessions {columns}; ALTER TABLE workout_exercises {columns}; ALTER TABLE exercise_sets {columns}"
+    ));
+    let me = app.account(&daemon, 1);
+    let mut phone = me.socket("phone").await;
+    for (statement, operation) in [
+        (
+            "INSERT INTO workout_exercises (id, workout_id) SELECT gen_random_uuid(), id FROM app.sessions LIMIT 1",
+            "INSERT",
+        ),
+        ("UPDATE exercise_sets SET above = 'y' WHERE id = (SELECT id FROM exercise_sets LIMIT 1)", "UPDATE"),
+        ("UPDATE app.sessions SET deep = 'y' WHERE id = (SELECT id FROM app.sessions LIMIT 1)", "UPDATE"),
+        ("DELETE FROM exercise_sets WHERE id = (SELECT id FROM exercise_sets LIMIT 1)", "DELETE"),
+    ] {
+        app.sql(statement);
+        assert_eq!(phone.next("database_change").await["operation"], operation, "{statement}");
+    }
+    assert_eq!(contradictions(&app), "");
+}
+
 #[tokio::test]
 async fn names_that_need_quotes_and_defaults_with_question_marks_are_no_matter() {
     let made = r#"ALTER TABLE foods RENAME TO "My ""Foods"""; ALTER TABLE "My ""Foods""" RENAME created_by TO "createdBy";

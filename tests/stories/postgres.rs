@@ -231,3 +231,32 @@ async fn a_child_that_is_written_while_its_parent_changes_hands_goes_along() {
         }
     }
 }
+
+/// The daemon reads back what it has written; what a trigger wrote beside it goes to the other devices just the same.
+#[tokio::test]
+async fn what_a_trigger_does_to_another_table_reaches_the_other_devices_with_its_row() {
+    let daemon = Daemon::builder().on_postgres().env("RYZED_SYNC__SWEEP_SECONDS", 3600).start();
+    let me = met(&daemon).await;
+    let session = workout_session(json!({"name": "Legs"}));
+    me.store("workout_sessions", &session).await;
+    daemon.database().run(
+        "CREATE FUNCTION public.rename() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             UPDATE public.workout_sessions SET name = 'After ' || NEW.unit WHERE user_id = NEW.user_id; RETURN NEW; END $$; \
+         CREATE TRIGGER rename AFTER INSERT ON public.food_entries FOR EACH ROW EXECUTE FUNCTION public.rename()",
+    );
+    let mut tablet = me.socket("tablet").await;
+    me.store("food_entries", &food_entry(json!({"unit": "plates"}))).await;
+    let (mut seen, mut last) = (Vec::new(), 0);
+    for _ in 0..2 {
+        let message = tablet.next("data_updated").await;
+        seen.push((message["table"].clone(), message["data"]["unit"].clone(), message["data"]["name"].clone()));
+        assert!(message["version"].as_i64() > Some(last), "{message}");
+        last = message["version"].as_i64().expect("a version");
+    }
+    seen.sort_by_key(|(table, ..)| table.to_string());
+    let expected = [
+        (json!("food_entries"), json!("plates"), Value::Null),
+        (json!("workout_sessions"), Value::Null, json!("After plates")),
+    ];
+    assert_eq!(seen, expected);
+}

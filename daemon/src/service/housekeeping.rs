@@ -1,7 +1,7 @@
 //! What is forgotten when its time is over: tombstones, receipts, devices that never came back.
 //!
-//! A batch that forgets tombstones holds their scopes, and whoever writes there waits for it. So it is small, and between two
-//! of them the writers go first.
+//! A batch that forgets tombstones holds their scopes, and whoever writes there waits for it. So it is small, smaller still
+//! where the database is slow, and between two of them the writers go first.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,13 @@ use crate::metrics::{self, metrics};
 use crate::store::{Access, StoreError, Transaction};
 use crate::sync::{DeviceId, UserId};
 
-/// What is forgotten at once. With fewer, what a transaction costs by itself outweighs its rows.
+/// The most that is forgotten at once. With fewer, what a transaction costs by itself outweighs its rows.
 const BATCH: i64 = 100;
+/// The least that is forgotten at once, however slow the database is.
+const SMALLEST: i64 = 5;
+/// A batch that holds its scopes for less is followed by a larger one, a batch that holds them for more by a smaller one: so
+/// that 50 ms are far away.
+const HELD: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(20));
 /// Batches of one kind in one run; the rest comes with the next run, soon.
 const BATCHES: usize = 500;
 /// The pause after a batch: as long as the batch took, within these bounds.
@@ -95,34 +100,36 @@ impl Service {
 
     /// Returns how many, and whether there may be more.
     async fn forget(&self, kind: Kind, before: &str) -> Result<(usize, bool), ServiceError> {
-        let mut forgotten = 0;
+        let (mut forgotten, mut most) = (0, BATCH);
         for _ in 0..BATCHES {
-            let (count, began) = self.forget_batch(kind, before).await?;
-            let took = began.elapsed();
+            let (count, held) = self.forget_batch(kind, before, most).await?;
             forgotten += count;
             metrics().forgotten.add(kind.label(), count);
-            metrics().forgetting.observe(took.as_secs_f64());
+            metrics().forgetting.observe(held.as_secs_f64());
             // Fewer than asked may be all of those whose scopes nobody was writing.
             if count == 0 {
                 return Ok((forgotten, false));
             }
-            tokio::time::sleep(took.clamp(PAUSES.0, PAUSES.1)).await;
+            most = next_batch(most, held);
+            tokio::time::sleep(held.clamp(PAUSES.0, PAUSES.1)).await;
         }
         Ok((forgotten, true))
     }
 
-    /// Returns how many, and since when what they belong to was held.
-    async fn forget_batch(&self, kind: Kind, before: &str) -> Result<(usize, Instant), ServiceError> {
+    /// Returns how many, and for how long whoever writes there had to wait. Where one writes at a time, whoever comes next
+    /// shares the commit, so that waits for none.
+    async fn forget_batch(&self, kind: Kind, before: &str, most: i64) -> Result<(usize, Duration), ServiceError> {
         let before = before.to_owned();
-        self.store
-            .write(Access::Daemon, move |tx| {
-                let before = before.clone();
-                Box::pin(async move {
-                    let began = Instant::now();
-                    Ok::<_, ServiceError>((kind.prune(tx, &before, BATCH).await?, began))
-                })
+        let forgotten = self.store.write(Access::Daemon, move |tx| {
+            let before = before.clone();
+            Box::pin(async move {
+                let began = Instant::now();
+                let count = kind.prune(tx, &before, most).await?;
+                Ok::<_, ServiceError>((count, began, began.elapsed()))
             })
-            .await
+        });
+        let (count, began, worked) = forgotten.await?;
+        Ok((count, if self.store.is_shared() { began.elapsed() } else { worked }))
     }
 
     /// Notes that devices are there that say nothing but keep their sockets.
@@ -138,5 +145,30 @@ impl Service {
                 Box::pin(async move { Ok::<_, ServiceError>(tx.see_devices(&connected, &now, &before).await?) })
             })
             .await
+    }
+}
+
+/// How much is forgotten next, after a batch of `most` has held its scopes for so long.
+fn next_batch(most: i64, held: Duration) -> i64 {
+    let next = match held {
+        held if held < HELD.0 => most * 2,
+        held if held > HELD.1 => most / 2,
+        _ => most,
+    };
+    next.clamp(SMALLEST, BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_database_gets_smaller_batches_until_it_is_quick_again() {
+        let mut most = BATCH;
+        for (held, next) in [(21, 50), (300, 25), (20, 25), (5, 25), (4, 50), (0, 100), (0, 100)] {
+            most = next_batch(most, Duration::from_millis(held));
+            assert_eq!(most, next, "after {held} ms");
+        }
+        assert_eq!(next_batch(SMALLEST, Duration::from_secs(1)), SMALLEST);
     }
 }

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool::managed::QueueMode;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
@@ -52,7 +53,8 @@ impl Connections {
         // A connection that is gone shows when the transaction is begun, and then there is nothing to lose.
         config.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config(url, config);
-        let pool = Pool::builder(manager).max_size(most).build();
+        // The one that was used last knows its statements best: what is prepared or planned is so for one connection.
+        let pool = Pool::builder(manager).max_size(most).queue_mode(QueueMode::Lifo).build();
         let pool = pool.map_err(|error| StoreError::Failed(format!("can't make the pool: {error}")))?;
         Ok(Self { pool, schema, outage: Arc::default() })
     }

@@ -68,14 +68,15 @@ pub(super) fn entries(
     .int(limit)
 }
 
-pub(super) fn records(schema: &Schema, scope: Scope, after: Version, limit: i64) -> Statement<'_, RecordColumns> {
-    statement(&schema.records).text(scope.to_string()).int(after).int(limit)
+/// `sql` is one of those for records.
+pub(super) fn records(sql: &str, scope: Scope, after: Version, limit: i64) -> Statement<'_, RecordColumns> {
+    statement(sql).text(scope.to_string()).int(after).int(limit)
 }
 
 pub(super) fn receipts(user: UserId, mutations: &[Uuid]) -> Statement<'static, (Text, Text)> {
     statement(
-        "SELECT mutation_id::text, result::text FROM ryzed.receipts WHERE user_id = ?1::uuid \
-         AND mutation_id = ANY (?2::uuid[])",
+        "SELECT mutation_id::text, result::text FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL \
+         (SELECT * FROM ryzed.receipts r WHERE r.user_id = ?1::uuid AND r.mutation_id = i.id OFFSET 0) r",
     )
     .text(user.to_string())
     .text(list(mutations))

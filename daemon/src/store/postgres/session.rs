@@ -1,7 +1,7 @@
 //! One transaction on one connection: how it is opened, how statements are sent, how it ends.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use diesel::QueryResult;
@@ -32,6 +32,8 @@ pub(super) struct PostgresTransaction<'c> {
     foreseen: HashMap<String, Arc<Vec<PgRow>>>,
     /// On whose behalf the triggers believe to run.
     device: Option<DeviceId>,
+    /// The tables whose rows it has changed.
+    pub(super) changed: BTreeSet<&'static str>,
     /// What is to be done about the last error.
     pub(super) remedy: Remedy,
     /// Why the database could not do what it was asked, when that is about now and not about the question.
@@ -68,6 +70,7 @@ impl<'c> PostgresTransaction<'c> {
             ahead,
             foreseen,
             device: None,
+            changed: BTreeSet::new(),
             remedy: Remedy::None,
             trouble: None,
             spoilt: false,
@@ -211,6 +214,11 @@ impl<'c> PostgresTransaction<'c> {
         if self.mode == Mode::Write {
             self.push_ahead(statement("SET LOCAL lock_timeout = '500ms'"));
         }
+    }
+
+    /// Has the commit not wait for the disk, with everything locked: what a crash takes back can be done again.
+    pub(super) fn commit_at_ease(&mut self) {
+        self.push_ahead(statement("SET LOCAL synchronous_commit = off"));
     }
 
     pub(super) async fn commit(mut self) -> Result<(), (StoreError, Remedy)> {

@@ -16,6 +16,8 @@ pub(super) struct TableSql {
     /// Rows and index entries of the ids in `?1` (an array); tombstones only of the scopes in `?2`. Of a row that somebody
     /// else has, only that it is there.
     pub states: String,
+    /// Changes of scope `?1` after `?2`, at most `?3`; with their rows where those are of this table, else with an empty text.
+    pub records: String,
     /// Live rows of scope `?1` with `?2 < version <= ?3`, as JSON with `_version`, in version order.
     pub rows: String,
     /// Writes the rows in `?1` (a JSON array of rows).
@@ -37,6 +39,7 @@ impl TableSql {
                  AND (c.operation <> 'DELETE' OR c.scope = ANY (?2::text[])) OFFSET 0) c ON TRUE \
                  LEFT JOIN ryzed.elsewhere('{name}', ?1::uuid[]) e ON e.row_id = i.id"
             ),
+            records: changes_with(&[row_of(table, place)], "''"),
             rows: format!(
                 "SELECT r._version, row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
                  FROM ryzed.changes c JOIN {relation} t ON t.id = c.row_id WHERE c.scope = ?1 AND c.version > ?2 \
@@ -48,28 +51,33 @@ impl TableSql {
     }
 }
 
-/// Changes with what their latest version changed (of a tombstone the former row) and with the row as it is.
+/// Changes of scope `?1` after `?2`, at most `?3`, with their rows, whatever table they are of.
 pub(super) fn records(registry: &Registry, layout: &Layout) -> String {
-    let rows: Vec<String> = registry
-        .iter()
-        .filter_map(|table| Some((table, layout.of(table.name)?)))
-        .map(|(table, place)| {
-            let (name, relation, row) = (table.name, place.relation(), columns_out(table, place, "t"));
-            format!(
-                "WHEN '{name}' THEN (SELECT row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
-                 FROM {relation} t WHERE t.id = c.row_id OFFSET 0) r)"
-            )
-        })
-        .collect();
+    let placed = registry.iter().filter_map(|table| Some((table, layout.of(table.name)?)));
+    let rows: Vec<String> = placed.map(|(table, place)| row_of(table, place)).collect();
+    changes_with(&rows, "NULL")
+}
+
+/// Changes with what their latest version changed (of a tombstone the former row) and with the row as it is. The database
+/// gets ready to read every table that is named here, at each call and whether it comes to that or not.
+fn changes_with(rows: &[String], other: &str) -> String {
     format!(
         "SELECT c.version, c.table_name, c.row_id::text, c.operation, c.source_device, CASE c.operation \
          WHEN 'DELETE' THEN c.previous::text \
          WHEN 'UPDATE' THEN (jsonb_build_object('id', c.row_id) || coalesce((SELECT \
              jsonb_object_agg(f.key, c.previous -> f.key -> -1 -> 1) FROM jsonb_each(c.field_versions) f \
              WHERE f.value = to_jsonb(c.version) AND f.key <> '*'), '{{}}'))::text END, \
-         CASE WHEN c.operation <> 'DELETE' THEN CASE c.table_name {} END END \
+         CASE WHEN c.operation <> 'DELETE' THEN CASE c.table_name {} ELSE {other} END END \
          FROM ryzed.changes c WHERE c.scope = ?1 AND c.version > ?2 ORDER BY c.version LIMIT ?3",
         rows.join(" ")
+    )
+}
+
+fn row_of(table: &Table, place: &Place) -> String {
+    let (name, relation, row) = (table.name, place.relation(), columns_out(table, place, "t"));
+    format!(
+        "WHEN '{name}' THEN (SELECT row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
+         FROM {relation} t WHERE t.id = c.row_id OFFSET 0) r)"
     )
 }
 

@@ -8,6 +8,7 @@ use ryzed_adapters::Table;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::Schema;
 use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
@@ -24,6 +25,20 @@ use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Versi
 /// Parts JSON texts: JSON has no such character outside of an escape. An array of texts would have each taken apart twice.
 const SEPARATOR: &str = "\x1e";
 
+/// What a row is of which only the change was read.
+const NOT_READ: &str = "";
+
+impl PostgresTransaction<'_> {
+    /// What reads changes: whoever has changed rows of one table is most likely to ask for those.
+    fn likely_records<'s>(&self, schema: &'s Schema) -> &'s str {
+        let mut changed = self.changed.iter().filter_map(|name| schema.of(schema.registry.get(name)?).ok());
+        match (changed.next(), changed.next()) {
+            (Some(only), None) => &only.records,
+            _ => &schema.records,
+        }
+    }
+}
+
 #[async_trait]
 impl Transaction for PostgresTransaction<'_> {
     async fn foresee(&mut self, wanted: &[Read<'_>]) -> Result<(), StoreError> {
@@ -37,7 +52,9 @@ impl Transaction for PostgresTransaction<'_> {
                 Read::Entries(scope, after, tables, limit) => {
                     self.expected(reads::entries(scope, after, tables, limit))
                 }
-                Read::Records(scope, after, limit) => self.expected(reads::records(&schema, scope, after, limit)),
+                Read::Records(scope, after, limit) => {
+                    self.expected(reads::records(self.likely_records(&schema), scope, after, limit))
+                }
                 Read::Receipts(user, mutations) => self.expected(reads::receipts(user, mutations)),
                 Read::Device(user, device) => self.expected(reads::device(&schema, user, device)),
             });
@@ -95,6 +112,7 @@ impl Transaction for PostgresTransaction<'_> {
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
+        self.changed.insert(table.name);
         let written = self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await;
         if !table.is_fitted {
             return written.map(|_| ());
@@ -110,6 +128,7 @@ impl Transaction for PostgresTransaction<'_> {
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
+        self.changed.insert(table.name);
         let deleted = self.try_run(statement(&schema.of(table)?.delete).text(ids_of(ids))).await;
         if !table.is_fitted {
             return deleted.map(|_| ());
@@ -167,8 +186,12 @@ impl Transaction for PostgresTransaction<'_> {
         type Row = (i64, String, String, String, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);
         let size_of = |row: &Row| row.6.as_ref().map_or(0, String::len);
-        let wanted = reads::records(&schema, scope, after, limit);
-        let (rows, is_whole) = self.load_some(wanted, PAGE_BYTES, size_of).await?;
+        let likely = reads::records(self.likely_records(&schema), scope, after, limit);
+        let (mut rows, mut is_whole): (Vec<Row>, bool) = self.load_some(likely, PAGE_BYTES, size_of).await?;
+        if rows.iter().any(|row| row.6.as_deref() == Some(NOT_READ)) {
+            let all = reads::records(&schema.records, scope, after, limit);
+            (rows, is_whole) = self.load_some(all, PAGE_BYTES, size_of).await?;
+        }
         let has_more = !is_whole || i64::try_from(rows.len()).is_ok_and(|count| count == limit);
         let reached = rows.last().map_or(after, |row| row.0);
         let mut records = Vec::with_capacity(rows.len());
@@ -329,6 +352,7 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn prune_tombstones(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
+        self.commit_at_ease();
         let prune = "SELECT ryzed.prune_tombstones(?1::timestamptz, ?2)";
         let gone = self.number(statement(prune).text(before).int(limit)).await?;
         Ok(usize::try_from(gone).unwrap_or_default())
