@@ -191,7 +191,7 @@ pub struct Metrics {
     pub bridge_dropped: Counter,
     /// What the housekeeping forgot.
     pub forgotten: Counters<Forgotten>,
-    /// How long one transaction of the housekeeping took.
+    /// How long a batch of the housekeeping kept others from writing.
     pub forgetting: Histogram,
     /// Errors of the database that ended somebody's work.
     pub database_errors: Counters<DatabaseError>,
@@ -227,7 +227,7 @@ impl Metrics {
         let help = "From a request to the end of its answer, by the route's template";
         r.register_with_unit("http_request_duration", help, Unit::Seconds, requests.clone());
         let forgetting = seconds();
-        let help = "One transaction of the housekeeping";
+        let help = "How long a batch of the housekeeping kept others from writing";
         r.register_with_unit("housekeeping_batch_duration", help, Unit::Seconds, forgetting.clone());
         let closes = Family::default();
         r.register("socket_closes", "Sockets closed by the daemon, by close code", Family::clone(&closes));
