@@ -28,6 +28,7 @@ mod resume;
 mod retention;
 mod roles;
 mod socket_closes;
+mod socket_compression;
 mod socket_messages;
 mod tokens;
 mod validation;

@@ -3,6 +3,7 @@
 //! warp's own WebSocket keeps 130 KiB a connection, so the upgraded stream is taken from hyper and
 //! given to a library whose buffers are as small as told. What is said over it is known to the actors.
 
+mod deflate;
 mod handshake;
 mod pump;
 mod stream;
@@ -20,7 +21,7 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Method};
 use warp::path::FullPath;
 use warp::reply::Response;
-use yawc::{Options, Role, WebSocket};
+use yawc::{DeflatePool, Options, Role, WebSocket};
 
 use super::observe::Identity;
 use super::problem::Problem;
@@ -51,6 +52,7 @@ pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilte
         verify,
         message_bytes: limits.message_bytes,
         auth_within: Duration::from_secs(limits.auth_seconds),
+        pool: deflate::pool(),
     };
     let device = |path: FullPath| ready(device_in(path.as_str()).ok_or_else(warp::reject::not_found));
     warp::path::full()
@@ -71,12 +73,13 @@ pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilte
                 if method != Method::GET {
                     return Problem::wrong_method(&["GET"]).into_response();
                 }
-                let (reply, accepted) = handshake::answer(&headers);
+                let extension = deflate::agreed(&headers);
+                let (reply, accepted) = handshake::answer(&headers, extension.as_deref());
                 match (accepted, upgrade) {
                     (true, Some(upgrade)) => {
                         let arrival = Arrival::of(device, &headers, query);
                         let guard = shell.live.socket();
-                        tokio::spawn(shell.clone().serve(upgrade, arrival, guard));
+                        tokio::spawn(shell.clone().serve(upgrade, extension, arrival, guard));
                         reply
                     }
                     (true, None) => handshake::upgrade_required(),
@@ -101,16 +104,19 @@ struct Shell {
     verify: Arc<dyn Verify>,
     message_bytes: usize,
     auth_within: Duration,
+    pool: DeflatePool,
 }
 
 impl Shell {
-    async fn serve(self, upgrade: OnUpgrade, arrival: Arrival, guard: SocketGuard) {
+    async fn serve(self, upgrade: OnUpgrade, extension: Option<String>, arrival: Arrival, guard: SocketGuard) {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
             Err(error) => return debug!(%error, "a socket went before it was upgraded"),
         };
         let stream = SharedStream::new(TokioIo::new(upgraded));
-        let Ok(mut socket) = WebSocket::from_stream(stream.clone(), Role::Server, self.options()) else { return };
+        let options = deflate::with(self.options(), self.pool.clone());
+        let made = WebSocket::from_stream_with_extensions(stream.clone(), Role::Server, extension.as_deref(), options);
+        let Ok(mut socket) = made else { return };
         // Boxed, since it is needed only at the beginning of a long life.
         let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival)).await {
             Ok(connection) => pump::run(&mut socket, connection).await,
@@ -129,7 +135,6 @@ impl Shell {
             .with_backpressure_boundary(WRITE_AHEAD)
             .with_fragment_timeout(FRAGMENT_TIMEOUT)
             .with_utf8()
-            .without_compression()
     }
 }
 

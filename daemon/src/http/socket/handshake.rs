@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 use warp::Reply;
 use warp::http::header::{
-    CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
@@ -20,8 +20,8 @@ const BEARER: &str = "bearer.";
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
-/// The reply, and whether it is the one that lets the socket begin.
-pub(super) fn answer(headers: &HeaderMap) -> (Response, bool) {
+/// The reply, and whether it is the one that lets the socket begin, with the extension that was agreed upon.
+pub(super) fn answer(headers: &HeaderMap, extension: Option<&str>) -> (Response, bool) {
     if !has_token(headers, CONNECTION, "upgrade") || !has_token(headers, UPGRADE, "websocket") {
         return (upgrade_required(), false);
     }
@@ -42,6 +42,9 @@ pub(super) fn answer(headers: &HeaderMap) -> (Response, bool) {
     }
     if protocols(headers).any(|protocol| protocol == PROTOCOL) {
         answers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    }
+    if let Some(Ok(extension)) = extension.map(HeaderValue::from_str) {
+        answers.insert(SEC_WEBSOCKET_EXTENSIONS, extension);
     }
     (reply, true)
 }
@@ -69,7 +72,8 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     listed(headers, name).any(|listed| listed.eq_ignore_ascii_case(token))
 }
 
-fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+/// What a header lists, which may come several times.
+pub(super) fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',').map(str::trim))
 }
@@ -94,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_key_is_answered_as_the_rfc_shows() {
-        let (reply, accepted) = answer(&request("ryzed.v1, bearer.a.b.c"));
+        let (reply, accepted) = answer(&request("ryzed.v1, bearer.a.b.c"), None);
         assert!(accepted);
         assert_eq!(reply.status(), StatusCode::SWITCHING_PROTOCOLS);
         assert_eq!(reply.headers()[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
@@ -107,11 +111,11 @@ mod tests {
         for missing in [CONNECTION, UPGRADE, SEC_WEBSOCKET_VERSION] {
             let mut headers = request("other");
             headers.remove(&missing);
-            assert_eq!(answer(&headers).0.status(), StatusCode::UPGRADE_REQUIRED, "{missing}");
+            assert_eq!(answer(&headers, None).0.status(), StatusCode::UPGRADE_REQUIRED, "{missing}");
         }
         let mut headers = request("other");
         headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("short"));
-        assert_eq!(answer(&headers).0.status(), StatusCode::BAD_REQUEST);
-        assert!(!answer(&request("other")).0.headers().contains_key(SEC_WEBSOCKET_PROTOCOL));
+        assert_eq!(answer(&headers, None).0.status(), StatusCode::BAD_REQUEST);
+        assert!(!answer(&request("other"), None).0.headers().contains_key(SEC_WEBSOCKET_PROTOCOL));
     }
 }

@@ -44,6 +44,10 @@ impl Ended {
         match error {
             WebSocketError::FrameTooLarge => Self::Closed(CloseReason::TooLarge),
             WebSocketError::InvalidUTF8 => Self::Closed(CloseReason::NotText),
+            // What is no compressed message; nothing that a stream says.
+            WebSocketError::IoError(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                Self::Closed(CloseReason::Malformed)
+            }
             WebSocketError::ConnectionClosed | WebSocketError::IoError(_) => Self::Gone,
             _ => Self::Closed(CloseReason::Malformed),
         }
