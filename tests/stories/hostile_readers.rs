@@ -25,6 +25,8 @@ const ROUNDS: usize = 3;
 const NOISE_MS: f64 = 20.0;
 /// What memory may grow by for other reasons, in KiB.
 const NOISE: u64 = 24 << 10;
+/// What may be on its way to a device that does not read, in bytes: in the system, and in one write.
+const IN_THE_SYSTEM: usize = 400 << 10;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -112,6 +114,19 @@ async fn devices_that_never_read_cost_little_and_slow_nobody_down() {
     for (account, socket) in &mut slow {
         recovers(&daemon.account_of(account.person.clone()), socket).await;
     }
+}
+
+/// A system takes megabytes for a device that does not read, if it is let.
+#[tokio::test]
+async fn what_waits_for_a_device_that_never_reads_waits_in_its_outbox() {
+    let daemon = Daemon::builder().env("RYZED_LIMITS__OUTBOX_BYTES", OUTBOX).start();
+    let mut readers = Readers::of(&daemon, 1).await;
+    let mut slow = readers::slow(&daemon.account()).await;
+    readers.read(&long(), CHANGES).await;
+    let required = slow.next("sync_required").await;
+    assert_eq!(required["reason"], "too_slow", "{required}");
+    let waited = slow.received("data_updated").len() * long().len();
+    assert!(waited < IN_THE_SYSTEM, "{waited} bytes waited elsewhere, of {}", CHANGES * long().len());
 }
 
 /// What came before the notice and what one pull from its cursor brings is everything.

@@ -39,10 +39,22 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// How long to wait when no connection can be accepted, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// What the system may hold of one connection that was not sent yet, in bytes. Left to itself it takes 4 MiB for a client
+/// that does not read.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 64 << 10;
 /// How often a silent HTTP/2 connection is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 128;
+
+/// Small messages go at once, and what a client does not read waits here, where it is bounded. A system that can do neither
+/// serves as well.
+fn tune(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+}
 
 /// All routes with what stands round them.
 type Whole = BoxCloneSyncService<Request<Incoming>, Response<Outgoing>, Infallible>;
@@ -146,7 +158,7 @@ impl Server {
 
     /// Serves one connection until it ends. `drained` is held all the time, so that the drain can wait for it.
     async fn connection(self, stream: TcpStream, peer: SocketAddr, mut drained: watch::Receiver<bool>) {
-        let _ = stream.set_nodelay(true);
+        tune(&stream);
         let has_asked = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&has_asked);
         let upgraded = Upgraded::default();

@@ -114,9 +114,7 @@ impl Shell {
             Err(error) => return debug!(%error, "a socket went before it was upgraded"),
         };
         let stream = SharedStream::new(TokioIo::new(upgraded));
-        let options = deflate::with(self.options(), self.pool.clone());
-        let made = WebSocket::from_stream_with_extensions(stream.clone(), Role::Server, extension.as_deref(), options);
-        let Ok(mut socket) = made else { return };
+        let Some(mut socket) = self.open(stream.clone(), extension) else { return };
         // Boxed, since it is needed only at the beginning of a long life.
         let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival)).await {
             Ok(connection) => pump::run(&mut socket, connection).await,
@@ -124,6 +122,15 @@ impl Shell {
         };
         Box::pin(stream::end(socket, stream, ended)).await;
         drop(guard);
+    }
+
+    // Not within `serve`, which would keep a place for each of its steps as long as the socket lives.
+    fn open(&self, stream: SharedStream, extension: Option<String>) -> Option<Socket> {
+        let options = match &extension {
+            Some(_) => deflate::with(self.options(), self.pool.clone()),
+            None => self.options(),
+        };
+        WebSocket::from_stream_with_extensions(stream, Role::Server, extension.as_deref(), options).ok()
     }
 
     /// The library's bounds are exclusive, ours is not.
