@@ -7,8 +7,9 @@ use serde_json::json;
 use crate::rows::row;
 use crate::{Account, Daemon, Person, Socket, insert};
 
-/// What a device that never reads takes off the wire all the same, in bytes.
-const RECEIVE_BUFFER: u32 = 2048;
+/// What a device that never reads takes off the wire all the same, in bytes. With much less, its system drops what comes in
+/// small pieces, and asks for it again only after seconds.
+pub const RECEIVE_BUFFER: u32 = 32 << 10;
 
 /// Who writes the catalogue, and devices that read it.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use hyper::Method;
 use ryzed_tests::rows::{food_entry, row};
-use ryzed_tests::{Daemon, insert};
+use ryzed_tests::{Daemon, insert, readers};
 use serde_json::{Value, json};
 
 use crate::somebody;
@@ -111,7 +111,12 @@ async fn a_reader_too_slow_is_told_to_pull_and_misses_nothing() {
     let daemon = Daemon::builder().env("RYZED_LIMITS__OUTBOX_BYTES", 100_000).start();
     let me = daemon.account();
     me.push([]).await;
-    let mut slow = me.connect("slow").receive_buffer(4096).query("tables", "cardio_sessions").established().await;
+    let mut slow = me
+        .connect("slow")
+        .receive_buffer(readers::RECEIVE_BUFFER)
+        .query("tables", "cardio_sessions")
+        .established()
+        .await;
     // More than the sockets' buffers hold, so that the daemon has to keep it or let it go.
     let notes = "breath ".repeat(2800);
     let mut written = BTreeSet::new();
