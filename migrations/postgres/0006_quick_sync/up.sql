@@ -1,8 +1,9 @@
 -- The same as before with less to get ready: a change of one row is what happens all day, and most of its time went there.
 
 -- Locks scopes against other writers until the transaction ends, always in the same order. Every version is taken under
--- this lock, so the order of versions is the order of commits. As ryzed.book(), it is called by functions that have set the
--- search path, and keep the planner from reading tables from end to end.
+-- this lock, so the order of versions is the order of commits. As ryzed.book(), it sets nothing itself and is called by
+-- functions that have set the search path; those that run with every write also keep the planner from reading tables from end
+-- to end.
 CREATE OR REPLACE FUNCTION ryzed.hold(wanted text[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
