@@ -1,7 +1,7 @@
 //! What is wrong with a row, field by field, in words a person can act on.
 
-use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Fault;
+use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,12 +19,31 @@ pub struct FieldError {
     pub message: String,
 }
 
+/// The longest name of a field in an error, in characters. Some come from outside.
+const LONGEST_FIELD: usize = 100;
+/// The longest message of an error, in characters. Some quote what came from outside.
+const LONGEST_MESSAGE: usize = 500;
+/// The most errors that are told of one row.
+pub const MOST_ERRORS: usize = 20;
+
 impl FieldError {
     /// An error of `field`.
     #[must_use]
     pub fn new(field: impl Into<String>, code: &str, message: impl Into<String>) -> Self {
-        Self { field: field.into(), code: code.to_owned(), message: message.into() }
+        let field = shortened(field.into(), LONGEST_FIELD);
+        Self { field, code: code.to_owned(), message: shortened(message.into(), LONGEST_MESSAGE) }
     }
+}
+
+/// The first `most` of these errors; when there are more, the last says so.
+#[must_use]
+pub fn first_errors(mut errors: Vec<FieldError>, most: usize) -> Vec<FieldError> {
+    if errors.len() > most + 1 {
+        errors.truncate(most);
+        errors.shrink_to_fit();
+        errors.push(FieldError::new("", code::INVALID, "more is wrong than these"));
+    }
+    errors
 }
 
 /// The codes that a [`FieldError`] carries; `docs/errors.md` lists them for clients.
@@ -79,7 +98,7 @@ pub(crate) fn errors_of(error: &ValidationError<'_>) -> Vec<FieldError> {
     match error.kind() {
         Fault::AdditionalProperties { unexpected } | Fault::UnevaluatedProperties { unexpected } => unexpected
             .iter()
-            .map(|name| FieldError::new(shortened(name), code::UNKNOWN_FIELD, "the table has no such column"))
+            .map(|name| FieldError::new(name, code::UNKNOWN_FIELD, "the table has no such column"))
             .collect(),
         Fault::Required { property } => {
             let name = property.as_str().unwrap_or_default();
@@ -102,8 +121,72 @@ pub(crate) fn errors_of(error: &ValidationError<'_>) -> Vec<FieldError> {
     }
 }
 
-/// A name that came from outside, short enough to send back.
-fn shortened(name: &str) -> String {
-    const LONGEST: usize = 64;
-    name.chars().take(LONGEST).collect()
+fn shortened(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.shrink_to_fit();
+    }
+    text
+}
+
+/// What is wrong with a row that a validator refuses. A long list is not searched to its end: each of its values may be wrong.
+pub(crate) fn explained(validator: &Validator, row: &Value) -> Vec<FieldError> {
+    if values(row, MOST_SEARCHED) <= MOST_SEARCHED {
+        let errors = validator.iter_errors(row).flat_map(|error| errors_of(&error)).collect();
+        return first_errors(errors, MOST_ERRORS);
+    }
+    let first = validator.validate(row).err().map_or_else(Vec::new, |error| errors_of(&error));
+    first_errors(first, MOST_ERRORS)
+}
+
+/// The most values of a row among which all errors are looked for.
+const MOST_SEARCHED: usize = 2000;
+
+/// How many values there are in this one, counted no further than just beyond `most`.
+fn values(value: &Value, most: usize) -> usize {
+    let of = |values: &mut dyn Iterator<Item = &Value>| {
+        let mut count = 1;
+        for value in values {
+            if count > most {
+                break;
+            }
+            count += self::values(value, most - count);
+        }
+        count
+    };
+    match value {
+        Value::Array(list) => of(&mut list.iter()),
+        Value::Object(map) => of(&mut map.values()),
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_came_from_outside_is_cut() {
+        let error = FieldError::new("é".repeat(1000), code::INVALID, "x".repeat(1000));
+        assert_eq!((error.field.chars().count(), error.message.len()), (LONGEST_FIELD, LONGEST_MESSAGE));
+    }
+
+    #[test]
+    fn of_many_errors_few_are_told() {
+        let errors = |count: usize| vec![FieldError::new("a", code::REQUIRED, "must be given"); count];
+        assert_eq!(first_errors(errors(4), 3), errors(4));
+        let told = first_errors(errors(10), 3);
+        assert_eq!((told.len(), told[3].message.as_str()), (4, "more is wrong than these"));
+        assert_eq!(first_errors(told.clone(), 3), told, "cut once is cut");
+        assert_eq!(first_errors(told.clone(), 1), [told[0].clone(), told[3].clone()]);
+    }
+
+    #[test]
+    fn values_are_counted_as_far_as_needed() {
+        assert_eq!(values(&json!({"a": [1, [2, 3]], "b": {}}), 100), 7);
+        let many = json!({"a": vec![0; 10_000], "b": vec![0; 10_000]});
+        assert!((10..100).contains(&values(&many, 10)));
+    }
 }

@@ -24,7 +24,7 @@ mod schema;
 mod table;
 
 pub use adapter::{Domain, ScopeRule, Strategy, TableAdapter};
-pub use check::{FieldError, code, ordered};
+pub use check::{FieldError, MOST_ERRORS, code, first_errors, ordered};
 pub use column::{Column, Kind, format_time, is_in_calendar};
 pub use fit::Fitting;
 pub use merge::Merge;

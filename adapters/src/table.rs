@@ -122,9 +122,8 @@ impl Table {
         self.fill_nulls(&mut row, purpose);
         let row = Value::Object(row);
         let validator = if purpose == Purpose::Whole { &self.whole } else { &self.patch };
-        let errors: Vec<_> = validator.iter_errors(&row).flat_map(|error| check::errors_of(&error)).collect();
-        if !errors.is_empty() {
-            return Err(errors);
+        if !validator.is_valid(&row) {
+            return Err(check::explained(validator, &row));
         }
         let Value::Object(row) = row else { return Ok(Row::new()) };
         self.canonical(row, now)

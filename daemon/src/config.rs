@@ -8,6 +8,7 @@ mod load;
 mod masked;
 mod redis_address;
 mod tables;
+mod trusted_proxy;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use limits::Limits;
 pub use load::{ConfigError, Flag, Sources};
 pub use redis_address::{RedisAddress, RedisKind};
 pub use tables::TableNames;
+pub use trusted_proxy::TrustedProxy;
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,12 +73,15 @@ pub struct Server {
     pub listen: String,
     /// Web origins whose pages may call from a browser; `*` is all of them.
     pub allowed_origins: Vec<String>,
+    /// Proxies that are believed when they say for whom they ask. What is limited by address is not limited for them.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// How long sending sockets away and ending requests may take when the daemon stops.
     pub drain_seconds: u64,
     /// How long a client may take to send a request's header, or the next part of its body.
     pub header_timeout_seconds: u64,
     /// How long a client may take to read the next part of an answer.
     pub write_timeout_seconds: u64,
+
     /// How long a part of the daemon may be busy with one thing before it is taken for hung and replaced.
     pub patience_seconds: u64,
 }
@@ -86,6 +91,7 @@ impl Default for Server {
         Self {
             listen: "127.0.0.1:8000".into(),
             allowed_origins: Vec::new(),
+            trusted_proxies: ["127.0.0.1", "::1"].iter().filter_map(|address| address.parse().ok()).collect(),
             drain_seconds: 8,
             header_timeout_seconds: 10,
             write_timeout_seconds: 30,
@@ -288,11 +294,24 @@ impl Config {
         if let Some(key) = zero.or(self.limits.first_zero()) {
             return Err((key, "must be at least 1".into()));
         }
+        self.check_limits()?;
         self.check_listen()?;
         self.check_database()?;
         self.check_redis()?;
         self.check_auth()?;
         self.check_origins()
+    }
+
+    /// What is wrapped into more levels must still be read.
+    fn check_limits(&self) -> Result<(), Complaint> {
+        const DEEPEST: usize = 110;
+        if self.limits.value_depth > DEEPEST {
+            return Err((
+                "limits.value_depth",
+                format!("must be at most {DEEPEST}: no reader of JSON follows much further"),
+            ));
+        }
+        Ok(())
     }
 
     /// Names are looked up at the start.

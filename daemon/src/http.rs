@@ -11,13 +11,17 @@ mod devices;
 mod export;
 #[cfg(feature = "faults")]
 mod faults;
+mod gate;
+mod guests;
 mod health;
 mod impatient;
+mod kept;
 mod live;
 mod metrics;
 mod observe;
 mod openapi;
 mod operator;
+mod origin;
 mod packed;
 mod problem;
 mod query;
@@ -26,6 +30,7 @@ mod server;
 pub mod socket;
 mod sync;
 mod tables;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +45,7 @@ use crate::config::Config;
 use crate::service::Service;
 use crate::sync::{DeviceId, UserId};
 
+pub use guests::{Guest, Guests, Seat};
 pub use observe::{Identity, Peer, RequestId};
 pub use problem::{Kind, Problem};
 pub use server::{Listening, serve};
@@ -52,8 +58,26 @@ pub struct App {
     pub verifier: Arc<dyn Verify>,
     /// The connected devices.
     pub live: Arc<dyn LiveApi>,
+    /// The connections that are there.
+    pub guests: Arc<Guests>,
     /// What the operator set.
     pub config: Arc<Config>,
+    /// What anybody may ask.
+    kept: kept::Kept,
+}
+
+impl App {
+    /// All of it.
+    #[must_use]
+    pub fn new(
+        service: Arc<Service>,
+        verifier: Arc<dyn Verify>,
+        live: Arc<dyn LiveApi>,
+        guests: Arc<Guests>,
+        config: Arc<Config>,
+    ) -> Arc<Self> {
+        Arc::new(Self { service, verifier, live, guests, config, kept: kept::Kept::default() })
+    }
 }
 
 /// The filter that takes WebSockets; it answers its own path only.
@@ -64,8 +88,10 @@ pub type SocketFilter = BoxedFilter<(Response,)>;
 pub trait LiveApi: Send + Sync + 'static {
     /// The user's devices that have a socket.
     async fn online(&self, user: UserId) -> Vec<DeviceId>;
-    /// How many there are of everything.
-    async fn counts(&self) -> Counts;
+    /// How many there are of everything here.
+    fn counts(&self) -> Counts;
+    /// How many sockets other instances have.
+    async fn connections_elsewhere(&self) -> usize;
     /// Who is connected, over all instances.
     async fn active_users(&self) -> Vec<ActiveUser>;
     /// Sends `sync_triggered` to the user's devices but `from`; how many it reached.

@@ -5,6 +5,7 @@
 
 pub mod actors;
 pub mod auth;
+pub mod budget;
 pub mod carrier;
 pub mod cli;
 pub mod clock;

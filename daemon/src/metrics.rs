@@ -87,6 +87,51 @@ label! {
     }
 }
 label! {
+    /// A limit of the configuration that somebody exceeded, by its key.
+    Limit "limit" {
+        /// A WebSocket message is too large.
+        MessageBytes "message_bytes",
+        /// A body is too large.
+        RequestBytes "request_bytes",
+        /// Values would take too much memory.
+        ParsedBytes "parsed_bytes",
+        /// A header is too large.
+        HeaderBytes "header_bytes",
+        /// Too many changes in one request.
+        ChangesPerRequest "changes_per_request",
+        /// Too many devices of one person.
+        DevicesPerUser "devices_per_user",
+        /// Too many tables are named.
+        Subscriptions "subscriptions",
+        /// Too many messages over one socket.
+        MessagesPerSecond "messages_per_second",
+        /// Too many requests of one person.
+        RequestsPerSecond "requests_per_second",
+        /// Too many requests of one person at once.
+        RequestsPerUser "requests_per_user",
+        /// A read that others of the same person have kept waiting for too long.
+        ReadsPerUser "reads_per_user",
+        /// An upload that others of the same person have kept waiting for too long.
+        WritesPerUser "writes_per_user",
+        /// A long read that others' have kept waiting for too long.
+        LongReads "long_reads",
+        /// Too much in memory over all.
+        BytesInFlight "bytes_in_flight",
+        /// Too much in memory of one person.
+        BytesPerUser "bytes_per_user",
+        /// A body that came too slowly, or an answer that was read too slowly.
+        LeastBytesPerSecond "least_bytes_per_second",
+        /// Too many requests without a good token from one address.
+        StrangersPerSecond "strangers_per_second",
+        /// Too many connections.
+        Connections "connections",
+        /// Too many connections of one address.
+        ConnectionsPerAddress "connections_per_address",
+        /// Too many devices with a socket.
+        Sockets "sockets",
+    }
+}
+label! {
     /// What kind of error the database gave.
     DatabaseError "kind" {
         /// Away or too busy.
@@ -199,6 +244,8 @@ pub struct Metrics {
     pub database_retries: Counter,
     /// Tokens that were not believed.
     pub auth_refusals: Counters<Refusal>,
+    /// What was refused for being over a limit.
+    pub limit_refusals: Counters<Limit>,
     /// Sockets that were closed for sending too much.
     pub rate_limit_closes: Counter,
     /// Ends of sockets.
@@ -252,6 +299,7 @@ impl Metrics {
             database_errors: Counters::new(r, "database_errors", "Errors of the database that ended somebody's work"),
             database_retries: counter(r, "database_retries", "Transactions that were begun again"),
             auth_refusals: Counters::new(r, "auth_refusals", "Tokens that were not believed, by reason"),
+            limit_refusals: Counters::new(r, "limit_refusals", "What was refused, by the limit that it was over"),
             rate_limit_closes: counter(r, "rate_limit_closes", "Sockets closed for sending too much"),
             sockets_ended: Counters::new(r, "sockets_ended", "Ends of sockets, by who ended them"),
             closes,

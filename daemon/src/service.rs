@@ -19,8 +19,9 @@ mod types;
 use std::sync::{Arc, OnceLock};
 
 use chrono::TimeDelta;
-use ryzed_adapters::{FieldError, Registry};
+use ryzed_adapters::{FieldError, MOST_ERRORS, Registry, first_errors};
 
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Outcome, PoolUse, metrics};
@@ -32,7 +33,7 @@ pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
 pub use instances::{Directory, Surroundings};
 pub use outcome::ServiceError;
-pub use types::{DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Settlement, SyncStatus};
+pub use types::{DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Served, Settlement, SyncStatus};
 
 /// All use cases, for all callers.
 pub struct Service {
@@ -41,7 +42,9 @@ pub struct Service {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The bounds.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
+    /// What is left of them, for each person and for all.
+    pub budget: Arc<Budget>,
     /// How long tombstones are kept; receipts and devices at least a day.
     pub keep: TimeDelta,
     store: Arc<dyn Store>,
@@ -59,7 +62,9 @@ impl Service {
         limits: Limits,
         keep: TimeDelta,
     ) -> Self {
-        Self { registry, clock, limits, keep, store, hints: OnceLock::new(), met: met::Met::default() }
+        let limits = Arc::new(limits);
+        let budget = Budget::new(Arc::clone(&limits));
+        Self { registry, clock, limits, budget, keep, store, hints: OnceLock::new(), met: met::Met::default() }
     }
 
     /// Tells who hears of commits. Once; later calls change nothing.
@@ -126,6 +131,11 @@ impl Service {
 
     /// The names of these tables; an unknown one is an error that names it.
     fn tables(&self, names: &[String]) -> Result<Vec<&'static str>, ServiceError> {
+        let most = self.limits.subscriptions;
+        if names.len() > most {
+            let detail = format!("a request may name {most} tables; none named means all");
+            return Err(ServiceError::Limit { limit: "subscriptions", detail });
+        }
         let known = |name: &String| {
             self.registry.get(name).map(|table| table.name).ok_or_else(|| {
                 let shown: String = name.chars().take(64).collect();
@@ -139,6 +149,6 @@ impl Service {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(found) } else { Err(ServiceError::Invalid(errors)) }
+        if errors.is_empty() { Ok(found) } else { Err(ServiceError::Invalid(first_errors(errors, MOST_ERRORS))) }
     }
 }

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod ids;
 pub mod known;
 pub mod page;
+pub mod raw;
 pub mod record;
 pub mod rounds;
 pub mod wire;

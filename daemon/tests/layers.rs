@@ -5,15 +5,16 @@ use std::fs;
 use std::path::Path;
 
 /// What each folder may know, besides itself. `cli` joins all of them.
-const MAP: [(&str, &[&str]); 9] = [
+const MAP: [(&str, &[&str]); 10] = [
     ("sync", &[]),
     ("config", &[]),
     ("auth", &["config", "metrics", "sync"]),
+    ("budget", &["config", "metrics", "sync"]),
     ("store", &["metrics", "sync"]),
-    ("service", &["auth", "clock", "config", "metrics", "store", "sync"]),
+    ("service", &["auth", "budget", "clock", "config", "metrics", "store", "sync"]),
     ("carrier", &["config", "sync"]),
-    ("actors", &["auth", "carrier", "config", "metrics", "service", "store", "sync"]),
-    ("http", &["actors", "auth", "clock", "config", "metrics", "service", "sync"]),
+    ("actors", &["auth", "budget", "carrier", "config", "metrics", "service", "store", "sync"]),
+    ("http", &["actors", "auth", "budget", "clock", "config", "metrics", "service", "sync"]),
     ("transfer", &["auth", "clock", "config", "service", "store", "sync"]),
 ];
 

@@ -64,6 +64,22 @@ impl Database {
         self.run(&format!("SELECT count(*) FROM {changes} WHERE operation = 'DELETE' AND scope = 'user:{user}'"))
     }
 
+    /// Registers so many devices, each another person's.
+    pub fn fill_devices(&self, count: usize) {
+        const NOW: &str = "2026-01-01T00:00:00.000000Z";
+        let people = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})");
+        self.run(&match self {
+            Self::Sqlite(_) => format!(
+                "{people} INSERT INTO sync_devices (user_id, device_id, first_seen, last_seen) \
+                 SELECT printf('00000000-0000-4000-8000-%012d', i), 'phone', '{NOW}', '{NOW}' FROM n"
+            ),
+            Self::Postgres(_) => format!(
+                "INSERT INTO ryzed.devices (user_id, device_id, first_seen, last_seen) \
+                 SELECT gen_random_uuid(), 'phone', '{NOW}', '{NOW}' FROM generate_series(1, {count})"
+            ),
+        });
+    }
+
     fn changes(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "sync_changes",

@@ -34,11 +34,14 @@ mod tokens;
 mod validation;
 
 // What is about one process, its settings, its commands or its end.
+mod budgets;
 mod command_line;
+mod connections;
 mod durability;
 mod forgetting;
 mod hostile_readers;
 mod imports;
+mod judging;
 mod limits;
 mod logs;
 mod metrics;
@@ -47,6 +50,7 @@ mod openapi;
 mod stopping;
 mod supervision;
 mod systemd;
+mod turns;
 
 static SHARED: LazyLock<Daemon> = LazyLock::new(Daemon::start);
 static KEEPERS: LazyLock<Daemon> = LazyLock::new(Daemon::start);

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use ryzed_adapters::Registry;
-use serde_json::Value;
 
 use crate::auth::Caller;
+use crate::budget::Budget;
 use crate::config::Limits;
-use crate::service::{DeviceSeen, Pushed, ScopePage, Service, ServiceError};
+use crate::service::{DeviceSeen, Pushed, ScopePage, Served, Service, ServiceError};
+use crate::sync::raw::Uploads;
 use crate::sync::wire::{SyncRequest, SyncResponse};
-use crate::sync::{Cursor, DeviceId, Scope, Version};
+use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
 /// The use cases that sockets need. Each does what [`Service`] says.
 #[async_trait]
@@ -19,15 +20,19 @@ pub trait Backend: Send + Sync + 'static {
     /// The synced tables.
     fn registry(&self) -> &Arc<Registry>;
     /// The bounds.
-    fn limits(&self) -> &Limits;
+    fn limits(&self) -> &Arc<Limits>;
+    /// What is left of them.
+    fn budget(&self) -> &Arc<Budget>;
     /// The time.
     fn now(&self) -> DateTime<Utc>;
-    /// Uploads from a socket.
-    async fn push(&self, caller: &Caller, device: &DeviceId, changes: Vec<Value>) -> Result<Pushed, ServiceError>;
+    /// An upload from a socket.
+    async fn push(&self, caller: &Caller, device: &DeviceId, change: Uploads) -> Result<Pushed, ServiceError>;
     /// Uploads, then downloads.
-    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError>;
+    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<Served<SyncResponse>, ServiceError>;
     /// A scope's changes after a version.
     async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError>;
+    /// The same for one of this person's devices that replays what it missed.
+    async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError>;
     /// Where the scopes are.
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError>;
     /// Where the caller's newest state is.
@@ -44,24 +49,32 @@ impl Backend for Service {
         &self.registry
     }
 
-    fn limits(&self) -> &Limits {
+    fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
-    async fn push(&self, caller: &Caller, device: &DeviceId, changes: Vec<Value>) -> Result<Pushed, ServiceError> {
-        Self::push(self, caller, Some(device), changes).await
+    async fn push(&self, caller: &Caller, device: &DeviceId, change: Uploads) -> Result<Pushed, ServiceError> {
+        Self::push(self, caller, Some(device), change).await
     }
 
-    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {
+    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<Served<SyncResponse>, ServiceError> {
         Self::sync(self, caller, request).await
     }
 
     async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
         Self::scope_page(self, scope, after).await
+    }
+
+    async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
+        Self::replay_page(self, user, scope, after).await
     }
 
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::auth::AuthError;
+use crate::budget::{Who, note_key};
 use crate::metrics::metrics;
 use crate::service::ServiceError;
 
@@ -22,6 +23,8 @@ pub enum CloseReason {
     Revoked,
     /// 4408: nothing came for two heartbeats.
     Silent,
+    /// 4408: an answer was not read.
+    Unread,
     /// 4409: the same device has connected again.
     Replaced,
     /// 4429: too many messages, or another limit of what one user may use.
@@ -73,7 +76,7 @@ impl CloseReason {
             Self::Protocol(_) => 4400,
             Self::Token(_) => 4401,
             Self::Revoked => 4403,
-            Self::Silent => 4408,
+            Self::Silent | Self::Unread => 4408,
             Self::Replaced => 4409,
             Self::Limit(_) => 4429,
         }
@@ -86,6 +89,7 @@ impl CloseReason {
             Self::Protocol(text) | Self::Token(text) | Self::Limit(text) => text.clone(),
             Self::Revoked => "this device was revoked".into(),
             Self::Silent => "nothing was heard for two heartbeats; send a ping at every heartbeat".into(),
+            Self::Unread => "an answer was not read in time (limits.least_bytes_per_second)".into(),
             Self::Replaced => "this device has connected again".into(),
             Self::TooLarge => "the message is over limits.message_bytes".into(),
             Self::NotText => "text messages are UTF-8".into(),
@@ -102,8 +106,12 @@ impl CloseReason {
     pub fn of(error: &ServiceError) -> Self {
         match error {
             ServiceError::Revoked => Self::Revoked,
-            ServiceError::Limit { .. } => Self::Limit(error.to_string().into()),
-            ServiceError::Unavailable { .. } => Self::TryLater,
+            ServiceError::Limit { limit, .. } => {
+                note_key(limit, Who::Nobody);
+                Self::Limit(error.to_string().into())
+            }
+            ServiceError::Busy(refused) if refused.is_the_callers() => Self::Limit(refused.to_string().into()),
+            ServiceError::Busy(_) | ServiceError::Unavailable { .. } => Self::TryLater,
             ServiceError::Invalid(errors) => {
                 let words = errors.first().map(|error| format!("{}: {}", error.field, error.message));
                 Self::Protocol(words.unwrap_or_else(|| error.to_string()).into())

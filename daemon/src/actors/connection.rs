@@ -21,12 +21,17 @@ use super::replay::Replay;
 use super::roster::Left;
 use super::sessions::SessionsMsg;
 use crate::auth::{Caller, Verify};
+use crate::budget::CONNECTING;
+use crate::config::Limits;
 use crate::metrics::Loss;
 use crate::service::DeviceSeen;
 use crate::sync::{ChangeRecord, Cursor, DeviceId};
 
 /// The longest replay, in versions. Who is further behind pulls, which is cheaper for both.
 const LONGEST_REPLAY: i64 = 5000;
+
+/// How much of a name that is unknown is repeated, in characters.
+const LONGEST_NAME: usize = 64;
 
 /// What a device says of itself when it connects.
 pub struct Hello {
@@ -85,6 +90,8 @@ impl Live {
         let Hello { caller, device, device_type, app_version, cursor, tables } = hello;
         let tables = self.known(&tables)?;
         let backend = Arc::clone(&self.shared.backend);
+        let charged = backend.budget().charge(caller.user, CONNECTING);
+        charged.map_err(|refused| CloseReason::of(&refused.into()))?;
         let seen = DeviceSeen {
             device: device.clone(),
             device_type: device_type.clone(),
@@ -134,7 +141,8 @@ impl Live {
         }
         let registry = self.shared.backend.registry();
         let known = names.iter().map(|name| {
-            let unknown = || CloseReason::Protocol(format!("tables: there is no table {name:?}").into());
+            let shown: String = name.chars().take(LONGEST_NAME).collect();
+            let unknown = || CloseReason::Protocol(format!("tables: there is no table {shown:?}").into());
             registry.get(name).map(|table| table.name).ok_or_else(unknown)
         });
         let known = known.collect::<Result<Vec<_>, _>>()?;
@@ -177,6 +185,12 @@ impl Connection {
     #[must_use]
     pub fn link(&self) -> &Arc<Link> {
         &self.link
+    }
+
+    /// The bounds.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.live.limits()
     }
 
     /// The first message; none when it was taken.

@@ -21,8 +21,12 @@ use super::link::Link;
 use super::live::Live;
 use super::message::ServerMessage;
 use crate::auth::{Caller, Verify};
+use crate::budget::{Arriving, Held, Refused};
 pub use incoming::token_of;
 use machine::{Effect, Event, Machine, Now};
+
+/// Messages that are no longer, in bytes, need not ask for memory.
+const SMALL: usize = 16 << 10;
 
 /// What a socket passes on to its device.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub enum Input {
 pub struct Answer {
     /// Messages to write, after what is queued.
     pub messages: Vec<Bytes>,
+    /// What they hold until they are written.
+    pub memory: Option<Held>,
     /// Whether to close after that.
     pub close: Option<CloseReason>,
     /// When to send [`Input::Tick`].
@@ -113,13 +119,21 @@ fn now(live: &Live) -> Now {
 
 impl State {
     async fn answer(&mut self, input: Input) -> Answer {
+        let mut answer = Answer { messages: Vec::new(), memory: None, close: None, deadline: Instant::now() };
+        // For what a message is worked on; it may have come as a thousandth of what it is.
+        let _memory = match self.memory_for(&input).await {
+            Ok(memory) => memory,
+            Err(refused) => {
+                answer.close = Some(CloseReason::of(&refused.into()));
+                return answer;
+            }
+        };
         let event = match input {
             Input::Text(text) => Event::Text(text),
             Input::Binary => Event::Binary,
             Input::Heard => Event::Heard,
             Input::Tick => Event::Tick,
         };
-        let mut answer = Answer { messages: Vec::new(), close: None, deadline: Instant::now() };
         let mut effects = VecDeque::from(self.machine.on(now(&self.live), event));
         while let Some(effect) = effects.pop_front() {
             if let Some(event) = self.perform(effect, &mut answer).await {
@@ -131,6 +145,17 @@ impl State {
         }
         answer.deadline = self.machine.deadline(now(&self.live));
         answer
+    }
+
+    async fn memory_for(&self, input: &Input) -> Result<Option<Arriving>, Refused> {
+        let Input::Text(text) = input else { return Ok(None) };
+        if text.len() <= SMALL {
+            return Ok(None);
+        }
+        let mut memory = self.live.shared.backend.budget().arriving(self.caller.user, text.len()).await?;
+        memory.came(text.len()).await?;
+        self.link.pulse.get_on();
+        Ok(Some(memory))
     }
 
     /// Does what the machine decided; what came of it may be an event for the machine.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::live::{Counts, Live};
+use super::live::Live;
 use crate::service::ServiceError;
 use crate::sync::{DeviceId, UserId};
 
@@ -25,12 +25,11 @@ impl Live {
         devices
     }
 
-    /// How much is connected to all instances.
-    pub async fn counts_anywhere(&self) -> Counts {
-        let here = self.counts();
-        let Some(directory) = &self.shared.bridge.neighbours.directory else { return here };
+    /// How many devices are connected to other instances.
+    pub async fn connections_elsewhere(&self) -> usize {
+        let Some(directory) = &self.shared.bridge.neighbours.directory else { return 0 };
         let elsewhere = known(directory.count_elsewhere(self.me())).await.unwrap_or_default();
-        Counts { connections: here.connections + usize::try_from(elsewhere).unwrap_or_default(), ..here }
+        usize::try_from(elsewhere).unwrap_or_default()
     }
 
     /// Everybody with a connected device, and how many.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorRef};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::backend::Backend;
@@ -22,7 +22,9 @@ use super::root::{Root, RootMsg};
 use super::roster::Roster;
 use super::session::{SessionMsg, SessionRef};
 use super::sessions::SessionsMsg;
+use crate::budget::Budget;
 use crate::carrier::Topic;
+use crate::config::Limits;
 use crate::service::{Committed, Hints, Service};
 use crate::sync::{DeviceId, Scope, UserId, Version};
 
@@ -215,6 +217,18 @@ impl Live {
         self.shared.bridge.word()
     }
 
+    /// The bounds.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.shared.backend.limits()
+    }
+
+    /// What is left of them.
+    #[must_use]
+    pub fn budget(&self) -> &Arc<Budget> {
+        self.shared.backend.budget()
+    }
+
     /// How much is connected.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -268,7 +282,7 @@ impl Live {
     }
 
     /// Sends a `broadcast` to the user's devices, or to those that receive `topic`. Returns to how many.
-    pub fn test_broadcast(&self, user: UserId, message: &Value, topic: Option<&str>) -> usize {
+    pub fn test_broadcast(&self, user: UserId, message: &RawValue, topic: Option<&str>) -> usize {
         let (scope, table) = match topic.map(split_topic) {
             None => (Scope::User(user), None),
             Some(Some((scope, table))) => (scope, Some(table)),
@@ -277,7 +291,8 @@ impl Live {
         if scope != Scope::Global && scope != Scope::User(user) {
             return 0;
         }
-        let bytes = self.encoded(&ServerMessage::Broadcast { event: "test", payload: message, source_device: None });
+        let bytes =
+            self.encoded(&ServerMessage::Broadcast { event: "test", payload: Some(message), source_device: None });
         let to = Addressees {
             user: (scope != Scope::Global).then_some(user),
             table: table.map(ToOwned::to_owned),

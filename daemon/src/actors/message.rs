@@ -66,7 +66,7 @@ pub(crate) enum ServerMessage<'a> {
     /// Another device of the user came or went.
     Presence { device_id: &'a DeviceId, device_type: Option<&'a str>, is_online: bool },
     /// Passed on from another device, not stored.
-    Broadcast { event: &'a str, payload: &'a Value, source_device: Option<&'a DeviceId> },
+    Broadcast { event: &'a str, payload: Option<&'a RawValue>, source_device: Option<&'a DeviceId> },
     /// The token is about to end.
     TokenExpiring { expires_at: String },
     /// A message could not be answered.
@@ -107,13 +107,23 @@ struct Stamped<'a> {
     timestamp: String,
 }
 
+/// The room for a message that is not known to be long, in bytes.
+pub(crate) const SMALL: usize = 256;
+
 /// The message with its timestamp, as it is sent.
 pub(crate) fn encode(message: &ServerMessage<'_>, now: DateTime<Utc>) -> Bytes {
+    written(message, SMALL, now).into()
+}
+
+/// The same of about so many bytes, before anybody shares it.
+pub(crate) fn written(message: &ServerMessage<'_>, about: usize, now: DateTime<Utc>) -> Vec<u8> {
     let stamped = Stamped { message, timestamp: format_time(now) };
+    let mut text = Vec::with_capacity(about);
     // Serialising these types into memory can't fail; should it ever, the client sees that something went wrong.
-    serde_json::to_vec(&stamped).map(Bytes::from).unwrap_or_else(|_| {
-        Bytes::from_static(br#"{"type":"error","code":"internal","detail":"could not be encoded"}"#)
-    })
+    match serde_json::to_writer(&mut text, &stamped) {
+        Ok(()) => text,
+        Err(_) => br#"{"type":"error","code":"internal","detail":"could not be encoded"}"#.to_vec(),
+    }
 }
 
 #[cfg(test)]

@@ -7,15 +7,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use ryzed_adapters::Registry;
-use serde_json::Value;
 
 use super::backend::Backend;
 use crate::auth::Caller;
+use crate::budget::Budget;
 use crate::config::Limits;
-use crate::service::{DeviceSeen, Pushed, ScopePage, ServiceError};
+use crate::service::{DeviceSeen, Pushed, ScopePage, Served, ServiceError};
 use crate::store::StoreError;
+use crate::sync::raw::Uploads;
 use crate::sync::wire::{SyncRequest, SyncResponse};
-use crate::sync::{Cursor, DeviceId, Scope, Version};
+use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
 /// When those who were kept waiting may try again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -54,26 +55,34 @@ impl Backend for Patient {
         self.inner.registry()
     }
 
-    fn limits(&self) -> &Limits {
+    fn limits(&self) -> &Arc<Limits> {
         self.inner.limits()
+    }
+
+    fn budget(&self) -> &Arc<Budget> {
+        self.inner.budget()
     }
 
     fn now(&self) -> DateTime<Utc> {
         self.inner.now()
     }
 
-    async fn push(&self, caller: &Caller, device: &DeviceId, changes: Vec<Value>) -> Result<Pushed, ServiceError> {
+    async fn push(&self, caller: &Caller, device: &DeviceId, change: Uploads) -> Result<Pushed, ServiceError> {
         let (inner, caller, device) = (Arc::clone(&self.inner), caller.clone(), device.clone());
-        self.to_its_end(async move { inner.push(&caller, &device, changes).await }).await
+        self.to_its_end(async move { inner.push(&caller, &device, change).await }).await
     }
 
-    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {
+    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<Served<SyncResponse>, ServiceError> {
         let (inner, caller) = (Arc::clone(&self.inner), caller.clone());
         self.to_its_end(async move { inner.sync(&caller, request).await }).await
     }
 
     async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
         self.bounded(self.inner.scope_page(scope, after)).await
+    }
+
+    async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
+        self.bounded(self.inner.replay_page(user, scope, after)).await
     }
 
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError> {

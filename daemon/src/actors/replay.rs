@@ -43,7 +43,8 @@ impl Replay {
     pub async fn next(mut self) -> Result<ReplayPage, CloseReason> {
         let scope = [Scope::Global, Scope::User(self.link.user)][self.scope];
         let after = self.at.at(scope);
-        let page = self.backend.scope_page(scope, after).await.map_err(|error| CloseReason::of(&error))?;
+        let page = self.backend.replay_page(self.link.user, scope, after).await;
+        let page = page.map_err(|error| CloseReason::of(&error))?;
         let mut records = page.records;
         {
             let outbox = self.link.outbox();

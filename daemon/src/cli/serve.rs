@@ -19,7 +19,7 @@ use crate::auth::{Secret, Verifier, Verify};
 use crate::carrier;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::http::{self, App, Listening, SocketFilter};
+use crate::http::{self, App, Guests, Listening, SocketFilter};
 use crate::service::Service;
 use crate::transfer::starter;
 
@@ -67,13 +67,15 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
             return Ok(());
         }
     }
-    let Assembled { service, live, socket } = assemble(&config, &verifier, redis).await?;
+    let files = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
+    let guests = Guests::new(&config.limits, &config.server.trusted_proxies, files);
+    let Assembled { service, live, socket } = assemble(&config, &verifier, &guests, redis).await?;
     let address = listening.address().context("can't tell the address that is listened on")?;
     banner::print(address, &config, secret, settings)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
     notify::ready();
     let watchdog = notify::feed_watchdog(Arc::clone(&service));
-    let app = Arc::new(App { service, verifier, live: Arc::new(live.clone()), config });
+    let app = App::new(service, verifier, Arc::new(live.clone()), guests, config);
     let mut has_failed = false;
     let stop = async {
         tokio::select! {
@@ -94,6 +96,7 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
 async fn assemble(
     config: &Arc<Config>,
     verifier: &Arc<dyn Verify>,
+    guests: &Arc<Guests>,
     redis: Option<carrier::redis::Settings>,
 ) -> Result<Assembled, Failure> {
     // The store is there before the actors that are to hear of outside writes; until then nobody is connected.
@@ -123,7 +126,7 @@ async fn assemble(
     let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await;
     let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
-    let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
+    let socket = http::socket::route(live.clone(), Arc::clone(verifier), Arc::clone(guests), &config.limits);
     Ok(Assembled { service, live, socket })
 }
 

@@ -1,61 +1,89 @@
-//! Every bound on what one client can use, by name.
+//! Every bound on what one client, one person and all together can use, by name.
 
 use serde::{Deserialize, Serialize};
 
-/// Every bound on what one client can use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// The largest WebSocket message, in bytes.
-    pub message_bytes: usize,
-    /// The largest request body, in bytes, after decompression.
-    pub request_bytes: usize,
-    /// The most changes in one request.
-    pub changes_per_request: usize,
-    /// The most devices of one person.
-    pub devices_per_user: usize,
-    /// The most tables that one socket subscribes to by name.
-    pub subscriptions: usize,
-    /// What may wait for one slow device, in bytes.
-    pub outbox_bytes: usize,
-    /// How long a socket may take to authenticate, in seconds.
-    pub auth_seconds: u64,
-    /// Messages that one socket may send a second, on average.
-    pub messages_per_second: u32,
-    /// Messages that one socket may send at once.
-    pub message_burst: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            message_bytes: 1 << 20,
-            request_bytes: 8 << 20,
-            changes_per_request: 1000,
-            devices_per_user: 20,
-            subscriptions: 100,
-            outbox_bytes: 256 << 10,
-            auth_seconds: 5,
-            messages_per_second: 100,
-            message_burst: 400,
+/// Makes [`Limits`] of names, types and defaults, so that none can be forgotten where all are looked at.
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr,)*) => {
+        /// Every bound on what one client, one person and all together can use.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Limits {
+            $($(#[$doc])* pub $name: $type,)*
         }
-    }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl Limits {
+            /// The first limit that is zero, which would lock everybody out.
+            pub(super) fn first_zero(&self) -> Option<&'static str> {
+                let zero: &[(&str, bool)] = &[$((concat!("limits.", stringify!($name)), self.$name == 0)),*];
+                zero.iter().find_map(|(name, is_zero)| is_zero.then_some(*name))
+            }
+        }
+    };
 }
 
-impl Limits {
-    /// The first limit that is zero, which would lock everybody out.
-    pub(super) fn first_zero(&self) -> Option<&'static str> {
-        let amounts = [
-            ("limits.message_bytes", self.message_bytes),
-            ("limits.request_bytes", self.request_bytes),
-            ("limits.changes_per_request", self.changes_per_request),
-            ("limits.devices_per_user", self.devices_per_user),
-            ("limits.subscriptions", self.subscriptions),
-            ("limits.outbox_bytes", self.outbox_bytes),
-            ("limits.auth_seconds", self.auth_seconds as usize),
-            ("limits.messages_per_second", self.messages_per_second as usize),
-            ("limits.message_burst", self.message_burst as usize),
-        ];
-        amounts.into_iter().find_map(|(name, amount)| (amount == 0).then_some(name))
-    }
+limits! {
+    /// The largest WebSocket message, in bytes.
+    message_bytes: usize = 1 << 20,
+    /// The largest request body, in bytes, after decompression.
+    request_bytes: usize = 8 << 20,
+    /// What the values of one request may take in memory once they are read, in bytes. Numbers and empty lists take many
+    /// times what they do as text.
+    parsed_bytes: usize = 64 << 20,
+    /// The largest header of a request, its address included, in bytes.
+    header_bytes: usize = 32 << 10,
+    /// The most changes in one request.
+    changes_per_request: usize = 1000,
+    /// The most fields of one uploaded row.
+    fields_per_row: usize = 1000,
+    /// How deep lists and objects may lie within each other in one value of a row, and in the payload of a broadcast.
+    value_depth: usize = 110,
+    /// The most devices of one person.
+    devices_per_user: usize = 20,
+    /// The most tables that one socket subscribes to by name, and that one request names.
+    subscriptions: usize = 100,
+    /// What may wait for one slow device, in bytes.
+    outbox_bytes: usize = 256 << 10,
+    /// How long a socket may take to authenticate, in seconds.
+    auth_seconds: u64 = 5,
+    /// Messages that one socket may send a second, on average.
+    messages_per_second: u32 = 100,
+    /// Messages that one socket may send at once.
+    message_burst: u32 = 400,
+    /// Requests of one person a second, on average, over REST and all sockets together. What costs more counts as several.
+    requests_per_second: u32 = 100,
+    /// Requests of one person at once.
+    request_burst: u32 = 2000,
+    /// Requests of one person that are under way or wait for those.
+    requests_per_user: usize = 100,
+    /// Reads of one person that are under way.
+    reads_per_user: usize = 2,
+    /// Uploads of one person that are under way.
+    writes_per_user: usize = 1,
+    /// Reads of all people that go through everything somebody has, such as digests and exports, under way at once.
+    long_reads: usize = 2,
+    /// How long a request may wait for others of the same person, or for memory, in seconds.
+    wait_seconds: u64 = 10,
+    /// What bodies and messages that are coming, and what is worked on and answered, may take in memory over all, in bytes.
+    bytes_in_flight: usize = 512 << 20,
+    /// The same for one person: of what is coming, and of answers that were not read yet.
+    bytes_per_user: usize = 32 << 20,
+    /// The least that a client may send of a body or take of an answer a second, on average, in bytes.
+    least_bytes_per_second: u64 = 1 << 10,
+    /// Requests without a good token that one address may send a second, on average.
+    strangers_per_second: u32 = 50,
+    /// Requests without a good token that one address may send at once.
+    stranger_burst: u32 = 500,
+    /// Connections that are no device's socket, over all.
+    connections: usize = 4096,
+    /// Connections that are no device's socket, of one address.
+    connections_per_address: usize = 512,
+    /// Sockets of devices, over all people.
+    sockets: usize = 50_000,
 }

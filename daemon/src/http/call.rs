@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -15,13 +16,18 @@ use warp::http::{Method, StatusCode};
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use super::body::Body;
+use super::body::{Body, Text};
 use super::observe::Identity;
 use super::problem::Problem;
 use super::query::Query;
 use super::{App, SocketFilter};
 use crate::auth::{AuthError, Caller};
+use crate::budget::{Turn, Visit, cost_of};
 use crate::metrics::metrics;
+use crate::sync::UserId;
+
+/// The room for an answer that is not known to be long, in bytes.
+pub(super) const SMALL: usize = 256;
 
 /// What a handler comes to.
 pub(super) type Answer = Result<Response, Problem>;
@@ -35,12 +41,16 @@ pub(super) struct Call {
     pub(super) name: String,
     pub(super) query: Query,
     pub(super) headers: HeaderMap,
-    pub(super) body: Body,
+    body: Body,
     identity: Option<Identity>,
+    /// Counts as one of the caller's requests until this call is over.
+    visit: Option<Visit>,
+    /// The body, while it is worked on.
+    text: Option<Text>,
 }
 
 impl Call {
-    /// Whose token the request carries.
+    /// Whose token the request carries. From then on it is one of that person's.
     pub(super) async fn caller(&mut self) -> Result<Caller, Problem> {
         let verified = match bearer(&self.headers) {
             Some(token) => self.app.verifier.verify(token).await,
@@ -50,7 +60,79 @@ impl Call {
         if let Some(identity) = &self.identity {
             identity.set(caller.user);
         }
+        self.body.is_of(caller.user);
+        self.visit = Some(self.app.service.budget.enter(caller.user, 1)?);
         Ok(caller)
+    }
+
+    /// The body as JSON, in the memory of this person's share.
+    pub(super) async fn json<T>(&mut self, user: UserId) -> Result<T, Problem>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        Ok(self.weighed(user).await?.0)
+    }
+
+    /// The same, where an empty body stands for what is default.
+    pub(super) async fn json_or_default<T>(&mut self, user: UserId) -> Result<T, Problem>
+    where
+        T: DeserializeOwned + Default + Send + 'static,
+    {
+        self.read(user).await?;
+        if self.text.as_ref().is_some_and(Text::is_blank) { Ok(T::default()) } else { Ok(self.parsed().await?.0) }
+    }
+
+    /// The body as JSON, and what its values take in memory, in bytes.
+    pub(super) async fn weighed<T>(&mut self, user: UserId) -> Result<(T, usize), Problem>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        self.read(user).await?;
+        self.parsed().await
+    }
+
+    /// Takes the whole request away unread, so that its client gets to read why.
+    pub(super) async fn discard(&mut self) {
+        self.body.discard().await;
+    }
+
+    async fn read(&mut self, user: UserId) -> Result<(), Problem> {
+        self.body.check().await?;
+        let budget = &self.app.service.budget;
+        let text = match budget.arriving(user, self.body.most()).await {
+            Ok(arriving) => self.body.read(arriving).await?,
+            Err(refused) => {
+                self.body.discard().await;
+                return Err(refused.into());
+            }
+        };
+        budget.charge(user, cost_of(text.text.len(), 0))?;
+        self.text = Some(text);
+        Ok(())
+    }
+
+    async fn parsed<T>(&mut self) -> Result<(T, usize), Problem>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let text = self.text.as_ref().ok_or_else(Problem::internal)?;
+        text.json(self.app.config.limits.parsed_bytes).await
+    }
+
+    /// A JSON answer of about so many bytes, in the memory of this person's share. `turn` is kept until there is some.
+    pub(super) async fn answer(&mut self, user: UserId, value: &impl Serialize, about: usize, turn: Turn) -> Answer {
+        let text = written(value, about)?;
+        let memory = self.app.service.budget.answer(user, text.capacity()).await?;
+        drop(turn);
+        Ok(of_json(memory.keep(text)))
+    }
+
+    /// The same where something was done already: then it is too late for a refusal, and there is no end to the waiting.
+    pub(super) async fn result(&mut self, user: UserId, value: &impl Serialize, about: usize, turn: Turn) -> Answer {
+        let text = written(value, about)?;
+        let memory = self.app.service.budget.result(user, text.capacity()).await;
+        drop(turn);
+        Ok(of_json(memory.keep(text)))
     }
 }
 
@@ -109,7 +191,7 @@ where
             match call.caller().await {
                 Ok(caller) => handler(call, caller).await,
                 Err(problem) => {
-                    call.body.discard().await;
+                    call.discard().await;
                     Err(problem)
                 }
             }
@@ -162,7 +244,8 @@ pub(super) fn at(app: &Arc<App>, route: Route) -> SocketFilter {
                 let query = Query::of(&query);
                 let name = name.unwrap_or_default();
                 identity.iter().for_each(|identity| identity.took(template));
-                let call = Call { app: Arc::clone(&app), name, query, headers, body, identity };
+                let (visit, text) = (None, None);
+                let call = Call { app: Arc::clone(&app), name, query, headers, body, identity, visit, text };
                 dispatch(Arc::clone(&endpoints), method, call)
             },
         )
@@ -215,20 +298,32 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// A JSON answer, which no cache keeps.
 pub(super) fn json(value: &impl Serialize) -> Answer {
-    typed("application/json", value)
+    Ok(of_json(written(value, SMALL)?))
 }
 
 /// The same under another media type.
 pub(super) fn typed(media_type: &'static str, value: &impl Serialize) -> Answer {
-    let text = serde_json::to_vec(value).map_err(|error| {
+    let mut response = of_json(written(value, SMALL)?);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    Ok(response)
+}
+
+fn written(value: &impl Serialize, about: usize) -> Result<Vec<u8>, Problem> {
+    let mut text = Vec::with_capacity(about);
+    serde_json::to_writer(&mut text, value).map_err(|error| {
         tracing::error!(%error, "can't write an answer as JSON");
         Problem::internal()
     })?;
-    let mut response = Response::new(text.into());
+    Ok(text)
+}
+
+/// The same of what is written already.
+pub(super) fn of_json(text: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(text.into().into());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }
 
 /// Done, and there is nothing to say.

@@ -1,22 +1,28 @@
 //! The open conflicts: list and settle.
 
-use serde_json::json;
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::call::{Answer, Call, json};
+use super::call::{Answer, Call, SMALL, json};
 use super::problem::Problem;
 use crate::auth::Caller;
-use crate::service::Settlement;
+use crate::service::{Served, Settlement};
+use crate::sync::wire::Conflict;
+
+#[derive(Serialize)]
+struct Conflicts {
+    conflicts: Vec<Conflict>,
+}
 
 /// `GET /conflicts`.
-pub(super) async fn list(call: Call, caller: Caller) -> Answer {
-    let conflicts = call.app.service.conflicts(&caller).await?;
-    json(&json!({"conflicts": conflicts}))
+pub(super) async fn list(mut call: Call, caller: Caller) -> Answer {
+    let Served { answer, turn } = call.app.service.conflicts(&caller).await?;
+    call.answer(caller.user, &Conflicts { conflicts: answer }, SMALL, turn).await
 }
 
 /// `POST /conflicts/{id}/resolve`.
 pub(super) async fn resolve(mut call: Call, caller: Caller) -> Answer {
-    let settlement: Settlement = call.body.json().await?;
+    let settlement: Settlement = call.json(caller.user).await?;
     let id = Uuid::try_parse(&call.name).map_err(|_| Problem::not_found("there is no such conflict"))?;
     json(&call.app.service.settle(&caller, id, settlement).await?)
 }

@@ -42,7 +42,7 @@ struct Change {
 
 /// `PATCH /devices/{id}`.
 pub(super) async fn change(mut call: Call, caller: Caller) -> Answer {
-    let change: Change = call.body.json().await?;
+    let change: Change = call.json(caller.user).await?;
     let device = device(&call)?;
     if change.is_active == Some(false) {
         return Err(refused("is_active", code::NOT_ALLOWED, "use DELETE to revoke a device"));

@@ -8,6 +8,7 @@ use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, Heade
 
 use super::call::{Answer, Call};
 use crate::auth::Caller;
+use crate::budget::LONG_READ;
 use crate::service::ServiceError;
 use crate::sync::Scope;
 
@@ -16,12 +17,17 @@ const WAITING_CHUNKS: usize = 2;
 
 /// `GET /export`.
 pub(super) async fn everything(call: Call, caller: Caller) -> Answer {
+    call.app.service.budget.charge(caller.user, LONG_READ)?;
     let mut chunks = call.app.service.export(Scope::User(caller.user));
     // What fails at the start is still an error with a status; later only the connection can be cut.
     let first = chunks.next().await.transpose()?;
     let (sender, mut receiver) = mpsc::channel(WAITING_CHUNKS);
     let whole = stream::iter(first.map(Ok)).chain(chunks).boxed();
-    tokio::spawn(pump(whole, sender));
+    // It counts as one of the caller's requests for as long as it goes on.
+    tokio::spawn(async move {
+        pump(whole, sender).await;
+        drop(call);
+    });
     let mut response = warp::reply::stream(stream::poll_fn(move |context| receiver.poll_recv(context))).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));

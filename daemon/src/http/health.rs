@@ -7,30 +7,36 @@ use serde_json::json;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
+use super::App;
 use super::call::{Answer, Call, json};
 use super::problem::Problem;
 use super::sync::RELEASE;
 
 /// How long the database may take to answer before it counts as away.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How old what is told may be: how many devices are known, how many sockets others have, whether the database answers.
+const DEVICES_AGE: Duration = Duration::from_secs(5);
+const ELSEWHERE_AGE: Duration = Duration::from_secs(1);
+const READY_AGE: Duration = Duration::from_millis(250);
 /// When to ask again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// `GET /health`. It answers 200 even while the database is away: the daemon itself is there to say so.
+/// `GET /health`. It answers 200 even while the database is away: the daemon itself is there to say so. However often it is
+/// asked, the database is so only now and then.
 pub(super) async fn health(call: Call) -> Answer {
-    let service = &call.app.service;
-    let total_devices = tokio::time::timeout(PATIENCE, service.total_devices()).await.ok().and_then(Result::ok);
-    let counts = call.app.live.counts().await;
-    let is_there = total_devices.is_some();
+    let (service, app) = (&call.app.service, &call.app);
+    let is_there = is_ready(app).await;
+    let total_devices = if is_there { devices(app).await } else { None };
+    let connections = connections(app).await;
     json(&json!({
         "status": if is_there { "healthy" } else { "degraded" },
         "service": "realtime-sync",
         "version": RELEASE,
-        "active_connections": counts.connections,
+        "active_connections": connections,
         "total_devices": total_devices,
         "timestamp": format_time(service.clock.now()),
         "database": if is_there { service.database() } else { "unavailable" },
-        "bridge": call.app.live.bridge(),
+        "bridge": app.live.bridge(),
         "features": {
             "websocket": true,
             "broadcast": true,
@@ -45,6 +51,21 @@ pub(super) async fn health(call: Call) -> Answer {
     }))
 }
 
+/// Sockets, over all instances: those that are here now, and those that others had a moment ago.
+pub(super) async fn connections(app: &App) -> usize {
+    app.live.counts().connections + app.kept.elsewhere.get(ELSEWHERE_AGE, app.live.connections_elsewhere()).await
+}
+
+async fn devices(app: &App) -> Option<i64> {
+    let counted = async { tokio::time::timeout(PATIENCE, app.service.total_devices()).await.ok().and_then(Result::ok) };
+    app.kept.devices.get(DEVICES_AGE, counted).await
+}
+
+async fn is_ready(app: &App) -> bool {
+    let ready = async { matches!(tokio::time::timeout(PATIENCE, app.service.ready()).await, Ok(Ok(()))) };
+    app.kept.ready.get(READY_AGE, ready).await
+}
+
 /// `GET /livez`: the process answers.
 pub(super) async fn alive(_call: Call) -> Answer {
     Ok(plain("ok\n"))
@@ -55,9 +76,10 @@ pub(super) async fn ready(call: Call) -> Answer {
     if call.app.live.is_draining() {
         return Err(Problem::unavailable("the daemon is stopping", RETRY));
     }
-    match tokio::time::timeout(PATIENCE, call.app.service.ready()).await {
-        Ok(Ok(())) => Ok(plain("ready\n")),
-        Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the database does not answer", RETRY)),
+    if is_ready(&call.app).await {
+        Ok(plain("ready\n"))
+    } else {
+        Err(Problem::unavailable("the database does not answer", RETRY))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use super::{ActiveUser, Counts, LiveApi};
 use crate::actors::Live;
@@ -15,9 +15,13 @@ impl LiveApi for Live {
         self.online_anywhere(user).await
     }
 
-    async fn counts(&self) -> Counts {
-        let counts = self.counts_anywhere().await;
+    fn counts(&self) -> Counts {
+        let counts = Self::counts(self);
         Counts { connections: counts.connections, users: counts.users }
+    }
+
+    async fn connections_elsewhere(&self) -> usize {
+        Self::connections_elsewhere(self).await
     }
 
     async fn active_users(&self) -> Vec<ActiveUser> {
@@ -38,12 +42,11 @@ impl LiveApi for Live {
     }
 
     async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize {
-        let here = Self::test_broadcast(self, user, &json!(message), topic);
+        let Ok(message) = to_raw_value(message) else { return 0 };
+        let here = Self::test_broadcast(self, user, &message, topic);
         // Which tables a device receives is known only where it is connected.
         let elsewhere = match topic {
-            Some(topic) if topic.starts_with("global:") => {
-                self.counts_anywhere().await.connections.saturating_sub(Self::counts(self).connections)
-            }
+            Some(topic) if topic.starts_with("global:") => Self::connections_elsewhere(self).await,
             _ => self.count_elsewhere(user, None).await,
         };
         here + elsewhere

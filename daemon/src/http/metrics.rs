@@ -4,6 +4,7 @@ use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 use super::call::{Answer, Call};
+use super::health::connections;
 use crate::metrics::{self, Now};
 
 /// The text format that is written, as Prometheus names it.
@@ -11,8 +12,8 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// `GET /metrics`.
 pub(super) async fn metrics(call: Call) -> Answer {
-    let counts = call.app.live.counts().await;
-    let now = Now { connections: counts.connections, users: counts.users, database: call.app.service.pool_use() };
+    let users = call.app.live.counts().users;
+    let now = Now { connections: connections(&call.app).await, users, database: call.app.service.pool_use() };
     let mut response = Response::new(metrics::metrics().text(now).into());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));

@@ -14,6 +14,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 use warp::http::{HeaderName, HeaderValue, Method, Request, Response};
 
+use super::unread::Exchange;
 use crate::metrics::{RequestLabels, metrics};
 use crate::sync::UserId;
 
@@ -43,6 +44,11 @@ impl Identity {
         let _ = self.0.0.set(user);
     }
 
+    /// Whether anybody was found.
+    pub(super) fn is_known(&self) -> bool {
+        self.0.0.get().is_some()
+    }
+
     /// Notes the template of the route that took the request.
     pub(super) fn took(&self, route: &'static str) {
         let _ = self.0.1.set(route);
@@ -50,7 +56,12 @@ impl Identity {
 }
 
 /// Passes the request on and watches its answer to the end.
-pub(super) async fn observe<S, B, R>(mut request: Request<B>, peer: SocketAddr, service: S) -> Response<Watched<R>>
+pub(super) async fn observe<S, B, R>(
+    mut request: Request<B>,
+    peer: SocketAddr,
+    exchange: Exchange,
+    service: S,
+) -> Response<Watched<R>>
 where
     S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
     R: Body,
@@ -78,7 +89,7 @@ where
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let line = Line { status: response.status().as_u16(), ..line };
-    response.map(|body| Watched { body, line })
+    response.map(|body| Watched { body, line, exchange })
 }
 
 /// The client's id where it can be trusted to be one, else a new one.
@@ -134,6 +145,7 @@ impl Line {
 pub(super) struct Watched<B> {
     body: B,
     line: Line,
+    exchange: Exchange,
 }
 
 impl<B: Body + Unpin> Body for Watched<B> {
@@ -144,9 +156,12 @@ impl<B: Body + Unpin> Body for Watched<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.exchange.taken(Instant::now());
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &frame {
-            self.line.bytes += frame.data_ref().map_or(0, |data| bytes::Buf::remaining(data) as u64);
+            let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
+            self.line.bytes += bytes as u64;
+            self.exchange.given(bytes, Instant::now());
         }
         frame
     }

@@ -4,7 +4,7 @@
 use ryzed_adapters::Registry;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, json};
+use super::call::{Answer, Call, of_json};
 use super::problem::Problem;
 use super::sync::RELEASE;
 
@@ -13,11 +13,16 @@ const WRITTEN: &str = include_str!("openapi.json");
 
 /// `GET /openapi.json`.
 pub(super) async fn openapi(call: Call) -> Answer {
-    let document = document(&call.app.service.registry).map_err(|error| {
-        tracing::error!(%error, "the description of the interface can't be read");
-        Problem::internal()
-    })?;
-    json(&document)
+    let description = &call.app.kept.description;
+    if description.get().is_none() {
+        let text = document(&call.app.service.registry).and_then(|document| serde_json::to_vec(&document));
+        let text = text.map_err(|error| {
+            tracing::error!(%error, "the description of the interface can't be read");
+            Problem::internal()
+        })?;
+        let _ = description.set(text.into());
+    }
+    Ok(of_json(description.get().cloned().unwrap_or_default()))
 }
 
 /// The description with a schema for the rows of each table.

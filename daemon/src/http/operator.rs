@@ -30,11 +30,11 @@ struct Broadcast {
 /// `POST /test-broadcast`. Where it is switched off it does not exist, whoever asks.
 pub(super) async fn test_broadcast(mut call: Call) -> Answer {
     if !call.app.config.dev.test_broadcast {
-        call.body.discard().await;
+        call.discard().await;
         return Err(Problem::not_found("test broadcasts are off; dev.test_broadcast switches them on"));
     }
     let caller = call.caller().await?;
-    let broadcast: Broadcast = call.body.json().await?;
+    let broadcast: Broadcast = call.json(caller.user).await?;
     if let Some(topic) = &broadcast.topic {
         check_topic(&call, &caller, topic)?;
     }

@@ -9,6 +9,7 @@ use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderV
 use warp::reply::Response;
 
 use crate::auth::AuthError;
+use crate::budget::{Refused, Who, note_key, whole_seconds};
 use crate::service::ServiceError;
 
 /// The code of a [`FieldError`] that names a table which is not there.
@@ -49,6 +50,8 @@ pub enum Kind {
     UpgradeRequired,
     /// A WebSocket's opening request is none.
     BadHandshake,
+    /// Too much at once; later it will do.
+    TooManyRequests,
     /// The daemon's own fault.
     Internal,
     /// Something that is needed is away; trying again later is safe.
@@ -80,6 +83,7 @@ impl Kind {
             }
             Self::UpgradeRequired => ("upgrade-required", "A WebSocket is needed", StatusCode::UPGRADE_REQUIRED),
             Self::BadHandshake => ("bad-handshake", "This opens no WebSocket", StatusCode::BAD_REQUEST),
+            Self::TooManyRequests => ("too-many-requests", "Too much at once", StatusCode::TOO_MANY_REQUESTS),
             Self::Internal => ("internal", "The server failed", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "The server can't do this right now", StatusCode::SERVICE_UNAVAILABLE),
         }
@@ -148,8 +152,12 @@ impl Problem {
 
     /// Come back later.
     pub(super) fn unavailable(detail: impl Into<String>, after: Duration) -> Self {
-        let seconds = HeaderValue::from(after.as_secs().max(1));
-        Self { header: Some(Box::new((RETRY_AFTER, seconds))), ..Self::new(Kind::Unavailable, detail) }
+        Self::new(Kind::Unavailable, detail).after(after)
+    }
+
+    fn after(self, time: Duration) -> Self {
+        let seconds = HeaderValue::from(whole_seconds(time));
+        Self { header: Some(Box::new((RETRY_AFTER, seconds))), ..self }
     }
 
     /// The body.
@@ -197,6 +205,13 @@ impl From<AuthError> for Problem {
     }
 }
 
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let kind = if refused.is_the_callers() { Kind::TooManyRequests } else { Kind::Unavailable };
+        Self::new(kind, refused.to_string()).after(refused.retry_after)
+    }
+}
+
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         let detail = error.to_string();
@@ -208,7 +223,11 @@ impl From<ServiceError> for Problem {
                 let detail = "this device was revoked; allow it again with PATCH /api/realtime/devices/{id}";
                 Self::new(Kind::DeviceRevoked, detail)
             }
-            ServiceError::Limit { limit, .. } => Self::new(Kind::of_limit(limit), detail),
+            ServiceError::Limit { limit, .. } => {
+                note_key(limit, Who::Nobody);
+                Self::new(Kind::of_limit(limit), detail)
+            }
+            ServiceError::Busy(refused) => refused.into(),
             ServiceError::Unavailable { retry_after } => {
                 Self::unavailable("the database is not available; trying again later is safe", retry_after)
             }
@@ -223,12 +242,14 @@ impl From<ServiceError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Limit;
     use crate::store::StoreError;
 
     #[test]
     fn every_domain_error_has_its_status() {
         let field = |code| vec![FieldError::new("tables", code, "there is no table \"x\"")];
         let limit = |limit| ServiceError::Limit { limit, detail: "too many".into() };
+        let busy = |limit| ServiceError::Busy(Refused { limit, retry_after: Duration::from_millis(1500) });
         for (error, status, kind) in [
             (ServiceError::Invalid(field("required")), 422, "/problems/invalid-fields"),
             (ServiceError::Invalid(field(UNKNOWN_TABLE)), 422, "/problems/unknown-table"),
@@ -237,6 +258,8 @@ mod tests {
             (ServiceError::Revoked, 403, "/problems/device-revoked"),
             (limit("devices_per_user"), 409, "/problems/limit-reached"),
             (limit("changes_per_request"), 413, "/problems/too-large"),
+            (busy(Limit::ReadsPerUser), 429, "/problems/too-many-requests"),
+            (busy(Limit::BytesInFlight), 503, "/problems/unavailable"),
             (StoreError::Unavailable("busy".into()).into(), 503, "/problems/unavailable"),
             (StoreError::Failed("no such column".into()).into(), 500, "/problems/internal"),
         ] {
@@ -260,6 +283,9 @@ mod tests {
         assert_eq!(Problem::from(AuthError::Missing).into_response().headers()[WWW_AUTHENTICATE], "Bearer");
         let away = Problem::from(ServiceError::Unavailable { retry_after: Duration::from_millis(10) }).into_response();
         assert_eq!((away.status().as_u16(), away.headers()[RETRY_AFTER].to_str().unwrap()), (503, "1"));
+        let busy = Refused { limit: Limit::RequestsPerSecond, retry_after: Duration::from_millis(1500) };
+        let busy = Problem::from(busy).into_response();
+        assert_eq!((busy.status().as_u16(), busy.headers()[RETRY_AFTER].to_str().unwrap()), (429, "2"));
         let wrong = Problem::wrong_method(&["GET", "PATCH"]).into_response();
         assert_eq!((wrong.status().as_u16(), wrong.headers()[ALLOW].to_str().unwrap()), (405, "GET, PATCH"));
         assert_eq!(wrong.headers()[CONTENT_TYPE], "application/problem+json");

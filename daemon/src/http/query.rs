@@ -5,13 +5,17 @@ use std::str::FromStr;
 use ryzed_adapters::{FieldError, code};
 
 use super::problem::Problem;
+use crate::sync::raw::{MOST_NAMES, cut};
+
+/// The most parameters that are looked at.
+const MOST_PARAMETERS: usize = 100;
 
 /// The parameters, decoded.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
     pub(super) fn of(text: &str) -> Self {
-        let pairs = form_urlencoded::parse(text.as_bytes());
+        let pairs = form_urlencoded::parse(text.as_bytes()).take(MOST_PARAMETERS);
         Self(pairs.filter(|(_, value)| !value.is_empty()).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
     }
 
@@ -32,11 +36,20 @@ impl Query {
         self.value(name, wanted)?.ok_or_else(missing)
     }
 
-    /// The names in a parameter, separated by commas.
+    /// The names in a parameter, separated by commas, as far as anybody looks at them.
     pub(super) fn list(&self, name: &str) -> Vec<String> {
         let all = self.0.iter().filter(|(found, _)| found == name).flat_map(|(_, value)| value.split(','));
-        all.map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+        names(all)
     }
+
+    /// The same of the parameter's first occurrence.
+    pub(super) fn first_list(&self, name: &str) -> Vec<String> {
+        names(self.text(name).unwrap_or_default().split(','))
+    }
+}
+
+fn names<'a>(parts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    parts.map(str::trim).filter(|part| !part.is_empty()).map(cut).take(MOST_NAMES).collect()
 }
 
 fn invalid(name: &str, wanted: &str) -> Problem {

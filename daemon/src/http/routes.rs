@@ -15,6 +15,11 @@ macro_rules! api {
 /// Where the WebSockets are.
 pub(super) const SOCKET: &str = api!("ws/{device_id}");
 
+/// Whether a path is a socket's.
+pub(super) fn is_socket(path: &str) -> bool {
+    path.starts_with(api!("ws/"))
+}
+
 /// All routes; `socket` takes [`SOCKET`].
 pub(super) fn all(app: &Arc<App>, socket: SocketFilter) -> SocketFilter {
     let mut filters: Vec<_> = table().into_iter().map(|route| at(app, route)).collect();

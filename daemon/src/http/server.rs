@@ -1,4 +1,5 @@
-//! The accept loop round warp: timeouts for headers, no Nagle, the peer's address, compression, and a drain that ends.
+//! The accept loop round warp: who is let in, how large and how slow a header may be, no Nagle, the peer's address,
+//! compression, and a drain that ends.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,16 +23,19 @@ use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::{BoxError, CompressionLevel};
 use warp::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use warp::http::{Method, Request, Response, StatusCode};
 
+use super::gate::Gate;
 use super::impatient::{Impatient, Upgraded};
 use super::observe::observe;
-use super::{App, SocketFilter, routes};
+use super::unread::Connection;
+use super::{App, Guest, Guests, SocketFilter, routes};
+use crate::budget::{Who, note};
+use crate::metrics::Limit;
 
 /// How long a browser may remember what it may send.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
@@ -47,6 +51,17 @@ const UNSENT: u32 = 64 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 128;
+/// What an HTTP/2 connection may send before it is read, over all its requests, and what waits for it of one answer, in bytes.
+const WINDOW: u32 = 256 << 10;
+const SEND_BUFFER: usize = 64 << 10;
+/// The least that the library wants for a header, in bytes.
+const SMALLEST_HEADER: usize = 8 << 10;
+/// How long an HTTP/2 connection may be silent between two requests. The older protocol's are given as long as for a header.
+const IDLE: Duration = Duration::from_secs(60);
+/// How often it is looked whether a connection is idle, or an answer is not taken.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long the log says nothing more of connections that can't be accepted.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// Small messages go at once, and what a client does not read waits here, where it is bounded. A system that can do neither
 /// serves as well.
@@ -57,9 +72,9 @@ fn tune(stream: &TcpStream) {
 }
 
 /// All routes with what stands round them.
-type Whole = BoxCloneSyncService<Request<Incoming>, Response<Outgoing>, Infallible>;
+pub(super) type Whole = BoxCloneSyncService<Request<Incoming>, Response<Outgoing>, Infallible>;
 // Boxed with an error type of its own: a spawned task can't hold bodies whose error is a boxed one.
-type Outgoing = UnsyncBoxBody<Bytes, io::Error>;
+pub(super) type Outgoing = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A bound address.
 pub struct Listening(TcpListener);
@@ -119,13 +134,20 @@ pub async fn serve(listening: Listening, app: Arc<App>, socket: SocketFilter, st
 
 /// Never returns.
 async fn accept(listener: &TcpListener, server: &Server, connections: &watch::Receiver<bool>) {
+    let mut told: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                tokio::spawn(server.clone().connection(stream, peer, connections.clone()));
+                if let Some(guest) = server.guests.let_in(peer.ip()) {
+                    tokio::spawn(server.clone().connection(stream, peer, guest, connections.clone()));
+                }
             }
+            // As when descriptors have run out: those that are there go on, and end.
             Err(error) => {
-                tracing::warn!(%error, "can't accept a connection");
+                if told.is_none_or(|told| told.elapsed() >= QUIET) {
+                    tracing::warn!(%error, "can't accept a connection; it is tried again and again");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -136,8 +158,11 @@ async fn accept(listener: &TcpListener, server: &Server, connections: &watch::Re
 #[derive(Clone)]
 struct Server {
     service: Whole,
+    guests: Arc<Guests>,
     header_timeout: Duration,
+    header_bytes: usize,
     write_timeout: Duration,
+    least_bytes_per_second: u64,
 }
 
 impl Server {
@@ -147,25 +172,53 @@ impl Server {
             .map_request(lenient)
             .option_layer(cors(&app.config.server.allowed_origins))
             .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-            .layer(RequestDecompressionLayer::new().gzip(true).pass_through_unaccepted(true))
             .service(warp::service(routes::all(app, socket)));
+        let (gate, service) = (Gate::new(app), BoxCloneSyncService::new(service));
+        let service = tower::service_fn(move |request| gate.clone().pass(request, service.clone()));
         Self {
             service: BoxCloneSyncService::new(service),
+            guests: Arc::clone(&app.guests),
             header_timeout: Duration::from_secs(app.config.server.header_timeout_seconds),
+            header_bytes: app.config.limits.header_bytes.max(SMALLEST_HEADER),
             write_timeout: Duration::from_secs(app.config.server.write_timeout_seconds),
+            least_bytes_per_second: app.config.limits.least_bytes_per_second,
         }
     }
 
+    /// Both protocols, with bounds on what each holds before anybody has looked at it.
+    fn protocols(&self) -> Builder<TokioExecutor> {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .max_buf_size(self.header_bytes);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(self.header_bytes).unwrap_or(u32::MAX))
+            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .keep_alive_interval(PING_INTERVAL);
+        builder
+    }
+
     /// Serves one connection until it ends. `drained` is held all the time, so that the drain can wait for it.
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, mut drained: watch::Receiver<bool>) {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, guest: Guest, mut drained: watch::Receiver<bool>) {
         tune(&stream);
         let has_asked = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&has_asked);
         let upgraded = Upgraded::default();
         let stream = Impatient::new(stream, self.write_timeout, upgraded.clone());
-        let service = service_fn(move |request: Request<Incoming>| {
+        let unread = Connection::default();
+        let exchanges = unread.clone();
+        let whole = self.service.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
-            let answer = observe(request, peer, self.service.clone());
+            request.extensions_mut().insert(guest.clone());
+            let answer = observe(request, peer, exchanges.begin(), whole.clone());
             let upgraded = upgraded.clone();
             async move {
                 let answer = answer.await;
@@ -175,33 +228,49 @@ impl Server {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(PING_INTERVAL);
+        let builder = self.protocols();
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
         // Before the first request not even the protocol is known, and nobody else watches the time.
-        let too_late = tokio::time::sleep(self.header_timeout);
-        tokio::pin!(too_late);
-        let mut is_watching = true;
+        let look = tokio::time::sleep(self.header_timeout);
+        tokio::pin!(look);
         loop {
             tokio::select! {
-                _ = connection.as_mut() => return,
-                () = &mut too_late, if is_watching => {
-                    if !has_asked.load(Ordering::Relaxed) {
+                ended = connection.as_mut() => return self.ended(ended, peer),
+                () = &mut look => {
+                    if !has_asked.load(Ordering::Relaxed) || self.is_too_slow(&unread, peer) {
                         return;
                     }
-                    is_watching = false;
+                    if unread.idle(std::time::Instant::now()) > IDLE {
+                        break;
+                    }
+                    look.as_mut().reset(Instant::now() + LOOK);
                 }
                 _ = drained.wait_for(|is_draining| *is_draining) => break,
             }
         }
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        let _ = tokio::time::timeout(self.write_timeout, connection).await;
+    }
+
+    fn is_too_slow(&self, unread: &Connection, peer: SocketAddr) -> bool {
+        let is_too_slow =
+            unread.is_too_slow(self.least_bytes_per_second, self.write_timeout, std::time::Instant::now());
+        if is_too_slow {
+            note(Limit::LeastBytesPerSecond, Who::Address(peer.ip()));
+        }
+        is_too_slow
+    }
+
+    fn ended(&self, ended: Result<(), BoxError>, peer: SocketAddr) {
+        let error = ended.err().and_then(|error| error.downcast::<hyper::Error>().ok());
+        if error.is_some_and(|error| error.is_parse_too_large()) {
+            note(Limit::HeaderBytes, Who::Address(peer.ip()));
+        }
     }
 }
 
-fn erased<B>(answer: Response<B>) -> Response<Outgoing>
+pub(super) fn erased<B>(answer: Response<B>) -> Response<Outgoing>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {

@@ -5,6 +5,7 @@
 
 mod deflate;
 mod handshake;
+mod meter;
 mod pump;
 mod stream;
 mod welcome;
@@ -24,11 +25,15 @@ use warp::reply::Response;
 use yawc::{DeflatePool, Options, Role, WebSocket};
 
 use super::observe::Identity;
+use super::origin::Origin;
 use super::problem::Problem;
+use super::query::Query;
 use super::routes::SOCKET;
+use super::{Guest, Guests};
 use crate::actors::{Live, SocketGuard};
 use crate::auth::Verify;
 use crate::config::Limits;
+use meter::Meter;
 use stream::SharedStream;
 use welcome::Arrival;
 
@@ -46,10 +51,11 @@ type Socket = WebSocket<SharedStream>;
 
 /// The route. It answers with 101 to every WebSocket request, whatever the device is called, so that a browser can read why
 /// it is closed; 426 to any other `GET`.
-pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilter<(Response,)> {
+pub fn route(live: Live, verify: Arc<dyn Verify>, guests: Arc<Guests>, limits: &Limits) -> BoxedFilter<(Response,)> {
     let shell = Shell {
         live,
         verify,
+        guests,
         message_bytes: limits.message_bytes,
         auth_within: Duration::from_secs(limits.auth_seconds),
         pool: deflate::pool(),
@@ -59,16 +65,20 @@ pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilte
         .and_then(device)
         .and(warp::method())
         .and(warp::header::headers_cloned())
-        .and(warp::query::<Vec<(String, String)>>())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::ext::optional::<Identity>())
+        .and(warp::ext::optional::<Origin>())
+        .and(warp::ext::optional::<Guest>())
         .map(
             move |device: String,
                   method: Method,
                   headers: HeaderMap,
-                  query: Vec<(String, String)>,
+                  query: String,
                   upgrade: Option<OnUpgrade>,
-                  identity: Option<Identity>| {
+                  identity: Option<Identity>,
+                  origin: Option<Origin>,
+                  guest: Option<Guest>| {
                 identity.iter().for_each(|identity| identity.took(SOCKET));
                 if method != Method::GET {
                     return Problem::wrong_method(&["GET"]).into_response();
@@ -77,7 +87,7 @@ pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilte
                 let (reply, accepted) = handshake::answer(&headers, extension.as_deref());
                 match (accepted, upgrade) {
                     (true, Some(upgrade)) => {
-                        let arrival = Arrival::of(device, &headers, query);
+                        let arrival = Arrival::of(device, &headers, &Query::of(&query), origin, guest);
                         let guard = shell.live.socket();
                         tokio::spawn(shell.clone().serve(upgrade, extension, arrival, guard));
                         reply
@@ -102,6 +112,7 @@ fn device_in(path: &str) -> Option<String> {
 struct Shell {
     live: Live,
     verify: Arc<dyn Verify>,
+    guests: Arc<Guests>,
     message_bytes: usize,
     auth_within: Duration,
     pool: DeflatePool,
@@ -113,11 +124,14 @@ impl Shell {
             Ok(upgraded) => upgraded,
             Err(error) => return debug!(%error, "a socket went before it was upgraded"),
         };
-        let stream = SharedStream::new(TokioIo::new(upgraded));
+        let stream = SharedStream::new(TokioIo::new(upgraded), Meter::new(self.message_bytes));
         let Some(mut socket) = self.open(stream.clone(), extension) else { return };
         // Boxed, since it is needed only at the beginning of a long life.
         let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival)).await {
-            Ok(connection) => pump::run(&mut socket, connection).await,
+            Ok((connection, _seat)) => {
+                stream.belongs_to(self.live.budget(), connection.link().user);
+                pump::run(&mut socket, &stream, connection).await
+            }
             Err(ended) => ended,
         };
         Box::pin(stream::end(socket, stream, ended)).await;

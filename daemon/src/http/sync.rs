@@ -8,7 +8,8 @@ use serde_json::json;
 use super::call::{Answer, Call, json};
 use super::problem::Problem;
 use crate::auth::Caller;
-use crate::service::PullRequest;
+use crate::budget::{LONG_READ, cost_of};
+use crate::service::{PullRequest, Served};
 use crate::sync::wire::SyncRequest;
 use crate::sync::{Cursor, DeviceId};
 
@@ -19,17 +20,23 @@ const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";
 
 /// `POST /sync`.
 pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
-    let request: SyncRequest = call.body.json().await?;
+    let (mut request, weight): (SyncRequest, usize) = call.weighed(caller.user).await?;
+    request.changes.weight = weight;
+    let budget = &call.app.service.budget;
+    budget.charge(caller.user, cost_of(0, request.changes.count))?;
+    if request.digest || request.last_sync_timestamp.is_some() {
+        budget.charge(caller.user, LONG_READ)?;
+    }
     let (device, full) = (request.device_id.clone(), request.force_full_sync);
-    let response = call.app.service.sync(&caller, request).await?;
-    if let Some(count) = response.notable_changes(full) {
+    let Served { answer, turn } = call.app.service.sync(&caller, request).await?;
+    if let (Some(device), Some(count)) = (device, answer.notable_changes(full)) {
         call.app.live.synced(caller.user, &device, count).await;
     }
-    json(&response)
+    call.result(caller.user, &answer, answer.about_bytes(), turn).await
 }
 
 /// `GET /changes`: the same as the download of `/sync`.
-pub(super) async fn changes(call: Call, caller: Caller) -> Answer {
+pub(super) async fn changes(mut call: Call, caller: Caller) -> Answer {
     let query = &call.query;
     let request = PullRequest {
         cursor: query.value::<Cursor>("cursor", "<epoch>,user:<version>,global:<version>")?,
@@ -38,11 +45,16 @@ pub(super) async fn changes(call: Call, caller: Caller) -> Answer {
         limit: query.value("limit", "a whole number")?,
         digest: query.value("digest", "true or false")?.unwrap_or(false),
     };
-    json(&call.app.service.pull(&caller, request).await?)
+    if request.digest || request.since.is_some() {
+        call.app.service.budget.charge(caller.user, LONG_READ)?;
+    }
+    let Served { answer, turn } = call.app.service.pull(&caller, request).await?;
+    call.answer(caller.user, &answer, answer.about_bytes(), turn).await
 }
 
 /// `GET /digest`.
 pub(super) async fn digest(call: Call, caller: Caller) -> Answer {
+    call.app.service.budget.charge(caller.user, LONG_READ)?;
     let (cursor, digest) = call.app.service.digest(&caller, &call.query.list("tables")).await?;
     json(&json!({"cursor": cursor, "digest": digest}))
 }
@@ -75,7 +87,7 @@ struct Trigger {
 
 /// `POST /trigger-sync`.
 pub(super) async fn trigger(mut call: Call, caller: Caller) -> Answer {
-    let trigger: Trigger = call.body.json_or_default().await?;
+    let trigger: Trigger = call.json_or_default(caller.user).await?;
     let notified = call.app.live.trigger_sync(caller.user, trigger.device_id.as_ref()).await;
     json(&json!({"notified": notified}))
 }

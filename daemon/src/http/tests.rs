@@ -32,8 +32,11 @@ impl LiveApi for Quiet {
     async fn online(&self, _user: UserId) -> Vec<DeviceId> {
         vec!["phone".parse().unwrap()]
     }
-    async fn counts(&self) -> Counts {
+    fn counts(&self) -> Counts {
         Counts { connections: 1, users: 1 }
+    }
+    async fn connections_elsewhere(&self) -> usize {
+        0
     }
     async fn active_users(&self) -> Vec<ActiveUser> {
         panic!("a handler may panic")
@@ -88,10 +91,11 @@ async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let live = Arc::new(Quiet::default());
     let listening = Listening::on("127.0.0.1:0").await.unwrap();
     let address = listening.address().unwrap();
-    let app = App { service: Arc::new(service), verifier, live: live.clone(), config: Arc::new(config) };
+    let guests = Guests::new(&config.limits, &config.server.trusted_proxies, 10_000);
+    let app = App::new(Arc::new(service), verifier, live.clone(), guests, Arc::new(config));
     let (stop, stopped) = oneshot::channel();
     let stopped = async move { drop(stopped.await) };
-    let server = tokio::spawn(serve(listening, Arc::new(app), no_sockets(), stopped));
+    let server = tokio::spawn(serve(listening, app, no_sockets(), stopped));
     Running { address, secret, live, stop, server, _folder: folder }
 }
 

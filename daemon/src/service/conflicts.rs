@@ -6,10 +6,12 @@ use ryzed_adapters::{Row, Strategy, code};
 use uuid::Uuid;
 
 use super::push::{Push, Stop};
-use super::request::Change;
-use super::{Pushed, Resolution, Service, ServiceError, Settlement};
+use super::request::{Change, refused};
+use super::{Pushed, Resolution, Served, Service, ServiceError, Settlement};
 use crate::auth::Caller;
+use crate::budget::Kind;
 use crate::store::{OpenConflict, Transaction};
+use crate::sync::raw::row;
 use crate::sync::wire::{ChangeResult, Conflict, Intent, Mutation, Status};
 
 /// What settles a conflict is written on behalf of this device: nobody's, so that every device is told.
@@ -20,13 +22,15 @@ impl Service {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn conflicts(&self, caller: &Caller) -> Result<Vec<Conflict>, ServiceError> {
+    pub async fn conflicts(&self, caller: &Caller) -> Result<Served<Vec<Conflict>>, ServiceError> {
         let user = caller.user;
+        let turn = self.budget.turn(user, Kind::Read).await?;
         let open: Vec<OpenConflict> = self
             .store
             .read(caller, move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.conflicts(user, None).await?) }))
             .await?;
-        Ok(open.iter().filter_map(|open| serde_json::from_str(&open.conflict).ok()).collect())
+        let answer = open.iter().filter_map(|open| serde_json::from_str(&open.conflict).ok()).collect();
+        Ok(Served { answer, turn })
     }
 
     /// Settles one conflict: the chosen values are written as the newest, the conflict is forgotten.
@@ -40,8 +44,10 @@ impl Service {
         id: Uuid,
         settlement: Settlement,
     ) -> Result<ChangeResult, ServiceError> {
-        let given = settlement.data.as_ref().is_some_and(|data| !data.is_empty());
-        if (settlement.resolution == Resolution::Fields) != given {
+        let bounds = self.row_bounds();
+        let chosen = settlement.data.map(|data| row(&data, bounds)).transpose();
+        let chosen = chosen.map_err(|bad| ServiceError::Invalid(vec![refused(bad, bounds)]))?.unwrap_or_default();
+        if (settlement.resolution == Resolution::Fields) == chosen.is_empty() {
             let message = "must be given with the resolution \"fields\", and only with it";
             return Err(ServiceError::field("data", code::REQUIRED, message));
         }
@@ -57,8 +63,10 @@ impl Service {
                 now: self.clock.now(),
             },
             id,
-            settlement,
+            resolution: settlement.resolution,
+            chosen,
         });
+        let _turn = self.budget.turn(caller.user, Kind::Write).await?;
         let (pushed, result) = self
             .store
             .write(caller, move |tx| {
@@ -74,7 +82,9 @@ impl Service {
 struct Settle {
     push: Push,
     id: Uuid,
-    settlement: Settlement,
+    resolution: Resolution,
+    /// The values, for [`Resolution::Fields`].
+    chosen: Row,
 }
 
 impl Settle {
@@ -120,15 +130,15 @@ impl Settle {
 
     /// What to write; none when the server's values stay.
     fn mutation(&self, conflict: &Conflict, asked: Mutation) -> Option<Mutation> {
-        let data = match self.settlement.resolution {
+        let data = match self.resolution {
             Resolution::Server => return None,
             Resolution::Client if asked.operation == Intent::Delete || conflict.row.is_none() => asked.data,
             Resolution::Client => {
                 conflict.fields.iter().map(|field| (field.field.clone(), field.client.clone())).collect()
             }
-            Resolution::Fields => self.settlement.data.clone().unwrap_or_default(),
+            Resolution::Fields => self.chosen.clone(),
         };
-        let deletes = asked.operation == Intent::Delete && self.settlement.resolution == Resolution::Client;
+        let deletes = asked.operation == Intent::Delete && self.resolution == Resolution::Client;
         Some(Mutation {
             mutation_id: None,
             table: conflict.table.clone(),

@@ -4,6 +4,7 @@ use ryzed_adapters::{FieldError, code, format_time};
 
 use super::{DeviceInfo, DeviceSeen, Service, ServiceError, SyncStatus};
 use crate::auth::Caller;
+use crate::budget::Kind;
 use crate::store::{Access, DeviceRow, StoreError, Transaction};
 use crate::sync::{Cursor, DeviceId, Scope};
 
@@ -19,6 +20,7 @@ impl Service {
     /// Those of the database.
     pub async fn welcome(&self, caller: &Caller) -> Result<(), ServiceError> {
         let (access, caller, now) = (Access::from(caller), caller.clone(), format_time(self.clock.now()));
+        let _turn = self.budget.turn(caller.user, Kind::Write).await?;
         self.store
             .write(access, move |tx| {
                 let (caller, now) = (caller.clone(), now.clone());
@@ -35,6 +37,7 @@ impl Service {
     /// [`ServiceError::Revoked`] or [`ServiceError::Limit`] when it may not call.
     pub async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
         check_seen(&seen)?;
+        let _turn = self.budget.turn(caller.user, Kind::Write).await?;
         let (access, now, most) = (Access::from(caller), format_time(self.clock.now()), self.limits.devices_per_user);
         let caller = caller.clone();
         self.store
@@ -101,6 +104,8 @@ impl Service {
     /// Those of the database.
     pub async fn sync_status(&self, caller: &Caller, device: &DeviceId) -> Result<SyncStatus, ServiceError> {
         let (user, device) = (caller.user, device.clone());
+        let _turn = self.budget.turn(caller.user, Kind::Read).await?;
+        let _turn = self.budget.turn(caller.user, Kind::LongRead).await?;
         self.store
             .read(caller, move |tx| {
                 let device = device.clone();
@@ -136,6 +141,7 @@ impl Service {
         change: impl Fn(&mut DeviceRow) + Send + Sync + 'static,
     ) -> Result<DeviceInfo, ServiceError> {
         let (user, device, change) = (caller.user, device.clone(), std::sync::Arc::new(change));
+        let _turn = self.budget.turn(caller.user, Kind::Write).await?;
         self.store
             .write(caller, move |tx| {
                 let (device, change) = (device.clone(), std::sync::Arc::clone(&change));

@@ -7,27 +7,43 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{Service, ServiceError};
-use crate::sync::{Scope, Version};
+use crate::budget::{Held, Kind, Turn};
+use crate::sync::{Scope, UserId, Version};
 
 /// Rows that are read at once.
 const PAGE: i64 = 500;
 
 impl Service {
     /// Everything in `scope`: lines of `{"table":…,"row":{…}}`, parents before their children where both are as they were
-    /// made. Each page is a snapshot; a row that changes meanwhile comes again, with its new version.
+    /// made. Each page is a snapshot; a row that changes meanwhile comes again, with its new version. Each page of a person's
+    /// takes a turn of theirs, and is held in their share of memory.
     ///
     /// # Errors
-    /// As the stream's last item: when a page can't be read.
+    /// As the stream's last item: when a page can't be read. [`ServiceError::Busy`] comes first or not at all: what has begun
+    /// waits for as long as it takes.
     pub fn export(self: &Arc<Self>, scope: Scope) -> BoxStream<'static, Result<Bytes, ServiceError>> {
         let service = Arc::clone(self);
         stream::try_unfold((service, 0), move |(service, after)| async move {
-            let Some((lines, reached)) = service.export_page(scope, after).await? else { return Ok(None) };
-            Ok(Some((lines, (service, reached))))
+            let page = match scope {
+                Scope::User(user) => service.export_in_turn(user, after).await?,
+                Scope::Global => service.export_page(scope, after).await?.map(|(lines, at)| (lines.into(), at)),
+            };
+            Ok(page.map(|(lines, reached)| (lines, (service, reached))))
         })
         .boxed()
     }
 
-    async fn export_page(&self, scope: Scope, after: Version) -> Result<Option<(Bytes, Version)>, ServiceError> {
+    async fn export_in_turn(&self, user: UserId, after: Version) -> Result<Option<(Bytes, Version)>, ServiceError> {
+        let has_begun = after > 0;
+        let mut turn: Turn = patiently(has_begun, || self.budget.turn(user, Kind::LongRead)).await?;
+        let page = self.export_page(Scope::User(user), after).await?;
+        turn.has_read();
+        let Some((lines, reached)) = page else { return Ok(None) };
+        let memory: Held = patiently(has_begun, || self.budget.answer(user, lines.len())).await?;
+        Ok(Some((memory.keep(lines.into_bytes()), reached)))
+    }
+
+    async fn export_page(&self, scope: Scope, after: Version) -> Result<Option<(String, Version)>, ServiceError> {
         let page = self
             .store
             .read(scope, move |tx| {
@@ -43,6 +59,19 @@ impl Service {
                 lines += &format!("{{\"table\":\"{}\",\"row\":{}}}\n", record.table, row.get());
             }
         }
-        Ok(Some((lines.into(), page.reached)))
+        Ok(Some((lines, page.reached)))
+    }
+}
+
+/// What is asked for, again and again where it is too late for a refusal.
+async fn patiently<T, F>(has_begun: bool, ask: impl Fn() -> F) -> Result<T, ServiceError>
+where
+    F: Future<Output = Result<T, crate::budget::Refused>>,
+{
+    loop {
+        match ask().await {
+            Err(_) if has_begun => {}
+            outcome => return Ok(outcome?),
+        }
     }
 }

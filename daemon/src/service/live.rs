@@ -3,9 +3,10 @@
 use super::pull::stand;
 use super::{ScopePage, Service, ServiceError};
 use crate::auth::Caller;
+use crate::budget::Kind;
 use crate::store::Access;
 use crate::sync::page::can_serve;
-use crate::sync::{Cursor, Scope, Version};
+use crate::sync::{Cursor, Scope, UserId, Version};
 
 /// Changes that are read at once for live delivery.
 const PAGE: i64 = 500;
@@ -16,6 +17,7 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError> {
+        let _turn = self.budget.turn(caller.user, Kind::Read).await?;
         let mut cursor = Cursor::zero(self.epoch());
         for (scope, version) in self.heads(&[Scope::Global, Scope::User(caller.user)]).await? {
             cursor.set(scope, version);
@@ -28,6 +30,7 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError> {
+        let _turn = self.budget.turn(caller.user, Kind::Read).await?;
         let scopes = [Scope::Global, Scope::User(caller.user)];
         let states = self
             .store
@@ -52,6 +55,15 @@ impl Service {
                 })
             })
             .await
+    }
+
+    /// The same on behalf of one of this person's devices, in their turn.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
+        let _turn = self.budget.turn(user, Kind::Read).await?;
+        self.scope_page(scope, after).await
     }
 
     /// The newest versions of these scopes, in one query; scopes that have none are 0.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ryzed_adapters::FieldError;
 
+use crate::budget::Refused;
 use crate::metrics::{DatabaseError, metrics};
 use crate::store::StoreError;
 
@@ -30,6 +31,9 @@ pub enum ServiceError {
         /// What was too much.
         detail: String,
     },
+    /// Somebody wants more at once than they may have, or than there is.
+    #[error("{0}")]
+    Busy(#[from] Refused),
     /// The database can't be reached or is too busy; trying again later is safe.
     #[error("the database is not available")]
     Unavailable {

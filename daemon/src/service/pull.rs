@@ -7,8 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ryzed_adapters::{Registry, Table, code, format_time, is_in_calendar};
 use serde_json::value::RawValue;
 
-use super::{PullRequest, Service, ServiceError};
+use super::{PullRequest, Served, Service, ServiceError};
 use crate::auth::Caller;
+use crate::budget::Kind;
 use crate::metrics::metrics;
 use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction};
 use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
@@ -54,12 +55,18 @@ struct Part {
 }
 
 /// Counts a download that is about to go out.
-pub(super) fn count(answer: &SyncResponse) {
+fn count(answer: &SyncResponse) {
     metrics().pulls.inc();
     metrics().rows_pulled.inc_by(answer.total_changes as u64);
 }
 
 impl Pull {
+    /// What finds its way by time or counts everything is long, whatever comes of it.
+    pub(super) fn kind(&self) -> Kind {
+        let by_time = self.cursor.is_none() && self.since.is_some();
+        if by_time || self.digest { Kind::LongRead } else { Kind::Read }
+    }
+
     /// The catalogue first: people's rows refer to it.
     fn scopes(&self) -> [Scope; 2] {
         [Scope::Global, Scope::User(self.user)]
@@ -214,15 +221,18 @@ impl Service {
     ///
     /// # Errors
     /// When the request is at fault.
-    pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<SyncResponse, ServiceError> {
-        let pull = Arc::new(self.plan(
-            caller,
-            request.cursor,
-            request.since,
-            &request.tables,
-            request.limit,
-            request.digest,
-        )?);
+    pub async fn pull(&self, caller: &Caller, request: PullRequest) -> Result<Served<SyncResponse>, ServiceError> {
+        let PullRequest { cursor, since, tables, limit, digest } = request;
+        let pull = self.plan(caller, cursor, since, &tables, limit, digest)?;
+        let mut turn = self.budget.turn(caller.user, pull.kind()).await?;
+        let answer = self.run(caller, pull).await?;
+        turn.has_read();
+        Ok(Served { answer, turn })
+    }
+
+    /// Runs a pull on a snapshot of its own.
+    pub(super) async fn run(&self, caller: &Caller, pull: Pull) -> Result<SyncResponse, ServiceError> {
+        let pull = Arc::new(pull);
         self.store
             .read(caller, move |tx| {
                 let pull = Arc::clone(&pull);
@@ -238,6 +248,7 @@ impl Service {
     /// When a table is unknown.
     pub async fn digest(&self, caller: &Caller, tables: &[String]) -> Result<(Cursor, Digest), ServiceError> {
         let tables = self.tables(tables)?;
+        let _turn = self.budget.turn(caller.user, Kind::LongRead).await?;
         let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), read_by(caller));
         self.store
             .read(caller, move |tx| {
@@ -323,22 +334,36 @@ pub(super) async fn digest(
 
 type ByTable = (Box<RawValue>, BTreeMap<&'static str, Vec<Deletion>>);
 
-/// Splices the rows, which the database has made as JSON, without taking them apart.
+/// Splices the rows, which the database has made as JSON, without taking them apart, and lets each go as it is written.
 fn by_table(items: Vec<Item>) -> Result<ByTable, StoreError> {
+    /// What stands round a row, and what round a table.
+    const COMMA: usize = 1;
+    const NAME: usize = 100;
     let mut rows: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     let mut deletions: BTreeMap<&'static str, Vec<Deletion>> = BTreeMap::new();
+    let mut size = 2;
     for item in items {
         match item.json {
-            Some(json) => rows.entry(item.table).or_default().push(json),
+            Some(json) => {
+                size += json.len() + COMMA;
+                rows.entry(item.table).or_default().push(json);
+            }
             None => deletions.entry(item.table).or_default().push(Deletion { id: item.id, version: item.version }),
         }
     }
-    let mut text = String::from("{");
-    for (table, rows) in rows {
-        if text.len() > 1 {
-            text.push(',');
+    let mut text = String::with_capacity(size + rows.len() * NAME);
+    text.push('{');
+    for (at, (table, rows)) in rows.into_iter().enumerate() {
+        text.push_str(if at > 0 { ",\"" } else { "\"" });
+        text.push_str(table);
+        text.push_str("\":[");
+        for (at, row) in rows.into_iter().enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            text.push_str(&row);
         }
-        text += &format!("\"{table}\":[{}]", rows.join(","));
+        text.push(']');
     }
     text.push('}');
     let changes = RawValue::from_string(text).map_err(|error| StoreError::Failed(error.to_string()))?;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Purpose, Registry, Strategy, format_time};
+use ryzed_adapters::{FieldError, MOST_ERRORS, Purpose, Registry, Strategy, first_errors, format_time};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ use work::Work;
 const ATTACHED_RECORDS: i64 = 100;
 /// Bytes of changes that are attached to a hint.
 const ATTACHED_BYTES: usize = 32 << 10;
+/// Errors in the answer to one request; beyond them, each change that is rejected still has its first.
+const ERRORS_IN_ALL: usize = 1000;
 /// The code of a change that another one of an atomic request has stopped.
 const ATOMIC: &str = "atomic";
 
@@ -171,7 +173,9 @@ impl Push {
                 by_index.remove(&index).or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned()))
             }
         };
-        self.changes.iter().enumerate().filter_map(answer).collect()
+        let mut answers: Vec<Receipt> = self.changes.iter().enumerate().filter_map(answer).collect();
+        bound_errors(answers.iter_mut().map(|answer| &mut answer.result));
+        answers
     }
 
     /// Keeps what is new: the receipts and the open conflicts, each with a statement.
@@ -241,6 +245,16 @@ impl Pushed {
             pushed.conflicts.extend(answer.conflict);
         }
         pushed
+    }
+}
+
+/// The first of many rejected changes are told all that is wrong with them, the others one thing each.
+fn bound_errors<'a>(results: impl Iterator<Item = &'a mut ChangeResult>) {
+    let mut left = ERRORS_IN_ALL;
+    for result in results.filter(|result| !result.errors.is_empty()) {
+        let most = left.clamp(1, MOST_ERRORS);
+        result.errors = first_errors(std::mem::take(&mut result.errors), most);
+        left = left.saturating_sub(result.errors.len());
     }
 }
 

@@ -1,10 +1,13 @@
 //! From the `changes` of a request to mutations that can be decided; what can't be read is rejected one by one.
 
 use ryzed_adapters::{FieldError, Registry, Row, ScopeRule, code};
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::sync::RowId;
+use crate::sync::raw::{BadRow, Name, RowBounds, fault, row};
 use crate::sync::wire::{ChangeResult, Mutation, Status};
 
 /// One of a request's changes.
@@ -30,13 +33,15 @@ pub(super) struct Ready {
 }
 
 impl Change {
-    pub(super) fn read(value: Value, registry: &Registry) -> Self {
-        let told = Told::of(&value);
-        let mutation: Mutation = match serde_json::from_value(value) {
-            Ok(mutation) => mutation,
-            Err(error) => return told.unreadable("", code::WRONG_TYPE, error.to_string()),
+    /// Reads an upload, judging each part before the next.
+    pub(super) fn read(upload: &RawValue, registry: &Registry, bounds: RowBounds) -> Self {
+        let members = match members(upload) {
+            Ok(members) => members,
+            Err(error) => return Told::default().rejected(error),
         };
-        Self::of(mutation, registry).unwrap_or_else(|error| told.rejected(*error))
+        let mutation = members.mutation(bounds).map_err(Box::new);
+        let change = mutation.and_then(|mutation| Self::of(mutation, registry));
+        change.unwrap_or_else(|error| Told::of(&members).rejected(*error))
     }
 
     /// A change that is made of a mutation.
@@ -75,7 +80,82 @@ impl Change {
 /// The code of a change whose table is none of ours.
 const UNKNOWN_TABLE: &str = "unknown_table";
 
+/// The members of an upload as they came; others that it may have mean nothing.
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, default)]
+    mutation_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    table: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    operation: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    base_version: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    conflict_strategy: Option<&'a RawValue>,
+}
+
+fn members(upload: &RawValue) -> Result<Members<'_>, FieldError> {
+    // A list would pass for the members in their order.
+    if !upload.get().starts_with('{') {
+        return Err(FieldError::new("", code::WRONG_TYPE, "a change is an object"));
+    }
+    serde_json::from_str(upload.get()).map_err(|error| {
+        let (code, message) = fault(&error);
+        FieldError::new("", code, message)
+    })
+}
+
+impl Members<'_> {
+    fn mutation(&self, bounds: RowBounds) -> Result<Mutation, FieldError> {
+        let table: Name = required("table", self.table)?;
+        Ok(Mutation {
+            mutation_id: member("mutation_id", self.mutation_id)?,
+            table: table.0,
+            operation: required("operation", self.operation)?,
+            data: row(self.data.ok_or_else(|| missing("data"))?, bounds).map_err(|bad| refused(bad, bounds))?,
+            base_version: member("base_version", self.base_version)?,
+            conflict_strategy: member("conflict_strategy", self.conflict_strategy)?,
+        })
+    }
+}
+
+/// One member, if it is there.
+fn member<'a, T: Deserialize<'a>>(name: &str, value: Option<&'a RawValue>) -> Result<Option<T>, FieldError> {
+    let read = value.map(|value| serde_json::from_str(value.get())).transpose();
+    read.map_err(|error| {
+        let (code, message) = fault(&error);
+        FieldError::new(name, code, message)
+    })
+}
+
+fn required<'a, T: Deserialize<'a>>(name: &str, value: Option<&'a RawValue>) -> Result<T, FieldError> {
+    member(name, value)?.ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> FieldError {
+    FieldError::new(name, code::REQUIRED, "must be given")
+}
+
+/// What a client is told of a row that is not taken.
+pub(super) fn refused(bad: BadRow, bounds: RowBounds) -> FieldError {
+    let RowBounds { fields, depth } = bounds;
+    match bad {
+        BadRow::NoObject => FieldError::new("data", code::WRONG_TYPE, "must be an object"),
+        BadRow::TooManyFields => {
+            FieldError::new("data", code::LENGTH, format!("must have at most {fields} fields (limits.fields_per_row)"))
+        }
+        BadRow::Twice(name) => FieldError::new(name, code::INVALID, "must be given once"),
+        BadRow::TooDeep(name) => {
+            FieldError::new(name, code::LENGTH, format!("must be at most {depth} levels deep (limits.value_depth)"))
+        }
+    }
+}
+
 /// What can be said of a change before it is understood.
+#[derive(Default)]
 struct Told {
     mutation_id: Option<Uuid>,
     table: String,
@@ -83,20 +163,17 @@ struct Told {
 }
 
 impl Told {
-    fn of(value: &Value) -> Self {
-        const LONGEST: usize = 64;
-        let text = |value: Option<&Value>| {
-            value.and_then(Value::as_str).map(|text| text.chars().take(LONGEST).collect::<String>())
-        };
-        Self {
-            mutation_id: text(value.get("mutation_id")).and_then(|id| Uuid::try_parse(&id).ok()),
-            table: text(value.get("table")).unwrap_or_default(),
-            id: text(value.get("data").and_then(|data| data.get("id"))).map(RowId::from),
+    fn of(members: &Members<'_>) -> Self {
+        #[derive(Deserialize)]
+        struct Named {
+            id: Name,
         }
-    }
-
-    fn unreadable(self, field: &str, code: &str, message: String) -> Change {
-        self.rejected(FieldError::new(field, code, message))
+        let named = members.data.and_then(|data| serde_json::from_str::<Named>(data.get()).ok());
+        Self {
+            mutation_id: member("", members.mutation_id).ok().flatten(),
+            table: member("", members.table).ok().flatten().map_or_else(String::new, |Name(name)| name),
+            id: named.map(|named| RowId::from(named.id.0)),
+        }
     }
 
     fn rejected(self, error: FieldError) -> Change {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use ryzed_adapters::format_time;
-use serde_json::Value;
+use ryzed_adapters::{code, format_time};
+use serde_json::value::RawValue;
 
-use super::pull::count;
 use super::push::{Push, Stop};
 use super::request::Change;
-use super::{DeviceSeen, Pushed, Service, ServiceError, devices};
+use super::{DeviceSeen, Pushed, Served, Service, ServiceError, devices};
 use crate::auth::Caller;
+use crate::budget::Kind;
 use crate::store::{Access, Read, StoreError, Transaction};
+use crate::sync::raw::{MOST_CHANGES, RowBounds, Uploads};
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope};
 
@@ -24,13 +25,14 @@ impl Service {
     ///
     /// # Errors
     /// When the request as a whole is at fault; a change that is at fault is `rejected` on its own.
-    pub async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {
+    pub async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<Served<SyncResponse>, ServiceError> {
         let cursor = if request.force_full_sync { Some(Cursor::zero(self.epoch())) } else { request.cursor.clone() };
         let pull =
-            self.plan(caller, cursor, request.last_sync_timestamp, &request.tables, request.limit, request.digest)?;
-        self.check_changes(request.changes.len())?;
+            self.plan(caller, cursor, request.last_sync_timestamp, &request.tables.0, request.limit, request.digest)?;
+        self.check_changes(request.changes.count)?;
+        let unnamed = || ServiceError::field("device_id", code::REQUIRED, "must be given");
         let seen = DeviceSeen {
-            device: request.device_id,
+            device: request.device_id.ok_or_else(unnamed)?,
             device_type: request.device_type,
             app_version: request.app_version,
             name: request.device_name,
@@ -38,32 +40,29 @@ impl Service {
             cursor: request.cursor.clone(),
         };
         devices::check_seen(&seen)?;
+        let turn = self.budget.turn(caller.user, Kind::Write).await?;
+        let memory = self.budget.working(request.changes.weight).await?;
         let epoch = request.cursor.as_ref().map_or("", |cursor| cursor.epoch.as_str());
         let push = Push {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: Some(seen.device.clone()),
-            changes: request.changes.into_iter().map(|change| Change::read(change, &self.registry)).collect(),
+            changes: self.read(&request.changes.list),
             strategy: request.conflict_strategy,
             atomic: request.atomic,
             same_life: epoch.is_empty() || epoch == self.epoch(),
             now: self.clock.now(),
         };
         let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
+        drop(memory);
         self.met.note(caller.user);
         self.tell(&pushed);
-        let pull = Arc::new(pull);
-        let mut answer = self
-            .store
-            .read(caller, move |tx| {
-                let pull = Arc::clone(&pull);
-                Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
-            })
-            .await?;
-        count(&answer);
+        let mut turn = turn.turn_to(pull.kind()).await;
+        let mut answer = self.run(caller, pull).await?;
+        turn.has_read();
         answer.results = pushed.results;
         answer.conflicts = pushed.conflicts;
-        Ok(answer)
+        Ok(Served { answer, turn })
     }
 
     /// One transaction: the device has called, its changes are done.
@@ -98,14 +97,16 @@ impl Service {
         &self,
         caller: &Caller,
         device: Option<&DeviceId>,
-        changes: Vec<Value>,
+        changes: Uploads,
     ) -> Result<Pushed, ServiceError> {
-        self.check_changes(changes.len())?;
+        self.check_changes(changes.count)?;
+        let _turn = self.budget.turn(caller.user, Kind::Write).await?;
+        let _memory = self.budget.working(changes.weight).await?;
         let push = Arc::new(Push {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: device.cloned(),
-            changes: changes.into_iter().map(|change| Change::read(change, &self.registry)).collect(),
+            changes: self.read(&changes.list),
             strategy: None,
             atomic: false,
             same_life: true,
@@ -123,8 +124,17 @@ impl Service {
         Ok(pushed)
     }
 
+    fn read(&self, changes: &[Box<RawValue>]) -> Vec<Change> {
+        changes.iter().map(|change| Change::read(change, &self.registry, self.row_bounds())).collect()
+    }
+
+    /// What a row from outside may be like.
+    pub(super) fn row_bounds(&self) -> RowBounds {
+        RowBounds { fields: self.limits.fields_per_row, depth: self.limits.value_depth }
+    }
+
     fn check_changes(&self, count: usize) -> Result<(), ServiceError> {
-        let most = self.limits.changes_per_request;
+        let most = self.limits.changes_per_request.min(MOST_CHANGES);
         if count <= most {
             return Ok(());
         }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::Row;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Committed;
+use crate::budget::Turn;
 use crate::sync::wire::{ChangeResult, Conflict};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Scope, Version};
 
@@ -93,7 +94,7 @@ pub struct Settlement {
     pub resolution: Resolution,
     /// The values, for [`Resolution::Fields`].
     #[serde(default)]
-    pub data: Option<Row>,
+    pub data: Option<Box<RawValue>>,
 }
 
 /// Whose values settle an open conflict.
@@ -106,6 +107,14 @@ pub enum Resolution {
     Client,
     /// The ones in `data` are written.
     Fields,
+}
+
+/// An answer that may be large. Its caller's turn goes on until the answer has memory of its own.
+pub struct Served<T> {
+    /// The answer.
+    pub answer: T,
+    /// The turn.
+    pub turn: Turn,
 }
 
 /// What a push came to.

@@ -11,12 +11,14 @@ use uuid::Uuid;
 
 use super::cursor::{Cursor, null_as_default};
 use super::ids::{DeviceId, RowId, Version};
+use super::raw::{Names, Uploads};
 
-/// The body of `POST /sync`. Only `device_id` is required; `null` is the same as absent.
-#[derive(Debug, Clone, Deserialize)]
+/// The body of `POST /sync`. Only `device_id` is required, and over a socket not even that; `null` is the same as absent.
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct SyncRequest {
     /// The device that syncs.
-    pub device_id: DeviceId,
+    #[serde(default)]
+    pub device_id: Option<DeviceId>,
     /// `mobile`, `web`, `desktop`, `watch`.
     #[serde(default)]
     pub device_type: Option<String>,
@@ -37,7 +39,7 @@ pub struct SyncRequest {
     pub cursor: Option<Cursor>,
     /// The tables to download; none named means all.
     #[serde(default, deserialize_with = "null_as_default")]
-    pub tables: Vec<String>,
+    pub tables: Names,
     /// Download everything, whatever the cursor says.
     #[serde(default, deserialize_with = "null_as_default")]
     pub force_full_sync: bool,
@@ -55,7 +57,7 @@ pub struct SyncRequest {
     pub digest: bool,
     /// The uploads. Each is read on its own, so that a malformed one does not stop the others.
     #[serde(default, deserialize_with = "null_as_default")]
-    pub changes: Vec<Value>,
+    pub changes: Uploads,
 }
 
 /// What a client asks to be done to a row.
@@ -189,6 +191,14 @@ pub struct SyncResponse {
 }
 
 impl SyncResponse {
+    /// About how long it is as JSON, in bytes; so much room is enough for most.
+    #[must_use]
+    pub fn about_bytes(&self) -> usize {
+        const EACH: usize = 250;
+        let others = self.results.len() + self.conflicts.len() + self.deletions.values().map(Vec::len).sum::<usize>();
+        self.changes.get().len() + 2000 + EACH * others
+    }
+
     /// How many changes the user's devices are to hear of: the uploads that took effect, or what a full sync brought. None for
     /// a plain download, which tells nobody, else devices would chase each other.
     #[must_use]

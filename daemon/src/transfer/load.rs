@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use ryzed_adapters::{FieldError, Registry, Row, code};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::mpsc;
 
 use super::owner::Owner;
 use super::source::Incoming;
 use super::{Place, Refusal, Summary, TransferError, Watch};
 use crate::service::{Pushed, Service, ServiceError};
+use crate::sync::raw::Uploads;
 use crate::sync::wire::Status;
 
 /// The bytes of rows, as the file has them, after which a batch is full.
@@ -125,9 +127,12 @@ impl<'a> Loader<'a> {
     /// Pushes, again while the database is busy: nothing is doubled by that.
     async fn push(&self, rows: &[Pending]) -> Result<Pushed, TransferError> {
         let caller = self.owner.caller();
+        let list = rows.iter().map(Pending::change).collect::<Result<Vec<_>, _>>();
+        let list = list.map_err(|error| TransferError::Content(format!("a row is no JSON: {error}")))?;
+        let changes = Uploads { count: list.len(), list, weight: 0 };
         let mut tries = 1;
         loop {
-            match self.service.push(&caller, None, rows.iter().map(Pending::change).collect()).await {
+            match self.service.push(&caller, None, changes.clone()).await {
                 Err(ServiceError::Unavailable { retry_after }) if tries < TRIES => {
                     tries += 1;
                     tokio::time::sleep(retry_after).await;
@@ -145,8 +150,10 @@ impl<'a> Loader<'a> {
 
 impl Pending {
     /// What a device would send: the whole row, and it is right.
-    fn change(&self) -> Value {
-        json!({"table": self.table, "operation": "UPSERT", "data": self.row, "conflict_strategy": "client_wins"})
+    fn change(&self) -> serde_json::Result<Box<RawValue>> {
+        let change =
+            json!({"table": self.table, "operation": "UPSERT", "data": self.row, "conflict_strategy": "client_wins"});
+        to_raw_value(&change)
     }
 
     fn again(self) -> Incoming {

@@ -144,7 +144,7 @@ impl Device {
     async fn ask(&self, service: &Service, caller: &Caller, request: &Value) -> Value {
         let request = serde_json::from_value(request.clone()).expect("a request");
         let answer = service.sync(caller, request).await.expect("an answer");
-        serde_json::to_value(&answer).expect("JSON")
+        serde_json::to_value(&answer.answer).expect("JSON")
     }
 
     fn apply(&mut self, answer: &Value) {

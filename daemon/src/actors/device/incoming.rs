@@ -1,12 +1,22 @@
-//! What a client says, read field by field. Pure.
+//! What a client says, judged and then read field by field. Pure.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::problem::{Problem, code};
+use crate::budget::{LONG_READ, Refused, cost_of};
+use crate::config::Limits;
 use crate::sync::DeviceId;
+use crate::sync::raw::{Name, Names, Unfit, Uploads, Weight, weigh};
 use crate::sync::wire::SyncRequest;
+
+/// The longest `request_id` that is sent back, in bytes.
+const LONGEST_ID: usize = 256;
+/// The longest name of a broadcast's event, in bytes.
+const LONGEST_EVENT: usize = 128;
 
 /// A message that can be worked with.
 #[derive(Debug)]
@@ -25,7 +35,7 @@ pub(super) enum Request {
     /// How many changes wait on the device.
     Report { pending_uploads: u32 },
     /// One change, as it came.
-    Push { change: Value, mutation_id: Option<String> },
+    Push { change: Uploads, mutation_id: Option<String> },
     /// A whole sync.
     Sync { request: Box<SyncRequest>, request_id: Value },
     /// Ask the others to sync.
@@ -35,13 +45,57 @@ pub(super) enum Request {
     /// Do not send these tables.
     Unsubscribe(Vec<String>),
     /// Pass on to the others.
-    Broadcast { event: String, payload: Value },
+    Broadcast { event: String, payload: Option<Box<RawValue>> },
+}
+
+impl Request {
+    /// The type of the message that asks for it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Report { .. } => "ping",
+            Self::Push { .. } => "data_updated",
+            Self::Sync { .. } => "sync",
+            Self::TriggerSync => "trigger_sync",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::Broadcast { .. } => "broadcast",
+        }
+    }
+
+    /// What it counts as, in requests.
+    pub(super) fn cost(&self) -> u32 {
+        let more = match self {
+            Self::Push { change, .. } => cost_of(bytes_of(change), change.count),
+            Self::Sync { request, .. } => {
+                let is_long = request.digest || request.last_sync_timestamp.is_some();
+                cost_of(bytes_of(&request.changes), request.changes.count) + if is_long { LONG_READ } else { 0 }
+            }
+            Self::Broadcast { payload, .. } => cost_of(payload.as_ref().map_or(0, |payload| payload.get().len()), 0),
+            Self::Report { .. } | Self::TriggerSync | Self::Subscribe(_) | Self::Unsubscribe(_) => 0,
+        };
+        1 + more
+    }
+
+    /// What the answer names, when it is not done.
+    pub(super) fn refused(&self, refused: Refused) -> super::problem::Refused {
+        let (mutation_id, request_id) = match self {
+            Self::Push { mutation_id, .. } => (mutation_id.clone(), None),
+            Self::Sync { request_id, .. } => (None, Some(request_id.clone())),
+            _ => (None, None),
+        };
+        let problem = Problem::new(code::UNAVAILABLE, refused.to_string()).answering(self.kind());
+        super::problem::Refused::Say(Problem { mutation_id, request_id, ..problem })
+    }
+}
+
+fn bytes_of(changes: &Uploads) -> usize {
+    changes.list.iter().map(|change| change.get().len()).sum()
 }
 
 #[derive(Deserialize)]
-struct Head {
-    #[serde(rename = "type")]
-    kind: String,
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -57,104 +111,153 @@ struct Auth {
 
 #[derive(Deserialize)]
 struct Tables {
-    tables: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "only its form is looked at")]
-struct Change {
-    table: String,
-    operation: String,
-    data: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-struct Broadcast {
-    event: String,
-    #[serde(default)]
-    payload: Value,
-}
-
-/// The token of a message of type `auth`; none when it is something else.
-pub fn token_of(text: &[u8]) -> Option<String> {
-    match read(text, None) {
-        Ok(Incoming::Auth { token }) => Some(token),
-        _ => None,
-    }
-}
-
-/// Reads a message of this device.
-pub(super) fn read(text: &[u8], device: Option<&DeviceId>) -> Result<Incoming, Problem> {
-    let head: Head = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
-    let kind = head.kind.as_str();
-    read_kind(kind, text, device).map_err(|problem| problem.answering(kind))
-}
-
-fn read_kind(kind: &str, text: &[u8], device: Option<&DeviceId>) -> Result<Incoming, Problem> {
-    Ok(match kind {
-        "ping" => {
-            let Ping { pending_uploads } = typed(text)?;
-            Incoming::Ping { pending_uploads }
-        }
-        "auth" => {
-            let Auth { token } = typed(text)?;
-            Incoming::Auth { token }
-        }
-        "data_updated" => read_change(typed(text)?)?,
-        "sync" => read_sync(typed(text)?, device)?,
-        "trigger_sync" => Incoming::Request(Request::TriggerSync),
-        "subscribe" => {
-            let Tables { tables } = typed(text)?;
-            Incoming::Request(Request::Subscribe(tables))
-        }
-        "unsubscribe" => {
-            let Tables { tables } = typed(text)?;
-            Incoming::Request(Request::Unsubscribe(tables))
-        }
-        "broadcast" => {
-            let Broadcast { event, payload } = typed(text)?;
-            Incoming::Request(Request::Broadcast { event, payload })
-        }
-        _ => return Err(Problem::new(code::UNKNOWN_TYPE, "there is no message of this type")),
-    })
+    tables: Names,
 }
 
 /// Without table, operation and data it is no change that could be judged, let alone rejected.
-fn read_change(mut change: Map<String, Value>) -> Result<Incoming, Problem> {
-    let mutation_id = change.get("mutation_id").and_then(Value::as_str).map(str::to_owned);
-    if let Err(error) = Change::deserialize(&change) {
-        return Err(Problem { mutation_id, ..malformed(&error) });
-    }
-    change.retain(|name, _| name != "type" && name != "timestamp");
-    Ok(Incoming::Request(Request::Push { change: Value::Object(change), mutation_id }))
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its form is looked at")]
+struct Change<'a> {
+    table: Name,
+    operation: Name,
+    #[serde(borrow)]
+    data: &'a RawValue,
 }
 
-/// A socket syncs for its own device only: the id may be left out, but not be another one.
-fn read_sync(mut body: Map<String, Value>, device: Option<&DeviceId>) -> Result<Incoming, Problem> {
-    let request_id = body.remove("request_id").unwrap_or_default();
-    let own = device.map(DeviceId::as_str);
-    match body.get("device_id") {
-        None | Some(Value::Null) => {
-            body.insert("device_id".to_owned(), own.into());
+#[derive(Deserialize)]
+struct Broadcast<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(default, borrow)]
+    payload: Option<&'a RawValue>,
+}
+
+/// By what the answer to a message can be told from others, and whose it says it is.
+#[derive(Deserialize)]
+struct Marks<'a> {
+    #[serde(default, borrow)]
+    mutation_id: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    request_id: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    device_id: Option<&'a RawValue>,
+}
+
+/// The token of a message of type `auth`; none when it is something else.
+pub fn token_of(text: &[u8], limits: &Limits) -> Option<String> {
+    weigh(text, limits.parsed_bytes).ok()?;
+    let head: Head<'_> = serde_json::from_slice(text).ok()?;
+    let auth: Auth = serde_json::from_slice(text).ok().filter(|_| head.kind == "auth")?;
+    Some(auth.token)
+}
+
+/// Reads a message of this device.
+pub(super) fn read(text: &[u8], device: &DeviceId, limits: &Limits) -> Result<Incoming, Problem> {
+    let weight = weigh(text, limits.parsed_bytes).map_err(|unfit| match unfit {
+        Unfit::NotJson(error) => malformed(&error),
+        Unfit::TooHeavy => over("parsed_bytes", limits.parsed_bytes, "bytes that a message's values take in memory"),
+    })?;
+    // A list would pass for the members in their order.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::new(code::MALFORMED, "a message is a JSON object with a type and its fields"));
+    }
+    let head: Head<'_> = typed(text)?;
+    Message { text, device, limits, weight }.read(&head.kind).map_err(|problem| problem.answering(&head.kind))
+}
+
+/// A message that is JSON and not too heavy.
+struct Message<'a> {
+    text: &'a [u8],
+    device: &'a DeviceId,
+    limits: &'a Limits,
+    weight: Weight,
+}
+
+impl Message<'_> {
+    fn read(&self, kind: &str) -> Result<Incoming, Problem> {
+        Ok(match kind {
+            "ping" => {
+                let Ping { pending_uploads } = typed(self.text)?;
+                Incoming::Ping { pending_uploads }
+            }
+            "auth" => {
+                let Auth { token } = typed(self.text)?;
+                Incoming::Auth { token }
+            }
+            "data_updated" => Incoming::Request(self.change()?),
+            "sync" => Incoming::Request(self.sync()?),
+            "trigger_sync" => Incoming::Request(Request::TriggerSync),
+            "subscribe" => Incoming::Request(Request::Subscribe(self.tables()?)),
+            "unsubscribe" => Incoming::Request(Request::Unsubscribe(self.tables()?)),
+            "broadcast" => Incoming::Request(self.broadcast()?),
+            _ => return Err(Problem::new(code::UNKNOWN_TYPE, "there is no message of this type")),
+        })
+    }
+
+    fn change(&self) -> Result<Request, Problem> {
+        let marks: Marks<'_> = typed(self.text)?;
+        let mutation_id = marks.mutation_id.and_then(|id| serde_json::from_str(id.get()).ok()).map(|Name(id)| id);
+        let named = |problem: Problem| Problem { mutation_id: mutation_id.clone(), ..problem };
+        let change: Change<'_> = typed(self.text).map_err(named)?;
+        if !change.data.get().starts_with('{') {
+            return Err(named(Problem::new(code::MALFORMED, "data must be an object")));
         }
-        Some(named) if named.as_str() == own => {}
-        Some(_) => {
+        let list = vec![typed(self.text).map_err(named)?];
+        Ok(Request::Push { change: Uploads { list, count: 1, weight: self.weight.bytes }, mutation_id })
+    }
+
+    /// A socket syncs for its own device only: the id may be left out, but not be another one.
+    fn sync(&self) -> Result<Request, Problem> {
+        let marks: Marks<'_> = typed(self.text)?;
+        if marks.request_id.is_some_and(|id| id.get().len() > LONGEST_ID) {
+            return Err(Problem::new(code::LIMIT, format!("request_id is at most {LONGEST_ID} bytes long")));
+        }
+        let request_id: Value = marks.request_id.and_then(|id| serde_json::from_str(id.get()).ok()).unwrap_or_default();
+        let named = |problem: Problem| Problem { request_id: Some(request_id.clone()), ..problem };
+        let is_own =
+            |id: &RawValue| serde_json::from_str::<Cow<'_, str>>(id.get()).is_ok_and(|id| id == self.device.as_str());
+        if marks.device_id.is_some_and(|id| !is_own(id)) {
             let detail = "device_id is not this socket's device; leave it out, or connect as that device";
-            return Err(Problem { request_id: Some(request_id), ..Problem::new(code::WRONG_DEVICE, detail) });
+            return Err(named(Problem::new(code::WRONG_DEVICE, detail)));
         }
+        let mut request: SyncRequest = typed(self.text).map_err(named)?;
+        request.device_id = Some(self.device.clone());
+        request.changes.weight = self.weight.bytes;
+        Ok(Request::Sync { request: Box::new(request), request_id })
     }
-    match serde_json::from_value(Value::Object(body)) {
-        Ok(request) => Ok(Incoming::Request(Request::Sync { request: Box::new(request), request_id })),
-        Err(error) => Err(Problem { request_id: Some(request_id), ..malformed(&error) }),
+
+    fn tables(&self) -> Result<Vec<String>, Problem> {
+        let Tables { tables } = typed(self.text)?;
+        Ok(tables.0)
+    }
+
+    /// What could never wait for a device is not passed on: each of them would have to pull instead.
+    fn broadcast(&self) -> Result<Request, Problem> {
+        let Broadcast { event, payload } = typed(self.text)?;
+        if event.is_empty() || event.len() > LONGEST_EVENT {
+            return Err(Problem::new(code::INVALID, format!("event is 1 to {LONGEST_EVENT} bytes long")));
+        }
+        // The message itself is one level more.
+        if self.weight.depth > self.limits.value_depth + 1 {
+            return Err(over("value_depth", self.limits.value_depth, "levels in a payload"));
+        }
+        if payload.is_some_and(|payload| payload.get().len() > self.limits.outbox_bytes) {
+            return Err(over("outbox_bytes", self.limits.outbox_bytes, "bytes in a payload"));
+        }
+        Ok(Request::Broadcast { event: event.into_owned(), payload: payload.map(ToOwned::to_owned) })
     }
 }
 
-fn typed<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+fn typed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_slice(text).map_err(|error| malformed(&error))
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
     Problem::new(code::MALFORMED, format!("a message is a JSON object with a type and its fields: {error}"))
+}
+
+fn over(limit: &str, most: usize, what: &str) -> Problem {
+    Problem::new(code::LIMIT, format!("at most {most} {what} (limits.{limit})"))
 }
 
 #[cfg(test)]
@@ -165,8 +268,12 @@ mod tests {
         "phone".parse().unwrap()
     }
 
+    fn heard(text: &str) -> Result<Incoming, Problem> {
+        read(text.as_bytes(), &device(), &Limits::default())
+    }
+
     fn problem(text: &str) -> Problem {
-        read(text.as_bytes(), Some(&device())).unwrap_err()
+        heard(text).unwrap_err()
     }
 
     #[test]
@@ -185,12 +292,12 @@ mod tests {
 
     #[test]
     fn a_sync_is_for_the_sockets_own_device() {
-        let read = |text: &str| match read(text.as_bytes(), Some(&device())) {
+        let read = |text: &str| match heard(text) {
             Ok(Incoming::Request(Request::Sync { request, request_id })) => Ok((request.device_id, request_id)),
             Ok(other) => panic!("{other:?}"),
             Err(problem) => Err((problem.code, problem.request_id)),
         };
-        let expected = Ok((device(), Value::from("r")));
+        let expected = Ok((Some(device()), Value::from("r")));
         assert_eq!(read(r#"{"type":"sync","request_id":"r"}"#), expected);
         assert_eq!(read(r#"{"type":"sync","request_id":"r","device_id":"phone"}"#), expected);
         let other = read(r#"{"type":"sync","request_id":"r","device_id":"tablet"}"#);
@@ -200,11 +307,31 @@ mod tests {
     #[test]
     fn a_change_is_passed_on_as_it_came() {
         let text =
-            br#"{"type":"data_updated","table":"foods","operation":"DELETE","data":{"id":"x"},"mutation_id":"m"}"#;
-        let Ok(Incoming::Request(Request::Push { change, mutation_id })) = read(text, Some(&device())) else {
-            panic!("not a push")
-        };
+            r#"{"type":"data_updated","table":"foods","operation":"DELETE","data":{"id":"x"},"mutation_id":"m"}"#;
+        let Ok(Incoming::Request(Request::Push { change, mutation_id })) = heard(text) else { panic!("not a push") };
         assert_eq!(mutation_id.as_deref(), Some("m"));
-        assert!(change.get("type").is_none() && change["table"] == "foods");
+        assert_eq!((change.count, change.list[0].get()), (1, text));
+    }
+
+    #[test]
+    fn what_is_sent_back_or_passed_on_is_bounded() {
+        let long = "x".repeat(300_000);
+        let limited = |text: String| assert_eq!(problem(&text).code, code::LIMIT, "{text:.60}");
+        limited(format!(r#"{{"type":"sync","request_id":"{long}"}}"#));
+        limited(format!(r#"{{"type":"broadcast","event":"e","payload":"{long}"}}"#));
+        limited(format!(r#"{{"type":"broadcast","event":"e","payload":{}{}}}"#, "[".repeat(111), "]".repeat(111)));
+        limited(format!(r#"{{"type":"ping","more":[{}]}}"#, vec![r#"{"":0}"#; 200_000].join(",")));
+        let change =
+            format!(r#"{{"type":"data_updated","table":"t","operation":"x","data":[],"mutation_id":"{long}"}}"#);
+        assert!(problem(&change).mutation_id.is_some_and(|id| id.len() < LONGEST_ID));
+    }
+
+    #[test]
+    fn a_token_is_read_from_auth_alone() {
+        let token = |text: &str| token_of(text.as_bytes(), &Limits::default());
+        assert_eq!(token(r#"{"type":"auth","token":"t"}"#).as_deref(), Some("t"));
+        for other in [r#"{"type":"ping","token":"t"}"#, r#"{"type":"auth"}"#, r#"{"token":"t"}"#, "auth"] {
+            assert_eq!(token(other), None, "{other}");
+        }
     }
 }

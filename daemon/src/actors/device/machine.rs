@@ -20,8 +20,9 @@ use super::incoming::{self, Incoming, Request};
 use super::problem::{Problem, code};
 use crate::actors::close::CloseReason;
 use crate::auth::{AuthError, Caller, LEEWAY};
+use crate::budget::{Who, note};
 use crate::config::Limits;
-use crate::metrics::metrics;
+use crate::metrics::{Limit, metrics};
 use crate::sync::{DeviceId, UserId};
 
 /// How long before its token ends a device is warned.
@@ -80,6 +81,7 @@ pub(super) enum Effect {
 pub(super) struct Machine {
     user: UserId,
     device: DeviceId,
+    limits: Arc<Limits>,
     silence: Duration,
     heard: Instant,
     expires_at: DateTime<Utc>,
@@ -104,7 +106,7 @@ impl Clock for Told {
 }
 
 impl Machine {
-    pub(super) fn new(caller: &Caller, device: DeviceId, heartbeat: Duration, limits: &Limits, now: Now) -> Self {
+    pub(super) fn new(caller: &Caller, device: DeviceId, heartbeat: Duration, limits: &Arc<Limits>, now: Now) -> Self {
         let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let quota =
             Quota::per_second(at_least_one(limits.messages_per_second)).allow_burst(at_least_one(limits.message_burst));
@@ -112,6 +114,7 @@ impl Machine {
         Self {
             user: caller.user,
             device,
+            limits: Arc::clone(limits),
             silence: heartbeat * SILENT_HEARTBEATS,
             heard: now.instant,
             expires_at: caller.expires_at,
@@ -158,13 +161,14 @@ impl Machine {
         if self.rate.check().is_err() {
             let why = "too many messages (limits.messages_per_second); slow down and connect again";
             metrics().rate_limit_closes.inc();
+            note(Limit::MessagesPerSecond, Who::User(self.user));
             return vec![Effect::Close(CloseReason::Limit(why.into()))];
         }
         then(self)
     }
 
     fn text(&mut self, text: &[u8]) -> Vec<Effect> {
-        let message = match incoming::read(text, Some(&self.device)) {
+        let message = match incoming::read(text, &self.device, &self.limits) {
             Ok(message) => message,
             Err(problem) => return self.bad(problem),
         };
@@ -239,7 +243,7 @@ mod tests {
     impl Bench {
         fn new(lasts: i64) -> Self {
             let begun = Instant::now();
-            let limits = Limits { messages_per_second: 10, message_burst: 20, ..Limits::default() };
+            let limits = Arc::new(Limits { messages_per_second: 10, message_burst: 20, ..Limits::default() });
             let now = Now { instant: begun, time: DateTime::UNIX_EPOCH };
             let device = "phone".parse().unwrap();
             Self { machine: Machine::new(&caller(1, lasts), device, HEARTBEAT, &limits, now), begun }

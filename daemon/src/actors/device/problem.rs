@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::actors::close::CloseReason;
 use crate::actors::message::ServerMessage;
+use crate::budget::{Who, note_key};
 use crate::service::ServiceError;
 
 /// The codes of `error` messages.
@@ -91,7 +92,12 @@ impl Refused {
             }
             ServiceError::NotFound(_) => (code::NOT_FOUND, error.to_string()),
             ServiceError::Forbidden(_) => (code::FORBIDDEN, error.to_string()),
-            ServiceError::Limit { .. } => (code::LIMIT, error.to_string()),
+            ServiceError::Limit { limit, .. } => {
+                note_key(limit, Who::Nobody);
+                (code::LIMIT, error.to_string())
+            }
+            // For the client it is the same: nothing was done, and the same again will do.
+            ServiceError::Busy(refused) => (code::UNAVAILABLE, refused.to_string()),
             ServiceError::Unavailable { retry_after } => {
                 (code::UNAVAILABLE, format!("{error}; try again in {} s", retry_after.as_secs().max(1)))
             }

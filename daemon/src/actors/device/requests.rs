@@ -1,20 +1,25 @@
 //! What a device asks for, served: uploads, syncs, subscriptions, and what it sends to the user's other devices.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::incoming::Request;
 use super::problem::{Problem, Refused, code};
 use super::{Answer, State};
-use crate::actors::message::ServerMessage;
-use crate::service::DeviceSeen;
+use crate::actors::message::{SMALL, ServerMessage, written};
+use crate::budget::Turn;
+use crate::service::{DeviceSeen, Served};
+use crate::sync::raw::Uploads;
 use crate::sync::wire::SyncRequest;
 use crate::sync::{Cursor, Scope};
 
-/// The longest name of a broadcast's event, in bytes.
-const LONGEST_EVENT: usize = 128;
-
 impl State {
+    /// Everything is charged to the person, whichever door it came by. Here who has spent what they had waits: their socket
+    /// is not read meanwhile.
     pub(super) async fn serve(&mut self, request: Request, answer: &mut Answer) -> Result<(), Refused> {
+        let charged = self.live.shared.backend.budget().charge_in_time(self.caller.user, request.cost()).await;
+        charged.map_err(|refused| request.refused(refused))?;
+        self.link.pulse.get_on();
         match request {
             Request::Report { pending_uploads } => self.report(pending_uploads).await,
             Request::Push { change, mutation_id } => self.push(change, mutation_id, answer).await,
@@ -25,7 +30,10 @@ impl State {
             }
             Request::Subscribe(names) => self.subscribe(&names, true),
             Request::Unsubscribe(names) => self.subscribe(&names, false),
-            Request::Broadcast { event, payload } => self.broadcast(&event, &payload),
+            Request::Broadcast { event, payload } => {
+                self.broadcast(&event, payload.as_deref());
+                Ok(())
+            }
         }
     }
 
@@ -42,7 +50,7 @@ impl State {
         backend.seen(&self.caller, seen).await.map_err(|error| Refused::of(&error, "ping"))
     }
 
-    async fn push(&self, change: Value, mutation_id: Option<String>, answer: &mut Answer) -> Result<(), Refused> {
+    async fn push(&self, change: Uploads, mutation_id: Option<String>, answer: &mut Answer) -> Result<(), Refused> {
         const KIND: &str = "data_updated";
         let named = |refused| match refused {
             Refused::Say(problem) => Refused::Say(Problem { mutation_id: mutation_id.clone(), ..problem }),
@@ -50,7 +58,7 @@ impl State {
         };
         let backend = &self.live.shared.backend;
         self.link.outbox().set_uploading(true);
-        let pushed = backend.push(&self.caller, &self.link.device, vec![change]).await;
+        let pushed = backend.push(&self.caller, &self.link.device, change).await;
         self.link.pulse.get_on();
         let settled = async {
             let pushed = pushed.map_err(|error| named(Refused::of(&error, KIND)))?;
@@ -66,31 +74,33 @@ impl State {
         let Some(result) = pushed.results.first() else {
             return Err(named(Refused::Say(Problem::new(code::INTERNAL, "the change has no result").answering(KIND))));
         };
-        self.say(answer, &ServerMessage::ChangeResult { result, conflict: pushed.conflicts.first() });
+        let message = ServerMessage::ChangeResult { result, conflict: pushed.conflicts.first() };
+        self.say_in_memory(answer, &message, SMALL, None).await;
         Ok(())
     }
 
     async fn sync(&self, request: SyncRequest, request_id: &Value, answer: &mut Answer) -> Result<(), Refused> {
-        let uploads = !request.changes.is_empty();
+        const KIND: &str = "sync";
+        let named = |refused| match refused {
+            Refused::Say(problem) => Refused::Say(Problem { request_id: Some(request_id.clone()), ..problem }),
+            close => close,
+        };
+        let uploads = request.changes.count > 0;
         let full = request.force_full_sync;
-        let all_tables = request.tables.is_empty();
+        let all_tables = request.tables.0.is_empty();
         self.link.outbox().set_uploading(uploads);
         let done = self.live.shared.backend.sync(&self.caller, request).await;
         self.link.pulse.get_on();
-        if let Ok(response) = &done {
-            self.settled_at(&response.cursor).await;
+        if let Ok(served) = &done {
+            self.settled_at(&served.answer.cursor).await;
         }
         self.link.outbox().set_uploading(false);
-        let response = match done {
-            Ok(response) => response,
-            Err(error) => {
-                return Err(match Refused::of(&error, "sync") {
-                    Refused::Say(problem) => Refused::Say(Problem { request_id: Some(request_id.clone()), ..problem }),
-                    close => close,
-                });
-            }
+        let Served { answer: response, turn } = match done {
+            Ok(served) => served,
+            Err(error) => return Err(named(Refused::of(&error, KIND))),
         };
-        self.say(answer, &ServerMessage::SyncResponse { request_id, response: &response });
+        let message = ServerMessage::SyncResponse { request_id, response: &response };
+        self.say_in_memory(answer, &message, response.about_bytes(), Some(turn)).await;
         if all_tables && !response.has_more && !response.reset {
             self.link.outbox().pulled(&response.cursor);
         }
@@ -100,6 +110,24 @@ impl State {
             self.live.others_synced(self.caller.user, device_id, changes_count);
         }
         Ok(())
+    }
+
+    /// Answers with what may be long, about so many bytes, in memory of the person's share. `turn` is kept until there is some.
+    async fn say_in_memory(&self, answer: &mut Answer, message: &ServerMessage<'_>, about: usize, turn: Option<Turn>) {
+        let backend = &self.live.shared.backend;
+        let text = written(message, about, backend.now());
+        // It is done: too late for a refusal.
+        loop {
+            match backend.budget().answer(self.caller.user, text.capacity()).await {
+                Ok(memory) => {
+                    answer.memory = Some(memory);
+                    break;
+                }
+                Err(_) => self.link.pulse.get_on(),
+            }
+        }
+        drop(turn);
+        answer.messages.push(text.into());
     }
 
     /// What the answer holds was put into the outbox before it, so that versions arrive in order.
@@ -136,14 +164,9 @@ impl State {
         Ok(())
     }
 
-    fn broadcast(&self, event: &str, payload: &Value) -> Result<(), Refused> {
-        if event.is_empty() || event.len() > LONGEST_EVENT {
-            let detail = format!("event is 1 to {LONGEST_EVENT} bytes long");
-            return Err(Refused::Say(Problem::new(code::INVALID, detail).answering("broadcast")));
-        }
+    fn broadcast(&self, event: &str, payload: Option<&RawValue>) {
         let source_device = Some(&self.link.device);
         let message = ServerMessage::Broadcast { event, payload, source_device };
         self.live.tell_others(self.caller.user, source_device, &message);
-        Ok(())
     }
 }

@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use ryzed_adapters::Registry;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use crate::actors::{Backend, Housekeeping, Live};
 use crate::auth::{AuthError, Caller, Role, Verify};
+use crate::budget::{Budget, Kind};
 use crate::config::Limits;
-use crate::service::{Committed, DeviceSeen, Hints, Pushed, ScopePage, ServiceError};
+use crate::service::{Committed, DeviceSeen, Hints, Pushed, ScopePage, Served, ServiceError};
+use crate::sync::raw::Uploads;
 use crate::sync::wire::{ChangeResult, Status, SyncRequest, SyncResponse};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Operation, Scope, UserId, Version};
 
@@ -22,7 +23,8 @@ const PAGE: usize = 10;
 
 pub(crate) struct Fake {
     registry: Arc<Registry>,
-    limits: Limits,
+    limits: Arc<Limits>,
+    budget: Arc<Budget>,
     log: Mutex<HashMap<Scope, Vec<ChangeRecord>>>,
     live: OnceLock<Live>,
     /// Told when a sync begins that never ends: that of the device `stuck`.
@@ -40,9 +42,10 @@ pub(crate) fn caller(n: u128) -> Caller {
 
 impl Fake {
     pub(crate) fn new() -> Arc<Self> {
-        let limits = Limits { messages_per_second: 10_000, message_burst: 10_000, ..Limits::default() };
+        let limits = Arc::new(Limits { messages_per_second: 10_000, message_burst: 10_000, ..Limits::default() });
         let registry = Arc::new(Registry::standard());
-        Arc::new(Self { registry, limits, log: Mutex::default(), live: OnceLock::new(), stuck: Notify::new() })
+        let budget = Budget::new(Arc::clone(&limits));
+        Arc::new(Self { registry, limits, budget, log: Mutex::default(), live: OnceLock::new(), stuck: Notify::new() })
     }
 
     pub(crate) fn hint_to(&self, live: Live) {
@@ -83,15 +86,19 @@ impl Backend for Fake {
         &self.registry
     }
 
-    fn limits(&self) -> &Limits {
+    fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }
 
-    async fn push(&self, caller: &Caller, device: &DeviceId, _: Vec<Value>) -> Result<Pushed, ServiceError> {
+    async fn push(&self, caller: &Caller, device: &DeviceId, _: Uploads) -> Result<Pushed, ServiceError> {
         let commit = self.commit(Scope::User(caller.user), device.as_str());
         let result = ChangeResult {
             mutation_id: None,
@@ -111,12 +118,12 @@ impl Backend for Fake {
         Ok(pushed)
     }
 
-    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError> {
-        if request.device_id.as_str() == "stuck" {
+    async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<Served<SyncResponse>, ServiceError> {
+        if request.device_id.is_some_and(|device| device.as_str() == "stuck") {
             self.stuck.notify_one();
             std::future::pending::<()>().await;
         }
-        Ok(SyncResponse {
+        let answer = SyncResponse {
             sync_timestamp: String::new(),
             changes: RawValue::from_string("{}".into()).unwrap(),
             deletions: Default::default(),
@@ -128,7 +135,8 @@ impl Backend for Fake {
             has_more: false,
             reset: false,
             digest: None,
-        })
+        };
+        Ok(Served { answer, turn: self.budget.turn(caller.user, Kind::Read).await? })
     }
 
     async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
@@ -138,6 +146,10 @@ impl Backend for Fake {
         let begin = usize::try_from(after).unwrap().min(log.len());
         let end = (begin + PAGE).min(log.len());
         Ok(ScopePage { records: log[begin..end].to_vec(), version: end as Version, has_more: end < log.len() })
+    }
+
+    async fn replay_page(&self, _: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
+        self.scope_page(scope, after).await
     }
 
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError> {

@@ -17,24 +17,30 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use yawc::frame::{Frame, OpCode};
 
 use super::Socket;
-use super::stream::Ended;
+use super::stream::{Ended, SharedStream};
 use crate::actors::{Answer, CloseReason, Connection, Input, Link, Replay, ReplayPage};
+use crate::budget::{Held, Who, note};
+use crate::metrics::Limit;
 use crate::sync::{ChangeRecord, Scope, Version};
 
 /// How long what is left to say may take once a socket is to be closed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a reader may take for an answer, whatever its size.
+const ANSWER: Duration = Duration::from_secs(30);
 /// How long a slow reader may take for the next message of a replay before its heartbeat is judged.
 const SLOW_READER: Duration = Duration::from_secs(10);
 
 /// Serves a device until its socket ends.
-pub(super) async fn run(socket: &mut Socket, mut connection: Connection) -> Ended {
+pub(super) async fn run(socket: &mut Socket, stream: &SharedStream, mut connection: Connection) -> Ended {
     let link = Arc::clone(connection.link());
     let welcome = connection.take_welcome().into_iter().map(Direct::Message).collect();
     let replay = connection.take_replay();
     let mut pump = Pump {
         socket,
+        stream,
         link: Arc::clone(&link),
         direct: welcome,
+        unread: None,
         after: 0,
         serving: None,
         replay,
@@ -59,10 +65,13 @@ pub(super) async fn run(socket: &mut Socket, mut connection: Connection) -> Ende
 
 struct Pump<'a> {
     socket: &'a mut Socket,
+    stream: &'a SharedStream,
     connection: Connection,
     link: Arc<Link>,
     /// What is written past the outbox: the welcome, the replay, answers.
     direct: VecDeque<Direct>,
+    /// A long answer, until it has left the library's buffer.
+    unread: Option<Unread>,
     /// What was queued before an answer goes before it.
     after: u64,
     serving: Option<BoxFuture<'static, Served>>,
@@ -71,6 +80,12 @@ struct Pump<'a> {
     close: Option<CloseReason>,
     unflushed: bool,
     progress: bool,
+}
+
+/// An answer that its client has not read yet.
+struct Unread {
+    _memory: Held,
+    until: Instant,
 }
 
 /// One thing to write past the outbox.
@@ -100,6 +115,11 @@ enum Turn {
 impl Pump<'_> {
     /// Between two turns: ends, or goes on with the replay, or goes live.
     fn prepare(&mut self, deadline: Pin<&mut Sleep>) -> Option<Ended> {
+        // Whoever says that they are there and never reads would hold it for ever.
+        if self.unread.as_ref().is_some_and(|unread| unread.until < Instant::now()) {
+            note(Limit::LeastBytesPerSecond, Who::User(self.link.user));
+            return Some(Ended::Closed(CloseReason::Unread));
+        }
         if self.close.is_none()
             && let Some(reason) = self.link.closing()
         {
@@ -158,13 +178,16 @@ impl Pump<'_> {
                 if self.close.is_none() {
                     return Poll::Pending;
                 }
-            } else if self.direct.is_empty()
-                && let Poll::Ready(frame) = self.socket.poll_next_frame(cx)
-            {
-                return Poll::Ready(match frame {
-                    Ok(frame) => Turn::Came(frame),
-                    Err(error) => Turn::Broken(Ended::of(&error)),
-                });
+            } else if self.direct.is_empty() {
+                match self.socket.poll_next_frame(cx) {
+                    Poll::Ready(Ok(frame)) => return Poll::Ready(Turn::Came(frame)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Turn::Broken(Ended::of(&error))),
+                    // There is no memory for what is coming.
+                    Poll::Pending if self.stream.is_refused() && self.close.is_none() => {
+                        return Poll::Ready(Turn::Broken(Ended::Closed(CloseReason::TryLater)));
+                    }
+                    Poll::Pending => {}
+                }
             }
             deadline.as_mut().poll(cx).map(|()| Turn::Deadline)
         })
@@ -182,7 +205,7 @@ impl Pump<'_> {
                 }
                 None => self.ask(Input::Tick),
             },
-            Turn::Came(frame) => match frame.opcode() {
+            Turn::Came(frame) => match self.delivered(&frame) {
                 OpCode::Close => return Some(Ended::ByPeer),
                 OpCode::Text => self.ask(Input::Text(frame.into_payload())),
                 OpCode::Binary | OpCode::Continuation => self.ask(Input::Binary),
@@ -191,6 +214,7 @@ impl Pump<'_> {
             Turn::Served(Served::Answer(Some(answer))) => {
                 self.after = self.link.progress().1;
                 self.direct.extend(answer.messages.into_iter().map(Direct::Message));
+                self.unread = answer.memory.map(|memory| self.unread_from_now(memory));
                 match answer.close {
                     Some(reason) if self.close.is_none() => self.close_soon(reason, deadline),
                     None if self.close.is_none() => deadline.reset(answer.deadline),
@@ -212,6 +236,17 @@ impl Pump<'_> {
         None
     }
 
+    fn delivered(&self, frame: &Frame) -> OpCode {
+        let is_whole = matches!(frame.opcode(), OpCode::Text | OpCode::Binary);
+        self.stream.delivered(frame.payload().len(), is_whole);
+        frame.opcode()
+    }
+
+    fn unread_from_now(&self, memory: Held) -> Unread {
+        let seconds = memory.bytes() as u64 / self.connection.limits().least_bytes_per_second;
+        Unread { _memory: memory, until: Instant::now() + ANSWER + Duration::from_secs(seconds) }
+    }
+
     fn ask(&mut self, input: Input) {
         self.serving = Some(self.connection.input(input).map(Served::Answer).boxed());
     }
@@ -229,6 +264,7 @@ impl Pump<'_> {
             ready!(self.socket.poll_flush_unpin(cx)).map_err(|_| Ended::Gone)?;
             self.unflushed = false;
         }
+        self.unread = None;
         Poll::Ready(Ok(()))
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt};
@@ -16,13 +16,18 @@ use yawc::close::CloseCode;
 use yawc::frame::{Frame, OpCode};
 
 use super::Socket;
+use super::meter::Meter;
 use crate::actors::CloseReason;
-use crate::metrics::{EndedBy, metrics};
+use crate::budget::{Budget, Who, note};
+use crate::metrics::{EndedBy, Limit, metrics};
+use crate::sync::UserId;
 
 /// How long a close frame may take to be written.
 const WRITE_CLOSE: Duration = Duration::from_secs(2);
 /// How long the client's own close frame is waited for.
 const AWAIT_CLOSE: Duration = Duration::from_secs(2);
+/// How many frames may come before that.
+const LAST_FRAMES: usize = 1000;
 /// How long, and how much, of what a client still sends is read and thrown away.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 8 << 20;
@@ -58,7 +63,12 @@ impl Ended {
 /// while data is on its way to it would make the client's system drop the close frame unread.
 pub(super) async fn end(mut socket: Socket, mut stream: SharedStream, ended: Ended) {
     match &ended {
-        Ended::Closed(reason) => metrics().closed(reason.code()),
+        Ended::Closed(reason) => {
+            if *reason == CloseReason::TooLarge {
+                note(Limit::MessageBytes, Who::Nobody);
+            }
+            metrics().closed(reason.code());
+        }
         Ended::ByPeer => metrics().sockets_ended.inc(EndedBy::Client),
         Ended::Gone => metrics().sockets_ended.inc(EndedBy::Network),
     }
@@ -72,10 +82,12 @@ pub(super) async fn end(mut socket: Socket, mut stream: SharedStream, ended: End
                 if !matches!(timeout(WRITE_CLOSE, socket.send(frame)).await, Ok(Ok(()))) {
                     return;
                 }
+                // Each ping wants an answer, and who does not read must not pile them up.
                 let answered = async {
-                    while let Ok(frame) = socket.next_frame().await {
-                        if frame.opcode() == OpCode::Close {
-                            break;
+                    for _ in 0..LAST_FRAMES {
+                        match socket.next_frame().await {
+                            Ok(frame) if frame.opcode() != OpCode::Close => {}
+                            _ => break,
                         }
                     }
                 };
@@ -84,7 +96,13 @@ pub(super) async fn end(mut socket: Socket, mut stream: SharedStream, ended: End
         }
         // The library answers a client's close frame, but only while it is asked for more.
         Ended::ByPeer => {
-            let answer = async { while socket.next_frame().await.is_ok() {} };
+            let answer = async {
+                for _ in 0..LAST_FRAMES {
+                    if socket.next_frame().await.is_err() {
+                        break;
+                    }
+                }
+            };
             let _ = timeout(WRITE_CLOSE, answer).await;
         }
         Ended::Gone => return,
@@ -93,21 +111,43 @@ pub(super) async fn end(mut socket: Socket, mut stream: SharedStream, ended: End
     let _ = timeout(LINGER, stream.linger()).await;
 }
 
-/// Hyper's stream, held by the library and by whoever ends it.
+/// Hyper's stream, held by the library and by whoever ends it, with a meter for what comes.
 #[derive(Clone)]
-pub(super) struct SharedStream(Arc<Mutex<TokioIo<Upgraded>>>);
+pub(super) struct SharedStream(Arc<Mutex<Metered>>);
+
+struct Metered {
+    stream: TokioIo<Upgraded>,
+    meter: Meter,
+}
 
 impl SharedStream {
-    pub(super) fn new(stream: TokioIo<Upgraded>) -> Self {
-        Self(Arc::new(Mutex::new(stream)))
+    pub(super) fn new(stream: TokioIo<Upgraded>, meter: Meter) -> Self {
+        Self(Arc::new(Mutex::new(Metered { stream, meter })))
+    }
+
+    /// Who is at the other end, once that is known.
+    pub(super) fn belongs_to(&self, budget: &Arc<Budget>, user: UserId) {
+        self.inner().meter.belongs_to(budget, user);
+    }
+
+    /// The library has handed on a frame of so many bytes; `is_whole` when it was a message, and the last of what came.
+    pub(super) fn delivered(&self, bytes: usize, is_whole: bool) {
+        self.inner().meter.delivered(bytes, is_whole);
+    }
+
+    /// Whether nothing more is read, because there is no memory for it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.inner().meter.is_refused()
     }
 
     /// One task uses it, so nobody ever waits here.
-    fn stream(&self) -> MutexGuard<'_, TokioIo<Upgraded>> {
+    fn inner(&self) -> MutexGuard<'_, Metered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What still comes is thrown away, so it need not be measured.
     async fn linger(&mut self) -> io::Result<()> {
+        self.inner().meter.switch_off();
         self.shutdown().await?;
         let mut waste = vec![0; 4096];
         let mut read = 0;
@@ -123,20 +163,26 @@ impl SharedStream {
 
 impl AsyncRead for SharedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream()).poll_read(cx, buffer)
+        let mut inner = self.inner();
+        let Metered { stream, meter } = &mut *inner;
+        ready!(meter.poll_may_read(cx));
+        let before = buffer.filled().len();
+        ready!(Pin::new(stream).poll_read(cx, buffer))?;
+        meter.came(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for SharedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.stream()).poll_write(cx, bytes)
+        Pin::new(&mut self.inner().stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream()).poll_flush(cx)
+        Pin::new(&mut self.inner().stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.stream()).poll_shutdown(cx)
+        Pin::new(&mut self.inner().stream).poll_shutdown(cx)
     }
 }

@@ -10,49 +10,88 @@ use yawc::frame::OpCode;
 use super::stream::Ended;
 use super::{Shell, Socket, handshake};
 use crate::actors::{CloseReason, Connection, Hello, token_of};
+use crate::auth::Caller;
+use crate::budget::Who;
+use crate::http::origin::Origin;
+use crate::http::query::Query;
+use crate::http::{Guest, Seat};
 use crate::sync::{Cursor, DeviceId};
 
-/// What the opening request said.
+/// Frames among which the first message must be. Pings may come before it, but each wants an answer.
+const FIRST_FRAMES: usize = 10;
+
+/// What the opening request said, as far as it matters.
 pub(super) struct Arrival {
     device: String,
     token: Option<String>,
-    query: Vec<(String, String)>,
+    cursor: Option<String>,
+    tables: Vec<String>,
+    device_type: Option<String>,
+    app_version: Option<String>,
+    origin: Option<Origin>,
+    /// Until it is known whose device it is.
+    guest: Option<Guest>,
 }
 
 impl Arrival {
     /// The token may come in a header, in the query or as a subprotocol; else it is the first message.
-    pub(super) fn of(device: String, headers: &HeaderMap, query: Vec<(String, String)>) -> Self {
+    pub(super) fn of(
+        device: String,
+        headers: &HeaderMap,
+        query: &Query,
+        origin: Option<Origin>,
+        guest: Option<Guest>,
+    ) -> Self {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let header = header.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
-        let given = header.or_else(|| named(&query, "token")).or_else(|| handshake::bearer(headers));
-        let token = given.map(str::to_owned);
-        Self { device, token, query }
+        let token = header.or_else(|| query.text("token")).or_else(|| handshake::bearer(headers));
+        let text = |name| query.text(name).map(str::to_owned);
+        Self {
+            device,
+            token: token.map(str::to_owned),
+            cursor: text("cursor"),
+            tables: query.first_list("tables"),
+            device_type: text("device_type"),
+            app_version: text("app_version"),
+            origin,
+            guest,
+        }
     }
 }
 
 /// Connects who has come, or says why not.
-pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival) -> Result<Connection, Ended> {
-    let Arrival { device, token, query } = arrival;
-    let device: DeviceId = device.parse().map_err(|error| refused("device_id", &error))?;
-    let token = match token {
-        Some(token) => token,
-        None => first_message(shell, socket).await?,
-    };
-    let verified = shell.verify.verify(&token).await;
-    let caller = verified.map_err(|error| Ended::Closed(CloseReason::denied(error)))?;
-    let cursor = match named(&query, "cursor") {
+pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival) -> Result<(Connection, Seat), Ended> {
+    let origin = arrival.origin.clone();
+    let identified = identify(shell, socket, &arrival).await.inspect_err(|ended| {
+        // Nobody is a stranger whose token can't be checked right now.
+        if *ended != Ended::Closed(CloseReason::TryLater) {
+            origin.iter().for_each(Origin::was_stranger);
+        }
+    });
+    let (device, caller) = identified?;
+    let seat = shell.guests.seat(Who::User(caller.user)).ok_or(Ended::Closed(CloseReason::TryLater))?;
+    drop(arrival.guest);
+    let cursor = match arrival.cursor {
         Some(text) => Some(text.parse::<Cursor>().map_err(|error| refused("cursor", &error))?),
         None => None,
     };
-    let tables = named(&query, "tables").unwrap_or_default();
-    let tables = tables.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    let text = |name| named(&query, name).map(str::to_owned);
-    let (device_type, app_version) = (text("device_type"), text("app_version"));
+    let Arrival { tables, device_type, app_version, .. } = arrival;
     let hello = Hello { caller, device, device_type, app_version, cursor, tables };
-    shell.live.connect(hello, Arc::clone(&shell.verify)).await.map_err(Ended::Closed)
+    let connection = shell.live.connect(hello, Arc::clone(&shell.verify)).await.map_err(Ended::Closed)?;
+    Ok((connection, seat))
+}
+
+/// The device that has come, and whose it is.
+async fn identify(shell: &Shell, socket: &mut Socket, arrival: &Arrival) -> Result<(DeviceId, Caller), Ended> {
+    let device: DeviceId = arrival.device.parse().map_err(|error| refused("device_id", &error))?;
+    let verified = match &arrival.token {
+        Some(token) => shell.verify.verify(token).await,
+        None => shell.verify.verify(&first_message(shell, socket).await?).await,
+    };
+    Ok((device, verified.map_err(|error| Ended::Closed(CloseReason::denied(error)))?))
 }
 
 /// Waits for `{"type":"auth","token":…}`.
@@ -60,11 +99,11 @@ async fn first_message(shell: &Shell, socket: &mut Socket) -> Result<String, End
     let denied = |why: &'static str| Ended::Closed(CloseReason::Token(why.into()));
     let mut draining = shell.live.draining();
     let message = async {
-        loop {
+        for _ in 0..FIRST_FRAMES {
             let frame = socket.next_frame().await.map_err(|error| Ended::of(&error))?;
             match frame.opcode() {
                 OpCode::Text => {
-                    return token_of(frame.payload())
+                    return token_of(frame.payload(), shell.live.limits())
                         .ok_or_else(|| denied("the first message must be auth, with a token"));
                 }
                 OpCode::Close => return Err(Ended::ByPeer),
@@ -72,6 +111,7 @@ async fn first_message(shell: &Shell, socket: &mut Socket) -> Result<String, End
                 _ => {}
             }
         }
+        Err(denied("the first message must be auth, and soon"))
     };
     tokio::select! {
         message = timeout(shell.auth_within, message) => {
@@ -83,9 +123,4 @@ async fn first_message(shell: &Shell, socket: &mut Socket) -> Result<String, End
 
 fn refused(field: &str, error: &dyn std::fmt::Display) -> Ended {
     Ended::Closed(CloseReason::Protocol(format!("{field}: {error}").into()))
-}
-
-fn named<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let value = query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    value.filter(|value| !value.is_empty())
 }

@@ -1,0 +1,167 @@
+//! A body as it becomes text, with a bound that holds while it is unpacked.
+
+use std::io::{self, Write};
+
+use flate2::write::MultiGzDecoder;
+
+/// Of a packed body, so much is unpacked at once, in bytes.
+const PIECE: usize = 1 << 10;
+
+/// The text so far.
+pub(super) enum Unpacked {
+    Plain(Bounded),
+    Gzip { decoder: Box<MultiGzDecoder<Bounded>>, is_empty: bool },
+}
+
+/// A text that stops to grow once it is over its bound.
+pub(super) struct Bounded {
+    text: Vec<u8>,
+    limit: usize,
+    /// How long it is going to be, as far as is known.
+    most: usize,
+    is_over: bool,
+}
+
+/// What is wrong with a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// It is longer than it may be.
+    TooLong,
+    /// It is no gzip, or breaks off.
+    NoGzip,
+}
+
+impl Unpacked {
+    /// A body that comes as it is, and is going to have so many bytes.
+    pub(super) fn plain(limit: usize, most: usize) -> Self {
+        Self::Plain(Bounded { text: Vec::new(), limit, most, is_over: false })
+    }
+
+    /// A body that is packed, and at most so long when it is not.
+    pub(super) fn gzip(limit: usize) -> Self {
+        let decoder = Box::new(MultiGzDecoder::new(Bounded { text: Vec::new(), limit, most: limit, is_over: false }));
+        Self::Gzip { decoder, is_empty: true }
+    }
+
+    /// How much should be written at once.
+    pub(super) fn piece(&self) -> usize {
+        match self {
+            Self::Plain(_) => usize::MAX,
+            Self::Gzip { .. } => PIECE,
+        }
+    }
+
+    /// Takes the next part.
+    pub(super) fn write(&mut self, part: &[u8]) -> Result<(), Bad> {
+        match self {
+            Self::Plain(text) => text.write_all(part).map_err(|_| Bad::TooLong),
+            Self::Gzip { decoder, is_empty } => {
+                *is_empty = false;
+                decoder.write_all(part).map_err(|_| decoder.get_ref().fault())
+            }
+        }
+    }
+
+    /// What the text takes so far, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.text().text.capacity()
+    }
+
+    /// The whole text.
+    pub(super) fn end(self) -> Result<Vec<u8>, Bad> {
+        match self {
+            Self::Plain(text) => Ok(text.text),
+            // Nothing at all is no gzip, but it is nothing.
+            Self::Gzip { is_empty: true, .. } => Ok(Vec::new()),
+            Self::Gzip { mut decoder, .. } => {
+                let ended = decoder.try_finish().map_err(|_| decoder.get_ref().fault());
+                ended.map(|()| std::mem::take(&mut decoder.get_mut().text))
+            }
+        }
+    }
+
+    fn text(&self) -> &Bounded {
+        match self {
+            Self::Plain(text) => text,
+            Self::Gzip { decoder, .. } => decoder.get_ref(),
+        }
+    }
+}
+
+impl Bounded {
+    /// Why no more was taken.
+    fn fault(&self) -> Bad {
+        if self.is_over { Bad::TooLong } else { Bad::NoGzip }
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        let (needed, room) = (self.text.len() + part.len(), self.text.capacity());
+        if needed > self.limit {
+            self.is_over = true;
+            return Err(io::Error::other("too long"));
+        }
+        if needed > room {
+            let room = needed.max((room * 2).min(self.most));
+            self.text.reserve_exact(room - self.text.len());
+        }
+        self.text.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn packed(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn unpacked(packed: &[u8], limit: usize) -> Result<usize, Bad> {
+        let mut text = Unpacked::gzip(limit);
+        for piece in packed.chunks(text.piece()) {
+            text.write(piece)?;
+            assert!(text.size() <= limit, "{} bytes of {limit}", text.size());
+        }
+        text.end().map(|text| text.len())
+    }
+
+    #[test]
+    fn what_was_packed_comes_out_in_one_or_several_parts() {
+        let text = b"as it was".repeat(1000);
+        let mut whole = Unpacked::gzip(9000);
+        whole.write(&packed(&text)).unwrap();
+        assert_eq!(whole.end(), Ok(text.clone()));
+        assert_eq!(unpacked(&[packed(&text), packed(b"!")].concat(), 9001), Ok(9001));
+        assert_eq!(unpacked(b"", 10), Ok(0));
+    }
+
+    #[test]
+    fn what_is_no_gzip_or_too_long_or_broken_off_is_told_apart() {
+        let whole = packed(&b"as it was".repeat(1000));
+        assert_eq!(unpacked(&whole, 8999), Err(Bad::TooLong));
+        assert_eq!(unpacked(&packed(&vec![b' '; 64 << 20]), 1 << 20), Err(Bad::TooLong));
+        assert_eq!(unpacked(b"no gzip at all", 1000), Err(Bad::NoGzip));
+        for length in [5, 15, whole.len() - 5] {
+            assert_eq!(unpacked(&whole[..length], 9000), Err(Bad::NoGzip), "{length} of {} bytes", whole.len());
+        }
+    }
+
+    #[test]
+    fn plain_text_is_bounded_as_well() {
+        let mut text = Unpacked::plain(10, 10);
+        assert_eq!((text.write(b"0123456789"), text.size()), (Ok(()), 10));
+        assert_eq!(text.write(b"x"), Err(Bad::TooLong));
+    }
+}

@@ -1,0 +1,74 @@
+//! What anybody may ask without a token, kept for a moment: however many ask, the work behind it is done once in a while.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// What is known of a moment ago.
+pub(super) struct Recent<T>(Mutex<Option<Known<T>>>);
+
+struct Known<T> {
+    value: T,
+    good_until: Instant,
+}
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    /// What is known, no older than `age`; asked for when it is. One asks, the others wait.
+    pub(super) async fn get(&self, age: Duration, ask: impl Future<Output = T>) -> T {
+        let mut known = self.0.lock().await;
+        if let Some(known) = known.as_ref().filter(|known| Instant::now() < known.good_until) {
+            return known.value.clone();
+        }
+        let value = ask.await;
+        *known = Some(Known { value: value.clone(), good_until: Instant::now() + age });
+        value
+    }
+}
+
+/// What the public calls answer from.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// How many devices there are; none when the database did not say.
+    pub(super) devices: Recent<Option<i64>>,
+    /// How many sockets other instances have.
+    pub(super) elsewhere: Recent<usize>,
+    /// Whether the database answers.
+    pub(super) ready: Recent<bool>,
+    /// The description of the interface, which stays the same.
+    pub(super) description: OnceLock<Bytes>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const AGE: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_young_is_not_asked_for_again() {
+        let (kept, asked) = (Recent::default(), AtomicUsize::new(0));
+        let get = || {
+            let (kept, asked) = (&kept, &asked);
+            kept.get(AGE, async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                asked.fetch_add(1, Ordering::Relaxed)
+            })
+        };
+        assert_eq!(tokio::join!(get(), get(), get()), (0, 0, 0), "one asks for all");
+        tokio::time::advance(AGE - Duration::from_millis(1)).await;
+        assert_eq!(get().await, 0);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(get().await, 1);
+    }
+}
