@@ -103,6 +103,13 @@ impl Table {
         self.columns.iter().filter_map(|c| c.references.as_deref().map(|parent| (c.name.as_str(), parent)))
     }
 
+    /// Whether a row is a part of the row that `column` names, and goes when that one is deleted. Any other reference becomes
+    /// null then.
+    #[must_use]
+    pub fn is_part_by(&self, column: &str) -> bool {
+        column == "user_id" || matches!(self.scope, ScopeRule::Via { column: above, .. } if above == column)
+    }
+
     /// Checks a row that came from outside and brings every value into its one form.
     ///
     /// `null` in a column that has a default and holds none means the default. `_version` and `updated_at` are dropped: clients send back what they got, and both are the server's.
