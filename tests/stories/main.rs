@@ -39,6 +39,7 @@ mod durability;
 mod forgetting;
 mod hostile_readers;
 mod imports;
+mod imports_tracks;
 mod limits;
 mod logs;
 mod metrics;
