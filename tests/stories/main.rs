@@ -45,6 +45,7 @@ mod logs;
 mod metrics;
 mod moving;
 mod openapi;
+mod operator_log;
 mod stopping;
 mod supervision;
 mod systemd;
