@@ -36,10 +36,7 @@ pub(super) fn export(config: &Config, args: &ExportArgs) -> Outcome {
     if args.unseal {
         return alone(async {
             let was_sealed = store::unseal(config, &Arc::new(Registry::standard())).await?;
-            eprintln!(
-                "{}",
-                if was_sealed { "unsealed; every device starts over" } else { "the database was not sealed" }
-            );
+            aside!("{}", if was_sealed { "unsealed; every device starts over" } else { "the database was not sealed" });
             Ok(0)
         });
     }
