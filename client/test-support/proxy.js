@@ -2,7 +2,7 @@
 
 import { createServer, request } from 'node:http';
 import { connect } from 'node:net';
-import { CURRENT } from './pages.js';
+import { CURRENT, MORE } from './pages.js';
 
 /**
  * `mood` gets each request with its body and answers with nothing to let it pass, or with what the proxy says itself:
@@ -40,7 +40,7 @@ export class Proxy {
     const body = await new Response(asked).text().catch(() => '');
     const { method, url, headers } = asked;
     if (url === '/') return answer.setHeader('content-type', 'text/html').end('<!doctype html><title>test</title>');
-    if (url === '/client.js') return answer.setHeader('content-type', 'text/javascript').end(CURRENT);
+    if (/^\/client(-more)?\.js/.test(url)) return answer.setHeader('content-type', 'text/javascript').end(url.includes('more') ? MORE : CURRENT);
     this.seen.push({ method, url, authorization: headers.authorization, body });
     const own = await this.mood({ method, url, headers, body });
     if (own) return answer.writeHead(own.status, own.headers).end(own.body ?? '');
