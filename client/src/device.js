@@ -13,6 +13,8 @@ import { call, Failure, moved } from './server.js';
 /** @import { Conflict, Edit, Line, Message, Operation, Options, Patch, Platform, Refused, Result, Row, Status, SyncSummary, Token } from './types.js' */
 /** @import { Watched } from './watched.js' */
 
+/** Tables are learnt so long after the line is live. */
+const LEARN_MS = 1000;
 /** Refused edits that are kept; of more, the oldest leave. */
 const REFUSED_MOST = 1000;
 /** A server's wish to be left alone is heeded for so long at most. */
@@ -44,6 +46,11 @@ export class Device {
   #api;
   /** Until then the server wants to be left alone. */
   #notBefore = 0;
+  /** What is known of the tables in use: a schema each, null for no such table. @type {Map<string, any>} */
+  #schemas = new Map();
+  #isLearning = false;
+  /** @type {typeof import('./more.js') | undefined} */
+  #more;
   /** Live messages that were not taken yet. @type {Message[]} */
   #incoming = [];
   #isTaking = false;
@@ -154,6 +161,11 @@ export class Device {
     const { tables } = this.#given.options;
     if (tables?.length && !tables.includes(table)) throw new Error(`This client does not copy the table ${table}.`);
     const data = sendable(operation, row);
+    const schema = this.#schemas.get(table);
+    const errors = schema === null ? [{ field: 'table', code: 'unknown_table', message: `there is no table ${table}` }]
+      : schema ? this.#more?.check(schema, operation, data) ?? [] : [];
+    if (errors.length) throw new Failure(errors.map(({ field, message }) => `${field} ${message}`).join('; '), { status: 422, errors, loss: { code: 4400 } });
+    this.learn(table);
     // It builds on the newest.
     this.#take();
     const { rows, meta, queue } = this.#copy;
@@ -168,6 +180,24 @@ export class Device {
     if (!isStored && this.#given.keeper.isResting) throw DEPOSED;
     const shown = operation === 'DELETE' ? undefined : see(this.#copy, table, data.id);
     return isStored || !shown ? shown : { ...shown, _stored: false };
+  }
+
+  /** Asks for a table's schema, once there is a line and a little time: with it an edit is checked before it is queued. @param {string} [table] Without one, those that are not known yet */
+  learn(table) {
+    if (table && !this.#schemas.has(table)) this.#schemas.set(table, undefined);
+    if (this.#line.line.name !== 'live' || this.#isLearning) return;
+    const unknown = [...this.#schemas].filter(([, schema]) => schema === undefined).map(([name]) => name);
+    if (!unknown.length) return;
+    this.#isLearning = true;
+    // What the person waits for comes first.
+    this.#given.platform.setTimeout(async () => {
+      for (const name of unknown) {
+        const found = await this.#call(`/tables/${encodeURIComponent(name)}/schema`).catch(({ status, isFromServer }) => (status === 404 && isFromServer ? null : undefined));
+        this.#more ??= found && await import('./more.js').catch(() => undefined);
+        this.#schemas.set(name, found);
+      }
+      this.#isLearning = false;
+    }, LEARN_MS);
   }
 
   /** Edits of a tab that led before, which only it has. @param {Edit[]} edits */
@@ -353,7 +383,10 @@ export class Device {
   #lineChanged({ name, why, wait }, before) {
     const { emit, status } = this.#given;
     status.set({ ...status.value, state: name, why, retryInMs: name === 'waiting' ? wait : 0 });
-    if (name === 'live' && before.name !== 'live') emit('connected', { deviceId: this.id });
+    if (name === 'live' && before.name !== 'live') {
+      emit('connected', { deviceId: this.id });
+      this.learn();
+    }
     if (before.name === 'live' && name !== 'live') emit('disconnected', status.value);
     if (name === 'stopped') emit('error', { code: 'stopped', message: why });
   }

@@ -159,6 +159,7 @@ export class RyzeRealtimeClient {
 
   /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name]>} */
   table(name) {
+    this.#device.learn(name);
     return new Table(name, {
       see: async (table, id) => (await this.#ready(), see(this.#shown, table, canonical(id))),
       seeAll: async (table) => (await this.#ready(), seeAll(this.#shown, table)),

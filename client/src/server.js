@@ -23,6 +23,7 @@ export class Failure extends Error {
     this.loss = { why: message, ...loss };
     /** Whether the request itself is at fault, so that the same again would fail again. */
     this.isRefusal = isOurs ? AT_FAULT.includes(status) : status >= 400 && status < 500 && !PASSING.includes(status);
+    this.isFromServer = isOurs;
     /** Whether it is to be asked for elsewhere. */
     this.isRedirect = isRedirect;
   }

@@ -11,13 +11,14 @@ const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
   '--disable-component-update', '--disable-sync'];
 const built = (name) => readFileSync(fileURLToPath(new URL(`../${name}`, import.meta.url)));
 export const RELEASED = built('test-support/releases/0.1.0.js');
+export const MORE = built('dist/client-more.js');
 export const CURRENT = process.env.RYZED_CLIENT ? readFileSync(process.env.RYZED_CLIENT) : built('dist/client.js');
 
 /** Answers with files by their path; a path that ends in `.js` is a script, others are pages. */
 export async function served(files) {
   const server = createServer(({ url }, answer) => {
     const path = url.split('?')[0];
-    const file = typeof files === 'function' ? files(path) : files[path];
+    const file = path === '/client-more.js' ? MORE : files[path];
     answer.setHeader('content-type', path.endsWith('.js') ? 'text/javascript' : 'text/html');
     answer.end(file ?? '<!doctype html><title>test</title>');
   });

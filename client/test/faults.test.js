@@ -5,6 +5,8 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { memoryStorage } from '../src/index.js';
+// Loaded late else, when the clock of a test has gone on.
+import '../src/more.js';
 import { applied, jwt, page, problem, scripted, settled } from '../test-support/scripted.js';
 
 const rejecting = (body, errors = [{ field: 'q', code: 'out_of_range', message: 'must be greater than 0' }]) =>
@@ -98,6 +100,40 @@ test('a refused edit is kept, counted, retried or discarded; its promise tells',
   assert.deepEqual(counts.slice(-1), [1]);
 });
 
+test('an edit that the table’s schema refuses is refused at once, once the schema is known', async () => {
+  const schema = { type: 'object', additionalProperties: false, required: ['id', 'q', 'at'], properties: {
+    id: { type: 'string', format: 'uuid' }, _version: { type: 'integer', readOnly: true }, updated_at: { type: 'string', format: 'date-time' },
+    q: { type: 'number', exclusiveMinimum: 0, maximum: 10 }, n: { type: ['integer', 'null'], minimum: 1 }, at: { type: 'string', format: 'date-time' },
+    unit: { type: 'string', minLength: 1, maxLength: 2, default: 'g' }, kind: { type: ['string', 'null'], enum: ['a', 'b', null] }, tags: { type: 'array' },
+  } };
+  const script = scripted({}, (path, body) => (path === '/tables/meals/schema' ? schema
+    : path === '/tables/nope/schema' ? problem(404, { type: '/problems/not-found' }) : page({ results: applied(body) })));
+  const [meals, nope] = ['meals', 'nope'].map((name) => script.client.table(name));
+  await script.live();
+  await script.clock.forward(1000);
+  await script.clock.forward(1000);
+  const id = '0f0f0f0f-1111-4aaa-8bbb-cccccccccccc';
+  const good = { id, q: 1, at: '2025-05-01T12:00:00Z', n: null, unit: 'g', kind: 'a', tags: [], updated_at: 'as it came', _version: 3 };
+  await meals.insert(good);
+  await meals.update(id, { q: 2.5, unit: null });
+  await meals.delete(id);
+  await settled();
+  const asked = script.asked.length;
+  for (const [bad, field, code] of [
+    [{ q: -5 }, 'q', 'out_of_range'], [{ q: 0 }, 'q', 'out_of_range'], [{ q: 11 }, 'q', 'out_of_range'], [{ q: '5' }, 'q', 'wrong_type'], [{ q: null }, 'q', 'wrong_type'],
+    [{ n: 1.5 }, 'n', 'wrong_type'], [{ n: 0 }, 'n', 'out_of_range'], [{ at: 'noon' }, 'at', 'invalid_format'], [{ unit: 'gram' }, 'unit', 'length'], [{ unit: '' }, 'unit', 'length'],
+    [{ kind: 'c' }, 'kind', 'not_allowed'], [{ tags: {} }, 'tags', 'wrong_type'], [{ more: 1 }, 'more', 'unknown_field'], [{ _own: 1 }, '_own', 'unknown_field'],
+  ]) {
+    await assert.rejects(meals.insert({ ...good, ...bad }), ({ errors }) => errors[0].field === field && errors[0].code === code, JSON.stringify(bad));
+  }
+  const update = meals.update(id, { q: -5 });
+  await assert.rejects(update, /must be greater than 0/);
+  assert.equal((await update.settled).errors[0].code, 'out_of_range');
+  await assert.rejects(meals.insert({ id, at: good.at }), ({ errors }) => errors[0].code === 'required');
+  await assert.rejects(nope.insert({ id }), ({ errors }) => errors[0].code === 'unknown_table');
+  assert.deepEqual([script.client.pending.value, script.asked.length], [0, asked]);
+});
+
 test('an edit’s verdict comes for each call, however the edits fold', async () => {
   const script = scripted({}, (path, body) => page({ results: applied(body, 4) }));
   const meals = script.client.table('meals');
@@ -130,7 +166,7 @@ test('what the server can’t take now is kept, and sent again later', async () 
   await script.clock.forward(30_000);
   await settled();
   assert.equal((await inserting.settled).status, 'applied');
-  const ids = script.asked.flatMap(({ body }) => body.changes.map(({ mutation_id }) => mutation_id));
+  const ids = script.asked.flatMap(({ body }) => (body?.changes ?? []).map(({ mutation_id }) => mutation_id));
   assert.equal(new Set(ids).size, 2, 'under a new id, since a verdict is final');
 });
 

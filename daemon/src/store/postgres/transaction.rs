@@ -388,6 +388,19 @@ impl Transaction for PostgresTransaction<'_> {
         .await
     }
 
+    async fn forget_passing_device(&mut self, user: UserId, now: &str) -> Result<usize, StoreError> {
+        self.run(
+            statement(
+                "DELETE FROM ryzed.devices WHERE user_id = ?1::uuid AND device_id = (SELECT device_id FROM ryzed.devices \
+                 WHERE user_id = ?1::uuid AND revoked_at IS NULL AND last_seen - first_seen < interval '1 hour' \
+                 AND ?2::timestamptz - last_seen >= interval '3 hours' ORDER BY last_seen LIMIT 1)",
+            )
+            .text(user.to_string())
+            .text(now),
+        )
+        .await
+    }
+
     async fn ping(&mut self) -> Result<(), StoreError> {
         self.number(statement("SELECT 1::bigint")).await.map(|_| ())
     }

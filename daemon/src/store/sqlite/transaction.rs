@@ -319,6 +319,18 @@ impl Transaction for SqliteTransaction<'_> {
         )
     }
 
+    async fn forget_passing_device(&mut self, user: UserId, now: &str) -> Result<usize, StoreError> {
+        self.run(
+            statement(
+                "DELETE FROM sync_devices WHERE user_id = ?1 AND device_id = (SELECT device_id FROM sync_devices \
+                 WHERE user_id = ?1 AND revoked_at IS NULL AND unixepoch(last_seen) - unixepoch(first_seen) < 3600 \
+                 AND unixepoch(?2) - unixepoch(last_seen) >= 10800 ORDER BY last_seen LIMIT 1)",
+            )
+            .text(user.to_string())
+            .text(now),
+        )
+    }
+
     async fn ping(&mut self) -> Result<(), StoreError> {
         self.number(statement("SELECT 1")).map(|_| ())
     }
