@@ -26,6 +26,7 @@ pub mod redis;
 pub mod rows;
 pub mod session;
 pub mod socket;
+pub mod stranger;
 pub mod supervision;
 
 pub use account::Account;

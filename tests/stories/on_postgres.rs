@@ -8,6 +8,7 @@ mod adopted;
 mod adopted_edges;
 mod adopted_policies;
 mod adopted_refusals;
+mod bridge_trust;
 mod instances;
 mod instances_faults;
 mod instances_leases;

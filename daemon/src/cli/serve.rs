@@ -17,7 +17,7 @@ use super::store::{self, Opened, Stay};
 use super::{Failure, Outcome, Settings};
 use crate::actors::{self, Live, Neighbours};
 use crate::auth::{Secret, Verifier, Verify};
-use crate::carrier;
+use crate::carrier::{self, Trust};
 use crate::clock::SystemClock;
 use crate::config::{Config, Sources};
 use crate::http::{self, App, Listening, SocketFilter};
@@ -123,12 +123,15 @@ async fn assemble(
         patience: Duration::from_secs(config.server.patience_seconds),
         ..actors::Settings::default()
     };
-    let neighbours = Neighbours {
-        me: Uuid::new_v4(),
-        name: name(&config.server.listen),
-        lease: Duration::from_secs(config.sync.lease_seconds),
-        redis: redis.map(|redis| Arc::new(redis) as _),
-        directory: service.is_shared().then(|| Arc::clone(&service) as _),
+    let neighbours = match service.bridge_key() {
+        Some(key) => Neighbours {
+            trust: Arc::new(Trust::new(Uuid::new_v4(), &key.0, service.epoch())),
+            name: name(&config.server.listen),
+            lease: Duration::from_secs(config.sync.lease_seconds),
+            redis: redis.map(|redis| Arc::new(redis) as _),
+            directory: Some(Arc::clone(&service) as _),
+        },
+        None => Neighbours::none(),
     };
     let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await;
     let live = live.context("can't start the actors")?;

@@ -26,6 +26,7 @@ use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
 use super::archive::sealed;
+use super::presence::BridgeKey;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
 use pool::Connections;
@@ -100,6 +101,7 @@ impl Schema {
 pub struct PostgresStore {
     epoch: String,
     registry: Arc<Registry>,
+    bridge_key: BridgeKey,
     connections: Connections,
     listener: Option<JoinHandle<()>>,
     ear: Arc<OnceLock<OnNotice>>,
@@ -127,6 +129,7 @@ impl PostgresStore {
             return Err(sealed());
         }
         let epoch = life::epoch(&mut connection).await?;
+        let bridge_key = life::bridge_key(&mut connection).await?;
         let speaks_english = server::speaks_english(&mut connection).await?;
         if !speaks_english {
             tracing::warn!(
@@ -138,7 +141,7 @@ impl PostgresStore {
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let ear = Arc::default();
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
-        Ok(Self { epoch, registry, connections, listener, ear })
+        Ok(Self { epoch, registry, bridge_key, connections, listener, ear })
     }
 
     /// The tables that the database has.
@@ -168,6 +171,10 @@ impl Store for PostgresStore {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn bridge_key(&self) -> Option<&BridgeKey> {
+        Some(&self.bridge_key)
     }
 
     fn hear(&self, ear: OnNotice) {
