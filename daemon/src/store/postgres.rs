@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod archive;
 mod fault;
 mod form;
+mod kept;
 mod layout;
 mod life;
 mod listen;
@@ -126,6 +127,7 @@ impl PostgresStore {
         if life::is_sealed(&mut connection).await? {
             return Err(sealed());
         }
+        kept::note(&mut connection, placed, false).await?;
         let epoch = life::epoch(&mut connection).await?;
         let speaks_english = server::speaks_english(&mut connection).await?;
         if !speaks_english {
