@@ -20,7 +20,7 @@ pub use level::log_filter;
 pub use limits::Limits;
 pub use load::{ConfigError, Flag, Sources};
 pub use redis_address::{RedisAddress, RedisKind};
-pub use tables::TableNames;
+pub use tables::{Reach, TableConfig};
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +44,8 @@ pub struct Config {
     pub log: Log,
     /// What helps while an app is being written.
     pub dev: Dev,
-    /// How an adopted database names the tables, by their names on the wire.
-    pub tables: BTreeMap<String, TableNames>,
+    /// What is said of tables, by their names on the wire.
+    pub tables: BTreeMap<String, TableConfig>,
 }
 
 impl Default for Config {

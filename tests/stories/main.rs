@@ -37,6 +37,7 @@ mod validation;
 mod command_line;
 mod durability;
 mod forgetting;
+mod hidden_columns;
 mod hostile_readers;
 mod imports;
 mod imports_tracks;

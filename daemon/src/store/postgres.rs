@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod archive;
 mod fault;
 mod form;
+mod kept;
 mod layout;
 mod life;
 mod listen;
@@ -128,6 +129,7 @@ impl PostgresStore {
         if life::is_sealed(&mut connection).await? {
             return Err(sealed());
         }
+        kept::note(&mut connection, placed, false).await?;
         let epoch = life::epoch(&mut connection).await?;
         let bridge_key = life::bridge_key(&mut connection).await?;
         let speaks_english = server::speaks_english(&mut connection).await?;

@@ -244,7 +244,10 @@ async fn an_export_comes_back_whatever_its_order() {
     text += &exercise(30).replace(&session.to_string(), &Uuid::from_u128(2).to_string());
     let (summary_of, heard) = house.load(user(), None, &text).await;
     assert_eq!(summary_of, summary(22, 21, 0, 1));
-    assert_eq!(heard, ["line 22: refused: session_id: refers to a row that does not exist"]);
+    assert_eq!(
+        heard,
+        ["line 22: refused: session_id: refers to a row that does not exist, or that is not yours to refer to"]
+    );
 
     let path = house.folder.path().join("me.ndjson");
     let args = ExportArgs { user: Some(USER.parse().unwrap()), output: Some(path.clone()), ..ExportArgs::default() };

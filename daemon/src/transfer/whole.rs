@@ -87,7 +87,7 @@ pub async fn import_all(
     registry: &Arc<Registry>,
     args: &ImportArgs,
 ) -> Result<u8, TransferError> {
-    if restore.is_occupied(&starter::ids(registry)?).await? {
+    if restore.is_occupied(&starter::ids()?).await? {
         return Err(TransferError::Usage(
             "the database is not empty: a whole one can only be imported where there are no people and no catalogue but the \
              starter's. Name a new one with --database-url"

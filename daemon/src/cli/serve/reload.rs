@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(differing(&one, &other), Vec::<String>::new());
         other.server.listen = "127.0.0.1:1".into();
         other.auth.secret = Some("s".into());
-        other.tables.insert("foods".into(), crate::config::TableNames::default());
+        other.tables.insert("foods".into(), crate::config::TableConfig::default());
         assert_eq!(differing(&one, &other), ["auth.secret", "server.listen", "tables.foods"]);
     }
 }

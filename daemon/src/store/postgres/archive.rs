@@ -98,7 +98,7 @@ impl Whole {
     /// Only what the adapters know is moved, so there must not be more.
     async fn is_our_own(&mut self) -> Result<(), StoreError> {
         for table in self.registry.iter() {
-            let known: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+            let known: Vec<&str> = table.every_column().map(|column| column.name.as_str()).collect();
             let strange = texts(
                 &mut self.connection,
                 &format!(
