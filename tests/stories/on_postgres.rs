@@ -8,6 +8,8 @@ mod adopted;
 mod adopted_edges;
 mod adopted_policies;
 mod adopted_refusals;
+mod bridge_key;
+mod bridge_releases;
 mod bridge_trust;
 mod instances;
 mod instances_faults;
