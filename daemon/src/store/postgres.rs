@@ -18,6 +18,7 @@ mod sql;
 mod tls;
 mod transaction;
 mod triggers;
+mod turn;
 
 use std::sync::{Arc, OnceLock};
 
