@@ -10,6 +10,8 @@ mod adopted_policies;
 mod adopted_references;
 mod adopted_refusals;
 mod adopted_secrets;
+mod bridge_key;
+mod bridge_releases;
 mod bridge_trust;
 mod instances;
 mod instances_faults;

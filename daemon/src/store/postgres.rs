@@ -19,6 +19,7 @@ mod sql;
 mod tls;
 mod transaction;
 mod triggers;
+mod turn;
 
 use std::sync::{Arc, OnceLock};
 

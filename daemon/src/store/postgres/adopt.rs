@@ -20,6 +20,7 @@ use ryzed_adapters::{Registry, TableRules};
 use super::kept;
 use super::migrate::{self, execute, texts};
 use super::triggers::Placed;
+use super::turn;
 use crate::store::StoreError;
 
 pub use enter::Entered;
@@ -180,11 +181,12 @@ async fn open(url: &str) -> Result<AsyncPgConnection, StoreError> {
 /// Makes sure that no other command of this kind works on the database, and no daemon.
 async fn alone(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     let began = std::time::Instant::now();
-    let lock = format!("SELECT 'yes' WHERE pg_try_advisory_lock({})", migrate::LOCK);
-    while texts(connection, &lock).await?.is_empty() {
+    while !turn::try_to_take(connection).await? {
         if began.elapsed() > OTHERS {
-            let message = "another command of ryzed works on this database; wait for it to end";
-            return Err(StoreError::Unavailable(message.into()));
+            let holder = turn::holder(connection).await?;
+            return Err(StoreError::Unavailable(format!(
+                "another command of ryzed works on this database: {holder}; wait for it to end"
+            )));
         }
         tokio::time::sleep(PAUSES[0]).await;
     }

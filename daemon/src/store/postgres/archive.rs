@@ -14,9 +14,10 @@ use uuid::Uuid;
 use super::fault::judge;
 use super::layout::Layout;
 use super::life;
-use super::migrate::{self, LOCK, execute, texts};
+use super::migrate::{self, execute, texts};
 use super::reads::list;
 use super::triggers::Placed;
+use super::turn;
 use crate::store::StoreError;
 use crate::store::archive::verify::{Names, questions};
 use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, form};
@@ -124,7 +125,7 @@ impl Whole {
 
     /// Daemons that start wait from here on. One that runs is an error, so is another command.
     async fn be_alone(&mut self) -> Result<(), StoreError> {
-        execute(&mut self.connection, &format!("SELECT pg_advisory_lock({LOCK})")).await?;
+        turn::take(&mut self.connection).await?;
         let began = Instant::now();
         loop {
             let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
