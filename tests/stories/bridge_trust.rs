@@ -219,7 +219,7 @@ async fn a_stranger_does_not_make_a_redis_work_that_does_not() {
     assert_eq!(redis.cli(&["ACL", "SETUSER", "default", "-publish"]), "OK");
     let both = Instances::over(&redis.url(), settings);
     wait_for(&both, "degraded").await;
-    let stranger = Stranger::at_redis_as(&redis, Some("stranger"));
+    let stranger = Stranger::at_redis_as(&redis, "stranger");
     let (here, there) = both.account();
     let mut tablet = there.socket("tablet").await;
     for quantity in 1..=20 {
