@@ -108,6 +108,8 @@ label! {
         Receipts "receipts",
         /// Devices that never came back.
         Devices "devices",
+        /// Tokens that devices came with, which have ended.
+        Tokens "tokens",
     }
 }
 label! {

@@ -26,6 +26,7 @@ mod pushing;
 mod reference;
 mod resume;
 mod retention;
+mod revoking;
 mod roles;
 mod socket_closes;
 mod socket_compression;

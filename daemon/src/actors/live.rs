@@ -258,11 +258,12 @@ impl Live {
         self.tell_others(user, Some(device), &ServerMessage::OtherDeviceSynced { device_id: device, changes_count });
     }
 
-    /// Closes the socket of a device that was revoked, wherever it is.
+    /// Closes the socket of a device that was revoked, wherever it is, and those that came with what is refused since.
     pub fn revoked(&self, user: UserId, device: &DeviceId) {
         if let Some(link) = self.shared.roster.link(user, device) {
             link.close(CloseReason::Revoked);
         }
+        self.shared.look_at_devices_of(user);
         let close = Message::Close { user, device: device.clone(), at: None };
         self.shared.bridge.tell(Bridge::topic_of(user), &close);
     }

@@ -16,6 +16,7 @@ mod server;
 mod session;
 mod sql;
 mod tls;
+mod tokens;
 mod transaction;
 mod triggers;
 

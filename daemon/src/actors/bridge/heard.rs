@@ -29,12 +29,12 @@ pub(super) fn heard(shared: &Shared, bytes: &Bytes) {
         // Clients would see it twice. Whoever does not hear Redis, or whose Redis the sender does not reach, has this one only.
         Read::Other(Origin { again: true, .. }, Message::Pass { .. }) if shared.bridge.hears_redis() => {}
         Read::Other(_, Message::Pass { to, frame }) => pass(shared, &to, &bytes.slice_ref(frame.get().as_bytes())),
-        Read::Other(_, Message::Close { user, device, at }) => {
-            let reason = if at.is_some() { CloseReason::Replaced } else { CloseReason::Revoked };
-            let me = shared.bridge.neighbours.me;
-            let is_meant = |found: &Arc<Link>| at.is_none_or(|at| at == (me, found.id));
+        // Whether one was is for the database to say.
+        Read::Other(_, Message::Close { user, at: None, .. }) => shared.look_at_devices_of(user),
+        Read::Other(_, Message::Close { user, device, at: Some(at) }) => {
+            let is_meant = |found: &Arc<Link>| at == (shared.bridge.neighbours.me, found.id);
             if let Some(found) = shared.roster.link(user, &device).filter(is_meant) {
-                found.close(reason);
+                found.close(CloseReason::Replaced);
             }
         }
         Read::Other(_, Message::Look) => shared.look_soon(),

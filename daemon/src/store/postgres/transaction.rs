@@ -380,7 +380,9 @@ impl Transaction for PostgresTransaction<'_> {
         self.run(
             statement(
                 "DELETE FROM ryzed.devices WHERE (user_id, device_id) IN (SELECT user_id, device_id FROM ryzed.devices \
-                 WHERE last_seen < ?1::timestamptz AND revoked_at IS NULL ORDER BY last_seen LIMIT ?2 FOR UPDATE SKIP LOCKED)",
+                 WHERE last_seen < ?1::timestamptz AND revoked_at IS NULL AND barred_at IS NULL \
+                 AND (lost_until IS NULL OR lost_until < ?1::timestamptz) \
+                 ORDER BY last_seen LIMIT ?2 FOR UPDATE SKIP LOCKED)",
             )
             .text(before)
             .int(limit),
