@@ -51,6 +51,8 @@ pub enum Kind {
     UnsupportedEncoding,
     /// The address speaks WebSocket.
     UpgradeRequired,
+    /// The request's first line names no path.
+    BadRequestLine,
     /// A WebSocket's opening request is none.
     BadHandshake,
     /// The daemon's own fault.
@@ -85,6 +87,9 @@ impl Kind {
                 ("unsupported-encoding", "The body's encoding is not supported", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
             Self::UpgradeRequired => ("upgrade-required", "A WebSocket is needed", StatusCode::UPGRADE_REQUIRED),
+            Self::BadRequestLine => {
+                ("bad-request-line", "The request's first line makes no sense here", StatusCode::BAD_REQUEST)
+            }
             Self::BadHandshake => ("bad-handshake", "This opens no WebSocket", StatusCode::BAD_REQUEST),
             Self::Internal => ("internal", "The server failed", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "The server can't do this right now", StatusCode::SERVICE_UNAVAILABLE),
@@ -149,7 +154,11 @@ impl Problem {
     pub(super) fn wrong_method(known: &[&str]) -> Self {
         let allowed = known.join(", ");
         let header = HeaderValue::try_from(&allowed).ok().map(|value| Box::new((ALLOW, value)));
-        Self { header, ..Self::new(Kind::MethodNotAllowed, format!("this address takes {allowed}")) }
+        let detail = match known {
+            [] => "no address takes this method".to_owned(),
+            _ => format!("this address takes {allowed}"),
+        };
+        Self { header, ..Self::new(Kind::MethodNotAllowed, detail) }
     }
 
     /// Another token is needed. RFC 6750: without one only the scheme is named, with a bad one also what is wrong with it.
