@@ -45,6 +45,7 @@ mod logs;
 mod metrics;
 mod moving;
 mod openapi;
+mod origins;
 mod request_lines;
 mod stopping;
 mod supervision;
