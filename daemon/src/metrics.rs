@@ -123,6 +123,8 @@ label! {
         Receipts "receipts",
         /// Devices that never came back.
         Devices "devices",
+        /// Tokens that devices came with, which have ended.
+        Tokens "tokens",
     }
 }
 label! {

@@ -14,6 +14,7 @@ mod pull;
 mod push;
 mod request;
 mod sync;
+mod tokens;
 mod types;
 
 use std::sync::{Arc, OnceLock};
@@ -47,6 +48,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     hints: OnceLock<Arc<dyn Hints>>,
     met: met::Met,
+    noted: tokens::Noted,
 }
 
 impl Service {
@@ -59,7 +61,16 @@ impl Service {
         limits: Limits,
         keep: TimeDelta,
     ) -> Self {
-        Self { registry, clock, limits, keep, store, hints: OnceLock::new(), met: met::Met::default() }
+        Self {
+            registry,
+            clock,
+            limits,
+            keep,
+            store,
+            hints: OnceLock::new(),
+            met: met::Met::default(),
+            noted: tokens::Noted::default(),
+        }
     }
 
     /// Tells who hears of commits. Once; later calls change nothing.

@@ -7,6 +7,7 @@ pub mod presence;
 mod rows;
 pub mod sqlite;
 mod statement;
+pub mod tokens;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::metrics::PoolUse;
 use crate::sync::wire::TableDigest;
 use crate::sync::{Caller, DeviceId, Role, RowId, Scope, UserId, Version};
+use tokens::{Credentials, Refusal, Tokens};
 
 pub use rows::{DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Records, RowState, Rows, ScopeState};
 
@@ -31,7 +33,8 @@ pub trait Store: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
 
     /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not. A database that
-    /// can refuse rows by itself is told on whose behalf. Writes on behalf of one person come one after the other.
+    /// can refuse rows by itself is told on whose behalf. Writes on behalf of one person come one after the other. Who has
+    /// come with a token or a device that is refused is [`StoreError::Refused`], and the job is not run.
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError>;
 
     /// How many connections are in use; those that read, where others write.
@@ -74,6 +77,8 @@ pub enum Access {
         role: Role,
         /// What the token says, where there is one.
         email: Option<String>,
+        /// What they come with.
+        credentials: Credentials,
     },
     /// Nobody in particular: the catalogue, as far as everybody sees it.
     Anybody,
@@ -81,9 +86,18 @@ pub enum Access {
     Daemon,
 }
 
+impl Access {
+    /// A caller, who may speak for a device.
+    #[must_use]
+    pub fn of(caller: &Caller, device: Option<&DeviceId>) -> Self {
+        let credentials = Credentials { token: caller.token.clone(), device: device.cloned() };
+        Self::Person { user: caller.user, role: caller.role, email: caller.email.clone(), credentials }
+    }
+}
+
 impl From<&Caller> for Access {
     fn from(caller: &Caller) -> Self {
-        Self::Person { user: caller.user, role: caller.role, email: caller.email.clone() }
+        Self::of(caller, None)
     }
 }
 
@@ -91,7 +105,9 @@ impl From<Scope> for Access {
     /// For reading one scope.
     fn from(scope: Scope) -> Self {
         match scope {
-            Scope::User(user) => Self::Person { user, role: Role::default(), email: None },
+            Scope::User(user) => {
+                Self::Person { user, role: Role::default(), email: None, credentials: Credentials::default() }
+            }
             Scope::Global => Self::Anybody,
         }
     }
@@ -173,7 +189,7 @@ impl dyn Store {
 
 /// What can be done in a transaction.
 #[async_trait]
-pub trait Transaction: Send {
+pub trait Transaction: Tokens + Send {
     /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
     /// makes it forget what was not asked for yet.
     async fn foresee(&mut self, _reads: &[Read<'_>]) -> Result<(), StoreError> {
@@ -294,6 +310,9 @@ pub enum StoreError {
     /// The row belongs to somebody else, which the daemon should have seen before: a mistake of its own, stopped in time.
     #[error("the row is not the caller's: {0}")]
     Denied(String),
+    /// The caller's token or device is refused; nothing was done.
+    #[error("refused: {0:?}")]
+    Refused(Refusal),
     /// A row refers to one that is not there; the text names the foreign key.
     #[error("a row refers to one that is not there: {0}")]
     Reference(String),

@@ -11,9 +11,11 @@ pub mod known;
 pub mod page;
 pub mod record;
 pub mod rounds;
+pub mod token;
 pub mod wire;
 
 pub use caller::{Caller, Role};
 pub use cursor::Cursor;
 pub use ids::{DeviceId, RowId, Scope, UserId, Version};
 pub use record::{ChangeRecord, Operation};
+pub use token::{Mark, Token};

@@ -75,7 +75,8 @@ impl Token {
     #[must_use]
     pub fn of(person: &Person) -> Self {
         let now = Utc::now().timestamp();
-        let claims = json!({"sub": person.id, "role": person.role, "iat": now, "exp": now + 3600});
+        let claims =
+            json!({"sub": person.id, "role": person.role, "iat": now, "exp": now + 3600, "jti": Uuid::new_v4()});
         let token = Self { claims, key: SECRET.to_owned(), algorithm: Algorithm::HS256 };
         token.claim("email", person.email)
     }
@@ -84,6 +85,12 @@ impl Token {
     #[must_use]
     pub fn expires_in(self, seconds: i64) -> Self {
         self.claim("exp", Utc::now().timestamp() + seconds)
+    }
+
+    /// Was issued so many seconds from now; fewer than none: so long ago.
+    #[must_use]
+    pub fn issued_in(self, seconds: i64) -> Self {
+        self.claim("iat", Utc::now().timestamp() + seconds)
     }
 
     /// Says something else in a claim; `null` leaves it out.

@@ -27,5 +27,6 @@ mod postgres_errors;
 mod postgres_language;
 mod postgres_migrating;
 mod postgres_outages;
+mod revoking_instances;
 mod round_trips;
 mod supervision_presence;

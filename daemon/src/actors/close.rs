@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::auth::AuthError;
 use crate::metrics::metrics;
 use crate::service::ServiceError;
+use crate::store::tokens::Refusal;
 
 /// What a close frame can hold besides its code.
 const LONGEST_REASON: usize = 123;
@@ -20,6 +21,8 @@ pub enum CloseReason {
     Token(Cow<'static, str>),
     /// 4403: the device was revoked.
     Revoked,
+    /// 4403: the token was revoked together with another device.
+    TokenRevoked,
     /// 4408: nothing came for two heartbeats.
     Silent,
     /// 4409: the same device has connected again.
@@ -72,7 +75,7 @@ impl CloseReason {
             Self::TryLater => 1013,
             Self::Protocol(_) => 4400,
             Self::Token(_) => 4401,
-            Self::Revoked => 4403,
+            Self::Revoked | Self::TokenRevoked => 4403,
             Self::Silent => 4408,
             Self::Replaced => 4409,
             Self::Limit(_) => 4429,
@@ -85,6 +88,7 @@ impl CloseReason {
         let text: Cow<'static, str> = match self {
             Self::Protocol(text) | Self::Token(text) | Self::Limit(text) => text.clone(),
             Self::Revoked => "this device was revoked".into(),
+            Self::TokenRevoked => "this token was revoked together with a device that it was used by".into(),
             Self::Silent => "nothing was heard for two heartbeats; send a ping at every heartbeat".into(),
             Self::Replaced => "this device has connected again".into(),
             Self::TooLarge => "the message is over limits.message_bytes".into(),
@@ -102,6 +106,8 @@ impl CloseReason {
     pub fn of(error: &ServiceError) -> Self {
         match error {
             ServiceError::Revoked => Self::Revoked,
+            ServiceError::TokenRevoked => Self::TokenRevoked,
+            ServiceError::TokenTooOld => Self::Token(error.to_string().into()),
             ServiceError::Limit { .. } => Self::Limit(error.to_string().into()),
             ServiceError::Unavailable { .. } => Self::TryLater,
             ServiceError::Invalid(errors) => {
@@ -110,6 +116,16 @@ impl CloseReason {
             }
             ServiceError::Forbidden(detail) => Self::Token((*detail).into()),
             ServiceError::NotFound(_) | ServiceError::Store(_) => Self::Internal,
+        }
+    }
+}
+
+impl From<Refusal> for CloseReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Device => Self::Revoked,
+            Refusal::Token => Self::TokenRevoked,
+            Refusal::Age => Self::Token(ServiceError::TokenTooOld.to_string().into()),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Asks the database where the scopes are, and hints where a session is behind: at every sweep, and soon
-//! after somebody else wrote to the database.
+//! after somebody else wrote to the database. Each sweep also asks which devices may not stay.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,9 +14,10 @@ use super::fault::Fault;
 use super::live::{self, Shared};
 use super::pulse::Pulse;
 use super::session::SessionRef;
+use super::standing;
 use crate::metrics::metrics;
 use crate::service::ServiceError;
-use crate::sync::Scope;
+use crate::sync::{Scope, UserId};
 
 /// Outside writes are looked for at most this often.
 const DEBOUNCE: Duration = Duration::from_millis(50);
@@ -34,6 +35,8 @@ pub(crate) enum FeedMsg {
     Sweep,
     /// Somebody else wrote.
     Outside,
+    /// A device of this person was revoked, as somebody says.
+    Revoked(UserId),
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]
     Fault(Fault),
@@ -75,6 +78,18 @@ impl Actor for Feed {
         match message {
             FeedMsg::Sweep => {
                 myself.send_after(state.shared.settings.sweep, || FeedMsg::Sweep);
+                if let Err(error) = standing::look(&state.shared, &state.shared.roster.links(Scope::Global)).await {
+                    debug!(%error, "who may not stay could not be asked; the next sweep will");
+                }
+                state.pulse.get_on();
+            }
+            FeedMsg::Revoked(user) => {
+                let links = state.shared.roster.links(Scope::User(user));
+                if let Err(error) = standing::look(&state.shared, &links).await {
+                    debug!(%error, "who may not stay could not be asked; soon again");
+                    myself.send_after(AGAIN, move || FeedMsg::Revoked(user));
+                }
+                return Ok(());
             }
             FeedMsg::Outside => {
                 tokio::time::sleep_until(state.rested).await;

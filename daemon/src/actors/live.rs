@@ -261,12 +261,13 @@ impl Live {
         self.tell_others(user, Some(device), &ServerMessage::OtherDeviceSynced { device_id: device, changes_count });
     }
 
-    /// Closes the socket of a device that was revoked, wherever it is.
+    /// Closes the socket of a device that was revoked, wherever it is, and those that came with what is refused since.
     pub fn revoked(&self, user: UserId, device: &DeviceId) {
         if let Some(link) = self.shared.roster.link(user, device) {
             link.close(CloseReason::Revoked);
         }
-        self.shared.bridge.doubt(Topic::Scope(Scope::User(user)), user, device);
+        self.shared.look_at_devices_of(user);
+        self.shared.bridge.tell(Topic::Scope(Scope::User(user)), &Message::Revoked { user });
     }
 
     /// Sends a `broadcast` to the user's devices, or to those that receive `topic`. Returns to how many.

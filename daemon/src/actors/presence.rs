@@ -308,7 +308,7 @@ impl State {
         }
     }
 
-    /// Finds what was lost: devices that the database does not know, that have connected elsewhere, or that were revoked.
+    /// Finds what was lost: devices that the database does not know, or that have connected elsewhere.
     async fn compare(&mut self) {
         let mut links = self.shared.roster.links(Scope::Global);
         links.retain(|link| link.is_entered());
@@ -343,7 +343,6 @@ impl State {
             match differs {
                 Differs::Missing => self.shared.moved(Move::Came(Arc::clone(link), None)),
                 Differs::Elsewhere => link.close(CloseReason::Replaced),
-                Differs::Revoked => link.close(CloseReason::Revoked),
             }
         }
     }

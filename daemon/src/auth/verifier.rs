@@ -110,7 +110,7 @@ impl Verifier {
         let mut outcome = None;
         for key in keys.iter().filter(|key| key.fits(header)) {
             match jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation(key)) {
-                Ok(token) => return Some(token.claims.caller()),
+                Ok(read) => return Some(read.claims.caller(token)),
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => outcome = outcome.or(Some(error)),
                 // Signed with this key, so no other can say better.
                 Err(error) => return Some(Err(explained(&error))),

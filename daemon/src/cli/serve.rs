@@ -136,7 +136,7 @@ async fn assemble(
     let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await;
     let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
-    let socket = http::socket::route(live.clone(), Arc::clone(verifier), &config.limits);
+    let socket = http::socket::route(live.clone(), Arc::clone(verifier), config);
     Ok(Assembled { service, live, socket })
 }
 

@@ -14,6 +14,8 @@ pub struct Limits {
     pub changes_per_request: usize,
     /// The most devices of one person.
     pub devices_per_user: usize,
+    /// The most tokens of one person that are remembered with the devices that came with them.
+    pub tokens_per_user: usize,
     /// The most tables that one socket subscribes to by name.
     pub subscriptions: usize,
     /// What may wait for one slow device, in bytes.
@@ -33,6 +35,7 @@ impl Default for Limits {
             request_bytes: 8 << 20,
             changes_per_request: 1000,
             devices_per_user: 20,
+            tokens_per_user: 200,
             subscriptions: 100,
             outbox_bytes: 256 << 10,
             auth_seconds: 5,
@@ -50,6 +53,7 @@ impl Limits {
             ("limits.request_bytes", self.request_bytes),
             ("limits.changes_per_request", self.changes_per_request),
             ("limits.devices_per_user", self.devices_per_user),
+            ("limits.tokens_per_user", self.tokens_per_user),
             ("limits.subscriptions", self.subscriptions),
             ("limits.outbox_bytes", self.outbox_bytes),
             ("limits.auth_seconds", self.auth_seconds as usize),

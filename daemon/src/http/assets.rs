@@ -95,14 +95,15 @@ static CLIENT: [Asset; 2] = [client!("client.js"), client!("client-more.js")];
 const PAGE: &str = "index.html";
 
 /// What every file is sent with. The page holds a token, so nothing of others gets in, and it connects home only.
-const GUARDS: [(HeaderName, &str); 5] = [
+const GUARDS: [(HeaderName, &str); 6] = [
     (
         CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     // Kept, but asked for again: a new release shows at once.
     (CACHE_CONTROL, "no-cache"),
     (VARY, "accept-encoding"),

@@ -12,14 +12,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Incoming};
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
@@ -31,6 +30,7 @@ use warp::http::{Method, Request, Response, StatusCode};
 
 use super::impatient::{Impatient, Upgraded};
 use super::observe::{RELEASE, observe};
+use super::problem::{Kind, Problem};
 use super::{App, SocketFilter, routes};
 
 /// How long a browser may remember what it may send.
@@ -149,6 +149,16 @@ impl Server {
             .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
             .layer(RequestDecompressionLayer::new().gzip(true).pass_through_unaccepted(true))
             .service(warp::service(routes::all(app, socket)));
+        let routed: Whole = BoxCloneSyncService::new(service);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let routed = routed.clone();
+            async move {
+                match pathless(&request) {
+                    Some(problem) => Ok(erased(problem.into_response())),
+                    None => routed.oneshot(request).await,
+                }
+            }
+        });
         Self {
             service: BoxCloneSyncService::new(service),
             header_timeout: Duration::from_secs(app.config.server.header_timeout_seconds),
@@ -163,7 +173,7 @@ impl Server {
         let asked = Arc::clone(&has_asked);
         let upgraded = Upgraded::default();
         let stream = Impatient::new(stream, self.write_timeout, upgraded.clone());
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let answer = observe(request, peer, self.service.clone());
             let upgraded = upgraded.clone();
@@ -199,6 +209,16 @@ impl Server {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
+}
+
+/// Why a request leads nowhere whose first line names no path, which the routes take for granted.
+fn pathless(request: &Request<Incoming>) -> Option<Problem> {
+    if request.method() == Method::CONNECT {
+        return Some(Problem::wrong_method(&[]));
+    }
+    let has_path = request.uri().path_and_query().is_some();
+    let detail = "a request's first line names a path, such as GET /api/realtime/health";
+    (!has_path).then(|| Problem::new(Kind::BadRequestLine, detail))
 }
 
 fn erased<B>(answer: Response<B>) -> Response<Outgoing>

@@ -5,6 +5,7 @@
 
 mod deflate;
 mod handshake;
+mod origin;
 mod pump;
 mod stream;
 mod welcome;
@@ -28,7 +29,8 @@ use super::problem::Problem;
 use super::routes::SOCKET;
 use crate::actors::{Live, SocketGuard};
 use crate::auth::Verify;
-use crate::config::Limits;
+use crate::config::Config;
+use origin::Origins;
 use stream::SharedStream;
 use welcome::Arrival;
 
@@ -46,12 +48,14 @@ type Socket = WebSocket<SharedStream>;
 
 /// The route. It answers with 101 to every WebSocket request, whatever the device is called, so that a browser can read why
 /// it is closed; 426 to any other `GET`.
-pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilter<(Response,)> {
+pub fn route(live: Live, verify: Arc<dyn Verify>, config: &Config) -> BoxedFilter<(Response,)> {
+    let limits = &config.limits;
     let shell = Shell {
         live,
         verify,
         message_bytes: limits.message_bytes,
         auth_within: Duration::from_secs(limits.auth_seconds),
+        origins: Origins::listed(&config.server.allowed_origins),
         pool: deflate::pool(),
     };
     let device = |path: FullPath| ready(device_in(path.as_str()).ok_or_else(warp::reject::not_found));
@@ -77,7 +81,7 @@ pub fn route(live: Live, verify: Arc<dyn Verify>, limits: &Limits) -> BoxedFilte
                 let (reply, accepted) = handshake::answer(&headers, extension.as_deref());
                 match (accepted, upgrade) {
                     (true, Some(upgrade)) => {
-                        let arrival = Arrival::of(device, &headers, query);
+                        let arrival = Arrival::of(device, &headers, query, shell.origins.admit(&headers));
                         let guard = shell.live.socket();
                         tokio::spawn(shell.clone().serve(upgrade, extension, arrival, guard));
                         reply
@@ -104,6 +108,7 @@ struct Shell {
     verify: Arc<dyn Verify>,
     message_bytes: usize,
     auth_within: Duration,
+    origins: Origins,
     pool: DeflatePool,
 }
 

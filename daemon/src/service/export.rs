@@ -7,6 +7,8 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{Service, ServiceError};
+use crate::auth::Caller;
+use crate::store::Access;
 use crate::sync::{Scope, Version};
 
 /// Rows that are read at once.
@@ -19,18 +21,37 @@ impl Service {
     /// # Errors
     /// As the stream's last item: when a page can't be read.
     pub fn export(self: &Arc<Self>, scope: Scope) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        self.export_as(scope, scope.into())
+    }
+
+    /// Everything that the caller owns, in the same form, for as long as the caller is not refused.
+    ///
+    /// # Errors
+    /// As the stream's last item: when a page can't be read.
+    pub fn export_own(self: &Arc<Self>, caller: &Caller) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        self.export_as(Scope::User(caller.user), caller.into())
+    }
+
+    fn export_as(self: &Arc<Self>, scope: Scope, access: Access) -> BoxStream<'static, Result<Bytes, ServiceError>> {
         let service = Arc::clone(self);
-        stream::try_unfold((service, 0), move |(service, after)| async move {
-            let Some((lines, reached)) = service.export_page(scope, after).await? else { return Ok(None) };
-            Ok(Some((lines, (service, reached))))
+        stream::try_unfold((service, access, 0), move |(service, access, after)| async move {
+            let Some((lines, reached)) = service.export_page(scope, access.clone(), after).await? else {
+                return Ok(None);
+            };
+            Ok(Some((lines, (service, access, reached))))
         })
         .boxed()
     }
 
-    async fn export_page(&self, scope: Scope, after: Version) -> Result<Option<(Bytes, Version)>, ServiceError> {
+    async fn export_page(
+        &self,
+        scope: Scope,
+        access: Access,
+        after: Version,
+    ) -> Result<Option<(Bytes, Version)>, ServiceError> {
         let page = self
             .store
-            .read(scope, move |tx| {
+            .read(access, move |tx| {
                 Box::pin(async move { Ok::<_, ServiceError>(tx.records(scope, after, PAGE).await?) })
             })
             .await?;

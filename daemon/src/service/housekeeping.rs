@@ -39,6 +39,8 @@ pub struct Forgotten {
     pub receipts: usize,
     /// Devices.
     pub devices: usize,
+    /// Tokens that devices came with.
+    pub tokens: usize,
     /// Whether there is more to forget.
     pub more: bool,
 }
@@ -49,6 +51,7 @@ enum Kind {
     Tombstones,
     Receipts,
     Devices,
+    Tokens,
 }
 
 impl Kind {
@@ -57,6 +60,7 @@ impl Kind {
             Self::Tombstones => metrics::Forgotten::Tombstones,
             Self::Receipts => metrics::Forgotten::Receipts,
             Self::Devices => metrics::Forgotten::Devices,
+            Self::Tokens => metrics::Forgotten::Tokens,
         }
     }
 
@@ -65,6 +69,8 @@ impl Kind {
         match self {
             Self::Tombstones => keep,
             Self::Receipts | Self::Devices => keep.max(A_DAY),
+            // Their time is over by themselves.
+            Self::Tokens => TimeDelta::zero(),
         }
     }
 
@@ -73,6 +79,7 @@ impl Kind {
             Self::Tombstones => tx.prune_tombstones(before, most).await,
             Self::Receipts => tx.prune_receipts(before, most).await,
             Self::Devices => tx.prune_devices(before, most).await,
+            Self::Tokens => tx.prune_uses(before, most).await,
         }
     }
 }
@@ -87,7 +94,7 @@ impl Service {
         self.see(connected).await?;
         let now = self.clock.now();
         let mut all = Forgotten::default();
-        for kind in [Kind::Tombstones, Kind::Receipts, Kind::Devices] {
+        for kind in [Kind::Tombstones, Kind::Receipts, Kind::Devices, Kind::Tokens] {
             let before = format_time(now - kind.kept(self.keep));
             let (count, more) = self.forget(kind, &before).await?;
             all.more |= more;
@@ -95,6 +102,7 @@ impl Service {
                 Kind::Tombstones => all.tombstones = count,
                 Kind::Receipts => all.receipts = count,
                 Kind::Devices => all.devices = count,
+                Kind::Tokens => all.tokens = count,
             }
         }
         Ok(all)

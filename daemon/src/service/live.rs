@@ -5,21 +5,26 @@ use super::{ScopePage, Service, ServiceError};
 use crate::auth::Caller;
 use crate::store::{Access, Read};
 use crate::sync::page::can_serve;
-use crate::sync::{Cursor, Scope, Version};
+use crate::sync::{Cursor, DeviceId, Scope, Version};
 
 /// Changes that are read at once for live delivery.
 const PAGE: i64 = 500;
 
 impl Service {
-    /// Where the newest state of the caller's scopes is.
+    /// Where the newest state of the scopes is that the caller reads from this device.
     ///
     /// # Errors
-    /// Those of the database.
-    pub async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError> {
+    /// As [`admit`](Self::admit).
+    pub async fn newest(&self, caller: &Caller, device: &DeviceId) -> Result<Cursor, ServiceError> {
+        let scopes = [Scope::Global, Scope::User(caller.user)];
+        let states = self
+            .store
+            .read(Access::of(caller, Some(device)), move |tx| {
+                Box::pin(async move { Ok::<_, ServiceError>(tx.scopes(&scopes).await?) })
+            })
+            .await?;
         let mut cursor = Cursor::zero(self.epoch());
-        for (scope, version) in self.heads(&[Scope::Global, Scope::User(caller.user)]).await? {
-            cursor.set(scope, version);
-        }
+        states.into_iter().for_each(|state| cursor.set(state.scope, state.version));
         Ok(cursor)
     }
 

@@ -49,8 +49,10 @@ impl Service {
             same_life: epoch.is_empty() || epoch == self.epoch(),
             now: self.clock.now(),
         };
+        let device = seen.device.clone();
         let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
         self.met.note(caller.user);
+        self.noted.note(caller, &device);
         self.tell(&pushed);
         let pull = Arc::new(pull);
         let mut answer = self
@@ -69,16 +71,18 @@ impl Service {
     /// One transaction: the device has called, its changes are done.
     async fn upload(&self, push: Push, seen: DeviceSeen) -> Result<Pushed, ServiceError> {
         let push = Arc::new(push);
-        let (access, most) = (Access::from(&push.caller), self.limits.devices_per_user);
+        let (access, most) = (Access::of(&push.caller, Some(&seen.device)), self.limits.devices_per_user);
+        let coming = self.coming(&push.caller, &seen.device);
         let outcome = self
             .store
             .write(access, move |tx| {
-                let (push, seen) = (Arc::clone(&push), seen.clone());
+                let (push, seen, coming) = (Arc::clone(&push), seen.clone(), coming.clone());
                 Box::pin(async move {
                     let now = format_time(push.now);
                     tx.ensure_user(push.caller.user, push.caller.email.as_deref(), &now).await?;
                     push.foresee(tx, &[Read::Device(push.caller.user, &seen.device)]).await?;
                     devices::register(tx, &push.caller, &seen, &now, most, true).await?;
+                    coming.keep(tx, &now).await?;
                     freshen(tx, &push).await?;
                     if push.changes.is_empty() {
                         return Ok(Pushed::default());
@@ -113,7 +117,7 @@ impl Service {
         });
         let outcome = self
             .store
-            .write(caller, move |tx| {
+            .write(Access::of(caller, device), move |tx| {
                 let push = Arc::clone(&push);
                 Box::pin(async move { push.run(tx).await.map_err(PushError::from) })
             })

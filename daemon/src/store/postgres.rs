@@ -17,6 +17,7 @@ mod server;
 mod session;
 mod sql;
 mod tls;
+mod tokens;
 mod transaction;
 mod triggers;
 mod turn;

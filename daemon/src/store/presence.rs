@@ -142,6 +142,4 @@ pub enum Differs {
     Missing,
     /// It has connected elsewhere since.
     Elsewhere,
-    /// It was revoked.
-    Revoked,
 }

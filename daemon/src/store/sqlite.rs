@@ -8,6 +8,7 @@ mod migrate;
 mod readers;
 mod reads;
 mod sql;
+mod tokens;
 mod transaction;
 mod triggers;
 mod writer;
@@ -109,10 +110,11 @@ impl Store for SqliteStore {
         "sqlite"
     }
 
-    async fn run(&self, mode: Mode, _access: Access, job: Job) -> Result<(), StoreError> {
+    async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
+        let asked = Asked { access, job };
         match mode {
-            Mode::Read => self.readers.run(job).await,
-            Mode::Write => self.writer.run(job).await,
+            Mode::Read => self.readers.run(asked).await,
+            Mode::Write => self.writer.run(asked).await,
         }
     }
 
@@ -142,9 +144,16 @@ fn connect(path: &Path, durable: bool) -> Result<SqliteConnection, StoreError> {
     Ok(connection)
 }
 
+/// What a transaction is to do, and for whom.
+struct Asked {
+    access: Access,
+    job: Job,
+}
+
 /// Runs a job to its end on this thread. Nothing in this house waits, so the first poll is the last.
-fn finish(job: &Job, transaction: &mut transaction::SqliteTransaction<'_>) -> Result<(), StoreError> {
-    job(transaction)
+fn finish(asked: &Asked, transaction: &mut transaction::SqliteTransaction<'_>) -> Result<(), StoreError> {
+    transaction.admit(&asked.access)?;
+    (asked.job)(transaction)
         .now_or_never()
         .unwrap_or_else(|| Err(StoreError::Failed("a job waited for something outside of its transaction".into())))
 }

@@ -38,12 +38,17 @@ pub(crate) enum Message<'m> {
     /// Something for clients, as they get it.
     #[serde(borrow)]
     Pass(Passed<'m>),
-    /// A device's socket may have to be closed: ask the database whether it was revoked, or has connected elsewhere.
+    /// A device's socket may have to be closed: ask the database whether it has connected elsewhere.
     Doubt {
         /// Whose device.
         user: UserId,
         /// Which one.
         device: DeviceId,
+    },
+    /// A device was revoked: ask the database which of the person's devices may stay.
+    Revoked {
+        /// Whose device.
+        user: UserId,
     },
     /// Any scope may have moved: ask the database.
     Look,

@@ -33,6 +33,7 @@ pub(crate) fn heard(shared: &Shared, letter: &Letter) {
             pass(shared, &to, &letter.text.slice_ref(frame.get().as_bytes()), letter);
         }
         Message::Doubt { user, device } => shared.doubt(user, device),
+        Message::Revoked { user } => shared.look_at_devices_of(user),
         Message::Look => shared.look_soon(),
         Message::Hello => {
             Bridge::renew_now(shared, Some(letter.from));

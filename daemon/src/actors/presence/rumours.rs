@@ -35,7 +35,7 @@ impl Rumours {
 }
 
 impl Shared {
-    /// A device may have been revoked, or be connected elsewhere by now: asks the database, if it is connected here.
+    /// A device may be connected elsewhere by now: asks the database, if it is connected here.
     pub(crate) fn doubt(&self, user: UserId, device: DeviceId) {
         if self.roster.link(user, &device).is_none() {
             return;

@@ -17,11 +17,13 @@ pub(super) struct Arrival {
     device: String,
     token: Option<String>,
     query: Vec<(String, String)>,
+    /// Whether it is not from a web page that may not connect.
+    is_at_home: bool,
 }
 
 impl Arrival {
     /// The token may come in a header, in the query or as a subprotocol; else it is the first message.
-    pub(super) fn of(device: String, headers: &HeaderMap, query: Vec<(String, String)>) -> Self {
+    pub(super) fn of(device: String, headers: &HeaderMap, query: Vec<(String, String)>, is_at_home: bool) -> Self {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let header = header.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
@@ -29,13 +31,16 @@ impl Arrival {
         });
         let given = header.or_else(|| named(&query, "token")).or_else(|| handshake::bearer(headers));
         let token = given.map(str::to_owned);
-        Self { device, token, query }
+        Self { device, token, query, is_at_home }
     }
 }
 
 /// Connects who has come, or says why not.
 pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival) -> Result<Connection, Ended> {
-    let Arrival { device, token, query } = arrival;
+    let Arrival { device, token, query, is_at_home } = arrival;
+    if !is_at_home {
+        return Err(refused("origin", &"pages from there may not connect (server.allowed_origins)"));
+    }
     let device: DeviceId = device.parse().map_err(|error| refused("device_id", &error))?;
     let token = match token {
         Some(token) => token,

@@ -2,7 +2,9 @@
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind as Kind, Error};
 
+use super::tokens::REFUSES;
 use crate::store::StoreError;
+use crate::store::tokens::Refusal;
 
 /// What is to be done about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,9 @@ fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) 
         // The server became a standby; behind the same name another one may write.
         Kind::ReadOnlyTransaction => return (unavailable("the server is read-only"), Remedy::Reconnect),
         _ => {}
+    }
+    if let Some(refusal) = information.message().strip_prefix(REFUSES).and_then(Refusal::of) {
+        return (StoreError::Refused(refusal), Remedy::None);
     }
     // The kind does not tell the others apart, so the text has to.
     let Some((phrase, meaning)) = MEANINGS.iter().find(|(phrase, _)| information.message().contains(phrase)) else {

@@ -131,6 +131,8 @@ impl Connections {
                 Ok(()) => (Try::Over(Ok(())), true),
                 Err((error, Remedy::Again)) => (Try::Again(error), false),
                 Err((_, Remedy::Strictly)) => (Try::Strictly, true),
+                // Before anything was done.
+                Err((error @ StoreError::Refused(_), _)) => (Try::Over(Err(error)), true),
                 // Nobody knows whether it was committed; whoever asks again with the same mutations finds out.
                 Err((error, _)) => (Try::Over(Err(error)), false),
             },

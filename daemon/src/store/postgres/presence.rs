@@ -151,14 +151,12 @@ impl Presence for PostgresTransaction<'_> {
             .load(
                 statement::<(Text, Text, BigInt, Text)>(
                     "SELECT * FROM (SELECT r.user_id::text, r.device_id, r.link, CASE \
-                         WHEN d.revoked_at IS NOT NULL THEN 'revoked' \
                          WHEN p.instance = ?1::uuid AND p.link = r.link THEN 'known' \
                          WHEN p.instance <> ?1::uuid AND i.alive_until > clock_timestamp() THEN 'elsewhere' \
                          ELSE 'missing' END AS state \
                      FROM json_to_recordset(?2::json) AS r (user_id uuid, device_id text, link bigint) \
                      LEFT JOIN ryzed.presence p ON p.user_id = r.user_id AND p.device_id = r.device_id \
-                     LEFT JOIN ryzed.instances i ON i.id = p.instance \
-                     LEFT JOIN ryzed.devices d ON d.user_id = r.user_id AND d.device_id = r.device_id) c \
+                     LEFT JOIN ryzed.instances i ON i.id = p.instance) c \
                      WHERE c.state <> 'known'",
                 )
                 .text(me.to_string())
@@ -167,7 +165,6 @@ impl Presence for PostgresTransaction<'_> {
             .await?;
         let differing = rows.into_iter().filter_map(|(user, device, link, state)| {
             let differs = match state.as_str() {
-                "revoked" => Differs::Revoked,
                 "elsewhere" => Differs::Elsewhere,
                 _ => Differs::Missing,
             };

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::Schema;
 use super::fault::{Remedy, in_doubt, judge_discreetly};
+use super::tokens::admission;
 use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::{DeviceId, Role};
@@ -314,7 +315,7 @@ fn opening(mode: Mode, access: &Access, resident: bool) -> String {
         Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
     };
     let claims = match access {
-        Access::Person { user, role, email } => match email.as_deref().filter(|email| is_plain(email)) {
+        Access::Person { user, role, email, .. } => match email.as_deref().filter(|email| is_plain(email)) {
             Some(email) => json!({"sub": user, "role": role, "email": email}),
             None => json!({"sub": user, "role": role}),
         },
@@ -322,15 +323,21 @@ fn opening(mode: Mode, access: &Access, resident: bool) -> String {
         Access::Daemon => json!({"role": "ryzed_daemon"}),
     };
     let claims = escaped(&claims.to_string());
-    let hold = match (mode, access) {
-        (Mode::Write, Access::Person { .. }) => "SELECT ryzed.hold_own();",
-        _ => "",
-    };
-    format!(
+    let mut opening = format!(
         "{begin}; SET LOCAL ROLE ryzed_daemon; SELECT set_config('request.jwt.claims', {claims}, true), \
-         set_config('ryzed.device', '{}', true);{hold}",
+         set_config('ryzed.device', '{}', true)",
         nobody(resident)
-    )
+    );
+    if let Access::Person { credentials, .. } = access {
+        if mode == Mode::Write {
+            opening.push_str("; SELECT ryzed.hold_own()");
+        }
+        // After the lock: a revocation that came before is seen.
+        if let Some(admission) = admission(credentials) {
+            opening = format!("{opening}; {admission}");
+        }
+    }
+    opening
 }
 
 /// Whether the database's JSON can hold it.
@@ -339,7 +346,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// A text as SQL takes it, whatever is in it and whatever the server thinks of backslashes.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
@@ -351,12 +358,18 @@ fn nobody(resident: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::tokens::Credentials;
     use crate::sync::UserId;
 
     #[test]
     fn what_a_token_says_stays_within_its_quotes() {
         let email = r#"o'brien\' OR ''="'@example.com"#.to_owned();
-        let access = |email| Access::Person { user: UserId(uuid::Uuid::nil()), role: Role::default(), email };
+        let access = |email| Access::Person {
+            user: UserId(uuid::Uuid::nil()),
+            role: Role::default(),
+            email,
+            credentials: Credentials::default(),
+        };
         let opened = opening(Mode::Read, &access(Some(email)), true);
         assert!(opened.contains(r#""email":"o\'brien\\\\\' OR \'\'=\\"\'@example.com""#), "{opened}");
         let opened = opening(Mode::Read, &access(Some("a\0b".into())), true);

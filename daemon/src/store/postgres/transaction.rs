@@ -382,7 +382,9 @@ impl Transaction for PostgresTransaction<'_> {
         self.run(
             statement(
                 "DELETE FROM ryzed.devices WHERE (user_id, device_id) IN (SELECT user_id, device_id FROM ryzed.devices \
-                 WHERE last_seen < ?1::timestamptz AND revoked_at IS NULL ORDER BY last_seen LIMIT ?2 FOR UPDATE SKIP LOCKED)",
+                 WHERE last_seen < ?1::timestamptz AND revoked_at IS NULL AND barred_at IS NULL \
+                 AND (lost_until IS NULL OR lost_until < ?1::timestamptz) \
+                 ORDER BY last_seen LIMIT ?2 FOR UPDATE SKIP LOCKED)",
             )
             .text(before)
             .int(limit),
@@ -394,7 +396,7 @@ impl Transaction for PostgresTransaction<'_> {
         self.run(
             statement(
                 "DELETE FROM ryzed.devices WHERE user_id = ?1::uuid AND device_id = (SELECT device_id FROM ryzed.devices \
-                 WHERE user_id = ?1::uuid AND revoked_at IS NULL AND last_seen - first_seen < interval '1 hour' \
+                 WHERE user_id = ?1::uuid AND revoked_at IS NULL AND barred_at IS NULL AND last_seen - first_seen < interval '1 hour' \
                  AND ?2::timestamptz - last_seen >= interval '3 hours' ORDER BY last_seen LIMIT 1)",
             )
             .text(user.to_string())

@@ -8,9 +8,9 @@ use diesel::connection::SimpleConnection;
 use tokio::sync::Semaphore;
 
 use super::transaction::SqliteTransaction;
-use super::{Schema, connect, finish};
+use super::{Asked, Schema, connect, finish};
 use crate::metrics::PoolUse;
-use crate::store::{Job, StoreError};
+use crate::store::StoreError;
 
 /// A bounded pool; callers wait for their turn.
 pub(super) struct Readers {
@@ -48,7 +48,7 @@ impl Readers {
         PoolUse { busy: self.count.saturating_sub(self.turns.available_permits()), most: self.count }
     }
 
-    pub(super) async fn run(&self, job: Job) -> Result<(), StoreError> {
+    pub(super) async fn run(&self, asked: Asked) -> Result<(), StoreError> {
         let turn = Arc::clone(&self.turns)
             .acquire_owned()
             .await
@@ -59,7 +59,7 @@ impl Readers {
             let _turn = turn;
             let taken = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = taken.ok_or_else(|| StoreError::Failed("more turns than readers".into()))?;
-            let outcome = snapshot(&mut connection, &schema, &job);
+            let outcome = snapshot(&mut connection, &schema, &asked);
             free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             outcome
         });
@@ -67,10 +67,10 @@ impl Readers {
     }
 }
 
-fn snapshot(connection: &mut SqliteConnection, schema: &Arc<Schema>, job: &Job) -> Result<(), StoreError> {
+fn snapshot(connection: &mut SqliteConnection, schema: &Arc<Schema>, asked: &Asked) -> Result<(), StoreError> {
     connection.batch_execute("BEGIN")?;
     let mut transaction = SqliteTransaction { connection: &mut *connection, schema };
-    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| finish(job, &mut transaction)));
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| finish(asked, &mut transaction)));
     connection.batch_execute("COMMIT")?;
     caught.unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())))
 }

@@ -27,7 +27,7 @@ pub(super) struct SqliteTransaction<'c> {
 }
 
 impl SqliteTransaction<'_> {
-    fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
+    pub(super) fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
         Ok(statement.execute(self.connection)?)
     }
 
@@ -218,8 +218,12 @@ impl Transaction for SqliteTransaction<'_> {
         let user = user.to_string();
         self.run(
             statement(
-                "INSERT OR REPLACE INTO sync_devices (user_id, device_id, device_type, app_version, name, first_seen, \
-                 last_seen, last_sync, pending_uploads, cursor, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO sync_devices (user_id, device_id, device_type, app_version, name, first_seen, last_seen, \
+                 last_sync, pending_uploads, cursor, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+                 ON CONFLICT (user_id, device_id) DO UPDATE SET device_type = excluded.device_type, \
+                 app_version = excluded.app_version, name = excluded.name, first_seen = excluded.first_seen, \
+                 last_seen = excluded.last_seen, last_sync = excluded.last_sync, \
+                 pending_uploads = excluded.pending_uploads, cursor = excluded.cursor, revoked_at = excluded.revoked_at",
             )
             .text(&user)
             .text(device.id.as_str())
@@ -312,7 +316,8 @@ impl Transaction for SqliteTransaction<'_> {
         self.run(
             statement(
                 "DELETE FROM sync_devices WHERE (user_id, device_id) IN (SELECT user_id, device_id FROM sync_devices \
-                 WHERE last_seen < ?1 AND revoked_at IS NULL ORDER BY last_seen LIMIT ?2)",
+                 WHERE last_seen < ?1 AND revoked_at IS NULL AND barred_at IS NULL \
+                 AND (lost_until IS NULL OR lost_until < ?1) ORDER BY last_seen LIMIT ?2)",
             )
             .text(before)
             .int(limit),
@@ -323,7 +328,7 @@ impl Transaction for SqliteTransaction<'_> {
         self.run(
             statement(
                 "DELETE FROM sync_devices WHERE user_id = ?1 AND device_id = (SELECT device_id FROM sync_devices \
-                 WHERE user_id = ?1 AND revoked_at IS NULL AND unixepoch(last_seen) - unixepoch(first_seen) < 3600 \
+                 WHERE user_id = ?1 AND revoked_at IS NULL AND barred_at IS NULL AND unixepoch(last_seen) - unixepoch(first_seen) < 3600 \
                  AND unixepoch(?2) - unixepoch(last_seen) >= 10800 ORDER BY last_seen LIMIT 1)",
             )
             .text(user.to_string())

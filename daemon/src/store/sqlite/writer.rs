@@ -14,9 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::life::Life;
 use super::transaction::SqliteTransaction;
-use super::{Schema, finish};
+use super::{Asked, Schema, finish};
 use crate::store::statement::statement;
-use crate::store::{Job, OnOutsideWrite, StoreError};
+use crate::store::{OnOutsideWrite, StoreError};
 
 /// Jobs that may wait for the writer; more wait in their callers.
 const QUEUE: usize = 1024;
@@ -28,7 +28,7 @@ const LOOK_OUTSIDE: Duration = Duration::from_millis(100);
 type Done = oneshot::Sender<Result<(), StoreError>>;
 
 enum Order {
-    Run(Job, Done),
+    Run(Asked, Done),
     Close(oneshot::Sender<()>),
 }
 
@@ -59,9 +59,9 @@ impl Writer {
         Ok(Self { orders, thread: Mutex::new(Some(thread)) })
     }
 
-    pub(super) async fn run(&self, job: Job) -> Result<(), StoreError> {
+    pub(super) async fn run(&self, asked: Asked) -> Result<(), StoreError> {
         let (done, answer) = oneshot::channel();
-        self.orders.send(Order::Run(job, done)).await.map_err(|_| closed())?;
+        self.orders.send(Order::Run(asked, done)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -103,8 +103,8 @@ impl Work {
                 }
             };
             match order {
-                Some(Order::Run(job, done)) => {
-                    if let Some(closing) = self.group(job, done, &mut queue) {
+                Some(Order::Run(asked, done)) => {
+                    if let Some(closing) = self.group(asked, done, &mut queue) {
                         break Some(closing);
                     }
                 }
@@ -120,17 +120,17 @@ impl Work {
     }
 
     /// Runs this job and those that are queued behind it, and commits. Returns the order to close if it came up.
-    fn group(&mut self, job: Job, done: Done, queue: &mut mpsc::Receiver<Order>) -> Option<oneshot::Sender<()>> {
+    fn group(&mut self, asked: Asked, done: Done, queue: &mut mpsc::Receiver<Order>) -> Option<oneshot::Sender<()>> {
         let began = Instant::now();
         let mut closing = None;
         if let Err(error) = self.connection.batch_execute("BEGIN IMMEDIATE") {
             let _ = done.send(Err(error.into()));
             return None;
         }
-        let mut answers = vec![(done, self.one(&job))];
+        let mut answers = vec![(done, self.one(&asked))];
         while began.elapsed() < LONGEST_GROUP {
             match queue.try_recv() {
-                Ok(Order::Run(job, done)) => answers.push((done, self.one(&job))),
+                Ok(Order::Run(asked, done)) => answers.push((done, self.one(&asked))),
                 Ok(Order::Close(order)) => {
                     closing = Some(order);
                     break;
@@ -152,10 +152,10 @@ impl Work {
     }
 
     /// One job in its savepoint: its failure, or its panic, is its own.
-    fn one(&mut self, job: &Job) -> Result<(), StoreError> {
+    fn one(&mut self, asked: &Asked) -> Result<(), StoreError> {
         self.connection.batch_execute("SAVEPOINT job")?;
         let mut transaction = SqliteTransaction { connection: &mut self.connection, schema: &self.schema };
-        let outcome = catch_unwind(AssertUnwindSafe(|| finish(job, &mut transaction)))
+        let outcome = catch_unwind(AssertUnwindSafe(|| finish(asked, &mut transaction)))
             .unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())));
         let end = if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
         self.connection.batch_execute(end)?;

@@ -33,8 +33,14 @@ const RECEIPTS: Sidecar = Sidecar {
 const DEVICES: Sidecar = Sidecar {
     table: "ryzed.devices",
     plain: &["user_id", "device_id", "device_type", "app_version", "name", "pending_uploads", "cursor"],
-    times: &["first_seen", "last_seen", "last_sync", "revoked_at"],
+    times: &["first_seen", "last_seen", "last_sync", "revoked_at", "barred_at", "lost_until"],
     key: "t.user_id, t.device_id COLLATE \"C\"",
+};
+const TOKENS: Sidecar = Sidecar {
+    table: "ryzed.tokens",
+    plain: &["user_id", "device_id", "mark", "is_barred"],
+    times: &["used_at", "expires_at"],
+    key: "t.user_id, t.mark COLLATE \"C\", t.device_id COLLATE \"C\"",
 };
 const CONFLICTS: Sidecar = Sidecar {
     table: "ryzed.conflicts",
@@ -91,6 +97,7 @@ fn sidecar(part: Part<'_>) -> Option<&'static Sidecar> {
         Part::Changes => Some(&CHANGES),
         Part::Receipts => Some(&RECEIPTS),
         Part::Devices => Some(&DEVICES),
+        Part::Tokens => Some(&TOKENS),
         Part::Conflicts => Some(&CONFLICTS),
     }
 }
