@@ -47,6 +47,7 @@ mod moving;
 mod openapi;
 mod origins;
 mod request_lines;
+mod secrets;
 mod stopping;
 mod supervision;
 mod systemd;

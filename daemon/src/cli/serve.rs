@@ -41,15 +41,20 @@ pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("can't make the data directory {}", config.data_dir.display()))?;
     let secret = Secret::load_or_create(&config).map_err(Failure::usage)?;
-    let verifier = Arc::new(Verifier::new(&config.auth, &secret).map_err(Failure::usage)?);
+    let verifier = Arc::new(Verifier::new(&config.auth, secret.as_ref()).map_err(Failure::usage)?);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
-    let outcome = runtime.block_on(serve(Arc::new(config), &secret, verifier, settings));
+    let outcome = runtime.block_on(serve(Arc::new(config), secret.as_ref(), verifier, settings));
     runtime.shutdown_timeout(LAST_MOMENT);
     outcome
 }
 
-async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, settings: &Settings) -> Outcome {
+async fn serve(
+    config: Arc<Config>,
+    secret: Option<&Secret>,
+    verifier: Arc<dyn Verify>,
+    settings: &Settings,
+) -> Outcome {
     // From here on a signal is a wish to end well, even while the database is still being migrated.
     let mut stop = Box::pin(stop_signal()?);
     let address = &config.server.listen;
