@@ -124,6 +124,12 @@ impl Token {
         jsonwebtoken::encode(&Header::new(self.algorithm), &self.claims, &key).expect("a token")
     }
 
+    /// The token, signed by whoever has a key of its own.
+    #[must_use]
+    pub fn sign_with(&self, key: &EncodingKey) -> String {
+        jsonwebtoken::encode(&Header::new(self.algorithm), &self.claims, key).expect("a token")
+    }
+
     /// The token without a signature, which says that it needs none.
     #[must_use]
     pub fn unsigned(&self) -> String {

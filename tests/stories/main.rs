@@ -50,6 +50,7 @@ mod openapi;
 mod operator_log;
 mod origins;
 mod request_lines;
+mod secrets;
 mod stopping;
 mod supervision;
 mod systemd;

@@ -44,7 +44,7 @@ fn ours(more: &Value) -> String {
 }
 
 fn verifier(config: &Auth) -> Verifier {
-    Verifier::new(config, &Secret::of(SECRET)).unwrap()
+    Verifier::new(config, Some(&Secret::of(SECRET))).unwrap()
 }
 
 fn public(name: &str) -> PathBuf {
@@ -254,7 +254,7 @@ async fn a_jwks_file_is_believed_key_by_key() {
     assert!(verifier.verify(&token).await.is_err());
     std::fs::write(&path, "{}").unwrap();
     let config = Auth { jwks_file: Some(path), ..Auth::default() };
-    assert!(matches!(Verifier::new(&config, &Secret::of(SECRET)), Err(SetupError::Content { .. })));
+    assert!(matches!(Verifier::new(&config, Some(&Secret::of(SECRET))), Err(SetupError::Content { .. })));
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,10 +42,10 @@ pub(super) fn run(config: Config, sources: Sources, settings: &Settings) -> Outc
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("can't make the data directory {}", config.data_dir.display()))?;
     let secret = Secret::load_or_create(&config).map_err(Failure::usage)?;
-    let verifier = Arc::new(Verifier::new(&config.auth, &secret).map_err(Failure::usage)?);
+    let verifier = Arc::new(Verifier::new(&config.auth, secret.as_ref()).map_err(Failure::usage)?);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
-    let outcome = runtime.block_on(serve(Arc::new(config), sources, &secret, verifier, settings));
+    let outcome = runtime.block_on(serve(Arc::new(config), sources, secret.as_ref(), verifier, settings));
     runtime.shutdown_timeout(LAST_MOMENT);
     outcome
 }
@@ -53,7 +53,7 @@ pub(super) fn run(config: Config, sources: Sources, settings: &Settings) -> Outc
 async fn serve(
     config: Arc<Config>,
     sources: Sources,
-    secret: &Secret,
+    secret: Option<&Secret>,
     verifier: Arc<dyn Verify>,
     settings: &Settings,
 ) -> Outcome {

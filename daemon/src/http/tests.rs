@@ -78,8 +78,8 @@ async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
     change(&mut config);
-    let secret = Secret::load_or_create(&config).unwrap();
-    let verifier = Arc::new(Verifier::new(&config.auth, &secret).unwrap());
+    let secret = Secret::load_or_create(&config).unwrap().unwrap();
+    let verifier = Arc::new(Verifier::new(&config.auth, Some(&secret)).unwrap());
     let registry = Arc::new(Registry::standard());
     let settings = Settings { path: config.database_path(), durable: false, readers: 1, resident: true };
     let store = SqliteStore::open(&settings, Arc::clone(&registry), Arc::new(|| ())).unwrap();
