@@ -181,6 +181,13 @@ impl Table {
         self.columns.iter().filter_map(|c| c.references.as_deref().map(|parent| (c.name.as_str(), parent)))
     }
 
+    /// Whether a row is a part of the row that `column` names, and goes when that one is deleted. Any other reference becomes
+    /// null then.
+    #[must_use]
+    pub fn is_part_by(&self, column: &str) -> bool {
+        column == "user_id" || matches!(self.scope, ScopeRule::Via { column: above, .. } if above == column)
+    }
+
     /// The row without what a client merely sends back of columns that it may not write.
     ///
     /// # Errors

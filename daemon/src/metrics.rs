@@ -203,6 +203,8 @@ pub struct Metrics {
     pub rate_limit_closes: Counter,
     /// Ends of sockets.
     pub sockets_ended: Counters<EndedBy>,
+    /// Lines of the log that nobody read in time, or at all.
+    pub log_lines_dropped: Counter,
     closes: Family<CloseLabels, Counter>,
 }
 
@@ -254,6 +256,7 @@ impl Metrics {
             auth_refusals: Counters::new(r, "auth_refusals", "Tokens that were not believed, by reason"),
             rate_limit_closes: counter(r, "rate_limit_closes", "Sockets closed for sending too much"),
             sockets_ended: Counters::new(r, "sockets_ended", "Ends of sockets, by who ended them"),
+            log_lines_dropped: counter(r, "log_lines_dropped", "Lines of the log that nobody read in time"),
             closes,
             registry,
         }

@@ -33,10 +33,7 @@ pub(super) fn export(config: &Config, args: &ExportArgs) -> Outcome {
     if args.unseal {
         return alone(async {
             let was_sealed = store::unseal(config).await?;
-            eprintln!(
-                "{}",
-                if was_sealed { "unsealed; every device starts over" } else { "the database was not sealed" }
-            );
+            aside!("{}", if was_sealed { "unsealed; every device starts over" } else { "the database was not sealed" });
             Ok(0)
         });
     }

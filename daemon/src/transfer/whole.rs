@@ -71,11 +71,9 @@ pub async fn export_all(
         }
         None => dumping.write(&mut BufWriter::new(io::stdout()), Path::new("stdout")).await?,
     };
-    eprintln!("{} exported", in_words(&counts));
+    aside!("{} exported", in_words(&counts));
     if args.seal {
-        eprintln!(
-            "the database is sealed: no daemon starts on it any more (`ryzed export --unseal` takes the seal off)"
-        );
+        aside!("the database is sealed: no daemon starts on it any more (`ryzed export --unseal` takes the seal off)");
     }
     Ok(0)
 }
