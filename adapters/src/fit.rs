@@ -35,7 +35,7 @@ pub(crate) fn schema(adapter: &Value, columns: &[Fitting], has_table: impl Fn(&s
     let mut properties = Map::new();
     let mut required: BTreeSet<&str> =
         adapter["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    required.retain(|name| columns.iter().any(|column| column.name == *name && !column.read_only));
+    required.retain(|name| columns.iter().any(|column| column.name == *name && (!column.read_only || *name == "id")));
     for column in columns {
         let known = adapter["properties"].get(&column.name);
         let Some(mut property) = column.property.clone().or_else(|| known.cloned()) else { continue };

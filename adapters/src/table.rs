@@ -159,6 +159,12 @@ impl Table {
         }
     }
 
+    /// Whether devices may make rows: not where a row's id names something elsewhere that no device sees.
+    #[must_use]
+    pub fn takes_rows(&self) -> bool {
+        self.column("id").is_none_or(|id| !id.read_only)
+    }
+
     /// Every column that the table has, those that stay home included.
     pub fn every_column(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().chain(&self.hidden)
@@ -193,7 +199,8 @@ impl Table {
         is_sent_back: impl Fn(&Column, &Value) -> bool,
     ) -> Result<Row, Vec<FieldError>> {
         let mut refused = Vec::new();
-        for column in self.columns.iter().filter(|column| column.is_computed || (column.read_only && !is_operators)) {
+        let is_closed = |column: &&Column| column.is_computed || (column.read_only && !is_operators);
+        for column in self.columns.iter().filter(is_closed).filter(|column| column.name != "id") {
             let Some(value) = row.get(&column.name) else { continue };
             if column.name == "updated_at" || is_sent_back(column, value) {
                 row.remove(&column.name);

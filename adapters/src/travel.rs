@@ -178,7 +178,8 @@ impl Sighting {
 
     /// What it is without a word of the configuration.
     fn judged(&self) -> Travel {
-        if self.is_key {
+        // Whose a row is, is checked as ever. What names the row may name another one elsewhere as well.
+        if self.is_key && (self.name != "id" || self.is_of_people) {
             return Travel::default();
         }
         let meaning = meaning(&self.name, self.sort).filter(|_| !self.is_known);
@@ -291,7 +292,9 @@ impl TableRules {
             ("write", Points::Away(table) | Points::Askew(table)) if !self.references.contains(name) => {
                 Some(format!("{name} refers to {table}; say {} instead", any(name)))
             }
-            ("references", _) if column.is_key => Some(format!("{name} says whose a row is, and is always checked")),
+            ("references", _) if column.is_key && !column.is_reference() => {
+                Some(format!("{name} says what or whose a row is, and is always checked"))
+            }
             ("references", _) if !column.is_reference() => Some(format!("{name} is no reference; take it out")),
             _ => None,
         }

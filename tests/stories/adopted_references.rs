@@ -180,6 +180,30 @@ async fn a_reference_to_a_person_is_to_oneself() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_another_one_elsewhere_is_not_made_by_devices() {
+    let items = "CREATE TABLE items (id uuid PRIMARY KEY, organization_id uuid); \
+        INSERT INTO items SELECT md5('item ' || i)::uuid, md5('organization 2')::uuid FROM generate_series(1, 2) i; \
+        CREATE TABLE exercises (id uuid PRIMARY KEY REFERENCES items, user_id uuid REFERENCES accounts, name_en text); \
+        INSERT INTO exercises VALUES (md5('item 1')::uuid, md5('user 1')::uuid, 'Plank')";
+    let (app, daemon) = adopted(items, "");
+    let me = app.account(&daemon, 1);
+    for id in [json!(app.id("item", 2)), json!(Uuid::new_v4())] {
+        let row = json!({"id": id, "name_en": "Squat"});
+        assert_eq!(refused(&me, insert("exercises", &row)).await, "id read_only");
+    }
+    let mine = json!(app.id("item", 1));
+    let version = me.row("exercises", &mine).await.expect("the exercise")["_version"].clone();
+    apply(&me, update("exercises", &mine, json!({"name_en": "Side plank"})).base(&version)).await;
+    let report = app.ryzed(&["adopt", "--dry-run"]);
+    assert!(report.said().contains("devices can't make rows: id must be given and is read-only"), "{}", report.said());
+    drop(daemon);
+    app.configure("[tables.exercises]\nreferences = { id = \"any\" }");
+    let daemon = app.daemon().start();
+    let me = app.account(&daemon, 1);
+    apply(&me, insert("exercises", &json!({"id": app.id("item", 2), "name_en": "Squat"}))).await;
+}
+
+#[tokio::test]
 async fn a_row_that_a_policy_hides_is_not_there_to_refer_to() {
     let hides = "ALTER TABLE foods ENABLE ROW LEVEL SECURITY; CREATE POLICY shown ON foods USING (note IS DISTINCT FROM 'recalled')";
     let (app, daemon) = adopted(hides, "");

@@ -47,6 +47,10 @@ fn columns_travel_as_their_names_types_and_references_say() {
         (Sighting { is_known: true, ..seen("password", Sort::Unknown) }, "both"),
         (Sighting { is_known: true, ..of(Points::Away("public.boxes".into())) }, "out"),
         (Sighting { is_key: true, ..of(Points::Away("auth.users".into())) }, "both"),
+        // A row that is another one elsewhere as well.
+        (Sighting { points: Points::Away("items".into()), ..Sighting::own("id", true) }, "out"),
+        (Sighting { points: Points::To("foods".into()), ..Sighting::own("id", true) }, "checked"),
+        (Sighting { points: Points::Away("logins".into()), is_of_people: true, ..Sighting::own("id", true) }, "both"),
     ] {
         assert_eq!(way(&column, &TableRules::default()), wanted, "{column:?}");
     }

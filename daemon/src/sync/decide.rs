@@ -265,6 +265,9 @@ impl Case<'_> {
         if intent == Intent::Update {
             return Decision::refused("id", code::NOT_FOUND, "there is no such row");
         }
+        if !self.table.takes_rows() && !self.around.is_operators {
+            return Decision::refused("id", code::READ_ONLY, "rows of this table are made by others than devices");
+        }
         let brought = brought(&data);
         self.table.complete(&mut data, self.around.now);
         let required = |column: &&Column| column.required && data.get(&column.name).is_none_or(Value::is_null);

@@ -130,7 +130,7 @@ fn tell(table: &str, sighting: &Sighting, travel: &Travel, found: &FoundColumn, 
         let list = if travel.home.is_some() { &mut report.home } else { &mut report.read_only };
         list.push((name.clone(), format!("{}{kind}{lift}", reason.why())));
         report.extra.retain(|(extra, _)| extra != name);
-        if must_be_given(found) && name != "created_at" {
+        if (must_be_given(found) || name == "id") && name != "created_at" {
             let why = if travel.home.is_some() { "stays home" } else { "is read-only" };
             report.notes.push(format!("devices can't make rows: {name} must be given and {why}"));
         }
