@@ -20,6 +20,7 @@ const BATCH = 500;
  * @property {(edit: Edit, result: Result) => void} rejected
  * @property {(conflict: Conflict) => void} collided
  * @property {(judged: [Edit, Result][]) => unknown} [settled]
+ * @property {(copy: Copy) => boolean} [isCurrent] Whether it is still the copy
  * @property {() => void} replay Takes the live messages that waited
  * @property {() => number} now
  */
@@ -56,6 +57,7 @@ export async function exchange(device, { full, digest, ifNeeded }) {
       refusal = { fault, of: edits.length };
       continue;
     }
+    if (!(device.isCurrent?.(copy) ?? true)) throw new Failure('The copy was loaded anew meanwhile.', { loss: { code: 1006 } });
     if (isElsewhere && page.reset) giveBack(device, copy.queue.filter(({ done }) => !done), summary);
     isElsewhere = false;
     if (device.api && copy.meta.api !== device.api) device.keep({ meta: { ...copy.meta, api: device.api } });

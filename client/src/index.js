@@ -3,10 +3,10 @@
 
 import { DEPOSED, Device } from './device.js';
 import { Keeper } from './keeper.js';
-import { nameOf, takeOver } from './naming.js';
+import { nameOf } from './naming.js';
 import { canonical, plain } from './plain.js';
 import { attempt, surroundings, uuid, within } from './platform.js';
-import { difference } from './queue.js';
+import { difference, missing } from './queue.js';
 import { Refusals } from './refusals.js';
 import { applyPatch, open, see, seeAll, wholeOf } from './replica.js';
 import { Failure } from './server.js';
@@ -94,7 +94,8 @@ export class RyzeRealtimeClient {
     });
     /** @type {Storage | undefined} */
     let database;
-    const named = () => (database ??= indexedDbStorage(this.#tabs.name, Boolean(platform.locks && platform.channel)));
+    const { disk = (given) => given } = platform;
+    const named = () => (database ??= disk(indexedDbStorage(this.#tabs.name, Boolean(platform.locks && platform.channel))));
     const storage = options.storage ?? (hasDatabase ? {
       load: async (leads) => named().load(leads), commit: async (patches) => named().commit(patches), clear: async () => named().clear(),
     } : memoryStorage());
@@ -267,7 +268,8 @@ export class RyzeRealtimeClient {
     await this.#tabs.join();
     await this.#keeper.load(this.#tabs.leads);
     if (this.#tabs.leads) {
-      await within(this.#platform, TAKE_OVER_MS, takeOver(this.#platform, others, this.#keeper), 'late').catch(() => {});
+      const taking = others.length ? import('./more.js').then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
+      await within(this.#platform, TAKE_OVER_MS, taking, 'late').catch(() => {});
       await this.#device.name();
     }
     this.#refresh();
@@ -280,10 +282,12 @@ export class RyzeRealtimeClient {
     const ask = uuid();
     /** @type {Promise<Verdict>} */
     const settled = new Promise((settle) => this.#unsettled.set(ask, { settle, worst: { status: 'withdrawn' }, isQueued: false }));
-    const done = this.#do(task, ...given, ask);
+    const done = this.#do(task, ...given, ask, this.#keeper.copy.meta.life);
     done.then(() => {
       const waiting = this.#unsettled.get(ask);
-      if (waiting) waiting.isQueued = true;
+      if (!waiting) return;
+      waiting.isQueued = true;
+      if (!this.#keeper.copy.queue.findLast(({ asks, done: isDone }) => !isDone && asks?.includes(ask))) this.#settleMissed(ask);
     }, ({ message, errors = [] }) => this.#settle(ask, { status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'invalid', message }] }, true));
     return Object.assign(done, { settled });
   }
@@ -337,6 +341,8 @@ export class RyzeRealtimeClient {
   /** @param {string} task @param {any[]} given @param {string} [sub] For whom @returns {Promise<any>} */
   async #run(task, given, sub) {
     await this.#ready();
+    // It may have been asked of this tab while that led.
+    if (!this.#tabs.leads) throw DEPOSED;
     if (task !== 'forget') this.#device.admit(sub, /^(write|connect|performSync)$/.test(task));
     return /** @type {any} */ (this.#device)[task](...given);
   }
@@ -356,14 +362,21 @@ export class RyzeRealtimeClient {
   }
 
   /** @param {Told} message From the tab that leads */
-  #follow({ patch, edits, status, event, told }) {
+  #follow({ to, patch, edits, status, event, told }) {
     const { copy } = this.#keeper;
+    const before = copy.queue;
+    const { life } = copy.meta;
     if (edits) {
       const { at, gone, come } = edits;
       patch = { ...patch, queue: [...copy.queue.slice(0, at), ...come, ...copy.queue.slice(at + gone)] };
     }
     if (patch) this.#changed(patch, patch.clear === true ? (applyPatch(copy, patch), null) : applyPatch(copy, patch));
-    if (patch?.clear === true && patch.queue) this.#lookForVerdicts();
+    if (to && patch?.queue) {
+      // Another one leads, and may not know what the last one could not store.
+      const news = missing(patch.queue, patch.meta?.judged, before);
+      if (news.length) this.#tabs.ask('adopt', [news, life], this.#device.sub).catch(() => {});
+      this.#lookForVerdicts();
+    }
     // Of another person’s copy only that it is one.
     if (this.#device.isForeign) return;
     if (status) this.status.set(status);
@@ -378,13 +391,14 @@ export class RyzeRealtimeClient {
     await this.#device.name();
     this.#refresh();
     this.#lookForVerdicts();
-    if (!['off', 'stopped'].includes(state)) this.#device.connect().catch(() => {});
+    if (!this.#keeper.isResting && !['off', 'stopped'].includes(state)) this.#device.connect().catch(() => {});
   }
 
   /** Another tab leads. */
   #rest() {
     this.#device.rest();
-    return this.#keeper.rest();
+    const edits = this.#keeper.rest();
+    return edits.length ? [edits, this.#keeper.copy.meta.life] : [];
   }
 
   /** What it said is not known any more. */
@@ -396,7 +410,12 @@ export class RyzeRealtimeClient {
   /** What is no longer queued, and was never told of, went with a tab that ended. */
   #lookForVerdicts() {
     const queued = this.#asked;
-    this.#unsettled.forEach(({ isQueued }, ask) => isQueued && !queued.has(ask) && this.#settle(ask, { status: 'unknown' }, true));
+    this.#unsettled.forEach(({ isQueued }, ask) => isQueued && !queued.has(ask) && this.#settleMissed(ask));
+  }
+
+  /** @param {string} ask */
+  #settleMissed(ask) {
+    this.#settle(ask, { status: this.#keeper.copy.meta.judged?.[ask] ?? 'unknown' }, true);
   }
 
   /** Shows a copy that is wholly another one. */
@@ -463,7 +482,6 @@ export class RyzeRealtimeClient {
   /** @param {string} event @param {any} told */
   #tell(event, told) {
     if (event === 'settled') return this.#unsettled.size ? this.#judge(told) : undefined;
-    if (event === 'forgotten') this.status.set({ ...this.status.value, state: 'off', why: 'The person signed out: the copy was dropped.' });
     // Later, so that a handler that throws breaks nothing here.
     this.#handlers.get(event)?.forEach((handler) => queueMicrotask(() => handler(told)));
   }

@@ -29,7 +29,7 @@
 /** @template T @typedef {Promise<T> & {settled: Promise<Verdict>}} Edited Ends when the edit is stored here, or with a row whose `_stored` is false; `settled` is the server's verdict. */
 /** @typedef {{isReady: boolean, isStale: boolean}} Info Whether the copy was ever synced, and whether it may be old. */
 /** @typedef {Map<string, Set<string> | null>} Changed The ids by table; null is the whole table. */
-/** @typedef {{patch?: Patch, edits?: {at: number, gone: number, come: Edit[]}, status?: Status, event?: string, told?: any}} Told What a leading tab tells. */
+/** @typedef {{to?: string, patch?: Patch, edits?: {at: number, gone: number, come: Edit[]}, status?: Status, event?: string, told?: any}} Told What a leading tab tells. */
 
 /**
  * @typedef {object} Page The answer of `POST /sync`.
@@ -49,6 +49,8 @@
 /**
  * @typedef {object} Meta What else is kept.
  * @property {string} [deviceId]
+ * @property {string} [life] Names the copy; another one once it was dropped
+ * @property {string[]} [dropped] Those that were, lately
  * @property {string} [user] Whose copy this is
  * @property {Conflict[]} [conflicts] Open ones
  * @property {Refused[]} [refused] Oldest first
@@ -56,6 +58,7 @@
  * @property {string} [lastSync]
  * @property {string} [api] Where the server was, the last time
  * @property {string[]} [tables] What the cursor stands for; none is all
+ * @property {Record<string, Verdict['status']>} [judged] The calls that had their verdict lately
  * @property {Record<string, number>} [removed] The tombstones' versions of rows that were deleted here lately
  */
 /** @typedef {Map<string, [table: string, id: string, row: any]>} Found What a download says of each row; null is gone */
@@ -102,6 +105,7 @@
  * @property {(name: string) => BroadcastChannel} [channel]
  * @property {(run: () => void) => void} [lives] Runs soon, unless the page is frozen
  * @property {(run: () => void) => void} [freezes] Calls when the page is about to be frozen
+ * @property {(storage: Storage) => Storage} [disk] Stands before the browser's storage
  * @property {(nudge: () => void) => (() => void)} wakes Calls when the network or the page comes back; answers with how to stop that
  */
 
