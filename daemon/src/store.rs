@@ -42,6 +42,11 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
+    /// What instances seal with what they tell each other; none where there can't be several.
+    fn bridge_key(&self) -> Option<&presence::BridgeKey> {
+        None
+    }
+
     /// Who is told of notices from other instances ([`presence::Presence::notify`]), from now on. Once.
     fn hear(&self, _ear: OnNotice) {}
 
@@ -95,7 +100,7 @@ impl From<Scope> for Access {
 /// Called when somebody else has written to the database.
 pub type OnOutsideWrite = Arc<dyn Fn() + Send + Sync>;
 
-/// Called with each notice of another instance, and of this one; must not block.
+/// Called with each notice, of another instance, of this one, or of anybody else; must not block.
 pub type OnNotice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// One migration and whether the database has it.

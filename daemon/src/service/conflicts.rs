@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ryzed_adapters::{Row, Strategy, code};
+use ryzed_adapters::{Registry, Row, Strategy, code};
 use uuid::Uuid;
 
 use super::push::{Push, Stop};
@@ -26,7 +26,8 @@ impl Service {
             .store
             .read(caller, move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.conflicts(user, None).await?) }))
             .await?;
-        Ok(open.iter().filter_map(|open| serde_json::from_str(&open.conflict).ok()).collect())
+        let open = open.iter().filter_map(|open| serde_json::from_str(&open.conflict).ok());
+        Ok(open.map(|conflict| travelling(conflict, &self.registry)).collect())
     }
 
     /// Settles one conflict: the chosen values are written as the newest, the conflict is forgotten.
@@ -84,7 +85,9 @@ impl Settle {
         let open = open.first().ok_or(ServiceError::NotFound("open conflict"))?;
         let unreadable = || ServiceError::NotFound("readable conflict");
         let conflict: Conflict = serde_json::from_str(&open.conflict).map_err(|_| unreadable())?;
-        let asked: Mutation = serde_json::from_str(&open.mutation).map_err(|_| unreadable())?;
+        let conflict = travelling(conflict, &self.push.registry);
+        let mut asked: Mutation = serde_json::from_str(&open.mutation).map_err(|_| unreadable())?;
+        asked.data.retain(|name, _| travels(&self.push.registry, &asked.table, name));
         tx.drop_conflict(user, self.id).await?;
         let Some(mutation) = self.mutation(&conflict, asked) else {
             let result = ChangeResult {
@@ -138,6 +141,19 @@ impl Settle {
             conflict_strategy: Some(Strategy::ClientWins),
         })
     }
+}
+
+/// A conflict as it was kept, without columns that stay home since.
+pub(super) fn travelling(mut conflict: Conflict, registry: &Registry) -> Conflict {
+    conflict.fields.retain(|field| travels(registry, &conflict.table, &field.field));
+    if let Some(row) = &mut conflict.row {
+        row.retain(|name, _| name == "_version" || travels(registry, &conflict.table, name));
+    }
+    conflict
+}
+
+fn travels(registry: &Registry, table: &str, column: &str) -> bool {
+    registry.get(table).is_some_and(|table| table.column(column).is_some())
 }
 
 fn with_id(mut data: Row, conflict: &Conflict) -> Row {

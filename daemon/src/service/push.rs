@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::batch::Batch;
+use super::conflicts::travelling;
 use super::request::{Change, Ready};
 use super::{Committed, Pushed};
 use crate::auth::Caller;
@@ -63,6 +64,11 @@ struct Receipt {
 }
 
 impl Push {
+    /// Whether the operator writes: only an import comes without a device.
+    fn is_operators(&self) -> bool {
+        self.device.is_none()
+    }
+
     fn scopes(&self) -> [Scope; 2] {
         [Scope::Global, Scope::User(self.caller.user)]
     }
@@ -119,7 +125,12 @@ impl Push {
             return Ok(HashMap::new());
         }
         let receipts = tx.receipts(self.caller.user, &ids).await?;
-        Ok(receipts.into_iter().filter_map(|(id, json)| Some((id, serde_json::from_str(&json).ok()?))).collect())
+        let read = |(id, json): (Uuid, String)| {
+            let mut receipt: Receipt = serde_json::from_str(&json).ok()?;
+            receipt.conflict = receipt.conflict.map(|conflict| travelling(conflict, &self.registry));
+            Some((id, receipt))
+        };
+        Ok(receipts.into_iter().filter_map(read).collect())
     }
 
     /// A change that is repeated is not done again, but those behind it build on it.
@@ -129,7 +140,10 @@ impl Push {
             let receipt = ready.mutation.mutation_id.and_then(|id| seen.get(&id));
             let done = receipt.filter(|receipt| receipt.result.status != Status::Rejected);
             let (Some(receipt), Some(table)) = (done, self.registry.get(ready.table)) else { continue };
-            let Ok(data) = table.accept(ready.mutation.data.clone(), Purpose::Patch, self.now) else { continue };
+            // What it may not write it has sent back, or the change would not have been done.
+            let data = table.without_read_only(ready.mutation.data.clone(), self.is_operators(), |_, _| true);
+            let data = data.and_then(|data| table.accept(data, Purpose::Patch, self.now));
+            let Ok(data) = data else { continue };
             let made = ready.mutation.base_version.is_none() && receipt.result.status == Status::Applied;
             let puts = matches!(ready.mutation.operation, Intent::Insert | Intent::Upsert);
             batch.recall(&(ready.rank, ready.id.clone()), data, receipt.result.version.filter(|_| made && puts));

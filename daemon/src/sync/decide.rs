@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Merge, Purpose, Row, Strategy, Table, code, format_time};
+use ryzed_adapters::{Column, FieldError, Merge, Purpose, Row, Strategy, Table, code, format_time};
 use serde_json::Value;
 
 use super::ids::Version;
@@ -50,6 +50,8 @@ pub struct Circumstances {
     pub same_life: bool,
     /// The request's strategy.
     pub strategy: Option<Strategy>,
+    /// Whether it is the operator who writes, and no device.
+    pub is_operators: bool,
 }
 
 /// What to do with the row, and what to tell the client.
@@ -166,7 +168,9 @@ impl Case<'_> {
         let exists = self.working.row.is_some();
         let whole = intent == Intent::Insert || (intent == Intent::Upsert && !exists && !self.is_tombstone());
         let purpose = if whole { Purpose::Whole } else { Purpose::Patch };
-        let data = match self.table.accept(data, purpose, self.around.now) {
+        let is_sent_back = |column: &Column, value: &Value| self.is_sent_back(column, value);
+        let data = self.table.without_read_only(data, self.around.is_operators, is_sent_back);
+        let data = match data.and_then(|data| self.table.accept(data, purpose, self.around.now)) {
             Ok(data) => data,
             Err(errors) => return Decision::rejected(errors),
         };
@@ -174,6 +178,19 @@ impl Case<'_> {
             Some(row) => self.edit(row, data),
             None if self.is_tombstone() => self.edit_deleted(intent, data),
             None => self.make(intent, data),
+        }
+    }
+
+    /// Whether a client that writes whole objects merely sends back what it got, now or at the version that it edits; of a new
+    /// row it got nothing.
+    fn is_sent_back(&self, column: &Column, value: &Value) -> bool {
+        let (known, name) = (self.working.known.as_ref(), column.name.as_str());
+        let current = self.working.row.as_ref().or_else(|| known.and_then(Known::former_row));
+        let Some(value) = column.kind.canonical(value.clone()) else { return false };
+        match current.and_then(|row| row.get(name)) {
+            Some(current) if *current == value => true,
+            None if value.is_null() => true,
+            _ => self.base_value(name) == Some(value),
         }
     }
 
@@ -250,8 +267,7 @@ impl Case<'_> {
         }
         let brought = brought(&data);
         self.table.complete(&mut data, self.around.now);
-        let required =
-            |column: &&ryzed_adapters::Column| column.required && data.get(&column.name).is_none_or(Value::is_null);
+        let required = |column: &&Column| column.required && data.get(&column.name).is_none_or(Value::is_null);
         let missing: Vec<_> = self
             .table
             .columns

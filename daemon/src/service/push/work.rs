@@ -13,6 +13,7 @@ use super::owner::{forbidden, owner_column, referring, row_has_owner, unknown_re
 use super::{ATTACHED_RECORDS, Push, Receipt, to_json};
 use crate::store::{Read, ScopeState, StoreError, Transaction};
 use crate::sync::decide::{Circumstances, Decision, Effect, Met, Mine, decide};
+use crate::sync::known::Known;
 use crate::sync::wire::{ChangeResult, Conflict, Status};
 use crate::sync::{RowId, Scope, Version};
 
@@ -59,6 +60,7 @@ impl Work<'_> {
             floor: self.floor(working.known.as_ref().and_then(|known| known.scope)),
             same_life: self.push.same_life,
             strategy: self.push.strategy,
+            is_operators: self.push.is_operators(),
         };
         let mut decision = decide(table, &working, &change.mutation, &around);
         let scope = match &mut decision.effect {
@@ -73,7 +75,8 @@ impl Work<'_> {
                     made || brought.contains_key("user_id") || via(table).is_some_and(|c| brought.contains_key(c));
                 let scope = if checks_owner { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
                 self.may_write(scope, owner_column(table))?;
-                self.check_references(table, row, scope, |column| made || brought.contains_key(column))?;
+                let former = working.known.as_ref().and_then(Known::former_row);
+                self.check_references(table, row, scope, former, |column| made || brought.contains_key(column))?;
                 scope
             }
         };
@@ -179,7 +182,7 @@ impl Work<'_> {
             Mine::Untouched | Mine::Made | Mine::Deleted => true,
         };
         let mut row = row.clone();
-        row.retain(|name, _| is_brought(name) && table.column(name).is_some_and(|column| !column.read_only));
+        row.retain(|name, _| is_brought(name) && table.column(name).is_some_and(|column| !column.is_computed));
         Some(Cow::Owned(row))
     }
 

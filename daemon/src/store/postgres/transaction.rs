@@ -48,7 +48,7 @@ impl Transaction for PostgresTransaction<'_> {
             fetching.extend(match *read {
                 Read::Scopes(scopes) => self.expected(reads::scopes(scopes)),
                 Read::States(table, ids, scopes) => self.expected(reads::states(&schema, table, ids, scopes)?),
-                Read::Owners(table, ids) => self.expected(reads::owners(table, ids)),
+                Read::Owners(table, ids) => self.expected(reads::owners(&schema, table, ids)?),
                 Read::Entries(scope, after, tables, limit) => {
                     self.expected(reads::entries(scope, after, tables, limit))
                 }
@@ -105,7 +105,8 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError> {
-        let rows: Vec<(String, String)> = self.load(reads::owners(table, ids)).await?;
+        let schema = Arc::clone(self.schema);
+        let rows: Vec<(String, String)> = self.load(reads::owners(&schema, table, ids)?).await?;
         Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
     }
 
@@ -135,10 +136,11 @@ impl Transaction for PostgresTransaction<'_> {
         }
         let deleted = deleted.map_err(|error| Form::of(&schema, table).refusal_to_delete(error))?;
         // A row that is not deleted may have gone with another; or a trigger of the application keeps it.
-        if deleted < ids.len() && !self.owners(table.name, ids).await?.is_empty() {
-            return Err(StoreError::Constraint("the database keeps the row".into()));
+        if deleted == ids.len() {
+            return Ok(());
         }
-        Ok(())
+        let standing: Vec<String> = self.load(reads::standing(table.name, ids)).await?;
+        if standing.is_empty() { Ok(()) } else { Err(StoreError::Constraint("the database keeps the row".into())) }
     }
 
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Schema;
 use super::reads::{self, json};
-use crate::store::answer::{device_of, raw};
+use crate::store::answer::{device_of, raw, travelling};
 use crate::store::statement::{Statement, statement};
 use crate::store::{
     DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Records, RowState, Rows, ScopeState, StoreError, Transaction,
@@ -73,7 +73,7 @@ impl Transaction for SqliteTransaction<'_> {
                 version: version.unwrap_or(0),
                 operation: operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert),
                 field_versions: field_versions.unwrap_or_else(|| "{}".into()),
-                previous: previous.unwrap_or_else(|| "{}".into()),
+                previous: previous.map_or_else(|| "{}".into(), |previous| travelling(table, previous)),
             },
         );
         Ok(states.collect())
@@ -162,7 +162,7 @@ impl Transaction for SqliteTransaction<'_> {
                 id: id.into(),
                 source_device: device.and_then(|device| device.parse().ok()),
                 row: None,
-                old: old.map(raw).transpose()?,
+                old: old.map(|old| raw(travelling(table, old))).transpose()?,
             });
         }
         let range = Range { after, upto, bytes: PAGE_BYTES };

@@ -16,7 +16,7 @@ fn now() -> DateTime<Utc> {
 }
 
 fn around(strategy: Strategy) -> Circumstances {
-    Circumstances { now: now(), floor: 0, same_life: true, strategy: Some(strategy) }
+    Circumstances { now: now(), floor: 0, same_life: true, strategy: Some(strategy), is_operators: false }
 }
 
 /// A HIIT session made at version 1, whose round went from 2 to 5 at version 7.
