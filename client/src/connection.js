@@ -118,7 +118,7 @@ export class Connection {
         const token = await asking.finally(() => asking === this.#asking && (this.#asking = null));
         // Another one was set meanwhile.
         if (source !== this.#source) return this.token();
-        if (token === refused && !mayRepeat) throw new Error('the function gave the one again that was refused.');
+        if (token === refused && !mayRepeat) throw new Error('it was refused before.');
         if (token === this.#token) this.#againAt = this.#owner.platform.now() + this.#pause();
         this.#token = token;
         this.sub = claims(token).sub;

@@ -222,7 +222,7 @@ export class Device {
   /** Queues a refused edit again. @param {string} id Its `mutation_id` @param {Record<string, any>} changes @param {string} [ask] @param {string} [life] */
   async retry(id, changes, ask, life) {
     const { table, operation, data } = this.#refused().find(({ mutation_id }) => mutation_id === id) ?? {};
-    if (!table || !operation) throw new Error('There is no such refused edit.');
+    if (!table || !operation) throw new Error('There is no such edit.');
     const written = this.write(table, operation, { ...data, ...changes }, ask, life);
     this.discard(id);
     return written;
@@ -274,14 +274,9 @@ export class Device {
     return result;
   }
 
-  /** The person's devices. */
-  devices() {
-    return this.#call('/devices');
-  }
-
-  /** @param {string} id @param {string | null} name */
-  rename(id, name) {
-    return this.#call(`/devices/${id}`, { method: 'PATCH', body: { name } });
+  /** @param {string} path @param {{method?: string, body?: object}} [how] */
+  request(path, how) {
+    return this.#call(path, how);
   }
 
   /** @param {string} id */
@@ -375,7 +370,7 @@ export class Device {
     if (signal?.aborted) throw new Failure('It was called off.', { loss: { code: 1006 } });
     this.admit(this.sub);
     const ms = this.#notBefore - platform.now();
-    if (ms > 0 && ms <= ORDERED_MOST_MS) throw new Failure('The server wants to be left alone for a while.', { status: 429, loss: { code: 1013, ms } });
+    if (ms > 0 && ms <= ORDERED_MOST_MS) throw new Failure('The server wants to be left alone.', { status: 429, loss: { code: 1013, ms } });
     try {
       return await call(platform, this.#api + path, { ...how, token });
     } catch (fault) {
@@ -387,7 +382,7 @@ export class Device {
         this.#api = to;
         return this.#call(path, how, refused, true);
       }
-      if (fault.status === 409 && fault.type.endsWith('/limit-reached')) emit('too_many_devices', { devices: await this.devices().catch(() => []) });
+      if (fault.status === 409 && fault.type.endsWith('/limit-reached')) emit('too_many_devices', { devices: await this.#call('/devices').catch(() => []) });
       if (refused !== undefined || !this.#line.canAsk || fault.loss.code !== 4401) throw fault;
       return this.#call(path, how, token, isMoved);
     }

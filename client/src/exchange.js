@@ -90,15 +90,15 @@ const isPassing = ({ status, errors = [] }) => (status === 'rejected' ? errors.l
 /** What a refusal says of the moment, not of the edit. */
 const PASSING = ['in_future', 'unavailable', 'stopped', 'limit'];
 
-/** @param {Edit} edit @param {Failure} fault @returns {Result} */
+/** @param {Edit} edit @param {Pick<Failure, 'message' | 'errors'>} fault @returns {Result} */
 const refused = ({ mutation_id, table, data }, { message, errors }) => ({
   mutation_id, table, id: data.id, status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'refused', message }],
 });
 
 /** Edits that were made for another server's copy: the person decides. @param {Device} device @param {Edit[]} edits @param {SyncSummary} summary */
 function giveBack(device, edits, summary) {
-  const fault = new Failure('It was made for another server.', { errors: [{ field: '', code: 'other_server', message: 'It was made for another server.' }], loss: { code: 1006 } });
-  const verdicts = edits.map((edit) => /** @type {[Edit, Result]} */ ([edit, refused(edit, fault)]));
+  const errors = [{ field: '', code: 'other_server', message: 'It was made for another server.' }];
+  const verdicts = edits.map((edit) => /** @type {[Edit, Result]} */ ([edit, refused(edit, { message: '', errors })]));
   verdicts.forEach(([edit, result]) => {
     summary.rejected.push({ ...result, edit });
     device.rejected(edit, result);

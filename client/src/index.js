@@ -7,7 +7,6 @@ import { nameOf } from './naming.js';
 import { canonical, plain } from './plain.js';
 import { attempt, surroundings, uuid, within } from './platform.js';
 import { difference, missing } from './queue.js';
-import { Refusals } from './refusals.js';
 import { applyPatch, open, see, seeAll, wholeOf } from './replica.js';
 import { Failure } from './server.js';
 import { indexedDbStorage } from './storage/indexeddb.js';
@@ -17,7 +16,7 @@ import { Tabs } from './tabs.js';
 import { Watch } from './watch.js';
 import { Watched } from './watched.js';
 
-/** @import { Changed, Edited, Info, Operation, Patch, Query, Told, Token, Verdict } from './types.js' */
+/** @import { Changed, Edited, Info, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
 /** @typedef {import('./types.js').Conflict} Conflict */
 /** @typedef {import('./types.js').Edit} Edit */
 /** @typedef {import('./types.js').Events} Events */
@@ -41,8 +40,14 @@ export class RyzeRealtimeClient {
   status = new Watched(/** @type {Status} */ ({ state: 'off', why: '', retryInMs: 0, stored: true, refused: 0 }));
   /** How many edits the server has not judged yet. */
   pending = new Watched(0);
-  /** Edits that the server refused, until they are retried or discarded. */
-  refused;
+  /** Edits that the server refused, oldest first, until the person has decided. Each is named by its `mutation_id`. */
+  refused = Object.assign(new Watched(/** @type {Refused[]} */ ([])), {
+    list: () => this.refused.value,
+    /** Makes the edit again, perhaps mended. @param {string} id @param {Record<string, any>} [changes] @returns {Edited<any>} */
+    retry: (id, changes = {}) => this.#write('retry', id, changes),
+    /** @param {string} [id] All without one @returns {Promise<void>} */
+    discard: (id) => this.#do('discard', ...(id ? [id] : [])),
+  });
   #platform;
   /** @type {Keeper} */
   #keeper;
@@ -104,7 +109,7 @@ export class RyzeRealtimeClient {
       changed: (patch, changed) => this.#changed(patch, changed),
       storing: (stored, message) => {
         this.status.set({ ...this.status.value, stored });
-        if (!stored) this.#emit('error', { code: 'storage', message: `This device can’t store now, and goes on in memory: ${message}` });
+        if (!stored) this.#emit('error', { code: 'storage', message: `Only in memory now: ${message}` });
       },
       fenced: () => this.#tabs.depose(),
     });
@@ -112,7 +117,6 @@ export class RyzeRealtimeClient {
     this.#nameIt = () => nameOf(platform, { api, app, deviceId, hasDatabase });
     const ofCopy = hasDatabase ? ['ryzed', app, deviceId].filter(Boolean).join(' ') : undefined;
     this.#device = new Device({ api, options, platform, keeper: this.#keeper, status: this.status, emit, name: ofCopy });
-    this.refused = new Refusals((task, ...given) => this.#write(task, ...given), (...given) => this.#do('discard', ...given));
     this.status.subscribe((status) => this.#tabs.leads && this.#tabs.tell({ status }));
     this.#ready();
   }
@@ -165,6 +169,7 @@ export class RyzeRealtimeClient {
       see: async (table, id) => (await this.#ready(), see(this.#shown, table, canonical(id))),
       seeAll: async (table) => (await this.#ready(), seeAll(this.#shown, table)),
       write: (table, operation, row) => this.#write('write', table, operation, row),
+      query: (table, spec) => this.#query(table, spec),
       watch: (table, query, callback) => this.#watch(table, query, callback),
     });
   }
@@ -203,12 +208,12 @@ export class RyzeRealtimeClient {
 
   /** The person's devices, from the server. @returns {Promise<Record<string, any>[]>} */
   devices() {
-    return this.#do('devices');
+    return this.#do('request', '/devices');
   }
 
   /** @param {string} id A device's @param {string | null} name @returns {Promise<void>} */
   rename(id, name) {
-    return this.#do('rename', id, name);
+    return this.#do('request', `/devices/${id}`, { method: 'PATCH', body: { name } });
   }
 
   /** Takes a device's access away. @param {string} id @returns {Promise<void>} */
@@ -404,7 +409,7 @@ export class RyzeRealtimeClient {
   /** What it said is not known any more. */
   #lost() {
     const { state } = this.status.value;
-    if (!['off', 'stopped'].includes(state)) this.status.set({ ...this.status.value, state: 'waiting', why: 'The tab that has the line does not answer: this one takes over.' });
+    if (!['off', 'stopped'].includes(state)) this.status.set({ ...this.status.value, state: 'waiting', why: 'The leading tab does not answer: this one takes over.' });
   }
 
   /** What is no longer queued, and was never told of, went with a tab that ended. */
@@ -471,6 +476,30 @@ export class RyzeRealtimeClient {
     this.#ready().then(() => isWanted() && look(null));
     this.#watchers.add(look);
     return () => void this.#watchers.delete(look);
+  }
+
+  /** What a query is made of is loaded when there is one. @param {string} table @param {QuerySpec} spec @returns {any} */
+  #query(table, spec) {
+    const source = {
+      ready: () => this.#ready(), copy: () => this.#shown, isStale: () => this.status.value.state !== 'live',
+      watch: (/** @type {(changed: Changed | null) => void} */ look) => {
+        const looks = (/** @type {Changed | null} */ changed) => this.#isReady && look(changed);
+        this.#watchers.add(looks);
+        this.#ready().then(() => this.#watchers.has(looks) && look(null));
+        return () => void this.#watchers.delete(looks);
+      },
+    };
+    const make = () => import('./more.js').then(({ Query }) => /** @type {any} */ (new Query(source, table, spec)));
+    const made = Object.fromEntries(['get', 'first', 'count', 'sum', 'avg', 'min', 'max'].map((what) => [
+      what, (/** @type {any} */ given) => quiet(make().then((query) => query[what](given))),
+    ]));
+    const subscribe = (/** @type {any} */ callback) => {
+      /** @type {(() => void) | null} */
+      let stop = () => void (stop = null);
+      make().then((query) => stop && (stop = query.subscribe(callback)));
+      return () => stop?.();
+    };
+    return { ...made, subscribe };
   }
 
   /** @param {string} event @param {any} told */

@@ -3,3 +3,4 @@
 export { check } from './check.js';
 export { moved } from './moved.js';
 export { takeOver } from './take-over.js';
+export { Query } from './query.js';

@@ -154,6 +154,41 @@
  * @property {Message} broadcast
  * @property {Fault} error
  */
+/**
+ * @template V
+ * @typedef {V | null | Date | {eq?: V | null | Date, ne?: V | null | Date, gt?: V | Date, gte?: V | Date, lt?: V | Date, lte?: V | Date, between?: [V | Date, V | Date],
+ *   in?: (V | null)[], startsWith?: string, contains?: V extends (infer Item)[] ? Item : string, isNull?: boolean, not?: Condition<V>}} Condition
+ * What a field has to be.
+ */
+/** @template [T=any] @typedef {{[Field in keyof T]?: Condition<NonNullable<T[Field]>>} & {and?: Where<T>[], or?: Where<T>[], not?: Where<T>}} Where All of them have to hold. */
+/** @template [T=any] @typedef {(keyof T & string) | {[Field in keyof T]?: 'asc' | 'desc'}} Order */
+/** @template [T=any] @typedef {Order<T> | Order<T>[]} OrderBy */
+/** @template [T=any] @typedef {(keyof T & string) | {day: keyof T & string} | {week: keyof T & string} | {month: keyof T & string}} Group */
+/** @template [T=any] @typedef {Group<T> | Group<T>[]} GroupBy */
+/** @template [T=any] @typedef {'count' | {sum: keyof T & string} | {avg: keyof T & string} | {min: keyof T & string} | {max: keyof T & string}} Aggregate */
+/**
+ * @template [T=any]
+ * @typedef {object} QuerySpec A query as a plain object.
+ * @property {Where<T>} [where]
+ * @property {OrderBy<T>} [orderBy]
+ * @property {number} [limit]
+ * @property {number} [offset]
+ * @property {Record<string, string>} [include] Name → the field that refers to a row (`food_id`), or the field by which others refer to this one (`exercise_sets.workout_exercise_id`)
+ * @property {GroupBy<T>} [groupBy]
+ * @property {Record<string, Aggregate<T>>} [aggregate] With `groupBy`, or for all rows as one group; a count if there is none
+ */
+/**
+ * @template [T=any]
+ * @typedef {object} Queried A query that was made.
+ * @property {() => Promise<T[]>} get
+ * @property {() => Promise<T | undefined>} first
+ * @property {() => Promise<number>} count
+ * @property {(field: keyof T & string) => Promise<number>} sum
+ * @property {(field: keyof T & string) => Promise<number | null>} avg
+ * @property {(field: keyof T & string) => Promise<any>} min
+ * @property {(field: keyof T & string) => Promise<any>} max
+ * @property {(callback: (rows: T[], info: Info & {changed: string[]}) => void) => () => void} subscribe
+ */
 /** @typedef {Record<string, any> | ((row: any) => boolean) | null | undefined} Query Fields that must be equal, or a test; nothing is all rows */
 
 export {};
