@@ -230,7 +230,7 @@ class Include {
     if (id == null) return null;
     this.#note(id, row.id);
     // Ids are one of a kind, so whichever table has it is the one.
-    this.#table ??= [...copy.rows.keys()].find((table) => see(copy, table, id));
+    this.#table ??= [...copy.rows.keys()].find((table) => see(copy, table, id)) ?? copy.queue.find(({ data }) => data.id === id)?.table;
     return (this.#table && see(copy, this.#table, id)) ?? null;
   }
 
