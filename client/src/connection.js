@@ -13,6 +13,9 @@ const ANSWER_MS = 10_000;
 const TOKEN_MS = 30_000;
 /** A token that ends sooner is not worth using. */
 const TOKEN_SPARE_MS = 60_000;
+/** Once in so long a line that another tab of this device took is taken back, after a wait. */
+const TAKEN_MS = 60_000;
+const TAKEN_WAIT_MS = 2000;
 /** A function that gives the token at hand is not asked again for half of what is left of it, and at least this long. */
 const TOKEN_AGAIN_MS = 5000;
 
@@ -25,6 +28,7 @@ const TOKEN_AGAIN_MS = 5000;
  * @property {(line: Line, before: Line) => void} changed
  * @property {() => number} pending How many edits wait
  * @property {(fault: Failure) => void} failed
+ * @property {boolean} [isShared] Whether other tabs of this device may have led before
  * @property {() => void} check Throws when the token is another person's
  */
 
@@ -46,6 +50,7 @@ export class Connection {
   #asking = null;
   /** When a function that gave the token at hand is asked again. */
   #againAt = 0;
+  #takenAt = -Infinity;
 
   /** @param {Owner} owner @param {Token} [source] */
   constructor(owner, source) {
@@ -113,7 +118,7 @@ export class Connection {
         const token = await asking.finally(() => asking === this.#asking && (this.#asking = null));
         // Another one was set meanwhile.
         if (source !== this.#source) return this.token();
-        if (token === refused && !mayRepeat) throw new Error('the function gave the one again that was refused.');
+        if (token === refused && !mayRepeat) throw new Error('it was refused before.');
         if (token === this.#token) this.#againAt = this.#owner.platform.now() + this.#pause();
         this.#token = token;
         this.sub = claims(token).sub;
@@ -212,7 +217,14 @@ export class Connection {
     // Forbidden here: as if it had not answered.
     if (!socket) return;
     socket.onerror = () => {};
-    socket.onclose = (/** @type {Loss} */ { code, reason }) => this.#socket === socket && this.lose({ code, reason });
+    socket.onclose = (/** @type {Loss} */ { code, reason }) => {
+      if (this.#socket !== socket) return;
+      const now = this.#owner.platform.now();
+      // A tab that led before may have woken up, and finds out only now that it does not.
+      const isTaken = code === 4409 && this.#owner.isShared && !(Math.abs(now - this.#takenAt) < TAKEN_MS);
+      if (code === 4409) this.#takenAt = now;
+      this.lose(isTaken ? { code: 1013, ms: TAKEN_WAIT_MS } : { code, reason });
+    };
     socket.onmessage = (/** @type {{data: string}} */ { data }) => {
       if (this.#socket !== socket) return;
       this.#clear('answer');

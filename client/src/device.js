@@ -5,9 +5,9 @@ import { Connection } from './connection.js';
 import { exchange } from './exchange.js';
 import { attempt, soon, uuid } from './platform.js';
 import { sendable } from './plain.js';
-import { enqueue } from './queue.js';
+import { enqueue, missing } from './queue.js';
 import { applyPatch, cursorText, live, see } from './replica.js';
-import { call, Failure, moved } from './server.js';
+import { call, Failure } from './server.js';
 
 /** @import { Keeper } from './keeper.js' */
 /** @import { Conflict, Edit, Line, Message, Operation, Options, Patch, Platform, Refused, Result, Row, Status, SyncSummary, Token } from './types.js' */
@@ -24,6 +24,7 @@ const BURST_LEAST = 20;
 const BURST_QUIET_MS = 10;
 const BURST_MOST_MS = 300;
 
+const DROPPED = 'The copy was dropped.';
 /** The copy is another tab's to change by now. */
 export const DEPOSED = new Error('Another tab leads.');
 
@@ -68,6 +69,7 @@ export class Device {
       pending: () => this.#copy.queue.length,
       failed: (fault) => given.emit('error', { code: 'token', message: fault.message }),
       check: () => this.admit(this.sub),
+      isShared: Boolean(given.name && given.platform.locks),
     }, given.options.token);
   }
 
@@ -95,7 +97,8 @@ export class Device {
     const store = attempt(() => (name ? localStorage : undefined));
     const deviceId = options.deviceId ?? (this.id || (attempt(() => store?.getItem(/** @type {string} */ (name))) ?? uuid()));
     attempt(() => store?.setItem(/** @type {string} */ (name), deviceId));
-    if (deviceId !== this.id) await this.#keep({ meta: { ...this.#copy.meta, deviceId } });
+    const { life = uuid() } = this.#copy.meta;
+    if (deviceId !== this.id || life !== this.#copy.meta.life) await this.#keep({ meta: { ...this.#copy.meta, deviceId, life } });
   }
 
   /** A copy is one person's, whoever comes first: what another one does must not mix into it. @param {string} [sub] @param {boolean} [claims] Whether it becomes theirs */
@@ -155,9 +158,11 @@ export class Device {
   }
 
   /** @param {string} table @param {Operation} operation @param {any} row @param {string} [ask] Names the call: made again, it counts once
+   * @param {string} [life] Of the copy that it was made on
    * @returns {Promise<Row | undefined>} The row as it is shown; `_stored` is false if it is in memory only
    */
-  async write(table, operation, row, ask) {
+  async write(table, operation, row, ask, life) {
+    if (this.#isDropped(life)) throw new Error(DROPPED);
     const { tables } = this.#given.options;
     if (tables?.length && !tables.includes(table)) throw new Error(`This client does not copy the table ${table}.`);
     const data = sendable(operation, row);
@@ -169,6 +174,11 @@ export class Device {
     // It builds on the newest.
     this.#take();
     const { rows, meta, queue } = this.#copy;
+    const status = ask && meta.judged?.[ask];
+    if (status) {
+      this.#given.emit('settled', [{ asks: [ask], status }]);
+      return see(this.#copy, table, data.id);
+    }
     const held = rows.get(table)?.get(data.id);
     const base = !held ? meta.removed?.[data.id] : operation === 'INSERT' ? undefined : held._version;
     const key = `${table} ${data.id}`;
@@ -200,19 +210,20 @@ export class Device {
     }, LEARN_MS);
   }
 
-  /** Edits of a tab that led before, which only it has. @param {Edit[]} edits */
-  async adopt(edits) {
-    const known = new Set(this.#copy.queue.map(({ mutation_id }) => mutation_id));
-    const missing = edits.filter(({ mutation_id }) => !known.has(mutation_id));
-    if (missing.length) await this.#keep({ queue: [...this.#copy.queue, ...missing.map((edit) => ({ ...edit, sent: true }))] });
+  /** Edits that only another tab has. @param {Edit[]} edits @param {string} [life] Of the copy that they were made on */
+  async adopt(edits, life) {
+    const { queue, meta } = this.#copy;
+    if (this.#isDropped(life)) throw new Error(DROPPED);
+    const news = missing(queue, meta.judged, edits);
+    if (news.length) await this.#keep({ queue: [...queue, ...news.map((edit) => ({ ...edit, sent: true }))] });
     this.#line.dispatch({ type: 'changed' });
   }
 
-  /** Queues a refused edit again. @param {string} id Its `mutation_id` @param {Record<string, any>} changes @param {string} [ask] */
-  async retry(id, changes, ask) {
+  /** Queues a refused edit again. @param {string} id Its `mutation_id` @param {Record<string, any>} changes @param {string} [ask] @param {string} [life] */
+  async retry(id, changes, ask, life) {
     const { table, operation, data } = this.#refused().find(({ mutation_id }) => mutation_id === id) ?? {};
-    if (!table || !operation) throw new Error('There is no such refused edit.');
-    const written = this.write(table, operation, { ...data, ...changes }, ask);
+    if (!table || !operation) throw new Error('There is no such edit.');
+    const written = this.write(table, operation, { ...data, ...changes }, ask, life);
     this.discard(id);
     return written;
   }
@@ -263,14 +274,9 @@ export class Device {
     return result;
   }
 
-  /** The person's devices. */
-  devices() {
-    return this.#call('/devices');
-  }
-
-  /** @param {string} id @param {string | null} name */
-  rename(id, name) {
-    return this.#call(`/devices/${id}`, { method: 'PATCH', body: { name } });
+  /** @param {string} path @param {{method?: string, body?: object}} [how] */
+  request(path, how) {
+    return this.#call(path, how);
   }
 
   /** @param {string} id */
@@ -285,13 +291,20 @@ export class Device {
     this.#line.cancel();
     // What it downloads would come after the drop.
     await this.#exchanges.catch(() => {});
-    await this.#given.keeper.drop();
-    this.#given.emit('forgotten', {});
+    const { keeper, status, emit } = this.#given;
+    await keeper.drop();
+    if (this.#line.line.name === 'off') status.set({ ...status.value, state: 'off', why: 'The person signed out: the copy was dropped.', retryInMs: 0 });
+    emit('forgotten', {});
   }
 
   /** @param {Patch} patch */
   #keep(patch) {
     return this.#given.keeper.keep(patch);
+  }
+
+  /** @param {string} [life] */
+  #isDropped(life) {
+    return Boolean(life && this.#copy.meta.dropped?.includes(life));
   }
 
   #refused() {
@@ -304,6 +317,7 @@ export class Device {
     const { signal } = this.#line;
     const run = this.#exchanges.catch(() => {}).then(() => exchange({
       copy: this.#copy,
+      isCurrent: (copy) => copy === this.#copy,
       tables: options.tables ?? [],
       api: this.#given.api,
       // Without storage it goes on in memory; the app was told.
@@ -356,17 +370,19 @@ export class Device {
     if (signal?.aborted) throw new Failure('It was called off.', { loss: { code: 1006 } });
     this.admit(this.sub);
     const ms = this.#notBefore - platform.now();
-    if (ms > 0 && ms <= ORDERED_MOST_MS) throw new Failure('The server wants to be left alone for a while.', { status: 429, loss: { code: 1013, ms } });
+    if (ms > 0 && ms <= ORDERED_MOST_MS) throw new Failure('The server wants to be left alone.', { status: 429, loss: { code: 1013, ms } });
     try {
       return await call(platform, this.#api + path, { ...how, token });
     } catch (fault) {
       if (!(fault instanceof Failure)) throw fault;
       if (fault.loss.ms) this.#notBefore = platform.now() + Math.min(fault.loss.ms, ORDERED_MOST_MS);
       if (fault.isRedirect && !isMoved) {
-        this.#api = await moved(platform, this.#api);
+        const { to, why } = await import('./more.js').then(({ moved }) => moved(platform, this.#api), () => ({ to: '', why: fault.message }));
+        if (!to) throw new Failure(why, { loss: { code: 1013 } });
+        this.#api = to;
         return this.#call(path, how, refused, true);
       }
-      if (fault.status === 409 && fault.type.endsWith('/limit-reached')) emit('too_many_devices', { devices: await this.devices().catch(() => []) });
+      if (fault.status === 409 && fault.type.endsWith('/limit-reached')) emit('too_many_devices', { devices: await this.#call('/devices').catch(() => []) });
       if (refused !== undefined || !this.#line.canAsk || fault.loss.code !== 4401) throw fault;
       return this.#call(path, how, token, isMoved);
     }

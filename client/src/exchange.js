@@ -20,6 +20,7 @@ const BATCH = 500;
  * @property {(edit: Edit, result: Result) => void} rejected
  * @property {(conflict: Conflict) => void} collided
  * @property {(judged: [Edit, Result][]) => unknown} [settled]
+ * @property {(copy: Copy) => boolean} [isCurrent] Whether it is still the copy
  * @property {() => void} replay Takes the live messages that waited
  * @property {() => number} now
  */
@@ -56,6 +57,7 @@ export async function exchange(device, { full, digest, ifNeeded }) {
       refusal = { fault, of: edits.length };
       continue;
     }
+    if (!(device.isCurrent?.(copy) ?? true)) throw new Failure('The copy was loaded anew meanwhile.', { loss: { code: 1006 } });
     if (isElsewhere && page.reset) giveBack(device, copy.queue.filter(({ done }) => !done), summary);
     isElsewhere = false;
     if (device.api && copy.meta.api !== device.api) device.keep({ meta: { ...copy.meta, api: device.api } });
@@ -88,15 +90,15 @@ const isPassing = ({ status, errors = [] }) => (status === 'rejected' ? errors.l
 /** What a refusal says of the moment, not of the edit. */
 const PASSING = ['in_future', 'unavailable', 'stopped', 'limit'];
 
-/** @param {Edit} edit @param {Failure} fault @returns {Result} */
+/** @param {Edit} edit @param {Pick<Failure, 'message' | 'errors'>} fault @returns {Result} */
 const refused = ({ mutation_id, table, data }, { message, errors }) => ({
   mutation_id, table, id: data.id, status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'refused', message }],
 });
 
 /** Edits that were made for another server's copy: the person decides. @param {Device} device @param {Edit[]} edits @param {SyncSummary} summary */
 function giveBack(device, edits, summary) {
-  const fault = new Failure('It was made for another server.', { errors: [{ field: '', code: 'other_server', message: 'It was made for another server.' }], loss: { code: 1006 } });
-  const verdicts = edits.map((edit) => /** @type {[Edit, Result]} */ ([edit, refused(edit, fault)]));
+  const errors = [{ field: '', code: 'other_server', message: 'It was made for another server.' }];
+  const verdicts = edits.map((edit) => /** @type {[Edit, Result]} */ ([edit, refused(edit, { message: '', errors })]));
   verdicts.forEach(([edit, result]) => {
     summary.rejected.push({ ...result, edit });
     device.rejected(edit, result);

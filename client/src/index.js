@@ -3,11 +3,10 @@
 
 import { DEPOSED, Device } from './device.js';
 import { Keeper } from './keeper.js';
-import { nameOf, takeOver } from './naming.js';
+import { nameOf } from './naming.js';
 import { canonical, plain } from './plain.js';
 import { attempt, surroundings, uuid, within } from './platform.js';
-import { difference } from './queue.js';
-import { Refusals } from './refusals.js';
+import { difference, missing } from './queue.js';
 import { applyPatch, open, see, seeAll, wholeOf } from './replica.js';
 import { Failure } from './server.js';
 import { indexedDbStorage } from './storage/indexeddb.js';
@@ -17,7 +16,7 @@ import { Tabs } from './tabs.js';
 import { Watch } from './watch.js';
 import { Watched } from './watched.js';
 
-/** @import { Changed, Edited, Info, Operation, Patch, Query, Told, Token, Verdict } from './types.js' */
+/** @import { Changed, Edited, Info, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
 /** @typedef {import('./types.js').Conflict} Conflict */
 /** @typedef {import('./types.js').Edit} Edit */
 /** @typedef {import('./types.js').Events} Events */
@@ -41,8 +40,14 @@ export class RyzeRealtimeClient {
   status = new Watched(/** @type {Status} */ ({ state: 'off', why: '', retryInMs: 0, stored: true, refused: 0 }));
   /** How many edits the server has not judged yet. */
   pending = new Watched(0);
-  /** Edits that the server refused, until they are retried or discarded. */
-  refused;
+  /** Edits that the server refused, oldest first, until the person has decided. Each is named by its `mutation_id`. */
+  refused = Object.assign(new Watched(/** @type {Refused[]} */ ([])), {
+    list: () => this.refused.value,
+    /** Makes the edit again, perhaps mended. @param {string} id @param {Record<string, any>} [changes] @returns {Edited<any>} */
+    retry: (id, changes = {}) => this.#write('retry', id, changes),
+    /** @param {string} [id] All without one @returns {Promise<void>} */
+    discard: (id) => this.#do('discard', ...(id ? [id] : [])),
+  });
   #platform;
   /** @type {Keeper} */
   #keeper;
@@ -94,7 +99,8 @@ export class RyzeRealtimeClient {
     });
     /** @type {Storage | undefined} */
     let database;
-    const named = () => (database ??= indexedDbStorage(this.#tabs.name, Boolean(platform.locks && platform.channel)));
+    const { disk = (given) => given } = platform;
+    const named = () => (database ??= disk(indexedDbStorage(this.#tabs.name, Boolean(platform.locks && platform.channel))));
     const storage = options.storage ?? (hasDatabase ? {
       load: async (leads) => named().load(leads), commit: async (patches) => named().commit(patches), clear: async () => named().clear(),
     } : memoryStorage());
@@ -103,7 +109,7 @@ export class RyzeRealtimeClient {
       changed: (patch, changed) => this.#changed(patch, changed),
       storing: (stored, message) => {
         this.status.set({ ...this.status.value, stored });
-        if (!stored) this.#emit('error', { code: 'storage', message: `This device can’t store now, and goes on in memory: ${message}` });
+        if (!stored) this.#emit('error', { code: 'storage', message: `Only in memory now: ${message}` });
       },
       fenced: () => this.#tabs.depose(),
     });
@@ -111,7 +117,6 @@ export class RyzeRealtimeClient {
     this.#nameIt = () => nameOf(platform, { api, app, deviceId, hasDatabase });
     const ofCopy = hasDatabase ? ['ryzed', app, deviceId].filter(Boolean).join(' ') : undefined;
     this.#device = new Device({ api, options, platform, keeper: this.#keeper, status: this.status, emit, name: ofCopy });
-    this.refused = new Refusals((task, ...given) => this.#write(task, ...given), (...given) => this.#do('discard', ...given));
     this.status.subscribe((status) => this.#tabs.leads && this.#tabs.tell({ status }));
     this.#ready();
   }
@@ -164,6 +169,7 @@ export class RyzeRealtimeClient {
       see: async (table, id) => (await this.#ready(), see(this.#shown, table, canonical(id))),
       seeAll: async (table) => (await this.#ready(), seeAll(this.#shown, table)),
       write: (table, operation, row) => this.#write('write', table, operation, row),
+      query: (table, spec) => this.#query(table, spec),
       watch: (table, query, callback) => this.#watch(table, query, callback),
     });
   }
@@ -202,12 +208,12 @@ export class RyzeRealtimeClient {
 
   /** The person's devices, from the server. @returns {Promise<Record<string, any>[]>} */
   devices() {
-    return this.#do('devices');
+    return this.#do('request', '/devices');
   }
 
   /** @param {string} id A device's @param {string | null} name @returns {Promise<void>} */
   rename(id, name) {
-    return this.#do('rename', id, name);
+    return this.#do('request', `/devices/${id}`, { method: 'PATCH', body: { name } });
   }
 
   /** Takes a device's access away. @param {string} id @returns {Promise<void>} */
@@ -267,7 +273,8 @@ export class RyzeRealtimeClient {
     await this.#tabs.join();
     await this.#keeper.load(this.#tabs.leads);
     if (this.#tabs.leads) {
-      await within(this.#platform, TAKE_OVER_MS, takeOver(this.#platform, others, this.#keeper), 'late').catch(() => {});
+      const taking = others.length ? import('./more.js').then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
+      await within(this.#platform, TAKE_OVER_MS, taking, 'late').catch(() => {});
       await this.#device.name();
     }
     this.#refresh();
@@ -280,10 +287,12 @@ export class RyzeRealtimeClient {
     const ask = uuid();
     /** @type {Promise<Verdict>} */
     const settled = new Promise((settle) => this.#unsettled.set(ask, { settle, worst: { status: 'withdrawn' }, isQueued: false }));
-    const done = this.#do(task, ...given, ask);
+    const done = this.#do(task, ...given, ask, this.#keeper.copy.meta.life);
     done.then(() => {
       const waiting = this.#unsettled.get(ask);
-      if (waiting) waiting.isQueued = true;
+      if (!waiting) return;
+      waiting.isQueued = true;
+      if (!this.#keeper.copy.queue.findLast(({ asks, done: isDone }) => !isDone && asks?.includes(ask))) this.#settleMissed(ask);
     }, ({ message, errors = [] }) => this.#settle(ask, { status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'invalid', message }] }, true));
     return Object.assign(done, { settled });
   }
@@ -337,6 +346,8 @@ export class RyzeRealtimeClient {
   /** @param {string} task @param {any[]} given @param {string} [sub] For whom @returns {Promise<any>} */
   async #run(task, given, sub) {
     await this.#ready();
+    // It may have been asked of this tab while that led.
+    if (!this.#tabs.leads) throw DEPOSED;
     if (task !== 'forget') this.#device.admit(sub, /^(write|connect|performSync)$/.test(task));
     return /** @type {any} */ (this.#device)[task](...given);
   }
@@ -356,14 +367,21 @@ export class RyzeRealtimeClient {
   }
 
   /** @param {Told} message From the tab that leads */
-  #follow({ patch, edits, status, event, told }) {
+  #follow({ to, patch, edits, status, event, told }) {
     const { copy } = this.#keeper;
+    const before = copy.queue;
+    const { life } = copy.meta;
     if (edits) {
       const { at, gone, come } = edits;
       patch = { ...patch, queue: [...copy.queue.slice(0, at), ...come, ...copy.queue.slice(at + gone)] };
     }
     if (patch) this.#changed(patch, patch.clear === true ? (applyPatch(copy, patch), null) : applyPatch(copy, patch));
-    if (patch?.clear === true && patch.queue) this.#lookForVerdicts();
+    if (to && patch?.queue) {
+      // Another one leads, and may not know what the last one could not store.
+      const news = missing(patch.queue, patch.meta?.judged, before);
+      if (news.length) this.#tabs.ask('adopt', [news, life], this.#device.sub).catch(() => {});
+      this.#lookForVerdicts();
+    }
     // Of another person’s copy only that it is one.
     if (this.#device.isForeign) return;
     if (status) this.status.set(status);
@@ -378,25 +396,31 @@ export class RyzeRealtimeClient {
     await this.#device.name();
     this.#refresh();
     this.#lookForVerdicts();
-    if (!['off', 'stopped'].includes(state)) this.#device.connect().catch(() => {});
+    if (!this.#keeper.isResting && !['off', 'stopped'].includes(state)) this.#device.connect().catch(() => {});
   }
 
   /** Another tab leads. */
   #rest() {
     this.#device.rest();
-    return this.#keeper.rest();
+    const edits = this.#keeper.rest();
+    return edits.length ? [edits, this.#keeper.copy.meta.life] : [];
   }
 
   /** What it said is not known any more. */
   #lost() {
     const { state } = this.status.value;
-    if (!['off', 'stopped'].includes(state)) this.status.set({ ...this.status.value, state: 'waiting', why: 'The tab that has the line does not answer: this one takes over.' });
+    if (!['off', 'stopped'].includes(state)) this.status.set({ ...this.status.value, state: 'waiting', why: 'The leading tab does not answer: this one takes over.' });
   }
 
   /** What is no longer queued, and was never told of, went with a tab that ended. */
   #lookForVerdicts() {
     const queued = this.#asked;
-    this.#unsettled.forEach(({ isQueued }, ask) => isQueued && !queued.has(ask) && this.#settle(ask, { status: 'unknown' }, true));
+    this.#unsettled.forEach(({ isQueued }, ask) => isQueued && !queued.has(ask) && this.#settleMissed(ask));
+  }
+
+  /** @param {string} ask */
+  #settleMissed(ask) {
+    this.#settle(ask, { status: this.#keeper.copy.meta.judged?.[ask] ?? 'unknown' }, true);
   }
 
   /** Shows a copy that is wholly another one. */
@@ -454,6 +478,30 @@ export class RyzeRealtimeClient {
     return () => void this.#watchers.delete(look);
   }
 
+  /** What a query is made of is loaded when there is one. @param {string} table @param {QuerySpec} spec @returns {any} */
+  #query(table, spec) {
+    const source = {
+      ready: () => this.#ready(), copy: () => this.#shown, isStale: () => this.status.value.state !== 'live',
+      watch: (/** @type {(changed: Changed | null) => void} */ look) => {
+        const looks = (/** @type {Changed | null} */ changed) => this.#isReady && look(changed);
+        this.#watchers.add(looks);
+        this.#ready().then(() => this.#watchers.has(looks) && look(null));
+        return () => void this.#watchers.delete(looks);
+      },
+    };
+    const make = () => import('./more.js').then(({ Query }) => /** @type {any} */ (new Query(source, table, spec)));
+    const made = Object.fromEntries(['get', 'first', 'count', 'sum', 'avg', 'min', 'max'].map((what) => [
+      what, (/** @type {any} */ given) => quiet(make().then((query) => query[what](given))),
+    ]));
+    const subscribe = (/** @type {any} */ callback) => {
+      /** @type {(() => void) | null} */
+      let stop = () => void (stop = null);
+      make().then((query) => stop && (stop = query.subscribe(callback)));
+      return () => stop?.();
+    };
+    return { ...made, subscribe };
+  }
+
   /** @param {string} event @param {any} told */
   #emit(event, told) {
     this.#tell(event, told);
@@ -463,7 +511,6 @@ export class RyzeRealtimeClient {
   /** @param {string} event @param {any} told */
   #tell(event, told) {
     if (event === 'settled') return this.#unsettled.size ? this.#judge(told) : undefined;
-    if (event === 'forgotten') this.status.set({ ...this.status.value, state: 'off', why: 'The person signed out: the copy was dropped.' });
     // Later, so that a handler that throws breaks nothing here.
     this.#handlers.get(event)?.forEach((handler) => queueMicrotask(() => handler(told)));
   }

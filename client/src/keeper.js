@@ -1,12 +1,15 @@
 // Holds the copy and brings every patch of it to storage.
 
-import { within } from './platform.js';
+import { uuid, within } from './platform.js';
+import { missing } from './queue.js';
 import { applyPatch, open, returned, wholeOf } from './replica.js';
 
 /** @import { Changed, Edit, Kept, Patch, Platform, Storage } from './types.js' */
 
 /** Patches that wait for a storage that is slow or fails. Once there are more, the whole copy is stored in their stead. */
 const UNSTORED_MOST = 1000;
+/** How many copies that were dropped are known as such. */
+const DROPPED_MOST = 20;
 /** For a whole copy. */
 const LOAD_MS = 60_000;
 const LATE = 'The storage does not answer.';
@@ -113,11 +116,11 @@ export class Keeper {
     await this.stored();
     this.#unstored = [];
     this.#queued = null;
-    const { deviceId } = this.copy.meta;
+    const { deviceId, life, dropped = [] } = this.copy.meta;
     const clearing = within(this.#owner.platform, PATIENCE_MS, this.#writes ? this.#storage.clear() : Promise.resolve(), LATE);
     clearing.catch(() => {});
     this.#isUnread = false;
-    await this.keep({ clear: true, queue: [], cursor: null, meta: { deviceId }, behind: true, held: [], staged: null });
+    await this.keep({ clear: true, queue: [], cursor: null, meta: { deviceId, life: uuid(), dropped: [...dropped, ...(life ? [life] : [])].slice(-DROPPED_MOST) }, behind: true, held: [], staged: null });
     await clearing;
   }
 
@@ -137,6 +140,8 @@ export class Keeper {
       if (this.#writes !== leads) return;
       if (isLate) this.#merge(kept);
       else this.#take(kept);
+      // It may have failed another tab.
+      this.#isFailing = leads;
       this.#works();
     } catch (fault) {
       if (this.#writes !== leads) return;
@@ -147,10 +152,14 @@ export class Keeper {
 
   /** @param {Kept | null} kept */
   #take(kept) {
-    const { queue, meta: { user } } = this.copy;
+    const { queue, meta: { user, life = '', judged } } = this.copy;
     this.copy = open(kept);
-    const all = joined(this.copy.queue, returned(queue));
-    if (this.#writes && user === this.copy.meta.user && all.length > this.copy.queue.length) this.keep({ queue: all });
+    // What the one before was told, though it could not store it.
+    if (judged) this.copy.meta = { ...this.copy.meta, judged: { ...this.copy.meta.judged, ...judged } };
+    const all = joined(this.copy.queue, returned(queue), this.copy.meta.judged);
+    const { user: theirs, dropped } = this.copy.meta;
+    const isSame = (!user || !theirs || user === theirs) && !dropped?.includes(life);
+    if (this.#writes && isSame && all.length > this.copy.queue.length) this.keep({ queue: all });
   }
 
   /** A storage that could be read only now: of the two copies the one that was synced last counts, of the edits all. @param {Kept | null} kept */
@@ -160,8 +169,8 @@ export class Keeper {
     if (user && copy.meta.user && user !== copy.meta.user) throw new Error('What is stored here is another person’s.');
     this.#isUnread = false;
     const { behind, held, staged, ...old } = open(kept);
-    const queue = joined(old.queue, copy.queue);
-    const meta = { ...old.meta, ...copy.meta, deviceId: deviceId ?? copy.meta.deviceId };
+    const queue = joined(old.queue, copy.queue, old.meta.judged);
+    const meta = { ...old.meta, ...copy.meta, deviceId: deviceId ?? copy.meta.deviceId, life: old.meta.life ?? copy.meta.life };
     if (!copy.cursor && !staged) Object.assign(copy, old);
     this.keep({ ...wholeOf(copy), queue, meta });
   }
@@ -210,13 +219,10 @@ export class Keeper {
   }
 }
 
-/** All edits of the two queues, those that are in both as they are in the second. @param {Edit[]} queue @param {Edit[]} other */
-export function joined(queue, other) {
-  const more = new Map(other.filter(({ done }) => !done).map((edit) => [edit.mutation_id, edit]));
-  const all = queue.map((edit) => {
-    const same = more.get(edit.mutation_id);
-    more.delete(edit.mutation_id);
-    return same ?? edit;
-  });
-  return [...all, ...more.values()];
+/** All edits of the two queues, those that are in both as they are in the second.
+ * @param {Edit[]} queue @param {Edit[]} other @param {Record<string, unknown>} [judged] Calls that have their verdict
+ */
+export function joined(queue, other, judged) {
+  const also = new Map(other.map((edit) => [edit.mutation_id, edit]));
+  return [...queue.map((edit) => also.get(edit.mutation_id) ?? edit), ...missing(queue, judged, other)];
 }

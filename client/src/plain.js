@@ -10,7 +10,7 @@ export const plain = (given) => JSON.parse(JSON.stringify(given, function (key, 
       : value === null ? was === null
         : value === undefined ? !Array.isArray(this)
           : !/^(function|symbol)$/.test(typeof value) && /^\[object (Object|Array|Boolean|BigInt)\]$/.test(Object.prototype.toString.call(value));
-  if (!isSaid) throw new TypeError(`${key || 'It'} can’t be sent: JSON has no ${was instanceof Date ? 'invalid date' : String(typeof value === 'object' ? Object.prototype.toString.call(value).slice(8, -1) : value)}.`);
+  if (!isSaid) throw new TypeError(`${key || 'It'} can’t be sent: JSON has no such value.`);
   return value;
 }));
 

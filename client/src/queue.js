@@ -152,6 +152,14 @@ function behind(edit, { done, ...judged }) {
   return status === 'conflict' && edit.follows ? { ...edit, after: judged } : edit;
 }
 
+/** Of edits that are known elsewhere, those that are news here: neither queued, nor asked again meanwhile, nor judged.
+ * @param {Edit[]} queue @param {Record<string, unknown> | undefined} judged @param {Edit[]} edits
+ */
+export function missing(queue, judged, edits) {
+  const known = new Set(queue.flatMap(({ mutation_id, asks = [] }) => [mutation_id, ...asks]));
+  return edits.filter(({ mutation_id, asks, done }) => !done && !known.has(mutation_id) && !asks?.every((ask) => known.has(ask) || judged?.[ask]));
+}
+
 /** Drops what the downloaded rows now show. @param {Edit[]} queue */
 export const withoutDone = (queue) => queue.filter(({ done }) => !done);
 

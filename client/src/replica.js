@@ -12,6 +12,8 @@ export const REPAIR_EVERY_MS = 3_600_000;
 export const HELD_MOST = 1000;
 /** How many rows that were deleted here can be told from ones that never were. */
 const REMOVED_MOST = 100;
+/** How many calls that have their verdict can be told from new ones. */
+const JUDGED_MOST = 500;
 
 /** @param {Kept | null} [kept] @returns {Copy} */
 export function open(kept) {
@@ -138,15 +140,19 @@ export function answered(copy, page, { aside, full, asked, tables, now }) {
  */
 export const caughtUp = ({ held }, owed = false) => ({ behind: owed || !held, held: held ?? [] });
 
-/** Notes what was deleted here, so that making it anew does not look like an edit of somebody who never saw the deletion.
+/** Notes which calls have their verdict, so that one that is made again is not done again, and what was deleted here, so that making it anew does not look like an edit of somebody who never saw the deletion.
  * @param {Copy} copy @param {Page} page @returns {Meta}
  */
 function withRemoved({ queue, meta }, { results }) {
-  const gone = results.filter(({ mutation_id, status }) =>
-    status === 'applied' && queue.some((edit) => edit.mutation_id === mutation_id && edit.operation === 'DELETE'));
-  if (!gone.length) return meta;
+  if (!results.length) return meta;
+  const edits = new Map(queue.map((edit) => [edit.mutation_id, edit]));
+  const gone = results.filter(({ mutation_id, status }) => status === 'applied' && edits.get(mutation_id)?.operation === 'DELETE');
   const removed = [...Object.entries(meta.removed ?? {}), ...gone.map(({ id, version }) => [id, version])];
-  return { ...meta, removed: Object.fromEntries(removed.slice(-REMOVED_MOST)) };
+  const judged = results.flatMap(({ mutation_id, status }) => (status === 'later' ? [] : edits.get(mutation_id)?.asks ?? []).map((ask) => [ask, status]));
+  return {
+    ...meta, ...(gone.length && { removed: Object.fromEntries(removed.slice(-REMOVED_MOST)) }),
+    ...(judged.length && { judged: Object.fromEntries([...Object.entries(meta.judged ?? {}), ...judged].slice(-JUDGED_MOST)) }),
+  };
 }
 
 /**

@@ -5,9 +5,9 @@ import { attempt, within } from './platform.js';
 /** @import { FieldError, Loss, Platform } from './types.js' */
 
 /** The header of the server's own answers. Releases before it are told by the form of what they say. */
-const MARK = 'ryzed-release';
+export const MARK = 'ryzed-release';
 /** A hung call is given up after this long. */
-const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 60_000;
 const AT_FAULT = [400, 413, 422];
 /** What something on the way says of the moment, not of what is sent. */
 const PASSING = [401, 407, 408, 425, 429];
@@ -73,18 +73,4 @@ function judged({ ok, status, headers }, body, isSync, now) {
   const why = isOurs ? detail ?? title ?? `The server answered ${status}.` : `Something on the way answers in the server’s place, with ${status || 'a redirect'}.`;
   // In a browser all that shows of a redirect is a status of 0.
   throw new Failure(why, { status, errors, type, isOurs, isRedirect: !isOurs && !ok && status < 400, loss: { code, ms } });
-}
-
-/**
- * The address that a redirect leads to, found out without a token and without anything of the person's.
- * @param {Platform} platform @param {string} api @returns {Promise<string>} On the same host, or it fails with where it leads
- */
-export async function moved(platform, api) {
-  const answer = await within(platform, PATIENCE_MS, platform.fetch(`${api}/health`, { credentials: 'omit' }), 'no answer came in time').catch(() => null);
-  const to = answer?.url?.replace(/\/health$/, '') ?? '';
-  const [from, there] = [api, to].map((url) => /^(https?):\/\/(\[.*?\]|[^/:?#]*)/.exec(url));
-  const isOurs = answer?.ok && (answer.headers.has(MARK) || (await answer.json().catch(() => ({}))).service === 'realtime-sync');
-  const isSafe = there && from?.[2] === there[2] && (from[1] === 'http' || there[1] === 'https');
-  if (isOurs && isSafe && to !== api) return to;
-  throw new Failure(to && to !== api ? `The server’s address leads to ${to}. Nothing was sent there.` : 'The server’s address leads elsewhere. Nothing was sent there.', { isOurs: false, loss: { code: 1013 } });
 }

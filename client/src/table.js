@@ -3,13 +3,14 @@
 import { canonical } from './plain.js';
 import { uuid } from './platform.js';
 
-/** @import { Edited, Info, Operation, Query, Row } from './types.js' */
+/** @import { Edited, Info, Operation, Query, Queried, QuerySpec, Row } from './types.js' */
 
 /**
  * @typedef {object} Source
  * @property {(table: string, id: string) => Promise<any>} see
  * @property {(table: string) => Promise<any[]>} seeAll
  * @property {(table: string, operation: Operation, row: any) => Edited<any>} write
+ * @property {(table: string, spec: QuerySpec) => Queried} query
  * @property {(table: string, query: Query, callback: (rows: any[], info: Info) => void) => () => void} watch
  */
 
@@ -59,6 +60,11 @@ export class Table {
   /** @param {string} id @returns {Edited<void>} */
   delete(id) {
     return this.#source.write(this.#name, 'DELETE', { id });
+  }
+
+  /** @param {QuerySpec<T>} spec @returns {Queried<T & Record<string, any>>} */
+  query(spec) {
+    return /** @type {any} */ (this.#source.query(this.#name, spec));
   }
 
   /** Calls back with the rows now, and again whenever they have changed. `info` tells whether there was a first sync (`isReady`) and no line (`isStale`).

@@ -5,7 +5,7 @@
 import { attempt, uuid, within } from './platform.js';
 import { Failure } from './server.js';
 
-/** @import { Edit, Platform } from './types.js' */
+/** @import { Platform } from './types.js' */
 
 /** The browser answers for a lock sooner, or never. */
 const LOCK_MS = 3000;
@@ -23,7 +23,7 @@ const BEAT_LOOKS = 3;
  * @property {() => any} snapshot What a follower begins with
  * @property {(message: any) => void} follow Takes what the leader tells
  * @property {() => Promise<void>} lead Takes over
- * @property {() => Edit[]} rest Leads no more; answers with the edits that only this tab has
+ * @property {() => any[]} rest Leads no more; answers with what to hand over: the edits that only this tab has, and of which copy; nothing if there are none
  * @property {() => void} lost The tab that leads gives no sign of life
  */
 
@@ -34,6 +34,8 @@ export class Tabs {
   #begun = false;
   /** Whether the lock is this tab's, also while it takes over. */
   #holds = false;
+  /** Counts what was wished of the lock: what an earlier wish brings is none of ours any more. */
+  #turn = 0;
   #isFollowed = false;
   /** Whether a tab of a release follows that takes whole queues only. */
   #isPlain = false;
@@ -86,6 +88,7 @@ export class Tabs {
 
   /** Lets another tab lead, until `join`. @param {Promise<void>} stored What this one still does */
   leave(stored) {
+    this.#turn++;
     this.leads = this.#begun = this.#holds = this.#isFollowed = this.#isPlain = false;
     this.#platform.clearTimeout(this.#timer);
     this.#channel?.close();
@@ -99,13 +102,14 @@ export class Tabs {
   /** Another tab has taken over while this one slept: it follows. */
   depose() {
     if (!this.#holds) return;
+    this.#turn++;
     this.leads = this.#holds = this.#isFollowed = this.#isPlain = false;
     this.#misses = this.#signs = 0;
     this.#release(undefined);
     const edits = this.#tab.rest();
     this.#queue();
     this.begin();
-    if (edits.length) this.ask('adopt', [edits]).catch(() => {});
+    if (edits.length) this.ask('adopt', edits).catch(() => {});
   }
 
   /** @param {any} message To all other tabs */
@@ -181,27 +185,31 @@ export class Tabs {
   /** Waits for its turn. */
   #queue() {
     this.#wish = new AbortController();
-    this.#take({ signal: this.#wish.signal }).then(() => this.#succeed(), () => {});
+    const turn = ++this.#turn;
+    this.#take({ signal: this.#wish.signal }).then(() => this.#succeed(turn), () => {});
   }
 
   /** Takes the lock from a leader that is frozen or hangs. */
   #steal() {
     this.#wish?.abort();
     this.#tab.lost();
-    this.#take({ steal: true }).then(() => this.#succeed(), () => {
+    const turn = ++this.#turn;
+    this.#take({ steal: true }).then(() => this.#succeed(turn), () => {
+      if (turn !== this.#turn) return;
       this.#misses = 0;
       this.#queue();
       this.#look();
     });
   }
 
-  async #succeed() {
-    const joined = this.#channel;
+  /** @param {number} turn */
+  async #succeed(turn) {
+    if (turn !== this.#turn) return;
     this.#holds = true;
     // A sign for the others.
     this.tell({ type: 'leading' });
     await this.#tab.lead();
-    if (!this.#holds || joined !== this.#channel) return;
+    if (turn !== this.#turn) return;
     this.leads = true;
     this.begin();
     for (const { task, given, sub, resolve, reject } of this.#asked.values()) this.#tab.run(task, given, sub).then(resolve, reject);
@@ -211,7 +219,7 @@ export class Tabs {
   /** @param {LockOptions} options @returns {Promise<boolean>} */
   #take(options) {
     let isHeld = false;
-    const joined = this.#channel;
+    const turn = this.#turn;
     // Held until then, or until the tab ends; the browser gives it to the next.
     const held = new Promise((resolve) => (this.#release = resolve));
     return new Promise((resolve, reject) => {
@@ -223,7 +231,7 @@ export class Tabs {
       // It fails when it is not to be had, and when it is taken away.
       Promise.resolve(asking).catch((fault) => {
         reject(fault);
-        if (isHeld && (!joined || joined === this.#channel)) this.depose();
+        if (isHeld && turn === this.#turn) this.depose();
       });
     });
   }

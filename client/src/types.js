@@ -29,7 +29,7 @@
 /** @template T @typedef {Promise<T> & {settled: Promise<Verdict>}} Edited Ends when the edit is stored here, or with a row whose `_stored` is false; `settled` is the server's verdict. */
 /** @typedef {{isReady: boolean, isStale: boolean}} Info Whether the copy was ever synced, and whether it may be old. */
 /** @typedef {Map<string, Set<string> | null>} Changed The ids by table; null is the whole table. */
-/** @typedef {{patch?: Patch, edits?: {at: number, gone: number, come: Edit[]}, status?: Status, event?: string, told?: any}} Told What a leading tab tells. */
+/** @typedef {{to?: string, patch?: Patch, edits?: {at: number, gone: number, come: Edit[]}, status?: Status, event?: string, told?: any}} Told What a leading tab tells. */
 
 /**
  * @typedef {object} Page The answer of `POST /sync`.
@@ -49,6 +49,8 @@
 /**
  * @typedef {object} Meta What else is kept.
  * @property {string} [deviceId]
+ * @property {string} [life] Names the copy; another one once it was dropped
+ * @property {string[]} [dropped] Those that were, lately
  * @property {string} [user] Whose copy this is
  * @property {Conflict[]} [conflicts] Open ones
  * @property {Refused[]} [refused] Oldest first
@@ -56,6 +58,7 @@
  * @property {string} [lastSync]
  * @property {string} [api] Where the server was, the last time
  * @property {string[]} [tables] What the cursor stands for; none is all
+ * @property {Record<string, Verdict['status']>} [judged] The calls that had their verdict lately
  * @property {Record<string, number>} [removed] The tombstones' versions of rows that were deleted here lately
  */
 /** @typedef {Map<string, [table: string, id: string, row: any]>} Found What a download says of each row; null is gone */
@@ -102,6 +105,7 @@
  * @property {(name: string) => BroadcastChannel} [channel]
  * @property {(run: () => void) => void} [lives] Runs soon, unless the page is frozen
  * @property {(run: () => void) => void} [freezes] Calls when the page is about to be frozen
+ * @property {(storage: Storage) => Storage} [disk] Stands before the browser's storage
  * @property {(nudge: () => void) => (() => void)} wakes Calls when the network or the page comes back; answers with how to stop that
  */
 
@@ -149,6 +153,41 @@
  * @property {Message} presence
  * @property {Message} broadcast
  * @property {Fault} error
+ */
+/**
+ * @template V
+ * @typedef {V | null | Date | {eq?: V | null | Date, ne?: V | null | Date, gt?: V | Date, gte?: V | Date, lt?: V | Date, lte?: V | Date, between?: [V | Date, V | Date],
+ *   in?: (V | null)[], startsWith?: string, contains?: V extends (infer Item)[] ? Item : string, isNull?: boolean, not?: Condition<V>}} Condition
+ * What a field has to be.
+ */
+/** @template [T=any] @typedef {{[Field in keyof T]?: Condition<NonNullable<T[Field]>>} & {and?: Where<T>[], or?: Where<T>[], not?: Where<T>}} Where All of them have to hold. */
+/** @template [T=any] @typedef {(keyof T & string) | {[Field in keyof T]?: 'asc' | 'desc'}} Order */
+/** @template [T=any] @typedef {Order<T> | Order<T>[]} OrderBy */
+/** @template [T=any] @typedef {(keyof T & string) | {day: keyof T & string} | {week: keyof T & string} | {month: keyof T & string}} Group */
+/** @template [T=any] @typedef {Group<T> | Group<T>[]} GroupBy */
+/** @template [T=any] @typedef {'count' | {sum: keyof T & string} | {avg: keyof T & string} | {min: keyof T & string} | {max: keyof T & string}} Aggregate */
+/**
+ * @template [T=any]
+ * @typedef {object} QuerySpec A query as a plain object.
+ * @property {Where<T>} [where]
+ * @property {OrderBy<T>} [orderBy]
+ * @property {number} [limit]
+ * @property {number} [offset]
+ * @property {Record<string, string>} [include] Name → the field that refers to a row (`food_id`), or the field by which others refer to this one (`exercise_sets.workout_exercise_id`)
+ * @property {GroupBy<T>} [groupBy]
+ * @property {Record<string, Aggregate<T>>} [aggregate] With `groupBy`, or for all rows as one group; a count if there is none
+ */
+/**
+ * @template [T=any]
+ * @typedef {object} Queried A query that was made.
+ * @property {() => Promise<T[]>} get
+ * @property {() => Promise<T | undefined>} first
+ * @property {() => Promise<number>} count
+ * @property {(field: keyof T & string) => Promise<number>} sum
+ * @property {(field: keyof T & string) => Promise<number | null>} avg
+ * @property {(field: keyof T & string) => Promise<any>} min
+ * @property {(field: keyof T & string) => Promise<any>} max
+ * @property {(callback: (rows: T[], info: Info & {changed: string[]}) => void) => () => void} subscribe
  */
 /** @typedef {Record<string, any> | ((row: any) => boolean) | null | undefined} Query Fields that must be equal, or a test; nothing is all rows */
 
