@@ -160,9 +160,9 @@ async fn genuine_messages_that_are_said_again_are_worth_nothing() {
         talk(&here, &there, &mut tablet, "once").await;
         here.api.delete("/devices/tablet").await.done();
         assert_eq!(tablet.expect_close().await.0, 4403);
-        here.api.patch("/devices/tablet", &json!({"is_active": true})).await.ok();
         // The one to be misled: the same device, a new socket of it, the person's other instance.
-        let (here, there) = (both.a.account_of(here.person.clone()), both.b.account_of(here.person.clone()));
+        let [here, there] = [&here, &there].map(|account| account.with_token(account.token().issued_in(1)));
+        here.api.patch("/devices/tablet", &json!({"is_active": true})).await.ok();
         let mut tablet = there.socket("tablet").await;
         let mut other = both.b.account().socket("tablet").await;
         let again = async |tablet: &mut Socket, other: &mut Socket| {
