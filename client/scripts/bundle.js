@@ -9,7 +9,7 @@ const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 /** File → the module it begins with. */
 export const FILES = { 'client.js': 'src/index.js', 'client-more.js': 'src/more.js' };
 /** Names that stay within one file: neither the app's, nor the server's, nor another tab's, nor in storage. */
-const INTERNAL = /^(keeper|dispatch|canAsk|isShared|isForeign|isResting|isRefusal|isRedirect|admit|replay|collided|isCurrent|seeAll|snapshot|yields|depose|fenced|storing|renew|cancel|effects|heard|isElsewhere|isQueued|worst|address|attempt|refusal|passes|consider|unstored|isLast|staged|behind|held|aside|follow|leads|leave|tell|ask|rest|lost|lead|begin|line)$/;
+const INTERNAL = /^(keeper|dispatch|canAsk|isShared|isForeign|isResting|isRefusal|isRedirect|admit|replay|collided|isCurrent|seeAll|snapshot|yields|depose|fenced|storing|renew|cancel|effects|heard|isElsewhere|isQueued|worst|address|attempt|refusal|passes|consider|unstored|isLast|staged|behind|held|aside|follow|leads|leave|tell|ask|rest|lost|lead|begin|line|isFromServer|settle|failed|learn|drop|look|isOurs)$/;
 /** A module that is loaded later is a file beside it. */
 const later = { name: 'later', setup: (making) => making.onResolve({ filter: /./ }, ({ kind, path: module }) =>
   (kind === 'dynamic-import' ? { path: module.replace('./', './client-'), external: true } : undefined)) };

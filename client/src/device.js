@@ -367,7 +367,7 @@ export class Device {
     const token = await this.#line.token(refused).catch((fault) => {
       throw fault instanceof Failure ? fault : new Failure(fault.message, { loss: { code: refused ? 4401 : 1006 } });
     });
-    if (signal?.aborted) throw new Failure('It was called off.', { loss: { code: 1006 } });
+    if (signal?.aborted) throw new Failure('it was called off', { loss: { code: 1006 } });
     this.admit(this.sub);
     const ms = this.#notBefore - platform.now();
     if (ms > 0 && ms <= ORDERED_MOST_MS) throw new Failure('The server wants to be left alone.', { status: 429, loss: { code: 1013, ms } });

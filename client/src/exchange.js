@@ -1,7 +1,7 @@
 // One exchange with the server over `POST /sync`: uploads what waits, downloads until nothing more comes, and mends what
 // the digest shows to be broken. What an answer means is decided in `replica.js`.
 
-import { batch, markSent, settle } from './queue.js';
+import { batch, markSent } from './queue.js';
 import { answered, caughtUp, damaged, gathered, repaired, request, retabled } from './replica.js';
 import { Failure } from './server.js';
 
@@ -58,7 +58,7 @@ export async function exchange(device, { full, digest, ifNeeded }) {
       continue;
     }
     if (!(device.isCurrent?.(copy) ?? true)) throw new Failure('The copy was loaded anew meanwhile.', { loss: { code: 1006 } });
-    if (isElsewhere && page.reset) giveBack(device, copy.queue.filter(({ done }) => !done), summary);
+    if (isElsewhere && page.reset) (await import('./more.js')).giveBack(device, copy.queue.filter(({ done }) => !done), summary);
     isElsewhere = false;
     if (device.api && copy.meta.api !== device.api) device.keep({ meta: { ...copy.meta, api: device.api } });
     if (refusal && !size) {
@@ -94,18 +94,6 @@ const PASSING = ['in_future', 'unavailable', 'stopped', 'limit'];
 const refused = ({ mutation_id, table, data }, { message, errors }) => ({
   mutation_id, table, id: data.id, status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'refused', message }],
 });
-
-/** Edits that were made for another server's copy: the person decides. @param {Device} device @param {Edit[]} edits @param {SyncSummary} summary */
-function giveBack(device, edits, summary) {
-  const errors = [{ field: '', code: 'other_server', message: 'It was made for another server.' }];
-  const verdicts = edits.map((edit) => /** @type {[Edit, Result]} */ ([edit, refused(edit, { message: '', errors })]));
-  verdicts.forEach(([edit, result]) => {
-    summary.rejected.push({ ...result, edit });
-    device.rejected(edit, result);
-  });
-  device.keep({ queue: settle(device.copy.queue, verdicts.map(([, result]) => result)) });
-  device.settled?.(verdicts);
-}
 
 /** Reports what became of the uploads. @param {Device} device @param {Page} page @param {SyncSummary} summary @returns {[Edit, Result][]} */
 function judge({ copy, rejected, collided }, { results, conflicts, total_changes }, summary) {

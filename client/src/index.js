@@ -68,7 +68,7 @@ export class RyzeRealtimeClient {
   #toShow;
   /** The queue as followers have it. @type {Edit[]} */
   #told = [];
-  /** Calls whose edits have no verdict yet. @type {Map<string, {settle: (verdict: Verdict) => void, worst: Verdict, isQueued: boolean}>} */
+  /** Calls whose edits have no verdict yet. @type {Map<string, {settle: (verdict: Verdict) => void, settled: Promise<Verdict>, worst: Verdict, isQueued: boolean}>} */
   #unsettled = new Map();
 
   /**
@@ -179,6 +179,20 @@ export class RyzeRealtimeClient {
     return this.#do('performSync', forceFull);
   }
 
+  /** Ends once the edits made by now have their verdict and the copy is as new as now. Waits for a line; fails when that makes no sense. @returns {Promise<void>} */
+  whenSynced() {
+    return quiet((async () => {
+      const waiting = [...this.#unsettled.values()].map(({ settled }) => settled);
+      while (!(await this.performSync().then(() => true, () => false))) {
+        const { state, why } = await new Promise((/** @type {(status: Status) => void} */ resolve) => {
+          const stop = this.status.subscribe((status) => /^(live|stopped)$/.test(status.state) && (resolve(status), queueMicrotask(() => stop())));
+        });
+        if (state === 'stopped') throw new Error(why);
+      }
+      await Promise.all(waiting);
+    })());
+  }
+
   /** What this device knows, and what the server adds when it can be reached. @returns {Promise<Record<string, any>>} */
   getSyncStatus() {
     return this.#do('getSyncStatus');
@@ -274,7 +288,7 @@ export class RyzeRealtimeClient {
     await this.#keeper.load(this.#tabs.leads);
     if (this.#tabs.leads) {
       const taking = others.length ? import('./more.js').then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
-      await within(this.#platform, TAKE_OVER_MS, taking, 'late').catch(() => {});
+      await within(this.#platform, TAKE_OVER_MS, taking).catch(() => {});
       await this.#device.name();
     }
     this.#refresh();
@@ -285,8 +299,10 @@ export class RyzeRealtimeClient {
   /** An edit: its promise ends once it is stored, or said not to be; `settled` is its verdict. @param {string} task @param {any[]} given @returns {Edited<any>} */
   #write(task, ...given) {
     const ask = uuid();
-    /** @type {Promise<Verdict>} */
-    const settled = new Promise((settle) => this.#unsettled.set(ask, { settle, worst: { status: 'withdrawn' }, isQueued: false }));
+    /** @type {(verdict: Verdict) => void} */
+    let settle = () => {};
+    const settled = new Promise((/** @type {(verdict: Verdict) => void} */ resolve) => (settle = resolve));
+    this.#unsettled.set(ask, { settle, settled, worst: { status: 'withdrawn' }, isQueued: false });
     const done = this.#do(task, ...given, ask, this.#keeper.copy.meta.life);
     done.then(() => {
       const waiting = this.#unsettled.get(ask);

@@ -11,7 +11,7 @@ import { MARK, PATIENCE_MS } from './server.js';
  * @returns {Promise<{to?: string, why: string}>} `to` if that is on the same host, else why not
  */
 export async function moved(platform, api) {
-  const answer = await within(platform, PATIENCE_MS, platform.fetch(`${api}/health`, { credentials: 'omit' }), 'no answer came in time').catch(() => null);
+  const answer = await within(platform, PATIENCE_MS, platform.fetch(`${api}/health`, { credentials: 'omit' })).catch(() => null);
   const to = answer?.url?.replace(/\/health$/, '') ?? '';
   const [from, there] = [api, to].map((url) => /^(https?):\/\/(\[.*?\]|[^/:?#]*)/.exec(url));
   const isOurs = answer?.ok && (answer.headers.has(MARK) || (await answer.json().catch(() => ({}))).service === 'realtime-sync');

@@ -18,7 +18,7 @@ export async function nameOf(platform, { api, app, deviceId, hasDatabase }) {
   // As release 0.1 named it. Where it is there it stays: a tab of that release may be open, and the app may go back to it.
   const [name, old] = [named(app), named(api)];
   const listing = hasDatabase && attempt(() => indexedDB.databases());
-  const names = listing ? await within(platform, LIST_MS, listing, 'late').then((all) => all.map((one) => one.name ?? ''), () => []) : [];
+  const names = listing ? await within(platform, LIST_MS, listing).then((all) => all.map((one) => one.name ?? ''), () => []) : [];
   // Two servers on one page are two copies.
   const isTaken = hasDatabase && (inUse.get(name) ?? api) !== api;
   const chosen = isTaken || (hasDatabase && !listing) || (names.includes(old) && !names.includes(name)) ? old : name;

@@ -41,10 +41,10 @@ export const surroundings = () => {
 };
 
 /** Ends as `promise` does, or fails after `ms`: nothing is waited for without an end.
- * @template T @param {Pick<Platform, 'setTimeout' | 'clearTimeout'>} platform @param {number} ms @param {Promise<T>} promise @param {string} late
+ * @template T @param {Pick<Platform, 'setTimeout' | 'clearTimeout'>} platform @param {number} ms @param {Promise<T>} promise @param {string} [late]
  * @returns {Promise<T>}
  */
-export function within({ setTimeout, clearTimeout }, ms, promise, late) {
+export function within({ setTimeout, clearTimeout }, ms, promise, late = 'no answer came in time') {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(late)), ms);
     promise.then(resolve, reject).finally(() => clearTimeout(timer));

@@ -49,7 +49,7 @@ export async function call(platform, address, { token, body, method = body ? 'PO
     return judged(answer, attempt(() => JSON.parse(text)), /\/sync$/.test(address), platform.now());
   };
   try {
-    return await within(platform, PATIENCE_MS, Promise.race([ask(), stopped]), 'no answer came in time');
+    return await within(platform, PATIENCE_MS, Promise.race([ask(), stopped]));
   } catch (fault) {
     if (fault instanceof Failure) throw fault;
     throw new Failure(`The server can’t be reached: ${/** @type {Error} */ (fault).message}`, { loss: { code: 1006 } });

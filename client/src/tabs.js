@@ -70,7 +70,7 @@ export class Tabs {
   async join() {
     const { locks, channel } = this.#platform;
     const leads = !locks || !channel ? null
-      : await within(this.#platform, LOCK_MS, this.#take({ ifAvailable: true }), 'no lock').catch(() => null);
+      : await within(this.#platform, LOCK_MS, this.#take({ ifAvailable: true })).catch(() => null);
     this.leads = this.#holds = leads !== false;
     // Only now: before, it could take itself for the leader, or for none.
     this.#channel = leads === null ? undefined : attempt(() => channel?.(this.name));
