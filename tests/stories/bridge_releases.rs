@@ -7,7 +7,7 @@ use ryzed_tests::instances::Instances;
 use ryzed_tests::rows::food_entry;
 use ryzed_tests::stranger::Stranger;
 use ryzed_tests::{Metrics, insert};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::instances_faults::{SOON, crosses, settings, wait_for};
@@ -79,9 +79,13 @@ async fn the_last_release_is_told_by_notices_what_it_would_not_hear_over_redis()
         quantity += 1;
         crosses(&here, &mut tablet, quantity).await;
     }
+    // It is told in its own words who is there, so that it gives notice from then on, and nothing else.
+    let plain = stranger.heard().into_iter().filter(|heard| heard.message.starts_with(b"{"));
+    let plain: Vec<Value> = plain.map(|heard| serde_json::from_slice(&heard.message).expect("JSON")).collect();
+    assert!(!plain.is_empty() && plain.iter().all(|said| said["v"] == 1 && said["m"] == "hello"), "{plain:?}");
     // Clients get what comes both ways once.
     here.push_from("web", [insert("food_entries", &food_entry(json!({})))]).await;
-    let is_of_web = |message: &serde_json::Value| message["device_id"] == "web";
+    let is_of_web = |message: &Value| message["device_id"] == "web";
     tablet.next_where("other_device_synced", is_of_web).await;
     tablet.expect_silence_where("other_device_synced", is_of_web, 300).await;
 }

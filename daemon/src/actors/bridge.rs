@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -92,12 +93,12 @@ impl Bridge {
         self.route().hears_redis()
     }
 
-    /// These other instances are alive. Returns what those had said already that were not known.
+    /// These other instances are alive, as the database said to whoever `asked` it then. Returns what those had said already that were not known.
     #[must_use]
-    pub(crate) fn others(&self, others: &[Other]) -> Vec<Letter> {
+    pub(crate) fn others(&self, asked: Instant, others: &[Other]) -> Vec<Letter> {
         self.route().others(others.iter().map(|other| (other.id, other.hears_redis)));
         let sealing = others.iter().filter(|other| other.seals);
-        self.neighbours.trust.living(sealing.map(|other| other.id), others.iter().any(|other| !other.seals))
+        self.neighbours.trust.living(asked, sealing.map(|other| other.id), others.iter().any(|other| !other.seals))
     }
 
     /// Tells others of a commit: that there is something, which they read from the database.
@@ -119,11 +120,14 @@ impl Bridge {
         self.owes_hello.store(true, Ordering::Release);
     }
 
-    /// Tells them, if that is owed.
-    pub(crate) fn say_hello(&self) {
-        if self.owes_hello.swap(false, Ordering::AcqRel) {
-            self.tell(Topic::Scope(Scope::Global), &Message::Hello);
+    /// Tells them, if that is owed. Returns what is to be given notice of besides: those that read nothing sealed have to be
+    /// told in words of their own.
+    pub(crate) fn say_hello(&self) -> Option<String> {
+        if !self.owes_hello.swap(false, Ordering::AcqRel) {
+            return None;
         }
+        self.tell(Topic::Scope(Scope::Global), &Message::Hello);
+        self.neighbours.trust.has_elders().then(|| envelope::plain_hello(self.neighbours.me()))
     }
 
     /// Has clients at other instances get a message, too.

@@ -23,7 +23,7 @@ use super::live::{self, Shared};
 use super::message::{self, ServerMessage};
 use super::pulse::Pulse;
 use crate::carrier::Topic;
-use crate::service::{Directory, ServiceError};
+use crate::service::{Directory, ServiceError, Surroundings};
 use crate::store::presence::{Arrival, Differs, Gone, Lease, Place, Renewed};
 use crate::sync::{DeviceId, Scope, UserId};
 use moves::{Group, Move};
@@ -33,7 +33,7 @@ const RENEWALS: u32 = 3;
 /// The database is waited for no longer than this part of the lease, so that a renewal that is due comes in time.
 const SHARES: u32 = 6;
 /// How often it is asked who there is, however many are heard of that are not known.
-const LOOK_AROUND: Duration = Duration::from_secs(1);
+const LOOK_AROUND: Duration = Duration::from_millis(500);
 
 /// What the actor is told.
 pub(crate) enum PresenceMsg {
@@ -216,18 +216,36 @@ impl State {
         if is_new {
             self.shared.bridge.owe_hello();
         }
-        self.looked = Some(Instant::now());
+        let asked = Instant::now();
+        self.looked = Some(asked);
         match self.asked(self.directory.look_around(self.me())).await {
             Ok(around) => {
-                let said_before = self.shared.bridge.others(&around.others);
-                self.gone(&around.gone);
-                self.shared.bridge.say_hello();
-                said_before.iter().for_each(|letter| bridge::heard(&self.shared, letter));
+                self.met(asked, &around).await;
             }
             Err(error) => self.away(&error),
         }
         if is_new {
             self.compare().await;
+        }
+    }
+
+    /// Takes note of who there is, and hears what those had said that were not known.
+    async fn met(&mut self, asked: Instant, around: &Surroundings) {
+        let (bridge, trust) = (&self.shared.bridge, &self.shared.bridge.neighbours.trust);
+        let had_elders = trust.has_elders();
+        let said_before = bridge.others(asked, &around.others);
+        if trust.has_elders() && !had_elders {
+            // What it has told so far was not taken for anything.
+            bridge.owe_hello();
+            self.shared.look_soon();
+        }
+        self.gone(&around.gone);
+        let notice = bridge.say_hello();
+        said_before.iter().for_each(|letter| bridge::heard(&self.shared, letter));
+        if let Some(notice) = notice
+            && let Err(error) = self.asked(self.directory.notify(vec![notice])).await
+        {
+            self.away(&error);
         }
     }
 

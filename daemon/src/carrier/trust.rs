@@ -65,6 +65,7 @@ struct Sender {
 }
 
 struct Waiting {
+    came: Instant,
     way: Way,
     number: u64,
     letter: Letter,
@@ -107,10 +108,10 @@ impl Trust {
         known.clock = Some(known.clock.map_or(newer, |former| former.or_newer(newer)));
     }
 
-    /// These others are alive and seal what they say; `has_elders` when others are that don't. Returns what had come from
-    /// those that were not known yet.
+    /// These others are alive, as the database said to whoever `asked` it then, and seal what they say; `has_elders` when
+    /// others are that don't. Returns what had come from those that were not known yet.
     #[must_use]
-    pub fn living(&self, others: impl IntoIterator<Item = Uuid>, has_elders: bool) -> Vec<Letter> {
+    pub fn living(&self, asked: Instant, others: impl IntoIterator<Item = Uuid>, has_elders: bool) -> Vec<Letter> {
         let (mut known, now) = (self.known(), Instant::now());
         known.senders.values_mut().for_each(|sender| _ = sender.gone.get_or_insert(now));
         for id in others {
@@ -119,17 +120,24 @@ impl Trust {
         }
         known.senders.retain(|_, sender| sender.gone.is_none_or(|gone| now < gone + 2 * FRESH));
         known.has_elders = has_elders;
-        let waiting = std::mem::take(&mut known.room);
         let mut believed = Vec::new();
-        for Waiting { way, number, letter } in waiting {
-            let sender = known.senders.get_mut(&letter.from).filter(|sender| sender.gone.is_none());
-            match sender.map(|sender| sender.heard[way as usize].note(number)) {
-                Some(true) => believed.push(letter),
+        for waiting in std::mem::take(&mut known.room) {
+            let sender = known.senders.get_mut(&waiting.letter.from).filter(|sender| sender.gone.is_none());
+            match sender.map(|sender| sender.heard[waiting.way as usize].note(waiting.number)) {
+                Some(true) => believed.push(waiting.letter),
                 Some(false) => metrics().bridge_disbelieved.inc(Disbelief::Replayed),
+                // Its sender may have come after the question, too.
+                None if waiting.came > asked => known.room.push(waiting),
                 None => metrics().bridge_disbelieved.inc(Disbelief::Stranger),
             }
         }
         believed
+    }
+
+    /// Whether an instance is alive that seals nothing.
+    #[must_use]
+    pub fn has_elders(&self) -> bool {
+        self.known().has_elders
     }
 
     /// Whether anything can be sealed: not before the database has told the time.
@@ -192,7 +200,7 @@ impl Trust {
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
         let letter = Letter { from: header.from, sent: now.checked_sub(age).unwrap_or(now), text };
         if !is_alive {
-            return Err(self.wait(Waiting { way, number: header.number, letter }));
+            return Err(self.wait(Waiting { came: now, way, number: header.number, letter }));
         }
         let mut known = self.known();
         let sender = known.senders.get_mut(&header.from);

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::sync::{DeviceId, UserId, Version};
 
@@ -104,6 +106,11 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(Message<'_>, bool)> {
     }
 }
 
+/// The hello of the release that sealed nothing, which reads only such. It tells anybody that this instance is there.
+pub(crate) fn plain_hello(me: Uuid) -> String {
+    json!({"v": 1, "from": me, "m": "hello"}).to_string()
+}
+
 // serde asks by reference.
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_false(value: &bool) -> bool {
@@ -117,12 +124,11 @@ mod tests {
     #[test]
     fn a_message_arrives_as_it_was_sent() {
         let frame = RawValue::from_string(r#"{"type":"broadcast","payload":1.50}"#.to_owned()).unwrap();
-        let to =
-            Addressees { user: Some(UserId(uuid::Uuid::nil())), only: "web-1".parse().ok(), ..Addressees::default() };
+        let to = Addressees { user: Some(UserId(Uuid::nil())), only: "web-1".parse().ok(), ..Addressees::default() };
         for message in [
             Message::Moved { scope: "global".into(), version: 7 },
             Message::Pass(Passed { to, frame: &frame }),
-            Message::Doubt { user: UserId(uuid::Uuid::nil()), device: "web-1".parse().unwrap() },
+            Message::Doubt { user: UserId(Uuid::nil()), device: "web-1".parse().unwrap() },
             Message::Look,
             Message::Hello,
         ] {

@@ -13,7 +13,7 @@ const EPOCH: i64 = 1_700_000_000_000_000;
 fn instance(me: Uuid, others: &[Uuid]) -> Trust {
     let trust = Trust::new(me, b"the database's key", "life");
     tell_time(&trust, EPOCH);
-    assert!(trust.living(others.iter().copied(), false).is_empty());
+    assert!(trust.living(Instant::now(), others.iter().copied(), false).is_empty());
     trust
 }
 
@@ -54,7 +54,7 @@ async fn what_a_living_instance_says_is_heard_once_by_each_way_and_not_by_itself
 async fn nothing_is_sealed_or_believed_before_the_time_is_known() {
     let (a, b) = (instance(A, &[B]), Trust::new(B, b"the database's key", "life"));
     assert!(!b.is_ready() && b.seal("c", b"x").is_none());
-    let _ = b.living([A], false);
+    let _ = b.living(Instant::now(), [A], false);
     assert_eq!(heard(&b, Way::Redis, "c", &says(&a, "early")), None);
 }
 
@@ -80,11 +80,20 @@ async fn who_is_not_known_is_kept_waiting_until_it_is_known_to_live() {
     assert_eq!(heard(&b, Way::Redis, "c", &first), None, "it waits already");
     assert_eq!(heard(&b, Way::Notices, "c", &second), is("Stranger"));
     assert_eq!(heard(&b, Way::Redis, "c", &says(&c, "nobody")), is("Stranger"));
-    let texts: Vec<Bytes> = b.living([A], false).into_iter().map(|letter| letter.text).collect();
+    let texts: Vec<Bytes> = b.living(Instant::now(), [A], false).into_iter().map(|letter| letter.text).collect();
     assert_eq!(texts, ["first", "second"]);
     for (way, message) in [(Way::Redis, &first), (Way::Notices, &second)] {
         assert_eq!(heard(&b, way, "c", message), None, "it was heard when it had waited");
     }
+    // Whom the database had not seen when it was asked may be there by now.
+    let before = Instant::now();
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(heard(&b, Way::Redis, "c", &says(&c, "just come")), is("Stranger"));
+    assert!(b.living(before, [A], false).is_empty());
+    assert_eq!(b.living(Instant::now(), [A, C], false).len(), 1);
+    assert!(b.living(Instant::now(), [A], false).is_empty());
+    tokio::time::advance(FRESH * 3).await;
+    assert!(b.living(Instant::now(), [A], false).is_empty());
     let stale = says(&c, "long ago");
     tokio::time::advance(FRESH * 2).await;
     assert_eq!(heard(&b, Way::Redis, "c", &stale), None, "of nobody, and late");
@@ -95,14 +104,14 @@ async fn who_is_gone_is_not_believed_and_what_it_said_is_remembered_while_it_cou
     let (a, b) = (instance(A, &[B]), instance(B, &[A]));
     let (before, meanwhile) = (says(&a, "before"), says(&a, "meanwhile"));
     assert_eq!(heard(&b, Way::Redis, "c", &before), is("before"));
-    assert!(b.living([], false).is_empty());
+    assert!(b.living(Instant::now(), [], false).is_empty());
     assert_eq!(heard(&b, Way::Redis, "c", &before), None);
     assert_eq!(heard(&b, Way::Redis, "c", &meanwhile), is("Stranger"));
-    assert_eq!(b.living([A], false).len(), 1, "it was only slow");
+    assert_eq!(b.living(Instant::now(), [A], false).len(), 1, "it was only slow");
     assert_eq!(heard(&b, Way::Redis, "c", &before), None);
-    let _ = b.living([], false);
+    let _ = b.living(Instant::now(), [], false);
     tokio::time::advance(FRESH * 3).await;
-    let _ = b.living([], false);
+    let _ = b.living(Instant::now(), [], false);
     assert!(b.known().senders.is_empty());
 }
 
@@ -114,13 +123,13 @@ async fn strangers_fill_no_memory() {
         let _ = heard(&b, Way::Redis, "c", &says(&a, &long));
     }
     assert_eq!(b.known().room.len(), 100);
-    let _ = b.living([], false);
+    let _ = b.living(Instant::now(), [], false);
     for _ in 0..2 * ROOM {
         let _ = heard(&b, Way::Redis, "c", &says(&a, "short"));
     }
     assert_eq!(b.known().room.len(), ROOM);
     let too_long = "x".repeat(LARGEST_MESSAGE + 1);
-    let _ = b.living([A], false);
+    let _ = b.living(Instant::now(), [A], false);
     assert_eq!(heard(&b, Way::Redis, "c", &says(&a, &too_long)), None);
 }
 
@@ -128,7 +137,7 @@ async fn strangers_fill_no_memory() {
 fn what_nobody_has_sealed_is_worth_a_look_while_an_older_release_lives() {
     let b = Trust::new(B, b"key", "life");
     assert!(b.hear_plain("c").is_none());
-    let _ = b.living([], true);
+    let _ = b.living(Instant::now(), [], true);
     assert!(matches!(b.hear_plain("c"), Some(Heard::Late)));
 }
 

@@ -190,16 +190,15 @@ async fn alone(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
         }
         tokio::time::sleep(PAUSES[0]).await;
     }
-    let daemons = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
-                   AND application_name = 'ryzed' AND pid <> pg_backend_pid()";
-    while !texts(connection, daemons).await?.is_empty() {
+    loop {
+        let Some(another) = turn::another(connection).await? else { return Ok(()) };
         if began.elapsed() > OTHERS {
-            let message = "a daemon, or another command of ryzed, is connected to this database; stop it first";
-            return Err(StoreError::Unavailable(message.into()));
+            return Err(StoreError::Unavailable(format!(
+                "a daemon, or another command of ryzed, is connected to this database; stop it first ({another})"
+            )));
         }
         tokio::time::sleep(PAUSES[0]).await;
     }
-    Ok(())
 }
 
 /// A connection that works on tables which an application uses, and who is told of it.

@@ -128,15 +128,11 @@ impl Whole {
         turn::take(&mut self.connection).await?;
         let began = Instant::now();
         loop {
-            let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                AND application_name = 'ryzed' AND pid <> pg_backend_pid()";
-            if self.number(others).await? == 0 {
-                return Ok(());
-            }
+            let Some(another) = turn::another(&mut self.connection).await? else { return Ok(()) };
             if began.elapsed() > GOING {
-                return Err(StoreError::InUse(
-                    "the database is in use: stop the daemon, and any other ryzed command on it, first".into(),
-                ));
+                return Err(StoreError::InUse(format!(
+                    "the database is in use: stop the daemon, and any other ryzed command on it, first ({another})"
+                )));
             }
             tokio::time::sleep(LOOK).await;
         }

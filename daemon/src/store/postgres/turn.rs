@@ -50,6 +50,13 @@ pub(super) async fn leave(connection: &mut AsyncPgConnection) -> Result<(), Stor
     execute(connection, &format!("SELECT pg_advisory_unlock({LOCK})")).await
 }
 
+/// A daemon or command of ryzed that is connected beside this connection, for people. Anybody may call themselves so.
+pub(super) async fn another(connection: &mut AsyncPgConnection) -> Result<Option<String>, StoreError> {
+    let others = "SELECT format('pid %s, user %s', pid, coalesce(usename, 'unknown')) FROM pg_stat_activity \
+        WHERE datname = current_database() AND application_name = 'ryzed' AND pid <> pg_backend_pid() LIMIT 1";
+    Ok(texts(connection, others).await?.pop())
+}
+
 /// Who has the lock, for people.
 pub(super) async fn holder(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
     let found = texts(
