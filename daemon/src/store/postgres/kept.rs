@@ -14,6 +14,8 @@ use super::migrate::{execute, texts};
 use super::triggers::Placed;
 use crate::store::StoreError;
 
+/// The key under which it stands that former values are to be erased.
+const MARK: &str = "scrub";
 /// Scopes that are looked at in one transaction.
 const SCOPES_AT_ONCE: i64 = 500;
 /// How often scopes that somebody was writing are tried again, and the pause before.
@@ -53,7 +55,9 @@ pub(super) async fn note(
     // Of daemons that start together, one notes.
     execute(connection, "BEGIN; LOCK TABLE ryzed.kept IN SHARE ROW EXCLUSIVE MODE").await?;
     let (wanted, noted) = (Kept::of(placed), noted(connection).await?);
-    let (mut sql, mut is_marked, mut starts_over) = (Vec::new(), false, false);
+    // The last release noted former values of every column that an application's table has.
+    let is_first = noted.is_empty() && !is_new && placed.registry.iter().any(|table| table.is_fitted);
+    let (mut sql, mut is_marked, mut starts_over) = (Vec::new(), is_first, false);
     for kept in &wanted {
         let was = noted.iter().find(|was| was.table == kept.table);
         if was == Some(kept) {
@@ -83,11 +87,14 @@ pub(super) async fn note(
     if starts_over {
         sql.push("DELETE FROM ryzed.meta WHERE key = 'life'".into());
     }
+    if is_marked {
+        sql.push(format!("INSERT INTO ryzed.meta VALUES ('{MARK}', 'yes') ON CONFLICT (key) DO NOTHING"));
+    }
     sql.push("COMMIT".into());
     execute(connection, &sql.join("; ")).await?;
-    // The last release noted former values of every column that an application's table has.
-    let is_first = noted.is_empty() && !is_new && placed.registry.iter().any(|table| table.is_fitted);
-    if is_marked || is_first { scrub(connection).await } else { Ok(()) }
+    // Also what a start before this one did not get to.
+    let mark = texts(connection, &format!("SELECT value FROM ryzed.meta WHERE key = '{MARK}'")).await?;
+    if mark.is_empty() { Ok(()) } else { scrub(connection).await }
 }
 
 impl Kept {
@@ -141,12 +148,12 @@ async fn scrub(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
             (after, busy) = (upto, busy + left);
         }
         if busy == 0 {
-            return Ok(());
+            return execute(connection, &format!("DELETE FROM ryzed.meta WHERE key = '{MARK}'")).await;
         }
         tokio::time::sleep(PAUSE).await;
     }
     tracing::warn!(
-        "former values of columns that stay home are not all erased: somebody writes all the time; start again later"
+        "not all former values of columns that stay home are erased, as somebody writes all the time: the next start goes on"
     );
     Ok(())
 }

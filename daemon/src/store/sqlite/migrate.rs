@@ -1,5 +1,8 @@
 //! The schema: plain SQL migrations, then the triggers, which follow the adapters.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel::sql_types::Text;
@@ -7,8 +10,6 @@ use diesel::sqlite::Sqlite;
 use diesel::{RunQueryDsl, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ryzed_adapters::Table;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use super::{Schema, life, triggers};
 use crate::store::statement::statement;
