@@ -20,6 +20,7 @@ mod postgres_access;
 mod postgres_connecting;
 mod postgres_errors;
 mod postgres_language;
+mod postgres_locks;
 mod postgres_migrating;
 mod postgres_outages;
 mod round_trips;

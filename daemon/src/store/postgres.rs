@@ -4,13 +4,16 @@ pub mod adopt;
 pub mod archive;
 mod fault;
 mod form;
+mod lanes;
 mod layout;
 mod life;
 mod listen;
 mod migrate;
+mod open;
 mod outage;
 mod pool;
 mod presence;
+mod probe;
 mod reads;
 mod server;
 mod session;
@@ -29,6 +32,7 @@ use super::archive::sealed;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
 use pool::Connections;
+use probe::Probe;
 use sql::TableSql;
 use triggers::Placed;
 
@@ -41,7 +45,7 @@ pub use server::{AddressError, check_url, wait_until_there, with_password};
 pub struct Settings {
     /// `postgres://…`
     pub url: String,
-    /// The most connections that work at once; one more listens.
+    /// The most connections that work at once; one more listens, and one asks whether the database is there.
     pub connections: usize,
     /// Whether this process is the daemon, which hears of writes from outside. A command that works beside it does not, and
     /// the daemon hears of it.
@@ -101,6 +105,7 @@ pub struct PostgresStore {
     epoch: String,
     registry: Arc<Registry>,
     connections: Connections,
+    probe: Probe,
     listener: Option<JoinHandle<()>>,
     ear: Arc<OnceLock<OnNotice>>,
 }
@@ -138,7 +143,7 @@ impl PostgresStore {
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let ear = Arc::default();
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
-        Ok(Self { epoch, registry, connections, listener, ear })
+        Ok(Self { epoch, registry, connections, probe: Probe::new(&settings.url), listener, ear })
     }
 
     /// The tables that the database has.
@@ -160,6 +165,10 @@ impl Store for PostgresStore {
 
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
         self.connections.run(mode, access, job).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.probe.ask().await
     }
 
     fn pool_use(&self) -> Option<PoolUse> {

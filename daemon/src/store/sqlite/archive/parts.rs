@@ -50,7 +50,7 @@ const DEVICES: Sidecar = Sidecar {
 };
 const CONFLICTS: Sidecar = Sidecar {
     table: "sync_conflicts",
-    plain: &["id", "user_id", "created_at"],
+    plain: &["id", "user_id", "created_at", "place", "bytes"],
     json: &["conflict", "mutation"],
     key: ("id", ""),
 };
