@@ -49,7 +49,7 @@ pub mod code {
     pub const IN_FUTURE: &str = "in_future";
     /// Two fields contradict each other.
     pub const INCONSISTENT: &str = "inconsistent";
-    /// The database alone sets the column.
+    /// Devices don't set the column.
     pub const READ_ONLY: &str = "read_only";
     /// Any other rule of the table's schema.
     pub const INVALID: &str = "invalid";
@@ -57,7 +57,7 @@ pub mod code {
     pub const FORBIDDEN: &str = "forbidden";
     /// The row never was.
     pub const NOT_FOUND: &str = "not_found";
-    /// The row that a reference points to does not exist.
+    /// The row that a reference points to does not exist, or is not to be seen.
     pub const INVALID_REFERENCE: &str = "invalid_reference";
     /// The server no longer knows enough to judge the change.
     pub const STALE: &str = "stale";

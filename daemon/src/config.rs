@@ -3,6 +3,7 @@
 //! Where values come from (file, environment, flags) and how a wrong one is reported is in `load`.
 //! `config/ryzed.toml` shows every key; a test holds it to this file.
 
+mod level;
 mod limits;
 mod load;
 mod masked;
@@ -15,10 +16,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use level::log_filter;
 pub use limits::Limits;
 pub use load::{ConfigError, Flag, Sources};
 pub use redis_address::{RedisAddress, RedisKind};
-pub use tables::TableNames;
+pub use tables::{Reach, TableConfig};
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +44,8 @@ pub struct Config {
     pub log: Log,
     /// What helps while an app is being written.
     pub dev: Dev,
-    /// How an adopted database names the tables, by their names on the wire.
-    pub tables: BTreeMap<String, TableNames>,
+    /// What is said of tables, by their names on the wire.
+    pub tables: BTreeMap<String, TableConfig>,
 }
 
 impl Default for Config {
@@ -288,6 +290,7 @@ impl Config {
         if let Some(key) = zero.or(self.limits.first_zero()) {
             return Err((key, "must be at least 1".into()));
         }
+        log_filter(&self.log.level).map_err(|complaint| ("log.level", complaint))?;
         self.check_listen()?;
         self.check_database()?;
         self.check_redis()?;

@@ -100,6 +100,21 @@ label! {
     }
 }
 label! {
+    /// Why a message on the bridge was not believed.
+    Disbelief "reason" {
+        /// No instance of this database has sealed it for the channel on which it came.
+        Forged "forged",
+        /// It was heard before.
+        Replayed "replayed",
+        /// It is genuine, but too old.
+        Late "late",
+        /// It says to be of an instance that is not alive.
+        Stranger "stranger",
+        /// An instance of an older release has not sealed it.
+        Plain "plain",
+    }
+}
+label! {
     /// What the housekeeping forgot.
     Forgotten "kind" {
         /// Entries of deleted rows.
@@ -189,6 +204,10 @@ pub struct Metrics {
     pub sweep_corrections: Counter,
     /// Messages to other instances for which there was no room.
     pub bridge_dropped: Counter,
+    /// Messages on the bridge that were not believed.
+    pub bridge_disbelieved: Counters<Disbelief>,
+    /// Times a session read the database since another instance had said that there is something.
+    pub bridge_reads: Counter,
     /// What the housekeeping forgot.
     pub forgotten: Counters<Forgotten>,
     /// How long a batch of the housekeeping kept others from writing.
@@ -205,6 +224,8 @@ pub struct Metrics {
     pub rate_limit_closes: Counter,
     /// Ends of sockets.
     pub sockets_ended: Counters<EndedBy>,
+    /// Lines of the log that nobody read in time, or at all.
+    pub log_lines_dropped: Counter,
     closes: Family<CloseLabels, Counter>,
 }
 
@@ -252,6 +273,8 @@ impl Metrics {
             holes_filled: counter(r, "holes_filled", "Times a session read from the database what no hint had brought"),
             sweep_corrections: counter(r, "sweep_corrections", "Scopes that a look found ahead of their session"),
             bridge_dropped: counter(r, "bridge_dropped", "Messages to other instances for which there was no room"),
+            bridge_disbelieved: Counters::new(r, "bridge_disbelieved", "Messages on the bridge that were not believed"),
+            bridge_reads: counter(r, "bridge_reads", "Times a session read as another instance had told it to"),
             forgotten: Counters::new(r, "forgotten", "What the housekeeping forgot"),
             forgetting,
             database_writes,
@@ -260,6 +283,7 @@ impl Metrics {
             auth_refusals: Counters::new(r, "auth_refusals", "Tokens that were not believed, by reason"),
             rate_limit_closes: counter(r, "rate_limit_closes", "Sockets closed for sending too much"),
             sockets_ended: Counters::new(r, "sockets_ended", "Ends of sockets, by who ended them"),
+            log_lines_dropped: counter(r, "log_lines_dropped", "Lines of the log that nobody read in time"),
             closes,
             registry,
         }

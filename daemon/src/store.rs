@@ -48,6 +48,11 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
+    /// What instances seal with what they tell each other; none where there can't be several.
+    fn bridge_key(&self) -> Option<&presence::BridgeKey> {
+        None
+    }
+
     /// Who is told of notices from other instances ([`presence::Presence::notify`]), from now on. Once.
     fn hear(&self, _ear: OnNotice) {}
 
@@ -101,7 +106,7 @@ impl From<Scope> for Access {
 /// Called when somebody else has written to the database.
 pub type OnOutsideWrite = Arc<dyn Fn() + Send + Sync>;
 
-/// Called with each notice of another instance, and of this one; must not block.
+/// Called with each notice, of another instance, of this one, or of anybody else; must not block.
 pub type OnNotice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// One migration and whether the database has it.
@@ -257,6 +262,9 @@ pub trait Transaction: OpenConflicts {
     async fn prune_tombstones(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
     /// Forgets at most `limit` receipts older than `before`; returns how many.
     async fn prune_receipts(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
+    /// Forgets the person's device that was seen least lately of those that were never seen after their first hour, nor for
+    /// three before `now`; returns how many. Revoked ones stay.
+    async fn forget_passing_device(&mut self, user: UserId, now: &str) -> Result<usize, StoreError>;
     /// Forgets at most `limit` devices that were last seen before `before` and are not revoked; returns how many.
     async fn prune_devices(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
 }

@@ -11,7 +11,7 @@ const MAP: [(&str, &[&str]); 9] = [
     ("auth", &["config", "metrics", "sync"]),
     ("store", &["metrics", "sync"]),
     ("service", &["auth", "clock", "config", "metrics", "store", "sync"]),
-    ("carrier", &["config", "sync"]),
+    ("carrier", &["config", "metrics", "sync"]),
     ("actors", &["auth", "carrier", "config", "metrics", "service", "store", "sync"]),
     ("http", &["actors", "auth", "clock", "config", "metrics", "service", "sync"]),
     ("transfer", &["auth", "clock", "config", "service", "store", "sync"]),

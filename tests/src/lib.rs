@@ -11,7 +11,9 @@ pub mod convergence;
 pub mod daemon;
 pub mod database;
 pub mod device;
+pub mod foreground;
 pub mod instances;
+pub mod logged;
 pub mod metrics;
 pub mod moving;
 pub mod person;
@@ -24,6 +26,7 @@ pub mod redis;
 pub mod rows;
 pub mod session;
 pub mod socket;
+pub mod stranger;
 pub mod supervision;
 
 pub use account::Account;

@@ -11,7 +11,7 @@ fn stranger() -> Api {
 }
 
 /// What the client may weigh on the way.
-const CLIENT_MOST: usize = 12_000;
+const CLIENT_MOST: usize = 18_000;
 
 #[tokio::test]
 async fn it_says_that_it_lives_and_is_ready() {
@@ -122,6 +122,10 @@ async fn the_client_is_served_as_one_module() {
     answer.done();
     assert!(answer.header("content-type").starts_with("text/javascript"));
     assert!(answer.text().contains("export"), "a module");
+    assert!(answer.text().contains("./client-more.js"), "and what it loads later lies beside it");
+    let more = stranger().get("//client-more.js").await;
+    more.done();
+    assert!(more.header("content-type").starts_with("text/javascript") && more.text().contains("export"));
 }
 
 #[tokio::test]
@@ -171,5 +175,21 @@ async fn who_accepts_no_encoding_at_all_gets_the_answer_as_it_is() {
         let answer = stranger().raw(Method::GET, "/health", &headers, "").await.expect("an answer");
         assert_eq!((answer.status, answer.header("content-encoding")), (200, ""), "{accepted}");
         answer.ok();
+    }
+}
+
+#[tokio::test]
+async fn every_answer_names_the_release_so_that_clients_know_it_for_the_daemons() {
+    let release = stranger().get("/health").await.ok()["version"].clone();
+    for (method, path, status) in [
+        (Method::GET, "/health", 200),
+        (Method::POST, "/sync", 401),
+        (Method::GET, "/nowhere", 404),
+        (Method::DELETE, "/sync", 405),
+        (Method::GET, "//", 307),
+        (Method::GET, "/ws/tablet", 426),
+    ] {
+        let answer = stranger().raw(method, path, &[], "").await.expect("an answer");
+        assert_eq!((answer.status, answer.header("ryzed-release")), (status, release.as_str().unwrap_or("")), "{path}");
     }
 }

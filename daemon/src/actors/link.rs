@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
 use super::close::CloseReason;
 use super::frame::{ChangeFrame, Mark};
@@ -25,6 +26,8 @@ pub struct Link {
     pub(crate) device: DeviceId,
     /// `mobile`, `web`, `desktop`, `watch`.
     pub(crate) device_type: Option<Box<str>>,
+    /// When it came.
+    pub(crate) since: Instant,
     /// Whether its actor gets on.
     pub(crate) pulse: Pulse,
     outbox: Mutex<Outbox>,
@@ -36,7 +39,7 @@ pub struct Link {
 impl Link {
     pub(crate) fn new(id: u64, user: UserId, device: DeviceId, device_type: Option<Box<str>>, outbox: Outbox) -> Self {
         let (outbox, bell, entered) = (Mutex::new(outbox), Notify::new(), AtomicBool::new(false));
-        Self { id, user, device, device_type, pulse: Pulse::default(), outbox, bell, entered }
+        Self { id, user, device, device_type, since: Instant::now(), pulse: Pulse::default(), outbox, bell, entered }
     }
 
     /// As the database knows it.

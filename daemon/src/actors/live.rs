@@ -17,6 +17,7 @@ use super::janitor::Housekeeping;
 use super::link::Link;
 use super::message::{self, ServerMessage};
 use super::patient::Patient;
+use super::presence::rumours::Rumours;
 use super::presence::{Moves, PresenceMsg};
 use super::root::{Root, RootMsg};
 use super::roster::Roster;
@@ -87,6 +88,7 @@ pub(crate) struct Shared {
     pub janitor: RwLock<Option<ActorRef<super::janitor::JanitorMsg>>>,
     pub presence: RwLock<Option<ActorRef<PresenceMsg>>>,
     pub moves: Moves,
+    pub rumours: Rumours,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
     sockets: AtomicUsize,
@@ -181,6 +183,7 @@ impl Live {
             janitor: RwLock::default(),
             presence: RwLock::default(),
             moves: Moves::default(),
+            rumours: Rumours::default(),
             outside: AtomicBool::new(false),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),
@@ -263,8 +266,7 @@ impl Live {
         if let Some(link) = self.shared.roster.link(user, device) {
             link.close(CloseReason::Revoked);
         }
-        let close = Message::Close { user, device: device.clone(), at: None };
-        self.shared.bridge.tell(Bridge::topic_of(user), &close);
+        self.shared.bridge.doubt(Topic::Scope(Scope::User(user)), user, device);
     }
 
     /// Sends a `broadcast` to the user's devices, or to those that receive `topic`. Returns to how many.
@@ -278,11 +280,8 @@ impl Live {
             return 0;
         }
         let bytes = self.encoded(&ServerMessage::Broadcast { event: "test", payload: message, source_device: None });
-        let to = Addressees {
-            user: (scope != Scope::Global).then_some(user),
-            table: table.map(ToOwned::to_owned),
-            ..Addressees::default()
-        };
+        let owner = (scope != Scope::Global).then_some(user);
+        let to = Addressees { user: owner, table: table.map(ToOwned::to_owned), ..Addressees::default() };
         self.shared.bridge.pass(to, &bytes);
         let links = self.shared.roster.links(scope);
         let receive = links.iter().filter(|link| table.is_none_or(|table| link.outbox().wants(table)));

@@ -77,13 +77,19 @@ static ASSETS: [Asset; 36] = [
     asset!("workout.js", SCRIPT),
 ];
 
-/// The client as one file; `client/` has its source.
-static CLIENT: Asset = Asset {
-    name: "client.js",
-    media_type: SCRIPT,
-    content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../client/dist/client.js")),
-    packed: Packed::new(),
-};
+macro_rules! client {
+    ($name:literal) => {
+        Asset {
+            name: $name,
+            media_type: SCRIPT,
+            content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../client/dist/", $name)),
+            packed: Packed::new(),
+        }
+    };
+}
+
+/// The client: one file, and those that it loads when it needs them. `client/` has their source.
+static CLIENT: [Asset; 2] = [client!("client.js"), client!("client-more.js")];
 
 /// The page: its address. Its files are below it.
 const PAGE: &str = "index.html";
@@ -104,7 +110,12 @@ const GUARDS: [(HeaderName, &str); 5] = [
 
 /// `GET /client.js`.
 pub(super) async fn client(call: Call) -> Answer {
-    answer(&CLIENT, &call.headers).await
+    answer(&CLIENT[0], &call.headers).await
+}
+
+/// `GET /client-more.js`.
+pub(super) async fn client_more(call: Call) -> Answer {
+    answer(&CLIENT[1], &call.headers).await
 }
 
 /// `GET /`: there is one page to show.

@@ -51,6 +51,7 @@ pub(super) fn table() -> Vec<Route> {
         to("/metrics", vec![get(metrics::metrics)]),
         to("/openapi.json", vec![get(openapi::openapi)]),
         to("/client.js", vec![get(assets::client)]),
+        to("/client-more.js", vec![get(assets::client_more)]),
         to("/", vec![get(assets::root)]),
         to("/demo", vec![get(assets::page)]),
         to("/demo/{asset}", vec![get(assets::asset)]),

@@ -30,7 +30,7 @@ use warp::http::header::{
 use warp::http::{Method, Request, Response, StatusCode};
 
 use super::impatient::{Impatient, Upgraded};
-use super::observe::observe;
+use super::observe::{RELEASE, observe};
 use super::{App, SocketFilter, routes};
 
 /// How long a browser may remember what it may send.
@@ -238,7 +238,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING, request_id.clone()])
-        .expose_headers([ETAG, RETRY_AFTER, request_id])
+        .expose_headers([ETAG, RETRY_AFTER, request_id, RELEASE])
         .max_age(PREFLIGHT_AGE);
     Some(layer)
 }

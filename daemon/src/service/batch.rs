@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ryzed_adapters::{FieldError, Registry, Row, Table};
+use ryzed_adapters::{FieldError, PEOPLE, Registry, Row, Table};
 use serde_json::{Map, Value};
 
 use super::push::Stop;
@@ -80,7 +80,7 @@ impl Batch {
         let mut referred: BTreeMap<&str, BTreeSet<RowId>> = BTreeMap::new();
         for change in changes {
             let (Some(table), Some(row)) = (registry.get(change.table), change.asked.brought()) else { continue };
-            for (_, parent, id) in references(table, row) {
+            for (_, parent, id) in references(table, row).filter(is_looked_up) {
                 referred.entry(parent).or_default().insert(id.into());
             }
         }
@@ -120,7 +120,7 @@ impl Batch {
             let known = self.rows.get(&(change.rank, change.id.clone())).and_then(|entry| entry.working.known.as_ref());
             let former = known.and_then(Known::former_row);
             for row in [change.asked.brought(), former].into_iter().flatten() {
-                for (_, parent, id) in references(table, row) {
+                for (_, parent, id) in references(table, row).filter(is_looked_up) {
                     wanted.entry(parent.to_owned()).or_default().insert(id.into());
                 }
             }
@@ -244,6 +244,11 @@ impl Batch {
         }
         tables
     }
+}
+
+/// Whether the database has to be asked whose a row is that is referred to: a person is their own.
+fn is_looked_up((_, parent, _): &(&str, &str, String)) -> bool {
+    *parent != PEOPLE
 }
 
 fn ids_by_table(changes: &[&Ready]) -> BTreeMap<usize, Vec<RowId>> {

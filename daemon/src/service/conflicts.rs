@@ -73,6 +73,7 @@ impl Service {
                 strategy: Some(Strategy::ClientWins),
                 atomic: false,
                 same_life: true,
+                is_operators: false,
                 now: self.clock.now(),
                 limits: self.limits.clone(),
             },
@@ -102,8 +103,9 @@ impl Settle {
         let user = self.push.caller.user;
         let open = tx.open_conflict(user, self.id).await?.ok_or(ServiceError::NotFound("open conflict"))?;
         let unreadable = || ServiceError::NotFound("readable conflict");
-        let conflict: Conflict = serde_json::from_str(&open.conflict).map_err(|_| unreadable())?;
-        let asked: Mutation = serde_json::from_str(&open.mutation).map_err(|_| unreadable())?;
+        let mut conflict: Conflict = serde_json::from_str(&open.conflict).map_err(|_| unreadable())?;
+        let mut asked: Mutation = serde_json::from_str(&open.mutation).map_err(|_| unreadable())?;
+        travelling(&mut conflict, &mut asked, &self.push.registry);
         tx.drop_conflict(user, self.id).await?;
         let Some(mutation) = self.mutation(&conflict, asked) else {
             let result = ChangeResult {
@@ -116,7 +118,7 @@ impl Settle {
             };
             return Ok((Pushed::default(), result));
         };
-        let change = Change::of(mutation, &self.push.registry, self.push.now);
+        let change = Change::of(mutation, &self.push.registry, false, self.push.now);
         let change = change.map_err(|error| ServiceError::Invalid(vec![*error]))?;
         let push = Push {
             registry: Arc::clone(&self.push.registry),
@@ -178,7 +180,9 @@ async fn page(
     let mut page = ConflictPage { conflicts: Vec::new(), has_more: found.has_more, after: None };
     let mut read: Vec<(Uuid, Conflict, Mutation)> = Vec::new();
     for open in found.open {
-        read.push(parsed(open)?);
+        let (id, mut conflict, mut asked) = parsed(open)?;
+        travelling(&mut conflict, &mut asked, registry);
+        read.push((id, conflict, asked));
     }
     let mut rows = rows(tx, registry, user, &read).await?;
     let (mut bytes, count) = (0, read.len());
@@ -281,6 +285,13 @@ fn size(conflict: &Conflict) -> usize {
     let of = |value: &Option<Value>| value.as_ref().map_or(0, |value| Weight::of(value).bytes);
     let fields = conflict.fields.iter().map(|field| of(&field.client) + of(&field.server));
     fields.sum::<usize>() + conflict.row.iter().flatten().map(|row| Weight::of_row(row).bytes).sum::<usize>()
+}
+
+/// What was kept of a conflict, without columns that stay home since.
+fn travelling(conflict: &mut Conflict, asked: &mut Mutation, registry: &Registry) {
+    let travels = |column: &str| registry.get(&conflict.table).is_some_and(|table| table.column(column).is_some());
+    conflict.fields.retain(|field| travels(&field.field));
+    asked.data.retain(|name, _| travels(name));
 }
 
 fn with_id(mut data: Row, conflict: &Conflict) -> Row {

@@ -183,7 +183,10 @@ pub(super) async fn register(
     if known.as_ref().is_some_and(|device| device.revoked_at.is_some()) {
         return Err(ServiceError::Revoked);
     }
-    if known.is_none() && tx.count_devices(Some(caller.user)).await? >= i64::try_from(most).unwrap_or(i64::MAX) {
+    let is_full =
+        known.is_none() && tx.count_devices(Some(caller.user)).await? >= i64::try_from(most).unwrap_or(i64::MAX);
+    // An app whose storage fails is another device at each start; what came once makes room for what stays.
+    if is_full && tx.forget_passing_device(caller.user, now).await? == 0 {
         let detail = format!("a person may have {most} devices; revoke one of GET /api/realtime/devices first");
         return Err(ServiceError::Limit { limit: "devices_per_user", detail });
     }

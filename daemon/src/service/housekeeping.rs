@@ -24,9 +24,11 @@ const HELD: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 const BATCHES: usize = 500;
 /// The pause after a batch: as long as the batch took, within these bounds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
-/// Receipts and devices are kept for so long at least, however short tombstones are: a retry must be known as one. And for so
-/// long a device with a socket counts as seen before that is noted again.
+/// Receipts and devices are kept for so long at least, however short tombstones are: a retry must be known as one.
 const A_DAY: TimeDelta = TimeDelta::days(1);
+/// For so long a device with a socket counts as seen before that is noted again. Well under the time after which a device
+/// makes room for others (`forget_passing_device`).
+const SEEN: TimeDelta = TimeDelta::hours(1);
 
 /// How much was forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -138,7 +140,7 @@ impl Service {
             return Ok(());
         }
         let now = self.clock.now();
-        let (now, before) = (format_time(now), format_time(now - A_DAY));
+        let (now, before) = (format_time(now), format_time(now - SEEN));
         self.store
             .write(Access::Daemon, move |tx| {
                 let (connected, now, before) = (connected.clone(), now.clone(), before.clone());

@@ -3,7 +3,7 @@
 use super::pull::stand;
 use super::{ScopePage, Service, ServiceError};
 use crate::auth::Caller;
-use crate::store::Access;
+use crate::store::{Access, Read};
 use crate::sync::page::can_serve;
 use crate::sync::{Cursor, Scope, Version};
 
@@ -45,6 +45,7 @@ impl Service {
         self.store
             .read(scope, move |tx| {
                 Box::pin(async move {
+                    tx.foresee(&[Read::Scopes(&[scope]), Read::Records(scope, after, PAGE)]).await?;
                     let newest = tx.scopes(&[scope]).await?.first().map_or(0, |state| state.version);
                     let page = tx.records(scope, after, PAGE).await?;
                     let version = if page.has_more { page.reached } else { newest };

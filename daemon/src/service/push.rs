@@ -45,6 +45,8 @@ pub(super) struct Push {
     pub strategy: Option<Strategy>,
     pub atomic: bool,
     pub same_life: bool,
+    /// Whether the operator writes, and no device.
+    pub is_operators: bool,
     pub now: DateTime<Utc>,
     pub limits: Limits,
 }

@@ -33,17 +33,22 @@ pub(super) struct Ready {
 }
 
 impl Change {
-    pub(super) fn read(value: Value, registry: &Registry, now: DateTime<Utc>) -> Self {
+    pub(super) fn read(value: Value, registry: &Registry, is_operators: bool, now: DateTime<Utc>) -> Self {
         let told = Told::of(&value);
         let mutation: Mutation = match serde_json::from_value(value) {
             Ok(mutation) => mutation,
             Err(error) => return told.unreadable("", code::WRONG_TYPE, error.to_string()),
         };
-        Self::of(mutation, registry, now).unwrap_or_else(|error| told.rejected(*error))
+        Self::of(mutation, registry, is_operators, now).unwrap_or_else(|error| told.rejected(*error))
     }
 
     /// A change that is made of a mutation.
-    pub(super) fn of(mut mutation: Mutation, registry: &Registry, now: DateTime<Utc>) -> Result<Self, Box<FieldError>> {
+    pub(super) fn of(
+        mut mutation: Mutation,
+        registry: &Registry,
+        is_operators: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Box<FieldError>> {
         let refuse = |field: &str, code: &str, message: &str| Box::new(FieldError::new(field, code, message));
         let Some(table) = registry.get(&mutation.table) else {
             return Err(refuse("table", UNKNOWN_TABLE, "there is no such table; see GET /api/realtime/tables"));
@@ -64,7 +69,7 @@ impl Change {
             mutation.data.remove("user_id");
         }
         let rank = registry.rank(table.name).unwrap_or_default();
-        let asked = Asked::of(mutation, table, now);
+        let asked = Asked::of(mutation, table, is_operators, now);
         Ok(Self::Ready(Box::new(Ready { rank, table: table.name, id: id.into(), asked })))
     }
 

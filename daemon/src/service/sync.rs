@@ -44,10 +44,15 @@ impl Service {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: Some(seen.device.clone()),
-            changes: request.changes.into_iter().map(|change| Change::read(change, &self.registry, now)).collect(),
+            changes: request
+                .changes
+                .into_iter()
+                .map(|change| Change::read(change, &self.registry, false, now))
+                .collect(),
             strategy: request.conflict_strategy,
             atomic: request.atomic,
             same_life: epoch.is_empty() || epoch == self.epoch(),
+            is_operators: false,
             now,
             limits: self.limits.clone(),
         };
@@ -103,12 +108,17 @@ impl Service {
         changes: Vec<Value>,
     ) -> Result<Pushed, ServiceError> {
         self.check_changes(changes.len())?;
-        let now = self.clock.now();
+        // Only an import comes without a device.
+        let (is_operators, now) = (device.is_none(), self.clock.now());
         let push = Arc::new(Push {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: device.cloned(),
-            changes: changes.into_iter().map(|change| Change::read(change, &self.registry, now)).collect(),
+            changes: changes
+                .into_iter()
+                .map(|change| Change::read(change, &self.registry, is_operators, now))
+                .collect(),
+            is_operators,
             strategy: None,
             atomic: false,
             same_life: true,

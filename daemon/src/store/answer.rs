@@ -1,6 +1,8 @@
 //! What both houses read from an answer of their database in the same way.
 
+use ryzed_adapters::Table;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use uuid::Uuid;
 
@@ -67,4 +69,14 @@ pub(super) fn stand_of((count, bytes): (i64, i64)) -> OpenStand {
 /// JSON that the database has made, to be passed on as it is.
 pub(super) fn raw(json: String) -> Result<Box<RawValue>, StoreError> {
     RawValue::from_string(json).map_err(|error| StoreError::Failed(format!("the database made no JSON: {error}")))
+}
+
+/// Former values without those of columns that stay home: they were noted while these were let out.
+pub(super) fn travelling(table: &Table, noted: String) -> String {
+    if table.hidden.is_empty() {
+        return noted;
+    }
+    let mut fields: Map<String, Value> = serde_json::from_str(&noted).unwrap_or_default();
+    fields.retain(|name, _| table.column(name).is_some());
+    Value::Object(fields).to_string()
 }

@@ -4,6 +4,7 @@ pub mod adopt;
 pub mod archive;
 mod fault;
 mod form;
+mod kept;
 mod lanes;
 mod layout;
 mod life;
@@ -21,6 +22,7 @@ mod sql;
 mod tls;
 mod transaction;
 mod triggers;
+mod turn;
 
 use std::sync::{Arc, OnceLock};
 
@@ -29,6 +31,7 @@ use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
 use super::archive::sealed;
+use super::presence::BridgeKey;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
 use pool::Connections;
@@ -104,6 +107,7 @@ impl Schema {
 pub struct PostgresStore {
     epoch: String,
     registry: Arc<Registry>,
+    bridge_key: BridgeKey,
     connections: Connections,
     probe: Probe,
     listener: Option<JoinHandle<()>>,
@@ -131,7 +135,9 @@ impl PostgresStore {
         if life::is_sealed(&mut connection).await? {
             return Err(sealed());
         }
+        kept::note(&mut connection, placed, false).await?;
         let epoch = life::epoch(&mut connection).await?;
+        let bridge_key = life::bridge_key(&mut connection).await?;
         let speaks_english = server::speaks_english(&mut connection).await?;
         if !speaks_english {
             tracing::warn!(
@@ -143,7 +149,7 @@ impl PostgresStore {
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let ear = Arc::default();
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
-        Ok(Self { epoch, registry, connections, probe: Probe::new(&settings.url), listener, ear })
+        Ok(Self { epoch, registry, bridge_key, connections, probe: Probe::new(&settings.url), listener, ear })
     }
 
     /// The tables that the database has.
@@ -177,6 +183,10 @@ impl Store for PostgresStore {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn bridge_key(&self) -> Option<&BridgeKey> {
+        Some(&self.bridge_key)
     }
 
     fn hear(&self, ear: OnNotice) {

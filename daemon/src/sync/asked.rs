@@ -1,7 +1,10 @@
 //! What a client asks to be done to a row, with its values checked before anybody looks at the row.
 
+use std::cell::RefCell;
+
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Purpose, Row, Strategy, Table};
+use ryzed_adapters::{Column, FieldError, Purpose, Row, Strategy, Table};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::ids::Version;
@@ -21,6 +24,8 @@ pub struct Asked {
     pub base_version: Option<Version>,
     /// What settles its conflicts.
     pub conflict_strategy: Option<Strategy>,
+    /// What it brings of columns that devices may not write.
+    pub aside: Row,
     /// As some fields of a row that is there.
     part: Option<Checked>,
     /// As a whole row.
@@ -28,10 +33,17 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Checks what `mutation` brings for `table`: as a whole row, as a part of one, or as both, where that depends on the row.
+    /// Checks what `mutation` brings for `table`: as a whole row, as a part of one, or as both, where that depends on the row. What
+    /// devices may not write they may send back, which depends on the row, too.
     #[must_use]
-    pub fn of(mutation: Mutation, table: &Table, now: DateTime<Utc>) -> Self {
+    pub fn of(mutation: Mutation, table: &Table, is_operators: bool, now: DateTime<Utc>) -> Self {
         let Mutation { mutation_id, operation, base_version, conflict_strategy, data, .. } = mutation;
+        let aside = RefCell::new(Row::new());
+        let put_aside = |column: &Column, value: &Value| {
+            aside.borrow_mut().insert(column.name.clone(), value.clone());
+            true
+        };
+        let data = table.without_read_only(data, is_operators, put_aside).unwrap_or_default();
         let (part, whole) = match operation {
             Intent::Insert => (None, Some(table.accept(data, Purpose::Whole, now))),
             Intent::Update => (Some(table.accept(data, Purpose::Patch, now)), None),
@@ -40,7 +52,7 @@ impl Asked {
             }
             Intent::Delete => (None, None),
         };
-        Self { mutation_id, operation, base_version, conflict_strategy, part, whole }
+        Self { mutation_id, operation, base_version, conflict_strategy, aside: aside.into_inner(), part, whole }
     }
 
     /// What is to be stored, as a whole row or a part of one; none for a deletion.

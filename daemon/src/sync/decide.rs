@@ -8,7 +8,7 @@ mod working;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Merge, Row, Strategy, Table, code, format_time};
+use ryzed_adapters::{Column, FieldError, Merge, Row, Strategy, Table, code, format_time};
 use serde_json::Value;
 
 use super::asked::Asked;
@@ -33,6 +33,8 @@ pub struct Circumstances {
     pub strategy: Option<Strategy>,
     /// How many bytes a conflict may tell of values that can be had elsewhere.
     pub room: usize,
+    /// Whether it is the operator who writes, and no device.
+    pub is_operators: bool,
 }
 
 /// What to do with the row, and what to tell the client.
@@ -155,6 +157,11 @@ impl Case<'_> {
         let intent = asked.operation;
         let exists = self.working.row.is_some();
         let whole = intent == Intent::Insert || (intent == Intent::Upsert && !exists && !self.is_tombstone());
+        let is_sent_back = |column: &Column, value: &Value| self.is_sent_back(column, value);
+        let sent_back = self.table.without_read_only(asked.aside.clone(), self.around.is_operators, is_sent_back);
+        if let Err(errors) = sent_back {
+            return Decision::rejected(errors);
+        }
         let data = match asked.values(whole) {
             Some(Ok(data)) => data,
             Some(Err(errors)) => return Decision::rejected(errors.clone()),
@@ -164,6 +171,19 @@ impl Case<'_> {
             Some(row) => self.edit(row, data),
             None if self.is_tombstone() => self.edit_deleted(intent, data),
             None => self.make(intent, data),
+        }
+    }
+
+    /// Whether a client that writes whole objects merely sends back what it got, now or at the version that it edits; of a new
+    /// row it got nothing.
+    fn is_sent_back(&self, column: &Column, value: &Value) -> bool {
+        let (known, name) = (self.working.known.as_ref(), column.name.as_str());
+        let current = self.working.row.as_ref().or_else(|| known.and_then(Known::former_row));
+        let Some(value) = column.kind.canonical(value.clone()) else { return false };
+        match current.and_then(|row| row.get(name)) {
+            Some(current) if *current == value => true,
+            None if value.is_null() => true,
+            _ => self.base_value(name) == Some(&value),
         }
     }
 
@@ -229,8 +249,7 @@ impl Case<'_> {
         }
         let mut row = data.clone();
         self.table.complete(&mut row, self.around.now);
-        let required =
-            |column: &&ryzed_adapters::Column| column.required && row.get(&column.name).is_none_or(Value::is_null);
+        let required = |column: &&Column| column.required && row.get(&column.name).is_none_or(Value::is_null);
         let missing: Vec<_> = self
             .table
             .columns

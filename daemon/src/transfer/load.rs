@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::owner::Owner;
 use super::source::Incoming;
-use super::{Place, Refusal, Summary, TransferError, Watch};
+use super::{Place, Refusal, Rows, Summary, TransferError, Watch};
 use crate::service::{Pushed, Service, ServiceError};
 use crate::sync::wire::{ChangeResult, Status};
 
@@ -49,8 +49,6 @@ struct Pending {
     #[serde(default)]
     errors: Vec<FieldError>,
 }
-
-type Rows = Box<dyn Iterator<Item = Result<Incoming, TransferError>> + Send>;
 
 impl<'a> Loader<'a> {
     /// A loader that has nothing yet.

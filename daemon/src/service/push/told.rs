@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::batch::Key;
 use super::super::request::Ready;
 use super::Push;
-use super::receipt::{Noted, Receipt};
+use super::receipt::{FieldName, Noted, Receipt};
 use super::work::Work;
 use crate::sync::RowId;
 use crate::sync::decide::{Decision, Met};
@@ -95,7 +95,9 @@ impl Work<'_> {
     fn noted(&mut self, change: &Ready, noted: Noted) -> Conflict {
         let key = (change.rank, change.id.clone());
         let mut fields = Vec::with_capacity(noted.fields.len());
-        for name in noted.fields {
+        let table = self.push.registry.get(change.table);
+        let travels = |name: &FieldName| table.is_some_and(|table| table.column(&name.0).is_some());
+        for name in noted.fields.into_iter().filter(travels) {
             let now = self.row(key.0, &key.1).and_then(|row| row.get(&name.0)).unwrap_or(&Value::Null);
             let server = Weight::within(now, self.room.left.min(LONG)).map(|weight| (now.clone(), weight.bytes));
             self.room.take(server.as_ref().map_or(0, |(_, bytes)| *bytes));

@@ -67,6 +67,7 @@ impl Work<'_> {
             floor: self.floor(working.known.as_ref().and_then(|known| known.scope)),
             same_life: self.push.same_life,
             strategy: self.push.strategy,
+            is_operators: self.push.is_operators,
             room: self.room.left,
         };
         let mut decision = decide(table, working, &change.asked, &around);
@@ -121,7 +122,8 @@ impl Work<'_> {
         let moves = is_new("user_id") || via(table).is_some_and(&is_new);
         let scope = if moves { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
         self.may_write(scope, owner_column(table))?;
-        self.check_references(table, row, scope, is_new)?;
+        let former = self.working(key.0, &key.1).and_then(|working| working.known.as_ref()?.former_row());
+        self.check_references(table, row, scope, former, is_new)?;
         Ok(scope)
     }
 
@@ -273,7 +275,7 @@ impl Work<'_> {
             Mine::Untouched | Mine::Made | Mine::Deleted => true,
         };
         let mut row = row.clone();
-        row.retain(|name, _| is_brought(name) && table.column(name).is_some_and(|column| !column.read_only));
+        row.retain(|name, _| is_brought(name) && table.column(name).is_some_and(|column| !column.is_computed));
         Some(Cow::Owned(row))
     }
 

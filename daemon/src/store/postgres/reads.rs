@@ -42,11 +42,20 @@ pub(super) fn states<'s>(
     Ok(statement(&schema.of(table)?.states).text(ids_of(ids)).text(list(scopes)))
 }
 
-pub(super) fn owners<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, (Text, Text)> {
+pub(super) fn owners<'s>(
+    schema: &'s Schema,
+    table: &str,
+    ids: &[RowId],
+) -> Result<Statement<'s, (Text, Text)>, StoreError> {
+    let table = schema.registry.get(table).ok_or_else(|| StoreError::Failed(format!("no table {table}")))?;
+    Ok(statement(&schema.of(table)?.owners).text(ids_of(ids)))
+}
+
+/// Which of these rows are there, whatever policies show.
+pub(super) fn standing<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, Text> {
     statement(
-        "SELECT i.id::text, c.scope FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL (SELECT c.scope \
-         FROM ryzed.changes c WHERE c.table_name = ?1 AND c.row_id = i.id AND c.operation <> 'DELETE' LIMIT 1) c \
-         UNION ALL SELECT row_id::text, scope FROM ryzed.elsewhere(?1, ?2::uuid[])",
+        "SELECT i.id::text FROM unnest(?2::uuid[]) i (id) WHERE EXISTS (SELECT FROM ryzed.changes c \
+         WHERE c.table_name = ?1 AND c.row_id = i.id AND c.operation <> 'DELETE')",
     )
     .text(table)
     .text(ids_of(ids))

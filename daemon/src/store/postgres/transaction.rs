@@ -53,7 +53,7 @@ impl Transaction for PostgresTransaction<'_> {
                 Read::States(table, ids, scopes, bytes) => {
                     self.expected(reads::states(&schema, table, ids, scopes)?, bytes)
                 }
-                Read::Owners(table, ids) => self.expected(reads::owners(table, ids), usize::MAX),
+                Read::Owners(table, ids) => self.expected(reads::owners(&schema, table, ids)?, usize::MAX),
                 Read::Entries(scope, after, tables, limit) => {
                     self.expected(reads::entries(scope, after, tables, limit), usize::MAX)
                 }
@@ -118,7 +118,8 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError> {
-        let rows: Vec<(String, String)> = self.load(reads::owners(table, ids)).await?;
+        let schema = Arc::clone(self.schema);
+        let rows: Vec<(String, String)> = self.load(reads::owners(&schema, table, ids)?).await?;
         Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
     }
 
@@ -155,10 +156,11 @@ impl Transaction for PostgresTransaction<'_> {
         }
         let deleted = deleted.map_err(|error| Form::of(&schema, table).refusal_to_delete(error))?;
         // A row that is not deleted may have gone with another; or a trigger of the application keeps it.
-        if deleted < ids.len() && !self.owners(table.name, ids).await?.is_empty() {
-            return Err(StoreError::Constraint("the database keeps the row".into()));
+        if deleted == ids.len() {
+            return Ok(());
         }
-        Ok(())
+        let standing: Vec<String> = self.load(reads::standing(table.name, ids)).await?;
+        if standing.is_empty() { Ok(()) } else { Err(StoreError::Constraint("the database keeps the row".into())) }
     }
 
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
@@ -382,6 +384,19 @@ impl Transaction for PostgresTransaction<'_> {
             )
             .text(before)
             .int(limit),
+        )
+        .await
+    }
+
+    async fn forget_passing_device(&mut self, user: UserId, now: &str) -> Result<usize, StoreError> {
+        self.run(
+            statement(
+                "DELETE FROM ryzed.devices WHERE user_id = ?1::uuid AND device_id = (SELECT device_id FROM ryzed.devices \
+                 WHERE user_id = ?1::uuid AND revoked_at IS NULL AND last_seen - first_seen < interval '1 hour' \
+                 AND ?2::timestamptz - last_seen >= interval '3 hours' ORDER BY last_seen LIMIT 1)",
+            )
+            .text(user.to_string())
+            .text(now),
         )
         .await
     }

@@ -22,8 +22,8 @@ pub(super) struct TableSql {
 impl TableSql {
     pub(super) fn of(table: &Table, registry: &Registry) -> Self {
         let name = table.name;
-        let row = row_json(table, "t", None);
-        let versioned = row_json(table, "t", Some("c.version"));
+        let row = row_json(&table.columns, "t", None);
+        let versioned = row_json(&table.columns, "t", Some("c.version"));
         Self {
             states: format!(
                 "SELECT i.value, iif(t.id IS NULL, NULL, {row}), c.scope, c.version, c.operation, c.field_versions, c.previous \
@@ -64,10 +64,14 @@ pub(super) fn scope(table: &Table, alias: &str, registry: &Registry) -> String {
     }
 }
 
-/// The row `alias` as a JSON object, with `_version` when there is one.
-pub(super) fn row_json(table: &Table, alias: &str, version: Option<&str>) -> String {
+/// These columns of the row `alias` as a JSON object, with `_version` when there is one.
+pub(super) fn row_json<'c>(
+    columns: impl IntoIterator<Item = &'c Column>,
+    alias: &str,
+    version: Option<&str>,
+) -> String {
     let mut pairs: Vec<String> =
-        table.columns.iter().map(|column| format!("'{}', {}", column.name, value_out(column, alias))).collect();
+        columns.into_iter().map(|column| format!("'{}', {}", column.name, value_out(column, alias))).collect();
     if let Some(version) = version {
         pairs.push(format!("'_version', {version}"));
     }

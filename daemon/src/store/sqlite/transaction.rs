@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Schema;
 use super::reads::{self, json};
-use crate::store::answer::{device_of, raw, receipts_of};
+use crate::store::answer::{device_of, raw, receipts_of, travelling};
 use crate::store::statement::{Statement, statement};
 use crate::store::{
     DeviceRow, Entry, PAGE_BYTES, Range, Receipts, Records, RowState, Rows, ScopeState, States, StoreError, Transaction,
@@ -88,7 +88,7 @@ impl Transaction for SqliteTransaction<'_> {
                 version: version.unwrap_or(0),
                 operation: operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert),
                 field_versions: field_versions.unwrap_or_else(|| "{}".into()),
-                previous: previous.unwrap_or_else(|| "{}".into()),
+                previous: previous.map_or_else(|| "{}".into(), |previous| travelling(table, previous)),
             };
             size += state.size();
             found.rows.push(state);
@@ -187,7 +187,7 @@ impl Transaction for SqliteTransaction<'_> {
                 id: id.into(),
                 source_device: device.and_then(|device| device.parse().ok()),
                 row: None,
-                old: old.map(raw).transpose()?,
+                old: old.map(|old| raw(travelling(table, old))).transpose()?,
             });
         }
         let range = Range { after, upto, bytes: PAGE_BYTES };
@@ -332,6 +332,18 @@ impl Transaction for SqliteTransaction<'_> {
             )
             .text(before)
             .int(limit),
+        )
+    }
+
+    async fn forget_passing_device(&mut self, user: UserId, now: &str) -> Result<usize, StoreError> {
+        self.run(
+            statement(
+                "DELETE FROM sync_devices WHERE user_id = ?1 AND device_id = (SELECT device_id FROM sync_devices \
+                 WHERE user_id = ?1 AND revoked_at IS NULL AND unixepoch(last_seen) - unixepoch(first_seen) < 3600 \
+                 AND unixepoch(?2) - unixepoch(last_seen) >= 10800 ORDER BY last_seen LIMIT 1)",
+            )
+            .text(user.to_string())
+            .text(now),
         )
     }
 }

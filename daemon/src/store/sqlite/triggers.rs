@@ -94,7 +94,7 @@ fn moves_below(parent: &str, ids: &str, now_in: &str, registry: &Registry) -> St
              SELECT {now_in}, '{name}', d.id, 'INSERT' FROM {name} d WHERE d.{column} IN ({ids}) \
              AND {now_in} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sync_changes c WHERE c.table_name = '{name}' \
              AND c.row_id = d.id AND c.operation <> 'DELETE' AND c.scope = {now_in}); ",
-            row = row_json(child, "d", None),
+            row = row_json(&child.columns, "d", None),
         );
         let below = format!("SELECT id FROM {name} WHERE {column} IN ({ids})");
         body += &moves_below(name, &below, now_in, registry);
@@ -118,7 +118,7 @@ fn record_gone(table: &Table, only: &str) -> String {
         "INSERT INTO sync_record (scope, table_name, row_id, operation, former) \
          SELECT scope, '{name}', OLD.id, 'DELETE', {row} FROM sync_changes \
          WHERE table_name = '{name}' AND row_id = OLD.id AND operation <> 'DELETE' {only};",
-        row = row_json(table, "OLD", None),
+        row = row_json(&table.columns, "OLD", None),
     )
 }
 

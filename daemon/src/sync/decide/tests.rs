@@ -17,7 +17,8 @@ fn now() -> DateTime<Utc> {
 }
 
 fn around(strategy: Strategy) -> Circumstances {
-    Circumstances { now: now(), floor: 0, same_life: true, strategy: Some(strategy), room: usize::MAX }
+    let room = usize::MAX;
+    Circumstances { now: now(), floor: 0, same_life: true, strategy: Some(strategy), is_operators: false, room }
 }
 
 /// A HIIT session made at version 1, whose round went from 2 to 5 at version 7.
@@ -63,7 +64,7 @@ fn mutation(operation: Intent, base: Option<Version>, fields: Value) -> Mutation
 fn judge(working: &Working, mutation: &Mutation, around: &Circumstances) -> Decision {
     let registry = Registry::standard();
     let table = registry.get("hiit_sessions").expect("a standard table");
-    decide(table, working, &Asked::of(mutation.clone(), table, around.now), around)
+    decide(table, working, &Asked::of(mutation.clone(), table, false, around.now), around)
 }
 
 fn stored(decision: &Decision, field: &str) -> Option<Value> {
@@ -202,7 +203,7 @@ fn what_stays_in_the_row_is_told_once_and_where_there_is_room_and_what_is_lost_a
     let (registry, mut working) = long();
     let table = registry.get("recipes").unwrap();
     let edit = mutation(Intent::Update, Some(1), json!({"steps_en": ["mine"]}));
-    let edit = Asked::of(edit, table, now());
+    let edit = Asked::of(edit, table, false, now());
     let told = |working: &Working, strategy, room| {
         let met = decide(table, working, &edit, &Circumstances { room, ..around(strategy) }).conflict.unwrap();
         (met.fields[0].server.is_some(), met.cost)

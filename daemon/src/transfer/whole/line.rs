@@ -76,11 +76,11 @@ pub(super) fn read<'r, 'l>(registry: &'r Registry, line: &'l str) -> Result<Line
 fn whole<'l>(table: &Table, row: &'l RawValue) -> Result<Record<'l>, String> {
     let fields: BTreeMap<String, &RawValue> =
         serde_json::from_str(row.get()).map_err(|error| format!("has a row that is no JSON object: {error}"))?;
-    if let Some(strange) = fields.keys().find(|name| table.column(name).is_none()) {
+    if let Some(strange) = fields.keys().find(|name| table.every_column().all(|column| column.name != **name)) {
         return Err(format!("has a column {strange:?}, which {} does not have here", table.name));
     }
     let mut added = String::new();
-    for column in table.columns.iter().filter(|column| !fields.contains_key(&column.name)) {
+    for column in table.every_column().filter(|column| !fields.contains_key(&column.name)) {
         match &column.default {
             Some(default) => added += &format!(",\"{}\":{default}", column.name),
             None if column.nullable => {}

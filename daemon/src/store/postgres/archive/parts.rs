@@ -54,9 +54,10 @@ pub(super) fn table(part: Part<'_>) -> String {
 /// Selects every record.
 pub(super) fn read(part: Part<'_>, layout: &Layout) -> String {
     let (columns, key) = match (part, sidecar(part)) {
-        (Part::Rows(table), _) => {
-            (layout.of(table.name).map_or_else(|| "t.*".into(), |place| columns_out(table, place, "t")), "t.id")
-        }
+        (Part::Rows(table), _) => (
+            layout.of(table.name).map_or_else(|| "t.*".into(), |place| columns_out(table.every_column(), place, "t")),
+            "t.id",
+        ),
         (_, Some(sidecar)) => {
             let plain = sidecar.plain.iter().map(|name| format!("t.{name}"));
             let times = sidecar.times.iter().map(|name| format!("{} AS {name}", time_out(&format!("t.{name}"))));
@@ -72,7 +73,7 @@ pub(super) fn read(part: Part<'_>, layout: &Layout) -> String {
 pub(super) fn write(part: Part<'_>) -> String {
     let names = match (part, sidecar(part)) {
         (Part::Rows(table), _) => {
-            table.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+            table.every_column().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
         }
         (_, sidecar) => {
             let columns = sidecar.into_iter().flat_map(|sidecar| sidecar.plain.iter().chain(sidecar.times));

@@ -67,7 +67,7 @@ pub(super) fn table(part: Part<'_>) -> &str {
 /// record.
 pub(super) fn read(part: Part<'_>) -> String {
     match (part, sidecar(part)) {
-        (Part::Rows(table), _) => page(table.name, &row_json(table, "t", None), ("id", "")),
+        (Part::Rows(table), _) => page(table.name, &row_json(table.every_column(), "t", None), ("id", "")),
         (_, Some(sidecar)) => {
             let plain = sidecar.plain.iter().map(|name| format!("'{name}', t.{name}"));
             let json = sidecar.json.iter().map(|name| format!("'{name}', json(t.{name})"));
@@ -110,7 +110,7 @@ pub(super) fn write(part: Part<'_>) -> String {
 
 fn write_rows(table: &Table) -> String {
     let is_json = |column: &Column| matches!(column.kind, Kind::TextList | Kind::Json);
-    insert(table.name, table.columns.iter().map(|column| (column.name.as_str(), is_json(column))))
+    insert(table.name, table.every_column().map(|column| (column.name.as_str(), is_json(column))))
 }
 
 fn insert<'n>(table: &str, columns: impl Iterator<Item = (&'n str, bool)>) -> String {
