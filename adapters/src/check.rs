@@ -39,6 +39,8 @@ pub mod code {
     pub const OUT_OF_RANGE: &str = "out_of_range";
     /// The text or list is too long or too short.
     pub const LENGTH: &str = "length";
+    /// The row would be larger than a row may be.
+    pub const TOO_LARGE: &str = "too_large";
     /// The text is not a UUID or a time.
     pub const INVALID_FORMAT: &str = "invalid_format";
     /// The value is none of the allowed ones.

@@ -214,6 +214,8 @@ pub struct Metrics {
     pub forgotten: Counters<Forgotten>,
     /// How long a batch of the housekeeping kept others from writing.
     pub forgetting: Histogram,
+    /// How long each write kept the one writer of SQLite, or a connection to PostgreSQL, from others.
+    pub database_writes: Histogram,
     /// Errors of the database that ended somebody's work.
     pub database_errors: Counters<DatabaseError>,
     /// Transactions that were begun again.
@@ -252,6 +254,9 @@ impl Metrics {
         let forgetting = seconds();
         let help = "How long a batch of the housekeeping kept others from writing";
         r.register_with_unit("housekeeping_batch_duration", help, Unit::Seconds, forgetting.clone());
+        let database_writes = seconds();
+        let help = "How long a write kept the one writer of SQLite, or a connection to PostgreSQL, from others";
+        r.register_with_unit("database_write_duration", help, Unit::Seconds, database_writes.clone());
         let closes = Family::default();
         r.register("socket_closes", "Sockets closed by the daemon, by close code", Family::clone(&closes));
         Self {
@@ -274,6 +279,7 @@ impl Metrics {
             bridge_reads: counter(r, "bridge_reads", "Times a session read as another instance had told it to"),
             forgotten: Counters::new(r, "forgotten", "What the housekeeping forgot"),
             forgetting,
+            database_writes,
             database_errors: Counters::new(r, "database_errors", "Errors of the database that ended somebody's work"),
             database_retries: counter(r, "database_retries", "Transactions that were begun again"),
             auth_refusals: Counters::new(r, "auth_refusals", "Tokens that were not believed, by reason"),

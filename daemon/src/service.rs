@@ -25,7 +25,7 @@ use ryzed_adapters::{FieldError, Registry};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Outcome, PoolUse, metrics};
-use crate::store::{Access, Store};
+use crate::store::Store;
 use crate::sync::Scope;
 use crate::sync::wire::Status;
 
@@ -33,7 +33,9 @@ pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
 pub use instances::{Directory, Surroundings};
 pub use outcome::ServiceError;
-pub use types::{DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Settlement, SyncStatus};
+pub use types::{
+    ConflictPage, DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Settlement, SyncStatus,
+};
 
 /// All use cases, for all callers.
 pub struct Service {
@@ -95,7 +97,7 @@ impl Service {
     /// # Errors
     /// When it does not answer.
     pub async fn ready(&self) -> Result<(), ServiceError> {
-        self.store.read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.ping().await?) })).await
+        Ok(self.store.ping().await?)
     }
 
     /// How much of the database's connections is in use; none where that is not known.

@@ -3,6 +3,7 @@
 //! No I/O, no clock, no tokio: every decision that the daemon makes about data is a function in here,
 //! and every test of it runs without a database.
 
+pub mod asked;
 pub mod caller;
 pub mod cursor;
 pub mod decide;
@@ -12,6 +13,7 @@ pub mod page;
 pub mod record;
 pub mod rounds;
 pub mod token;
+pub mod weight;
 pub mod wire;
 
 pub use caller::{Caller, Role};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::process::{put_down, reaper, signal};
+use crate::process::{forget_peak, memory_kib, put_down, reaper, signal};
 use crate::{Account, Database, Person, Redis, SECRET, ports, postgres};
 
 /// How long a start may take, migrations and catalogue included.
@@ -219,10 +219,18 @@ impl Daemon {
     /// Its resident memory, in KiB.
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.pid());
-        let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.trim().trim_end_matches(" kB").parse().unwrap_or_else(|error| panic!("VmRSS {line:?}: {error}"))
+        memory_kib(self.pid(), "VmRSS:")
+    }
+
+    /// The most that its resident memory was since the start or [`Self::forget_peak`], in KiB.
+    #[must_use]
+    pub fn peak_kib(&self) -> u64 {
+        memory_kib(self.pid(), "VmHWM:")
+    }
+
+    /// Has the system forget how much memory it once held.
+    pub fn forget_peak(&self) {
+        forget_peak(self.pid());
     }
 
     /// Kills it as a power cut would.

@@ -24,3 +24,17 @@ pub(crate) fn signal(name: &str, pid: u32) {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().expect("a shell");
     assert!(sent.success(), "SIG{name} could not be sent to {pid}");
 }
+
+/// A figure of a process's memory, in KiB, as the system calls it.
+pub(crate) fn memory_kib(pid: u32, name: &str) -> u64 {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or_else(|error| panic!("{name} {line:?}: {error}"))
+}
+
+/// Has the system forget how much memory a process once held.
+pub(crate) fn forget_peak(pid: u32) {
+    let path = format!("/proc/{pid}/clear_refs");
+    std::fs::write(&path, "5").unwrap_or_else(|error| panic!("{path}: {error}"));
+}

@@ -25,6 +25,7 @@ mod postgres_access;
 mod postgres_connecting;
 mod postgres_errors;
 mod postgres_language;
+mod postgres_locks;
 mod postgres_migrating;
 mod postgres_outages;
 mod revoking_instances;

@@ -1,6 +1,5 @@
 //! The open conflicts: list and settle.
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::call::{Answer, Call, json};
@@ -10,8 +9,9 @@ use crate::service::Settlement;
 
 /// `GET /conflicts`.
 pub(super) async fn list(call: Call, caller: Caller) -> Answer {
-    let conflicts = call.app.service.conflicts(&caller).await?;
-    json(&json!({"conflicts": conflicts}))
+    let after = call.query.value::<Uuid>("after", "the `after` of the page before")?;
+    let limit = call.query.value("limit", "a whole number")?;
+    json(&call.app.service.conflicts(&caller, after, limit).await?)
 }
 
 /// `POST /conflicts/{id}/resolve`.

@@ -55,6 +55,8 @@ pub enum Kind {
     BadRequestLine,
     /// A WebSocket's opening request is none.
     BadHandshake,
+    /// The caller asks for too much at once.
+    TooManyRequests,
     /// The daemon's own fault.
     Internal,
     /// Something that is needed is away; trying again later is safe.
@@ -91,6 +93,7 @@ impl Kind {
                 ("bad-request-line", "The request's first line makes no sense here", StatusCode::BAD_REQUEST)
             }
             Self::BadHandshake => ("bad-handshake", "This opens no WebSocket", StatusCode::BAD_REQUEST),
+            Self::TooManyRequests => ("too-many-requests", "Too much at once", StatusCode::TOO_MANY_REQUESTS),
             Self::Internal => ("internal", "The server failed", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("unavailable", "The server can't do this right now", StatusCode::SERVICE_UNAVAILABLE),
         }
@@ -100,6 +103,7 @@ impl Kind {
     fn of_limit(limit: &str) -> Self {
         match limit {
             "devices_per_user" => Self::LimitReached,
+            "receipts_per_user" => Self::TooManyRequests,
             _ => Self::TooLarge,
         }
     }

@@ -10,6 +10,8 @@ use crate::sync::{Cursor, DeviceId, Scope, UserId};
 
 /// What a device may be called, in characters.
 const LONGEST_NAME: usize = 100;
+/// What waits for a device is counted up to here in each scope.
+const MOST_COUNTED: i64 = 100_000;
 /// The kinds of device that there are.
 const DEVICE_TYPES: [&str; 4] = ["mobile", "web", "desktop", "watch"];
 
@@ -160,7 +162,7 @@ impl Service {
                     let cursor = info.as_ref().and_then(|info| info.cursor.clone()).unwrap_or_default();
                     let mut pending_downloads = 0;
                     for scope in [Scope::Global, Scope::User(user)] {
-                        pending_downloads += tx.count_after(scope, cursor.at(scope)).await?;
+                        pending_downloads += tx.count_after(scope, cursor.at(scope), MOST_COUNTED).await?;
                     }
                     Ok::<_, ServiceError>(SyncStatus { device: info, last_sync, pending_downloads })
                 })

@@ -1,10 +1,13 @@
-//! From the `changes` of a request to mutations that can be decided; what can't be read is rejected one by one.
+//! From the `changes` of a request to changes that can be decided; what can't be read is rejected one by one. Values are
+//! checked here, before anything waits for a database.
 
+use chrono::{DateTime, Utc};
 use ryzed_adapters::{FieldError, Registry, Row, ScopeRule, code};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::sync::RowId;
+use crate::sync::asked::Asked;
 use crate::sync::wire::{ChangeResult, Mutation, Status};
 
 /// One of a request's changes.
@@ -26,21 +29,26 @@ pub(super) struct Ready {
     /// The row.
     pub id: RowId,
     /// What is asked.
-    pub mutation: Mutation,
+    pub asked: Asked,
 }
 
 impl Change {
-    pub(super) fn read(value: Value, registry: &Registry) -> Self {
+    pub(super) fn read(value: Value, registry: &Registry, is_operators: bool, now: DateTime<Utc>) -> Self {
         let told = Told::of(&value);
         let mutation: Mutation = match serde_json::from_value(value) {
             Ok(mutation) => mutation,
             Err(error) => return told.unreadable("", code::WRONG_TYPE, error.to_string()),
         };
-        Self::of(mutation, registry).unwrap_or_else(|error| told.rejected(*error))
+        Self::of(mutation, registry, is_operators, now).unwrap_or_else(|error| told.rejected(*error))
     }
 
     /// A change that is made of a mutation.
-    pub(super) fn of(mut mutation: Mutation, registry: &Registry) -> Result<Self, Box<FieldError>> {
+    pub(super) fn of(
+        mut mutation: Mutation,
+        registry: &Registry,
+        is_operators: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Box<FieldError>> {
         let refuse = |field: &str, code: &str, message: &str| Box::new(FieldError::new(field, code, message));
         let Some(table) = registry.get(&mutation.table) else {
             return Err(refuse("table", UNKNOWN_TABLE, "there is no such table; see GET /api/realtime/tables"));
@@ -61,12 +69,13 @@ impl Change {
             mutation.data.remove("user_id");
         }
         let rank = registry.rank(table.name).unwrap_or_default();
-        Ok(Self::Ready(Box::new(Ready { rank, table: table.name, id: id.into(), mutation })))
+        let asked = Asked::of(mutation, table, is_operators, now);
+        Ok(Self::Ready(Box::new(Ready { rank, table: table.name, id: id.into(), asked })))
     }
 
     pub(super) fn mutation_id(&self) -> Option<Uuid> {
         match self {
-            Self::Ready(ready) => ready.mutation.mutation_id,
+            Self::Ready(ready) => ready.asked.mutation_id,
             Self::Unreadable(_) => None,
         }
     }

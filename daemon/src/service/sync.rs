@@ -39,15 +39,22 @@ impl Service {
         };
         devices::check_seen(&seen)?;
         let epoch = request.cursor.as_ref().map_or("", |cursor| cursor.epoch.as_str());
+        let now = self.clock.now();
         let push = Push {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: Some(seen.device.clone()),
-            changes: request.changes.into_iter().map(|change| Change::read(change, &self.registry)).collect(),
+            changes: request
+                .changes
+                .into_iter()
+                .map(|change| Change::read(change, &self.registry, false, now))
+                .collect(),
             strategy: request.conflict_strategy,
             atomic: request.atomic,
             same_life: epoch.is_empty() || epoch == self.epoch(),
-            now: self.clock.now(),
+            is_operators: false,
+            now,
+            limits: self.limits.clone(),
         };
         let device = seen.device.clone();
         let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
@@ -105,15 +112,22 @@ impl Service {
         changes: Vec<Value>,
     ) -> Result<Pushed, ServiceError> {
         self.check_changes(changes.len())?;
+        // Only an import comes without a device.
+        let (is_operators, now) = (device.is_none(), self.clock.now());
         let push = Arc::new(Push {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: device.cloned(),
-            changes: changes.into_iter().map(|change| Change::read(change, &self.registry)).collect(),
+            changes: changes
+                .into_iter()
+                .map(|change| Change::read(change, &self.registry, is_operators, now))
+                .collect(),
+            is_operators,
             strategy: None,
             atomic: false,
             same_life: true,
-            now: self.clock.now(),
+            now,
+            limits: self.limits.clone(),
         });
         let outcome = self
             .store
@@ -175,6 +189,7 @@ impl PushError {
     fn settled(self) -> Result<Pushed, ServiceError> {
         match self {
             Self::Stop(Stop::Atomic(pushed)) => Ok(*pushed),
+            Self::Stop(Stop::Limit { limit, detail }) => Err(ServiceError::Limit { limit, detail }),
             Self::Stop(Stop::Store(error)) => Err(error.into()),
             Self::Service(error) => Err(error),
         }

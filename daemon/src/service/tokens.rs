@@ -10,7 +10,7 @@ use super::{Service, ServiceError};
 use crate::auth::{Caller, LEEWAY};
 use crate::store::tokens::{Refusal, Standing, Use};
 use crate::store::{Access, StoreError, Transaction};
-use crate::sync::{DeviceId, Mark, UserId};
+use crate::sync::{DeviceId, Mark, Scope, UserId};
 
 /// How many uses are known to be in the database without asking it. One more, and all are forgotten: each costs one write again.
 const MOST: usize = 50_000;
@@ -81,7 +81,15 @@ impl Service {
             Some(device) if !self.noted.has(caller, device) => self.used(caller, device).await,
             _ => {
                 let access = Access::of(caller, device);
-                self.store.read(access, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.ping().await?) })).await
+                // The transaction's opening refuses; a read makes sure that it is sent.
+                self.store
+                    .read(access, |tx| {
+                        Box::pin(async move {
+                            tx.scopes(&[Scope::Global]).await?;
+                            Ok::<_, ServiceError>(())
+                        })
+                    })
+                    .await
             }
         }
     }

@@ -4,7 +4,9 @@ use ryzed_adapters::Table;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{DeviceRow, StoreError};
+use uuid::Uuid;
+
+use super::{DeviceRow, OpenConflict, OpenStand, Receipts, StoreError};
 
 /// A device's columns, in the order in which both houses select them.
 pub(super) type DeviceTuple = (
@@ -37,6 +39,31 @@ pub(super) fn device_of(row: DeviceTuple) -> Option<DeviceRow> {
         cursor,
         revoked_at,
     })
+}
+
+/// An open conflict's columns, in the order in which both houses select them.
+pub(super) type OpenTuple = (String, Option<String>, String, String);
+
+/// The open conflict; none when its id is none of ours.
+pub(super) fn open_of((id, place, conflict, mutation): OpenTuple) -> Option<OpenConflict> {
+    Some(OpenConflict { id: Uuid::try_parse(&id).ok()?, place, conflict, mutation })
+}
+
+/// Receipts by id, and their number in a row without one.
+pub(super) fn receipts_of(rows: Vec<(String, String)>) -> Receipts {
+    let mut receipts = Receipts::default();
+    for (id, result) in rows {
+        match Uuid::try_parse(&id) {
+            Ok(id) => receipts.found.push((id, result)),
+            Err(_) => receipts.count = result.parse().unwrap_or_default(),
+        }
+    }
+    receipts
+}
+
+/// A count and bytes.
+pub(super) fn stand_of((count, bytes): (i64, i64)) -> OpenStand {
+    OpenStand { count: usize::try_from(count).unwrap_or_default(), bytes: usize::try_from(bytes).unwrap_or_default() }
 }
 
 /// JSON that the database has made, to be passed on as it is.

@@ -5,13 +5,16 @@ pub mod archive;
 mod fault;
 mod form;
 mod kept;
+mod lanes;
 mod layout;
 mod life;
 mod listen;
 mod migrate;
+mod open;
 mod outage;
 mod pool;
 mod presence;
+mod probe;
 mod reads;
 mod server;
 mod session;
@@ -33,6 +36,7 @@ use super::presence::BridgeKey;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
 use pool::Connections;
+use probe::Probe;
 use sql::TableSql;
 use triggers::Placed;
 
@@ -45,7 +49,7 @@ pub use server::{AddressError, check_url, wait_until_there, with_password};
 pub struct Settings {
     /// `postgres://…`
     pub url: String,
-    /// The most connections that work at once; one more listens.
+    /// The most connections that work at once; one more listens, and one asks whether the database is there.
     pub connections: usize,
     /// Whether this process is the daemon, which hears of writes from outside. A command that works beside it does not, and
     /// the daemon hears of it.
@@ -106,6 +110,7 @@ pub struct PostgresStore {
     registry: Arc<Registry>,
     bridge_key: BridgeKey,
     connections: Connections,
+    probe: Probe,
     listener: Option<JoinHandle<()>>,
     ear: Arc<OnceLock<OnNotice>>,
 }
@@ -145,7 +150,7 @@ impl PostgresStore {
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let ear = Arc::default();
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
-        Ok(Self { epoch, registry, bridge_key, connections, listener, ear })
+        Ok(Self { epoch, registry, bridge_key, connections, probe: Probe::new(&settings.url), listener, ear })
     }
 
     /// The tables that the database has.
@@ -167,6 +172,10 @@ impl Store for PostgresStore {
 
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
         self.connections.run(mode, access, job).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.probe.ask().await
     }
 
     fn pool_use(&self) -> Option<PoolUse> {

@@ -5,6 +5,7 @@ mod checkpoints;
 mod life;
 mod lock;
 mod migrate;
+mod open;
 mod readers;
 mod reads;
 mod sql;
@@ -25,7 +26,7 @@ use ryzed_adapters::{Registry, Table};
 use super::archive::sealed;
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
-use checkpoints::{Checkpoints, WRITER_HELPS};
+use checkpoints::{Checkpoints, LOG_KEPT, WRITER_HELPS};
 use lock::Lock;
 use readers::Readers;
 use sql::TableSql;
@@ -118,6 +119,10 @@ impl Store for SqliteStore {
         }
     }
 
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.readers.ask().await
+    }
+
     fn pool_use(&self) -> Option<PoolUse> {
         Some(self.readers.used())
     }
@@ -138,7 +143,7 @@ fn connect(path: &Path, durable: bool) -> Result<SqliteConnection, StoreError> {
     let synchronous = if durable { "FULL" } else { "NORMAL" };
     connection.batch_execute(&format!(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
-         PRAGMA wal_autocheckpoint = {WRITER_HELPS}; \
+         PRAGMA wal_autocheckpoint = {WRITER_HELPS}; PRAGMA journal_size_limit = {LOG_KEPT}; \
          PRAGMA foreign_keys = ON; PRAGMA trusted_schema = ON; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY;"
     ))?;
     Ok(connection)
@@ -181,5 +186,7 @@ fn is_passing(message: &str) -> bool {
     ["locked", "busy", "disk is full", "disk I/O error", "unable to open"].iter().any(|part| message.contains(part))
 }
 
+#[cfg(test)]
+mod cost_tests;
 #[cfg(test)]
 mod tests;

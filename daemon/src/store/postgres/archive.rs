@@ -264,6 +264,12 @@ impl Restore for PostgresRestore {
 
     async fn finish(&mut self, epoch: Option<&str>) -> Result<(), StoreError> {
         self.whole.triggers("ENABLE").await?;
+        execute(
+            &mut self.whole.connection,
+            "DELETE FROM ryzed.counts WHERE kind = 'receipts'; \
+             INSERT INTO ryzed.counts SELECT 'receipts', user_id::text, count(*) FROM ryzed.receipts GROUP BY user_id",
+        )
+        .await?;
         life::begin(&mut self.whole.connection, epoch).await?;
         execute(&mut self.whole.connection, "COMMIT").await
     }

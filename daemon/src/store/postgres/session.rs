@@ -3,11 +3,13 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::result::Error;
+use diesel::row::{Field, Row};
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::future::{BoxFuture, join_all};
@@ -30,7 +32,7 @@ pub(super) struct PostgresTransaction<'c> {
     /// transaction.
     ahead: Vec<BoxFuture<'c, QueryResult<usize>>>,
     /// Answers that were fetched before they were asked for, by statement.
-    foreseen: HashMap<String, Arc<Vec<PgRow>>>,
+    foreseen: HashMap<String, Arc<Fetched>>,
     /// On whose behalf the triggers believe to run.
     device: Option<DeviceId>,
     /// The tables whose rows it has changed.
@@ -45,8 +47,15 @@ pub(super) struct PostgresTransaction<'c> {
     is_strict: bool,
 }
 
+/// An answer that is here.
+pub(super) struct Fetched {
+    rows: Vec<PgRow>,
+    /// Whether fetching did not stop early.
+    is_whole: bool,
+}
+
 /// An answer on its way.
-type Fetching<'c> = BoxFuture<'c, QueryResult<Vec<PgRow>>>;
+type Fetching<'c> = BoxFuture<'c, QueryResult<Fetched>>;
 
 impl<'c> PostgresTransaction<'c> {
     /// Nothing is sent before the first statement.
@@ -56,8 +65,9 @@ impl<'c> PostgresTransaction<'c> {
         mode: Mode,
         access: &Access,
         is_strict: bool,
+        lock_timeout: Option<Duration>,
     ) -> Self {
-        let mut opening = opening(mode, access, schema.resident);
+        let mut opening = opening(mode, access, schema.resident, lock_timeout);
         if is_strict {
             opening.push_str("; SET CONSTRAINTS ALL IMMEDIATE");
         }
@@ -103,8 +113,13 @@ impl<'c> PostgresTransaction<'c> {
         T: FromSqlRow<ST, Pg> + Send + 'f,
         ST: 'f,
     {
-        if let Some(rows) = self.foreseen.get(&statement.key()).map(Arc::clone) {
-            return async move { self.noted(some(stream::iter(rows.iter().map(Ok)), bytes, size_of).await) }.boxed();
+        if let Some(fetched) = self.foreseen.get(&statement.key()).map(Arc::clone) {
+            return async move {
+                let (rows, is_all) =
+                    self.noted(some(stream::iter(fetched.rows.iter().map(Ok)), bytes, size_of).await)?;
+                Ok((rows, is_all && fetched.is_whole))
+            }
+            .boxed();
         }
         let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
         let rows = AsyncConnectionCore::load(&mut connection, statement);
@@ -117,15 +132,15 @@ impl<'c> PostgresTransaction<'c> {
         .boxed()
     }
 
-    /// An answer that is going to be asked for; none when it is here already.
-    pub(super) fn expected<ST>(&self, statement: Statement<'_, ST>) -> Option<(String, Fetching<'c>)> {
+    /// An answer that is going to be asked for, up to the row that exceeds so many bytes; none when it is here already.
+    pub(super) fn expected<ST>(&self, statement: Statement<'_, ST>, bytes: usize) -> Option<(String, Fetching<'c>)> {
         let key = statement.key();
         if self.foreseen.contains_key(&key) {
             return None;
         }
         let mut connection = self.connection;
         let rows = AsyncConnectionCore::load(&mut connection, statement);
-        Some((key, async move { rows.await?.try_collect().await }.boxed()))
+        Some((key, async move { fetched(rows.await?, bytes).await }.boxed()))
     }
 
     /// Fetches answers in one round trip.
@@ -305,11 +320,25 @@ async fn some<ST, T: FromSqlRow<ST, Pg>>(
     Ok((found, true))
 }
 
+/// Rows as they came, until their values exceed `bytes`. What is left is thrown away.
+async fn fetched(mut rows: impl Stream<Item = QueryResult<PgRow>> + Unpin, bytes: usize) -> QueryResult<Fetched> {
+    let (mut found, mut size) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        if size > bytes {
+            return Ok(Fetched { rows: found, is_whole: false });
+        }
+        let values = (0..row.field_count()).filter_map(|at| row.get(at));
+        size += values.map(|field| field.value().map_or(0, |value| value.as_bytes().len())).sum::<usize>();
+        found.push(row);
+    }
+    Ok(Fetched { rows: found, is_whole: true })
+}
+
 /// A row as the connection gives it.
 type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 
 /// What every transaction begins with: who it is for, in the words that policies ask for.
-fn opening(mode: Mode, access: &Access, resident: bool) -> String {
+fn opening(mode: Mode, access: &Access, resident: bool, lock_timeout: Option<Duration>) -> String {
     let begin = match mode {
         Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -323,9 +352,13 @@ fn opening(mode: Mode, access: &Access, resident: bool) -> String {
         Access::Daemon => json!({"role": "ryzed_daemon"}),
     };
     let claims = escaped(&claims.to_string());
+    let lock_timeout = lock_timeout.map_or_else(String::new, |time| {
+        let milliseconds = time.as_millis();
+        format!(", set_config('lock_timeout', '{milliseconds}', true)")
+    });
     let mut opening = format!(
         "{begin}; SET LOCAL ROLE ryzed_daemon; SELECT set_config('request.jwt.claims', {claims}, true), \
-         set_config('ryzed.device', '{}', true)",
+         set_config('ryzed.device', '{}', true){lock_timeout}",
         nobody(resident)
     );
     if let Access::Person { credentials, .. } = access {
@@ -370,9 +403,9 @@ mod tests {
             email,
             credentials: Credentials::default(),
         };
-        let opened = opening(Mode::Read, &access(Some(email)), true);
+        let opened = opening(Mode::Read, &access(Some(email)), true, None);
         assert!(opened.contains(r#""email":"o\'brien\\\\\' OR \'\'=\\"\'@example.com""#), "{opened}");
-        let opened = opening(Mode::Read, &access(Some("a\0b".into())), true);
+        let opened = opening(Mode::Read, &access(Some("a\0b".into())), true, None);
         assert!(!opened.contains("email"), "{opened}");
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct TableSql {
     pub rows: String,
     /// Writes the rows in `?1` (a JSON array of rows).
     pub upsert: String,
+    /// Sets the fields in `?1` (a JSON array of parts of rows, each with its id) of rows that are there.
+    pub update: String,
     /// Deletes the rows whose ids are in `?1` (an array).
     pub delete: String,
 }
@@ -49,6 +51,7 @@ impl TableSql {
             ),
             owners: owners(table, place),
             upsert: if table.is_fitted { upsert_brought(table, place) } else { upsert_whole(table, place) },
+            update: update(table, place),
             delete: format!("DELETE FROM {relation} WHERE id = ANY (?1::uuid[])"),
         }
     }
@@ -69,7 +72,7 @@ fn changes_with(rows: &[String], other: &str) -> String {
          WHEN 'DELETE' THEN c.previous::text \
          WHEN 'UPDATE' THEN (jsonb_build_object('id', c.row_id) || coalesce((SELECT \
              jsonb_object_agg(f.key, c.previous -> f.key -> -1 -> 1) FROM jsonb_each(c.field_versions) f \
-             WHERE f.value = to_jsonb(c.version) AND f.key <> '*'), '{{}}'))::text END, \
+             WHERE f.value = to_jsonb(c.version) AND f.key <> '*' AND c.previous -> f.key -> -1 IS NOT NULL), '{{}}'))::text END, \
          CASE WHEN c.operation <> 'DELETE' THEN CASE c.table_name {} ELSE {other} END END \
          FROM ryzed.changes c WHERE c.scope = ?1 AND c.version > ?2 ORDER BY c.version LIMIT ?3",
         rows.join(" ")
@@ -163,6 +166,27 @@ fn upsert_whole(table: &Table, place: &Place) -> String {
         typed.join(", "),
         sets(names.iter().copied()),
         names = names.join(", "),
+    )
+}
+
+/// What a part does not bring stays as it is; long values are not even read.
+fn update(table: &Table, place: &Place) -> String {
+    let written = place.columns.iter().filter(|column| column.name != "id" && table.column(&column.name).is_some());
+    let sets: Vec<String> = written
+        .map(|column| {
+            let (name, physical) = (quoted(&column.name), quoted(&column.column));
+            let key = literal(&column.name);
+            format!("{physical} = CASE WHEN j.brought ? {key} THEN r.{name} ELSE t.{physical} END")
+        })
+        .collect();
+    let typed = place.columns.iter().filter(|column| table.column(&column.name).is_some());
+    let typed: Vec<String> = typed.map(|column| format!("{} {}", quoted(&column.name), column.sql_type)).collect();
+    format!(
+        "UPDATE {relation} t SET {} FROM jsonb_array_elements(?1::jsonb) AS j (brought) \
+         CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) WHERE t.id = r.id",
+        sets.join(", "),
+        typed.join(", "),
+        relation = place.relation(),
     )
 }
 

@@ -174,8 +174,10 @@ fn beside(database: &Path) -> PathBuf {
     name.into()
 }
 
+/// The sum of all versions, which the database keeps.
 fn height(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let sum: Vec<i64> = statement::<BigInt>("SELECT coalesce(sum(version), 0) FROM sync_scopes").load(connection)?;
+    let kept = "SELECT count FROM sync_counts WHERE kind = 'versions' AND whose = ''";
+    let sum: Vec<i64> = statement::<BigInt>(kept).load(connection)?;
     Ok(sum.first().copied().unwrap_or(0))
 }
 

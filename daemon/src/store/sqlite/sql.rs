@@ -11,6 +11,8 @@ pub(super) struct TableSql {
     pub rows: String,
     /// Writes the rows in `?1` (a JSON array of whole rows).
     pub upsert: String,
+    /// Sets the fields in `?1` (a JSON array of parts of rows, each with its id) of rows that are there.
+    pub update: String,
     /// Deletes the rows whose ids are in `?1` (a JSON array).
     pub delete: String,
     /// Enters rows into the index that it does not know, such as those written while no trigger stood.
@@ -35,6 +37,7 @@ impl TableSql {
                  AND c.operation <> 'DELETE' ORDER BY c.version"
             ),
             upsert: upsert(table),
+            update: update(table),
             delete: format!("DELETE FROM {name} WHERE id IN (SELECT value FROM json_each(?1))"),
             backfill: format!(
                 "INSERT INTO sync_record (scope, table_name, row_id, operation) \
@@ -107,6 +110,19 @@ fn upsert(table: &Table) -> String {
         values.join(", "),
         sets.join(", ")
     )
+}
+
+/// What a part does not bring stays as it is.
+fn update(table: &Table) -> String {
+    let name = table.name;
+    let columns = table.columns.iter().filter(|column| column.name != "id");
+    let sets: Vec<String> = columns
+        .map(|column| {
+            let (field, value) = (&column.name, value_in(column));
+            format!("{field} = iif(value -> '$.{field}' IS NULL, {name}.{field}, {value})")
+        })
+        .collect();
+    format!("UPDATE {name} SET {} FROM json_each(?1) WHERE {name}.id = value ->> '$.id'", sets.join(", "))
 }
 
 fn value_in(column: &Column) -> String {

@@ -44,7 +44,7 @@ const TOKENS: Sidecar = Sidecar {
 };
 const CONFLICTS: Sidecar = Sidecar {
     table: "ryzed.conflicts",
-    plain: &["id", "user_id", "conflict", "mutation"],
+    plain: &["id", "user_id", "place", "bytes", "conflict", "mutation"],
     times: &["created_at"],
     key: "t.id",
 };

@@ -64,7 +64,7 @@ const TOKENS: Sidecar = Sidecar {
 };
 const CONFLICTS: Sidecar = Sidecar {
     table: "sync_conflicts",
-    plain: &["id", "user_id", "created_at"],
+    plain: &["id", "user_id", "created_at", "place", "bytes"],
     truths: &[],
     json: &["conflict", "mutation"],
     key: ("id", ""),
