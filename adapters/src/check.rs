@@ -58,6 +58,8 @@ pub mod code {
     pub const OUT_OF_RANGE: &str = "out_of_range";
     /// The text or list is too long or too short.
     pub const LENGTH: &str = "length";
+    /// The row would be larger than a row may be.
+    pub const TOO_LARGE: &str = "too_large";
     /// The text is not a UUID or a time.
     pub const INVALID_FORMAT: &str = "invalid_format";
     /// The value is none of the allowed ones.
@@ -66,7 +68,7 @@ pub mod code {
     pub const IN_FUTURE: &str = "in_future";
     /// Two fields contradict each other.
     pub const INCONSISTENT: &str = "inconsistent";
-    /// The database alone sets the column.
+    /// Devices don't set the column.
     pub const READ_ONLY: &str = "read_only";
     /// Any other rule of the table's schema.
     pub const INVALID: &str = "invalid";
@@ -74,7 +76,7 @@ pub mod code {
     pub const FORBIDDEN: &str = "forbidden";
     /// The row never was.
     pub const NOT_FOUND: &str = "not_found";
-    /// The row that a reference points to does not exist.
+    /// The row that a reference points to does not exist, or is not to be seen.
     pub const INVALID_REFERENCE: &str = "invalid_reference";
     /// The server no longer knows enough to judge the change.
     pub const STALE: &str = "stale";

@@ -26,9 +26,12 @@ pub struct Column {
     pub references: Option<String>,
     /// How the `merge` strategy settles it.
     pub merge: Merge,
-    /// Whether the database alone decides its value, as it does of a generated column.
+    /// Whether devices may not write it.
     #[serde(skip_serializing_if = "is_false")]
     pub read_only: bool,
+    /// Whether nobody may, as the database alone decides its value.
+    #[serde(skip)]
+    pub is_computed: bool,
     /// Whether the database has a value of its own for a row that does not bring one.
     #[serde(skip)]
     pub fills_itself: bool,

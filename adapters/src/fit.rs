@@ -1,8 +1,11 @@
-//! A table as a database has it that was there before: fewer columns than the adapter's, others beside them.
+//! A table with other columns than the adapter's: as a database has it that was there before, with fewer and with others beside
+//! them; or as the configuration wants it, with columns that stay home or that devices may not write.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
+
+use crate::PEOPLE;
 
 /// One column of such a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +21,23 @@ pub struct Fitting {
     /// Whether the database has a value of its own for a row that does not bring one.
     pub fills_itself: bool,
     /// Whether the database alone decides the value.
+    pub is_computed: bool,
+    /// Whether it stays home: rows travel without it.
+    pub is_hidden: bool,
+    /// Whether devices may not write it.
     pub read_only: bool,
+    /// The table whose rows alone it may name, where the database says so and the adapter does not.
+    pub references: Option<String>,
 }
 
-/// The schema of a row that has these columns and no others.
+/// The schema of a row that has these columns and no others, those that stay home included.
 pub(crate) fn schema(adapter: &Value, columns: &[Fitting], has_table: impl Fn(&str) -> bool) -> Value {
     let mut properties = Map::new();
     let mut required: BTreeSet<&str> =
         adapter["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    required.retain(|name| columns.iter().any(|column| column.name == *name));
+    required.retain(|name| columns.iter().any(|column| column.name == *name && (!column.read_only || *name == "id")));
     for column in columns {
-        let known = adapter.pointer(&format!("/properties/{}", column.name));
+        let known = adapter["properties"].get(&column.name);
         let Some(mut property) = column.property.clone().or_else(|| known.cloned()) else { continue };
         fit(&mut property, column, &has_table);
         let fills = column.nullable || column.fills_itself || column.read_only || property.get("default").is_some();
@@ -44,13 +53,32 @@ pub(crate) fn schema(adapter: &Value, columns: &[Fitting], has_table: impl Fn(&s
     schema
 }
 
+/// The same schema without what stays home, and with what devices may not write marked as such.
+pub(crate) fn shown(row: &Value, hidden: &BTreeSet<&str>, read_only: &BTreeSet<&str>) -> Value {
+    let mut shown = row.clone();
+    if let Some(properties) = shown["properties"].as_object_mut() {
+        properties.retain(|name, _| !hidden.contains(name.as_str()));
+        for (name, property) in properties {
+            if let Some(property) = property.as_object_mut().filter(|_| read_only.contains(name.as_str())) {
+                property.insert("readOnly".into(), true.into());
+            }
+        }
+    }
+    if let Some(required) = shown["required"].as_array_mut() {
+        required.retain(|name| name.as_str().is_none_or(|name| !hidden.contains(name)));
+    }
+    shown
+}
+
 fn fit(property: &mut Value, column: &Fitting, has_table: impl Fn(&str) -> bool) {
     let Some(property) = property.as_object_mut() else { return };
-    if property.get("x-references").and_then(Value::as_str).is_some_and(|table| !has_table(table)) {
-        property.remove("x-references");
+    if let Some(table) = &column.references {
+        property.insert("x-references".into(), table.as_str().into());
     }
-    if column.read_only {
-        property.insert("readOnly".into(), true.into());
+    // Who somebody is, is known also where people have no table.
+    let is_known = |table: &str| has_table(table) || (table == PEOPLE && column.references.is_some());
+    if property.get("x-references").and_then(Value::as_str).is_some_and(|table| !is_known(table)) {
+        property.remove("x-references");
     }
     if let Some(longest) = column.longest {
         let known = property.get("maxLength").and_then(Value::as_u64);
@@ -94,7 +122,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Purpose, Registry, Table, code};
+    use crate::{Column, Purpose, Registry, Row, Table, TableRules, code};
 
     fn column(name: &str) -> Fitting {
         Fitting {
@@ -103,7 +131,10 @@ mod tests {
             longest: None,
             nullable: false,
             fills_itself: false,
+            is_computed: false,
+            is_hidden: false,
             read_only: false,
+            references: None,
         }
     }
 
@@ -116,9 +147,17 @@ mod tests {
             Fitting { fills_itself: true, ..column("category") },
             Fitting { property: Some(json!({"type": "string"})), nullable: true, ..column("barcode") },
             Fitting { property: Some(json!({"type": "integer"})), ..column("shelf") },
-            Fitting { property: Some(json!({"type": "string"})), read_only: true, ..column("slug") },
+            Fitting { property: Some(json!({"type": "string"})), is_computed: true, read_only: true, ..column("slug") },
+            Fitting { property: Some(json!({"type": "boolean"})), read_only: true, ..column("verified") },
+            Fitting { property: Some(json!({"type": "string"})), is_hidden: true, ..column("token") },
+            Fitting {
+                references: Some("foods".into()),
+                property: Some(json!({"type": "string"})),
+                nullable: true,
+                ..column("of")
+            },
         ];
-        Registry::standard().get("foods").unwrap().fitted(&columns, |_| false)
+        Registry::standard().get("foods").unwrap().fitted(&columns, |table| table == "foods")
     }
 
     fn codes(row: Value, purpose: Purpose) -> Vec<(String, String)> {
@@ -133,10 +172,16 @@ mod tests {
     fn a_row_has_the_columns_of_the_database() {
         let foods = foods();
         let names: Vec<&str> = foods.columns.iter().map(|column| column.name.as_str()).collect();
-        assert_eq!(names, ["id", "user_id", "barcode", "calories", "category", "name_en", "shelf", "slug"]);
-        assert_eq!(foods.references().count(), 0, "what is referred to is not there");
+        assert_eq!(
+            names,
+            ["id", "user_id", "barcode", "calories", "category", "name_en", "of", "shelf", "slug", "verified"]
+        );
+        assert_eq!(foods.references().collect::<Vec<_>>(), [("of", "foods")], "what else is referred to is not there");
         assert!(foods.column("calories").unwrap().nullable && !foods.column("category").unwrap().nullable);
-        assert!(foods.column("slug").unwrap().read_only);
+        assert!(foods.column("slug").unwrap().read_only && foods.column("verified").unwrap().read_only);
+        assert!(foods.column("token").is_none() && foods.hidden[0].name == "token");
+        let schema = foods.schema.to_string();
+        assert!(!schema.contains("token") && schema.contains(r#""readOnly":true"#), "{schema}");
         assert_eq!(
             codes(json!({"id": ID, "name_en": "Fig", "calories": 1, "shelf": 3, "barcode": null}), Purpose::Whole),
             []
@@ -150,12 +195,49 @@ mod tests {
             codes(json!({"id": ID, "name_fr": "Figue"}), Purpose::Patch),
             refused("name_fr", code::UNKNOWN_FIELD)
         );
-        assert_eq!(codes(json!({"id": ID, "slug": "fig"}), Purpose::Patch), refused("slug", code::READ_ONLY));
+        assert_eq!(codes(json!({"id": ID, "token": "t"}), Purpose::Patch), refused("token", code::UNKNOWN_FIELD));
         assert_eq!(codes(json!({"id": ID, "name_en": "Quince"}), Purpose::Patch), refused("name_en", code::LENGTH));
         // What the default is, only the database knows: it can be left to it, but not asked for.
         assert_eq!(codes(json!({"id": ID, "category": null}), Purpose::Patch), refused("category", code::WRONG_TYPE));
         let whole = json!({"id": ID, "name_en": "Fig", "calories": 1, "category": null});
         assert_eq!(codes(whole, Purpose::Whole), refused("shelf", code::REQUIRED));
+    }
+
+    #[test]
+    fn what_devices_may_not_write_they_may_send_back() {
+        let row = |value: Value| serde_json::from_value::<Row>(value).unwrap();
+        let left = |brought: Value, is_operators: bool| {
+            let was = |column: &Column, value: &Value| column.name == "slug" && value == "fig";
+            foods().without_read_only(row(brought), is_operators, was)
+        };
+        assert_eq!(left(json!({"slug": "fig", "shelf": 1}), false).unwrap(), row(json!({"shelf": 1})));
+        let refused = left(json!({"slug": "date", "verified": true, "shelf": 1}), false).unwrap_err();
+        let fields: Vec<(&str, &str)> = refused.iter().map(|e| (e.field.as_str(), e.code.as_str())).collect();
+        assert_eq!(fields, [("slug", code::READ_ONLY), ("verified", code::READ_ONLY)]);
+        assert!(left(json!({"verified": true}), true).unwrap().contains_key("verified"), "the operator may");
+        assert!(left(json!({"slug": "date"}), true).is_err(), "but not what the database computes");
+    }
+
+    #[test]
+    fn rules_for_our_own_tables_are_checked() {
+        let foods = |rules: TableRules| Registry::standard().get("foods").unwrap().ruled(&rules);
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let table =
+            foods(TableRules { hidden: list(&["fats"]), read_only: list(&["is_custom"]), ..TableRules::default() });
+        let table = table.unwrap();
+        assert!(table.column("fats").is_none() && table.column("is_custom").unwrap().read_only && !table.is_fitted);
+        let mut row = serde_json::from_value(json!({"id": ID})).unwrap();
+        table.complete(&mut row, DateTime::<Utc>::UNIX_EPOCH);
+        assert!(row.contains_key("is_custom") && !row.contains_key("fats"), "{row:?}");
+        for (rules, key) in [
+            (TableRules { hidden: list(&["calories"]), ..TableRules::default() }, "hidden"),
+            (TableRules { read_only: list(&["calories"]), ..TableRules::default() }, "read_only"),
+            (TableRules { hidden: list(&["updated_at"]), ..TableRules::default() }, "hidden"),
+            (TableRules { hidden: list(&["nope"]), ..TableRules::default() }, "hidden"),
+            (TableRules { send: list(&["fats"]), ..TableRules::default() }, "send"),
+        ] {
+            assert_eq!(foods(rules.clone()).unwrap_err().0, key, "{rules:?}");
+        }
     }
 
     #[test]

@@ -19,17 +19,21 @@ mod check;
 mod column;
 mod fit;
 mod merge;
+mod names;
 mod registry;
 mod schema;
 mod table;
+mod travel;
 
 pub use adapter::{Domain, ScopeRule, Strategy, TableAdapter};
 pub use check::{FieldError, MOST_ERRORS, code, first_errors, ordered};
 pub use column::{Column, Kind, format_time, is_in_calendar};
 pub use fit::Fitting;
 pub use merge::Merge;
+pub use names::{Meaning, Sort};
 pub use registry::Registry;
 pub use table::{Purpose, Table};
+pub use travel::{PEOPLE, Points, Reason, Sighting, TableRules, Travel};
 
 /// A row, or the changed part of one, as it travels: column name to JSON value.
 pub type Row = serde_json::Map<String, serde_json::Value>;

@@ -1,8 +1,8 @@
 //! The list of all tables. A new table is one line in [`Registry::standard`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::{ScopeRule, Table, TableAdapter};
+use crate::{ScopeRule, Table, TableAdapter, TableRules};
 use crate::{account::*, cardio::*, hiit::*, nutrition::*, workout::*};
 
 /// All synced tables, parents before children.
@@ -38,14 +38,15 @@ impl Registry {
     /// A registry of these tables, in this order.
     ///
     /// # Panics
-    /// When a table references one that does not stand before it, or two share a name.
+    /// When a table references one that does not stand before it, or two share a name. An application's tables refer to each
+    /// other as it likes.
     #[must_use]
     pub fn of(tables: Vec<Table>) -> Self {
         let mut by_name = HashMap::new();
         for (rank, table) in tables.iter().enumerate() {
             for (column, parent) in table.references() {
                 assert!(
-                    by_name.contains_key(parent) || parent == table.name,
+                    by_name.contains_key(parent) || parent == table.name || table.is_fitted,
                     "{}.{column} references {parent}, which must stand before it in the registry",
                     table.name
                 );
@@ -53,6 +54,19 @@ impl Registry {
             assert!(by_name.insert(table.name, rank).is_none(), "two tables are named {}", table.name);
         }
         Self { tables, by_name }
+    }
+
+    /// The same tables under the rules of the configuration, where they are our own.
+    ///
+    /// # Errors
+    /// What makes no sense: the key of the configuration, and what to do.
+    pub fn ruled(&self, rules: &BTreeMap<String, TableRules>) -> Result<Self, (String, String)> {
+        let tables = self.tables.iter().map(|table| {
+            let none = TableRules::default();
+            let rules = rules.get(table.name).unwrap_or(&none);
+            table.ruled(rules).map_err(|(list, complaint)| (format!("tables.{}.{list}", table.name), complaint))
+        });
+        Ok(Self::of(tables.collect::<Result<_, _>>()?))
     }
 
     /// The table of this name.

@@ -1,5 +1,6 @@
 //! A table as the daemon works with it: an adapter compiled once, at start.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,7 +9,9 @@ use serde_json::Value;
 
 use crate::column::{Column, Kind, format_time, is_nullable};
 use crate::fit::{self, Fitting};
-use crate::{Domain, FieldError, Merge, Row, ScopeRule, Strategy, TableAdapter, check, code, schema};
+use crate::{
+    Domain, FieldError, Merge, Row, ScopeRule, Sighting, Strategy, TableAdapter, TableRules, check, code, schema,
+};
 
 /// How far ahead of the server's clock a row's times may lie.
 const FUTURE: TimeDelta = TimeDelta::hours(24);
@@ -23,9 +26,11 @@ pub struct Table {
     pub scope: ScopeRule,
     /// What settles conflicts when the request names no strategy.
     pub strategy: Strategy,
-    /// Every column, the base columns first.
+    /// Every column that travels, the base columns first.
     pub columns: Vec<Column>,
-    /// The JSON Schema of one row.
+    /// The columns that stay home.
+    pub hidden: Vec<Column>,
+    /// The JSON Schema of one row as it travels.
     pub schema: Value,
     /// Whether the table belongs to an application whose database was there before, see [`Table::fitted`].
     pub is_fitted: bool,
@@ -50,14 +55,14 @@ impl Table {
     /// When the struct's JSON Schema is not one, which the first test run shows.
     #[must_use]
     pub fn of<T: TableAdapter>() -> Self {
-        let own = schema::of_struct::<T>();
-        let row = schema::of_row(T::NAME, T::SCOPE, &own);
+        let row = schema::of_row(T::NAME, T::SCOPE, &schema::of_struct::<T>());
         Self {
             name: T::NAME,
             domain: T::DOMAIN,
             scope: T::SCOPE,
             strategy: T::STRATEGY,
             columns: columns_of(&row, T::SCOPE),
+            hidden: Vec::new(),
             is_fitted: false,
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
@@ -67,29 +72,102 @@ impl Table {
     }
 
     /// The same table with the columns that a database has, which was there before and belongs to an application. Rows have
-    /// these columns and no others; of an edit, only what it brings is written.
+    /// these columns and no others, but for those that stay home; of an edit, only what it brings is written.
     #[must_use]
     pub fn fitted(&self, columns: &[Fitting], has_table: impl Fn(&str) -> bool) -> Self {
         let row = fit::schema(&self.schema, columns, has_table);
-        let mut fitted = columns_of(&row, self.scope);
-        for column in &mut fitted {
+        let named = |which: fn(&Fitting) -> bool| -> BTreeSet<&str> {
+            columns.iter().filter(|column| which(column)).map(|column| column.name.as_str()).collect()
+        };
+        let mut all = columns_of(&row, self.scope);
+        for column in &mut all {
             if let Some(fitting) = columns.iter().find(|fitting| fitting.name == column.name) {
-                column.read_only = fitting.read_only;
+                column.is_computed = fitting.is_computed;
                 column.fills_itself = fitting.fills_itself;
             }
+        }
+        self.travelling(&row, all, &named(|column| column.is_hidden), &named(|column| column.read_only), true)
+    }
+
+    /// The same table under the rules of the configuration, where it is one of our own.
+    ///
+    /// # Errors
+    /// What makes no sense: the key of `[tables.<table>]`, and what to do.
+    pub fn ruled(&self, rules: &TableRules) -> Result<Self, (&'static str, String)> {
+        let sightings: Vec<Sighting> =
+            self.columns.iter().map(|column| Sighting::own(&column.name, self.is_key(&column.name))).collect();
+        if let Some(complaint) = rules.complaints(&sightings).into_iter().next() {
+            return Err(complaint);
+        }
+        let foreign = [("send", &rules.send), ("write", &rules.write), ("references", &rules.references)];
+        if let Some((list, _)) = foreign.into_iter().find(|(_, names)| !names.is_empty()) {
+            return Err((list, "is for the columns of an application, and this database is the daemon's own".into()));
+        }
+        for (list, names) in [("hidden", &rules.hidden), ("read_only", &rules.read_only)] {
+            let needed = self.columns.iter().find(|column| column.required && names.contains(&column.name));
+            if let Some(column) = needed {
+                let name = &column.name;
+                let complaint = format!(
+                    "no device could make a row: {name} must be given, and has no default; take it out of the list"
+                );
+                return Err((list, complaint));
+            }
+        }
+        let hidden = rules.hidden.iter().map(String::as_str).collect();
+        let read_only = rules.read_only.iter().map(String::as_str).collect();
+        Ok(self.travelling(&self.schema, self.columns.clone(), &hidden, &read_only, self.is_fitted))
+    }
+
+    /// The same table with these columns, of which some stay home and others are not written by devices.
+    fn travelling(
+        &self,
+        row: &Value,
+        columns: Vec<Column>,
+        hidden: &BTreeSet<&str>,
+        read_only: &BTreeSet<&str>,
+        is_fitted: bool,
+    ) -> Self {
+        let row = fit::shown(row, hidden, read_only);
+        let (hidden, mut columns): (Vec<Column>, Vec<Column>) =
+            columns.into_iter().partition(|column| hidden.contains(column.name.as_str()));
+        for column in &mut columns {
+            column.read_only = read_only.contains(column.name.as_str());
         }
         Self {
             name: self.name,
             domain: self.domain,
             scope: self.scope,
             strategy: self.strategy,
-            columns: fitted,
-            is_fitted: true,
+            columns,
+            hidden,
+            is_fitted,
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
             schema: row,
             check: self.check,
         }
+    }
+
+    /// Whether a row is known by the column, or its owner found.
+    #[must_use]
+    pub fn is_key(&self, name: &str) -> bool {
+        match self.scope {
+            _ if name == "id" => true,
+            ScopeRule::Person => false,
+            ScopeRule::Owner | ScopeRule::OwnerOrGlobal => name == "user_id",
+            ScopeRule::Via { column, .. } => name == column,
+        }
+    }
+
+    /// Whether devices may make rows: not where a row's id names something elsewhere that no device sees.
+    #[must_use]
+    pub fn takes_rows(&self) -> bool {
+        self.column("id").is_none_or(|id| !id.read_only)
+    }
+
+    /// Every column that the table has, those that stay home included.
+    pub fn every_column(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().chain(&self.hidden)
     }
 
     /// The column of this name.
@@ -103,6 +181,38 @@ impl Table {
         self.columns.iter().filter_map(|c| c.references.as_deref().map(|parent| (c.name.as_str(), parent)))
     }
 
+    /// Whether a row is a part of the row that `column` names, and goes when that one is deleted. Any other reference becomes
+    /// null then.
+    #[must_use]
+    pub fn is_part_by(&self, column: &str) -> bool {
+        column == "user_id" || matches!(self.scope, ScopeRule::Via { column: above, .. } if above == column)
+    }
+
+    /// The row without what a client merely sends back of columns that it may not write.
+    ///
+    /// # Errors
+    /// Every such column for which it brings another value. Where the operator writes, only the database's own are such.
+    pub fn without_read_only(
+        &self,
+        mut row: Row,
+        is_operators: bool,
+        is_sent_back: impl Fn(&Column, &Value) -> bool,
+    ) -> Result<Row, Vec<FieldError>> {
+        let mut refused = Vec::new();
+        let is_closed = |column: &&Column| column.is_computed || (column.read_only && !is_operators);
+        for column in self.columns.iter().filter(is_closed).filter(|column| column.name != "id") {
+            let Some(value) = row.get(&column.name) else { continue };
+            if column.name == "updated_at" || is_sent_back(column, value) {
+                row.remove(&column.name);
+            } else {
+                let who = if column.is_computed { "the database alone" } else { "others than devices" };
+                let message = format!("is set by {who}; leave it out");
+                refused.push(FieldError::new(&column.name, code::READ_ONLY, message));
+            }
+        }
+        if refused.is_empty() { Ok(row) } else { Err(refused) }
+    }
+
     /// Checks a row that came from outside and brings every value into its one form.
     ///
     /// `null` in a column that has a default and holds none means the default. `_version` and `updated_at` are dropped: clients send back what they got, and both are the server's.
@@ -112,13 +222,6 @@ impl Table {
     pub fn accept(&self, mut row: Row, purpose: Purpose, now: DateTime<Utc>) -> Result<Row, Vec<FieldError>> {
         row.remove("_version");
         row.remove("updated_at");
-        let refused = self.columns.iter().filter(|column| column.read_only && row.contains_key(&column.name));
-        let refused: Vec<_> = refused
-            .map(|column| FieldError::new(&column.name, code::READ_ONLY, "is set by the database alone; leave it out"))
-            .collect();
-        if !refused.is_empty() {
-            return Err(refused);
-        }
         self.fill_nulls(&mut row, purpose);
         let row = Value::Object(row);
         let validator = if purpose == Purpose::Whole { &self.whole } else { &self.patch };
@@ -151,11 +254,14 @@ impl Table {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// Fills what an insert left out: the column's default, else null. What the database fills by itself stays out.
+    /// Fills what an insert left out: the column's default, else null. What the database fills by itself stays out, and so does
+    /// what devices may not write of an application's.
     pub fn complete(&self, row: &mut Row, now: DateTime<Utc>) {
         for column in &self.columns {
-            let is_left = column.fills_itself && column.default.is_none() && !is_stamp(&column.name);
-            if !is_left && !column.read_only && !row.contains_key(&column.name) {
+            let is_the_databases =
+                (column.fills_itself && column.default.is_none()) || (column.read_only && self.is_fitted);
+            let is_left = column.is_computed || (is_the_databases && !is_stamp(&column.name));
+            if !is_left && !row.contains_key(&column.name) {
                 let value = match column.name.as_str() {
                     name if is_stamp(name) => Value::from(format_time(now)),
                     _ => column.default.clone().unwrap_or(Value::Null),
@@ -214,6 +320,7 @@ fn columns_of(row: &Value, scope: ScopeRule) -> Vec<Column> {
             references: property.get("x-references").and_then(Value::as_str).map(str::to_owned),
             merge: property.get("x-merge").map_or(Merge::default(), merge_of),
             read_only: false,
+            is_computed: false,
             fills_itself: false,
         })
         .collect();

@@ -1,6 +1,7 @@
 //! What the benches share: the daemon that they measure, and figures with their spread. What is measured, and how,
 //! stands in each bench; the daemon is known only from outside.
 
+pub mod abusers;
 mod figures;
 mod spread;
 mod subject;

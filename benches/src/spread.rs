@@ -18,6 +18,12 @@ impl Spread {
         Self([measured[0], measured[last / 2], measured[last]])
     }
 
+    /// The one in the middle.
+    #[must_use]
+    pub fn middle(&self) -> f64 {
+        self.0[1]
+    }
+
     /// The highest.
     #[must_use]
     pub fn most(&self) -> f64 {

@@ -1,6 +1,6 @@
 // The line to the server: carries out what `state.js` decides, with its socket, token and timers.
 
-import { claims } from './platform.js';
+import { attempt, claims, within } from './platform.js';
 import { Failure } from './server.js';
 import { IDLE, step } from './state.js';
 
@@ -13,6 +13,11 @@ const ANSWER_MS = 10_000;
 const TOKEN_MS = 30_000;
 /** A token that ends sooner is not worth using. */
 const TOKEN_SPARE_MS = 60_000;
+/** Once in so long a line that another tab of this device took is taken back, after a wait. */
+const TAKEN_MS = 60_000;
+const TAKEN_WAIT_MS = 2000;
+/** A function that gives the token at hand is not asked again for half of what is left of it, and at least this long. */
+const TOKEN_AGAIN_MS = 5000;
 
 /**
  * @typedef {object} Owner
@@ -23,6 +28,7 @@ const TOKEN_SPARE_MS = 60_000;
  * @property {(line: Line, before: Line) => void} changed
  * @property {() => number} pending How many edits wait
  * @property {(fault: Failure) => void} failed
+ * @property {boolean} [isShared] Whether other tabs of this device may have led before
  * @property {() => void} check Throws when the token is another person's
  */
 
@@ -42,6 +48,9 @@ export class Connection {
   #gone = new AbortController();
   /** Several calls may need a token at once. @type {Promise<string> | null} */
   #asking = null;
+  /** When a function that gave the token at hand is asked again. */
+  #againAt = 0;
+  #takenAt = -Infinity;
 
   /** @param {Owner} owner @param {Token} [source] */
   constructor(owner, source) {
@@ -73,9 +82,16 @@ export class Connection {
     this.#take(source);
     this.#token = '';
     this.#asking = null;
+    this.#againAt = 0;
     const { name } = this.line;
     if (name === 'live') this.#ask(false);
     else if (name === 'stopped' || name === 'waiting') this.dispatch({ type: 'connect' });
+  }
+
+  /** Stops without telling anybody. */
+  rest() {
+    this.#carryOut('hang_up');
+    this.line = IDLE;
   }
 
   /** Ends the requests that are under way. */
@@ -89,24 +105,37 @@ export class Connection {
     return typeof this.#source === 'function';
   }
 
-  /** A token that is good for a while. @returns {Promise<string>} @param {boolean} [fresh] The last one was refused or ends */
-  async token(fresh = false) {
+  /** A token that is good for a while, as far as the function has one.
+   * @param {string} [refused] One that the server refused, or that ends @param {boolean} [mayRepeat] Whether it may be given again
+   * @returns {Promise<string>}
+   */
+  async token(refused, mayRepeat = false) {
     const source = this.#source;
     if (typeof source === 'function') {
-      const { exp = Infinity } = claims(this.#token);
-      const isGood = this.#token && exp * 1000 >= this.#owner.platform.now() + TOKEN_SPARE_MS;
-      if (fresh || !isGood) {
+      const isGood = this.#token && refused !== this.#token && (this.#left() >= TOKEN_SPARE_MS || this.#owner.platform.now() < this.#againAt);
+      if (!isGood) {
         const asking = (this.#asking ??= this.#askFor(source));
         const token = await asking.finally(() => asking === this.#asking && (this.#asking = null));
         // Another one was set meanwhile.
         if (source !== this.#source) return this.token();
+        if (token === refused && !mayRepeat) throw new Error('it was refused before.');
+        if (token === this.#token) this.#againAt = this.#owner.platform.now() + this.#pause();
         this.#token = token;
         this.sub = claims(token).sub;
       }
-    } else if (!source || (fresh && source === this.#token)) {
+    } else if (!source || refused === source) {
       throw new Failure('The token is missing or was refused: set another one.', { loss: { code: 4401 } });
     } else this.#token = source;
     return this.#token;
+  }
+
+  /** How long the token at hand is good, in ms, by this device's clock. */
+  #left() {
+    return (claims(this.#token).exp ?? Infinity) * 1000 - this.#owner.platform.now();
+  }
+
+  #pause() {
+    return Math.max(TOKEN_AGAIN_MS, Math.min(this.#left(), TOKEN_SPARE_MS) / 2);
   }
 
   /** @param {Message} message @returns {boolean} Whether there was a line to send it on */
@@ -146,16 +175,23 @@ export class Connection {
   /** @param {boolean} fresh */
   async #ask(fresh) {
     const { signal } = this;
+    const old = this.#token;
+    const isRenewal = fresh && this.line.name === 'live';
+    const again = () => isRenewal && this.#after('renew', this.#pause(), () => this.dispatch({ type: 'expiring' }));
     try {
-      await this.token(fresh);
+      // At once only another one helps; later, what refused it may have changed its mind.
+      await this.token(fresh ? old : undefined, isRenewal || this.line.attempt > 0);
+      if (signal.aborted) return;
+      if (isRenewal && this.#token === old) return void again();
       this.#owner.check();
-      if (!signal.aborted) this.dispatch({ type: 'token' });
+      this.dispatch({ type: 'token' });
     } catch (fault) {
       if (signal.aborted) return;
       const failure = fault instanceof Failure ? fault : null;
       const why = failure?.message ?? `No token could be had: ${/** @type {Error} */ (fault).message}`;
       if (this.line.name === 'live') this.#owner.failed(failure ?? new Failure(why, { loss: { code: 4401 } }));
       this.dispatch({ type: 'no_token', again: !failure, why });
+      again();
     }
   }
 
@@ -175,15 +211,24 @@ export class Connection {
       queueMicrotask(() => this.lose({ code: 4400, why: 'There is no WebSocket here: hand one in as platform.WebSocket.' }));
       return;
     }
-    const socket = new WebSocket(address(), ['ryzed.v1', `bearer.${this.#token}`]);
+    const socket = attempt(() => new WebSocket(address(), ['ryzed.v1', `bearer.${this.#token}`]));
     this.#socket = socket;
     this.#expect();
+    // Forbidden here: as if it had not answered.
+    if (!socket) return;
     socket.onerror = () => {};
-    socket.onclose = (/** @type {Loss} */ { code, reason }) => this.#socket === socket && this.lose({ code, reason });
+    socket.onclose = (/** @type {Loss} */ { code, reason }) => {
+      if (this.#socket !== socket) return;
+      const now = this.#owner.platform.now();
+      // A tab that led before may have woken up, and finds out only now that it does not.
+      const isTaken = code === 4409 && this.#owner.isShared && !(Math.abs(now - this.#takenAt) < TAKEN_MS);
+      if (code === 4409) this.#takenAt = now;
+      this.lose(isTaken ? { code: 1013, ms: TAKEN_WAIT_MS } : { code, reason });
+    };
     socket.onmessage = (/** @type {{data: string}} */ { data }) => {
       if (this.#socket !== socket) return;
       this.#clear('answer');
-      const message = JSON.parse(data);
+      const message = attempt(() => JSON.parse(data)) ?? {};
       if (message.type === 'connection_established') {
         this.#beatMs = Math.min(BEAT_MS, (message.heartbeat_seconds ?? Infinity) * 1000);
         this.dispatch({ type: 'greeted' });
@@ -194,16 +239,8 @@ export class Connection {
 
   /** @param {() => string | Promise<string>} source */
   async #askFor(source) {
-    const { setTimeout, clearTimeout } = this.#owner.platform;
-    /** @type {any} */
-    let timer;
-    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error('the function gave none in time.')), TOKEN_MS)));
-    try {
-      const token = await Promise.race([source(), late]);
-      if (token) return /** @type {string} */ (token);
-    } finally {
-      clearTimeout(timer);
-    }
+    const token = await within(this.#owner.platform, TOKEN_MS, Promise.resolve(source()), 'the function gave none in time.');
+    if (token) return token;
     throw new Error('the function gave none.');
   }
 

@@ -1,18 +1,22 @@
 // The client as the app has it. What a device does is in `device.js`; here are the app's listeners and queries, and the
 // choice whether this tab does it or asks the one that leads.
 
-import { Device } from './device.js';
+import { DEPOSED, Device } from './device.js';
 import { Keeper } from './keeper.js';
-import { surroundings } from './platform.js';
+import { nameOf } from './naming.js';
+import { canonical, plain } from './plain.js';
+import { attempt, surroundings, uuid, within } from './platform.js';
+import { difference, missing } from './queue.js';
 import { applyPatch, open, see, seeAll, wholeOf } from './replica.js';
 import { Failure } from './server.js';
 import { indexedDbStorage } from './storage/indexeddb.js';
 import { memoryStorage } from './storage/memory.js';
 import { matcher, Table } from './table.js';
 import { Tabs } from './tabs.js';
+import { Watch } from './watch.js';
 import { Watched } from './watched.js';
 
-/** @import { Operation, Patch, Query, Token } from './types.js' */
+/** @import { Changed, Edited, Info, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
 /** @typedef {import('./types.js').Conflict} Conflict */
 /** @typedef {import('./types.js').Edit} Edit */
 /** @typedef {import('./types.js').Events} Events */
@@ -25,29 +29,47 @@ import { Watched } from './watched.js';
 
 export { Failure, indexedDbStorage, memoryStorage, Table };
 
-/** As often as a leader beats itself. */
-const BEAT_MS = 30_000;
+/** The next start goes on with what takes longer. */
+const TAKE_OVER_MS = 10_000;
+/** From the best verdict to the worst. */
+const VERDICTS = ['withdrawn', 'unknown', 'applied', 'merged', 'conflict', 'rejected'];
 
 /** @template {object} [Tables=Record<string, Row>] */
 export class RyzeRealtimeClient {
-  /** `state` of the line, `why` it is no better, and `retryInMs` while it waits. */
-  status = new Watched(/** @type {Status} */ ({ state: 'off', why: '', retryInMs: 0 }));
+  /** `state` of the line, `why` it is no better, `retryInMs` while it waits; `stored`: this device can store; `refused`: edits that wait for the person. */
+  status = new Watched(/** @type {Status} */ ({ state: 'off', why: '', retryInMs: 0, stored: true, refused: 0 }));
   /** How many edits the server has not judged yet. */
   pending = new Watched(0);
+  /** Edits that the server refused, oldest first, until the person has decided. Each is named by its `mutation_id`. */
+  refused = Object.assign(new Watched(/** @type {Refused[]} */ ([])), {
+    list: () => this.refused.value,
+    /** Makes the edit again, perhaps mended. @param {string} id @param {Record<string, any>} [changes] @returns {Edited<any>} */
+    retry: (id, changes = {}) => this.#write('retry', id, changes),
+    /** @param {string} [id] All without one @returns {Promise<void>} */
+    discard: (id) => this.#do('discard', ...(id ? [id] : [])),
+  });
   #platform;
+  /** @type {Keeper} */
   #keeper;
+  /** @type {Device} */
   #device;
+  /** @type {Tabs} */
   #tabs;
+  #nameIt;
   #isReady = false;
   #sleep = () => {};
   /** @type {Promise<void> | null} */
   #begun = null;
   /** @type {Map<string, Set<(told: any) => void>>} */
   #handlers = new Map();
-  /** @type {Set<(tables: Set<string> | null) => void>} */
+  /** @type {Set<(changed: Changed | null) => void>} */
   #watchers = new Set();
-  /** Tables that changed and were not shown yet; null is all. @type {Set<string> | null | undefined} */
+  /** What changed and was not shown yet; null is all. @type {Changed | null | undefined} */
   #toShow;
+  /** The queue as followers have it. @type {Edit[]} */
+  #told = [];
+  /** Calls whose edits have no verdict yet. @type {Map<string, {settle: (verdict: Verdict) => void, settled: Promise<Verdict>, worst: Verdict, isQueued: boolean}>} */
+  #unsettled = new Map();
 
   /**
    * @param {string} url Where the daemon answers, such as `https://sync.example.com`
@@ -56,27 +78,45 @@ export class RyzeRealtimeClient {
   constructor(url, how = {}) {
     const options = typeof how === 'object' ? how : { token: how };
     if (!/^(http|ws)s?:\/\//.test(url)) throw new Error(`The server’s address begins with https:// or http://, unlike ${url}.`);
-    const { deviceId } = options;
+    const { deviceId, app = '' } = options;
     if (deviceId !== undefined && (!/^[\w.-]{1,64}$/.test(deviceId) || deviceId === 'ryzed')) {
       throw new Error('A deviceId is 1 to 64 of A-Z a-z 0-9 . _ - and not ryzed.');
     }
     const platform = { ...surroundings(), ...options.platform };
     this.#platform = platform;
     const api = `${url.replace(/^ws/, 'http').replace(/\/(api\/realtime\/?)?$/, '')}/api/realtime`;
-    // Two devices on one page keep two copies.
-    const name = ['ryzed', api, deviceId].join(' ').trim();
-    const { storage = typeof indexedDB === 'object' ? indexedDbStorage(name) : memoryStorage() } = options;
-    this.#keeper = new Keeper(storage, (patch) => this.#changed(patch), (message) => this.#emit('error', { code: 'storage', message }));
-    const emit = (/** @type {string} */ event, /** @type {any} */ told) => this.#emit(event, told);
-    this.#device = new Device({ api, options, platform, keeper: this.#keeper, status: this.status, emit });
+    // Where the browser forbids storage, the very look at it may throw.
+    const hasDatabase = !options.storage && Boolean(attempt(() => indexedDB) ?? globalThis.document);
     // Tabs share a line only if they share a copy, which a storage of the app's own may not.
-    this.#tabs = new Tabs(options.storage ? { ...platform, locks: undefined } : platform, name, {
+    this.#tabs = new Tabs(options.storage ? { ...platform, locks: undefined } : platform, '', {
       run: (task, given, sub) => this.#run(task, given, sub),
       yields: (sub) => this.#yields(sub),
-      snapshot: () => ({ patch: wholeOf(this.#keeper.copy), status: this.status.value }),
+      snapshot: () => this.#snapshot(),
       follow: (message) => this.#follow(message),
       lead: () => this.#lead(),
+      rest: () => this.#rest(),
+      lost: () => this.#lost(),
     });
+    /** @type {Storage | undefined} */
+    let database;
+    const { disk = (given) => given } = platform;
+    const named = () => (database ??= disk(indexedDbStorage(this.#tabs.name, Boolean(platform.locks && platform.channel))));
+    const storage = options.storage ?? (hasDatabase ? {
+      load: async (leads) => named().load(leads), commit: async (patches) => named().commit(patches), clear: async () => named().clear(),
+    } : memoryStorage());
+    this.#keeper = new Keeper(storage, {
+      platform,
+      changed: (patch, changed) => this.#changed(patch, changed),
+      storing: (stored, message) => {
+        this.status.set({ ...this.status.value, stored });
+        if (!stored) this.#emit('error', { code: 'storage', message: `Only in memory now: ${message}` });
+      },
+      fenced: () => this.#tabs.depose(),
+    });
+    const emit = (/** @type {string} */ event, /** @type {any} */ told) => this.#emit(event, told);
+    this.#nameIt = () => nameOf(platform, { api, app, deviceId, hasDatabase });
+    const ofCopy = hasDatabase ? ['ryzed', app, deviceId].filter(Boolean).join(' ') : undefined;
+    this.#device = new Device({ api, options, platform, keeper: this.#keeper, status: this.status, emit, name: ofCopy });
     this.status.subscribe((status) => this.#tabs.leads && this.#tabs.tell({ status }));
     this.#ready();
   }
@@ -93,33 +133,24 @@ export class RyzeRealtimeClient {
 
   /**
    * Goes online and stays so until `disconnect`. Answers whether the line is live; if not, it goes on trying.
-   * Fails when trying again makes no sense.
+   * Fails when trying again makes no sense; who does not wait for it reads why in the status.
    * @returns {Promise<boolean>}
    */
-  async connect() {
-    this.#sleep();
-    // In each tab: the one that leads may be hidden.
-    this.#sleep = this.#platform.wakes(() => this.#have('nudge'));
-    await this.#ready();
-    // The one that leads has a token of its own: whose is this one?
-    if (!this.#tabs.leads) await this.#device.token().catch(() => {});
-    return this.#do('connect').catch((fault) => {
-      if (this.#device.isForeign) this.status.set({ state: 'stopped', why: fault.message, retryInMs: 0 });
-      this.#refresh();
-      throw fault;
-    });
+  connect() {
+    return quiet(this.#connect());
   }
 
   /** Goes offline. Edits wait from here on. */
   disconnect() {
     this.#sleep();
-    if (this.#isReady && this.#tabs.leads) this.#device.disconnect();
-    else this.#have('disconnect');
+    // Nothing was begun, or all was forgotten: there is nothing to end.
+    if (this.#begun) this.#have('disconnect');
   }
 
   /** Goes on with another token. @param {Token} token */
   setToken(token) {
     this.#device.setToken(token);
+    if (!this.#begun) return;
     if (!this.#tabs.leads && typeof token === 'string') this.#have('setToken', token);
     if (this.#isReady) this.#refresh();
   }
@@ -133,10 +164,12 @@ export class RyzeRealtimeClient {
 
   /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name]>} */
   table(name) {
+    this.#device.learn(name);
     return new Table(name, {
-      see: async (table, id) => (await this.#ready(), see(this.#shown, table, id)),
+      see: async (table, id) => (await this.#ready(), see(this.#shown, table, canonical(id))),
       seeAll: async (table) => (await this.#ready(), seeAll(this.#shown, table)),
-      write: (table, operation, row) => this.#do('write', table, operation, row),
+      write: (table, operation, row) => this.#write('write', table, operation, row),
+      query: (table, spec) => this.#query(table, spec),
       watch: (table, query, callback) => this.#watch(table, query, callback),
     });
   }
@@ -146,14 +179,28 @@ export class RyzeRealtimeClient {
     return this.#do('performSync', forceFull);
   }
 
+  /** Ends once the edits made by now have their verdict and the copy is as new as now. Waits for a line; fails when that makes no sense. @returns {Promise<void>} */
+  whenSynced() {
+    return quiet((async () => {
+      const waiting = [...this.#unsettled.values()].map(({ settled }) => settled);
+      while (!(await this.performSync().then(() => true, () => false))) {
+        const { state, why } = await new Promise((/** @type {(status: Status) => void} */ resolve) => {
+          const stop = this.status.subscribe((status) => /^(live|stopped)$/.test(status.state) && (resolve(status), queueMicrotask(() => stop())));
+        });
+        if (state === 'stopped') throw new Error(why);
+      }
+      await Promise.all(waiting);
+    })());
+  }
+
   /** What this device knows, and what the server adds when it can be reached. @returns {Promise<Record<string, any>>} */
   getSyncStatus() {
     return this.#do('getSyncStatus');
   }
 
-  /** @param {string} table @param {Operation | Lowercase<Operation>} operation @param {Row} row @returns {Promise<Row | undefined>} */
+  /** @param {string} table @param {Operation | Lowercase<Operation>} operation @param {Row} row @returns {Edited<Row | undefined>} */
   sendDataChange(table, operation, row) {
-    return this.#do('write', table, operation.toUpperCase(), row);
+    return this.#write('write', table, operation.toUpperCase(), row);
   }
 
   /** To the person's other devices, not stored. @param {string} event @param {any} payload @returns {Promise<boolean>} Whether it left */
@@ -173,9 +220,44 @@ export class RyzeRealtimeClient {
     return this.#do('resolve', id, choice);
   }
 
+  /** The person's devices, from the server. @returns {Promise<Record<string, any>[]>} */
+  devices() {
+    return this.#do('request', '/devices');
+  }
+
+  /** @param {string} id A device's @param {string | null} name @returns {Promise<void>} */
+  rename(id, name) {
+    return this.#do('request', `/devices/${id}`, { method: 'PATCH', body: { name } });
+  }
+
+  /** Takes a device's access away. @param {string} id @returns {Promise<void>} */
+  revoke(id) {
+    return this.#do('revoke', id);
+  }
+
   /** Goes offline and drops everything that is kept here, unsent edits too: for signing out. @returns {Promise<void>} */
-  async forget() {
-    await this.#do('forget');
+  forget() {
+    return quiet(this.#forget());
+  }
+
+  async #connect() {
+    this.#sleep();
+    // In each tab: the one that leads may be hidden.
+    this.#sleep = this.#platform.wakes(() => this.#begun && this.#have('nudge'));
+    await this.#ready();
+    // The one that leads has a token of its own: whose is this one?
+    if (!this.#tabs.leads) await this.#device.token().catch(() => {});
+    return this.#do('connect').catch((fault) => {
+      if (this.#device.isForeign) this.status.set({ ...this.status.value, state: 'stopped', why: fault.message, retryInMs: 0 });
+      this.#refresh();
+      throw fault;
+    });
+  }
+
+  async #forget() {
+    const forgetting = this.#do('forget');
+    // Nothing that waits gets a verdict any more.
+    await forgetting.finally(() => this.#unsettled.forEach((_, ask) => this.#settle(ask, { status: 'withdrawn' }, true)));
     this.#leave();
   }
 
@@ -188,7 +270,10 @@ export class RyzeRealtimeClient {
     this.#sleep();
     this.#begun = null;
     this.#isReady = false;
+    this.#device.rest();
     this.#tabs.leave(this.#keeper.stored());
+    this.#keeper.reset();
+    this.#refresh();
   }
 
   /** The copy, as far as it is this person’s. */
@@ -197,32 +282,76 @@ export class RyzeRealtimeClient {
   }
 
   async #begin() {
+    const { name, others } = this.#tabs.name ? { name: this.#tabs.name, others: [] } : await this.#nameIt();
+    this.#tabs.name = name;
     await this.#tabs.join();
-    await this.#keeper.load();
-    if (this.#tabs.leads) await this.#device.name().catch(() => {});
+    await this.#keeper.load(this.#tabs.leads);
+    if (this.#tabs.leads) {
+      const taking = others.length ? import('./more.js').then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
+      await within(this.#platform, TAKE_OVER_MS, taking).catch(() => {});
+      await this.#device.name();
+    }
     this.#refresh();
     this.#isReady = true;
     this.#tabs.begin();
-    if (!this.#tabs.leads) this.#beat();
   }
 
-  /** Beats for a leader that is hidden: browsers slow its timers down, not what comes from other tabs. */
-  #beat() {
-    this.#platform.setTimeout(() => {
-      if (this.#tabs.leads || !this.#isReady) return;
-      // Nobody's: it makes no claim to the copy, and needs no answer.
-      this.#tabs.tell({ type: 'ask', task: 'beat', given: [] });
-      this.#beat();
-    }, BEAT_MS);
+  /** An edit: its promise ends once it is stored, or said not to be; `settled` is its verdict. @param {string} task @param {any[]} given @returns {Edited<any>} */
+  #write(task, ...given) {
+    const ask = uuid();
+    /** @type {(verdict: Verdict) => void} */
+    let settle = () => {};
+    const settled = new Promise((/** @type {(verdict: Verdict) => void} */ resolve) => (settle = resolve));
+    this.#unsettled.set(ask, { settle, settled, worst: { status: 'withdrawn' }, isQueued: false });
+    const done = this.#do(task, ...given, ask, this.#keeper.copy.meta.life);
+    done.then(() => {
+      const waiting = this.#unsettled.get(ask);
+      if (!waiting) return;
+      waiting.isQueued = true;
+      if (!this.#keeper.copy.queue.findLast(({ asks, done: isDone }) => !isDone && asks?.includes(ask))) this.#settleMissed(ask);
+    }, ({ message, errors = [] }) => this.#settle(ask, { status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'invalid', message }] }, true));
+    return Object.assign(done, { settled });
+  }
+
+  /** @param {(Verdict & {asks: string[]})[]} verdicts */
+  #judge(verdicts) {
+    const queued = this.#asked;
+    for (const { asks, ...verdict } of verdicts) asks.forEach((ask) => this.#settle(ask, verdict, !queued.has(ask)));
+  }
+
+  /** The calls whose edits wait for their verdict. */
+  get #asked() {
+    return new Set(this.#keeper.copy.queue.flatMap(({ asks = [], done }) => (done ? [] : asks)));
+  }
+
+  /** @param {string} ask @param {Verdict} verdict @param {boolean} isLast */
+  #settle(ask, verdict, isLast) {
+    const waiting = this.#unsettled.get(ask);
+    if (!waiting) return;
+    if (VERDICTS.indexOf(verdict.status) > VERDICTS.indexOf(waiting.worst.status)) waiting.worst = verdict;
+    if (!isLast) return;
+    this.#unsettled.delete(ask);
+    waiting.settle(waiting.worst);
   }
 
   /** @param {string} task @param {any[]} given @returns {Promise<any>} */
-  async #do(task, ...given) {
-    // What JSON makes of it now, whichever tab does it and however late: that is what the server will get.
-    const plain = JSON.parse(JSON.stringify(given));
-    await this.#ready();
-    const { sub } = this.#device;
-    return this.#tabs.leads ? this.#run(task, plain, sub) : this.#tabs.ask(task, plain, sub);
+  #do(task, ...given) {
+    // Also for what nobody waits for, such as `connect` in a script: a failure must not end the process.
+    return quiet((async () => {
+      // What JSON makes of it now, whichever tab does it and however late: that is what the server will get.
+      const ready = given.map((one) => (one === undefined ? one : plain(one)));
+      await this.#ready();
+      for (;;) {
+        const { leads } = this.#tabs;
+        const { sub } = this.#device;
+        try {
+          return await (leads ? this.#run(task, ready, sub) : this.#tabs.ask(task, ready, sub));
+        } catch (fault) {
+          // The one that leads by now does it.
+          if (fault !== DEPOSED && (!leads || this.#tabs.leads || !this.#begun)) throw fault;
+        }
+      }
+    })());
   }
 
   /** What nobody waits for. @param {string} task @param {any[]} given */
@@ -233,7 +362,9 @@ export class RyzeRealtimeClient {
   /** @param {string} task @param {any[]} given @param {string} [sub] For whom @returns {Promise<any>} */
   async #run(task, given, sub) {
     await this.#ready();
-    if (task !== 'forget') this.#device.admit(sub);
+    // It may have been asked of this tab while that led.
+    if (!this.#tabs.leads) throw DEPOSED;
+    if (task !== 'forget') this.#device.admit(sub, /^(write|connect|performSync)$/.test(task));
     return /** @type {any} */ (this.#device)[task](...given);
   }
 
@@ -246,11 +377,26 @@ export class RyzeRealtimeClient {
     return isTheirs;
   }
 
-  /** @param {{patch?: Patch, status?: Status, event?: string, told?: any}} message From the tab that leads */
-  #follow({ patch, status, event, told }) {
-    if (patch) {
-      applyPatch(this.#keeper.copy, patch);
-      this.#changed(patch);
+  #snapshot() {
+    this.#told = this.#keeper.copy.queue;
+    return { patch: wholeOf(this.#keeper.copy), status: this.status.value };
+  }
+
+  /** @param {Told} message From the tab that leads */
+  #follow({ to, patch, edits, status, event, told }) {
+    const { copy } = this.#keeper;
+    const before = copy.queue;
+    const { life } = copy.meta;
+    if (edits) {
+      const { at, gone, come } = edits;
+      patch = { ...patch, queue: [...copy.queue.slice(0, at), ...come, ...copy.queue.slice(at + gone)] };
+    }
+    if (patch) this.#changed(patch, patch.clear === true ? (applyPatch(copy, patch), null) : applyPatch(copy, patch));
+    if (to && patch?.queue) {
+      // Another one leads, and may not know what the last one could not store.
+      const news = missing(patch.queue, patch.meta?.judged, before);
+      if (news.length) this.#tabs.ask('adopt', [news, life], this.#device.sub).catch(() => {});
+      this.#lookForVerdicts();
     }
     // Of another person’s copy only that it is one.
     if (this.#device.isForeign) return;
@@ -260,55 +406,116 @@ export class RyzeRealtimeClient {
 
   /** The tab that led is gone: its copy is in storage, its line is this tab's to hold. */
   async #lead() {
+    const { state } = this.status.value;
     await this.#ready();
-    await this.#keeper.load();
-    await this.#device.name().catch(() => {});
+    await this.#keeper.load(true);
+    await this.#device.name();
     this.#refresh();
-    if (!['off', 'stopped'].includes(this.status.value.state)) this.#device.connect().catch(() => {});
+    this.#lookForVerdicts();
+    if (!this.#keeper.isResting && !['off', 'stopped'].includes(state)) this.#device.connect().catch(() => {});
+  }
+
+  /** Another tab leads. */
+  #rest() {
+    this.#device.rest();
+    const edits = this.#keeper.rest();
+    return edits.length ? [edits, this.#keeper.copy.meta.life] : [];
+  }
+
+  /** What it said is not known any more. */
+  #lost() {
+    const { state } = this.status.value;
+    if (!['off', 'stopped'].includes(state)) this.status.set({ ...this.status.value, state: 'waiting', why: 'The leading tab does not answer: this one takes over.' });
+  }
+
+  /** What is no longer queued, and was never told of, went with a tab that ended. */
+  #lookForVerdicts() {
+    const queued = this.#asked;
+    this.#unsettled.forEach(({ isQueued }, ask) => isQueued && !queued.has(ask) && this.#settleMissed(ask));
+  }
+
+  /** @param {string} ask */
+  #settleMissed(ask) {
+    this.#settle(ask, { status: this.#keeper.copy.meta.judged?.[ask] ?? 'unknown' }, true);
   }
 
   /** Shows a copy that is wholly another one. */
   #refresh() {
-    this.#changed({ queue: this.#keeper.copy.queue });
+    this.#changed({ queue: this.#keeper.copy.queue, meta: this.#keeper.copy.meta }, null);
   }
 
-  /** @param {Patch} patch */
-  #changed(patch) {
-    const { rows, clear, queue } = patch;
-    if (this.#isReady && this.#tabs.leads) this.#tabs.tell({ patch });
+  /** @param {Patch} patch @param {Changed | null} changed Null is everything */
+  #changed(patch, changed) {
+    const { queue, meta } = patch;
+    if (this.#isReady && this.#tabs.leads) {
+      const { queue: whole, ...rest } = patch;
+      // The whole queue with each edit would be costly to copy.
+      const { at, gone, come } = difference(this.#told, whole ?? this.#told);
+      this.#tabs.tell({ patch: rest, ...(whole && { edits: { at, gone: gone.length, come } }), whole: patch });
+      this.#told = whole ?? this.#told;
+    }
     if (queue) this.pending.set(this.#shown.queue.filter(({ done }) => !done).length);
-    if (rows || clear || queue) this.#show(clear || queue ? null : new Set(rows?.map(([table]) => table)));
+    if (meta) {
+      this.refused.set(this.#shown.meta.refused ?? []);
+      if (this.#tabs.leads) this.status.set({ ...this.status.value, refused: this.refused.value.length });
+    }
+    if (!changed || changed.size) this.#show(changed);
   }
 
-  /** Tells the queries once for all that changes in one go. @param {Set<string> | null} tables */
-  #show(tables) {
+  /** Tells the queries once for all that changes in one go. @param {Changed | null} changed */
+  #show(changed) {
     if (this.#toShow === undefined) {
       queueMicrotask(() => {
-        const changed = this.#toShow ?? null;
+        const all = this.#toShow ?? null;
         this.#toShow = undefined;
         // Each by itself: a query that throws keeps nothing from the others.
-        this.#watchers.forEach((look) => queueMicrotask(() => look(changed)));
+        this.#watchers.forEach((look) => queueMicrotask(() => look(all)));
+      });
+      this.#toShow = changed;
+    } else if (!changed) this.#toShow = null;
+    else if (this.#toShow) {
+      const all = (this.#toShow = new Map(this.#toShow));
+      changed.forEach((ids, table) => {
+        const had = all.get(table);
+        all.set(table, had === null || !ids ? null : new Set([...(had ?? []), ...ids]));
       });
     }
-    this.#toShow = this.#toShow === null || !tables ? null : new Set([...(this.#toShow ?? []), ...tables]);
   }
 
-  /** @param {string} table @param {Query} query @param {(rows: any[]) => void} callback */
+  /** @param {string} table @param {Query} query @param {(rows: any[], info: Info) => void} callback */
   #watch(table, query, callback) {
-    const passes = matcher(query);
-    /** @type {any[] | undefined} */
-    let last;
-    const look = (/** @type {Set<string> | null} */ tables) => {
-      if (!this.#isReady || (tables && !tables.has(table))) return;
-      const rows = seeAll(this.#shown, table).filter(passes);
-      if (last?.length === rows.length && rows.every((row, at) => isSame(row, last?.[at]))) return;
-      last = rows;
-      // Later, so that a callback that throws keeps nothing from the others.
-      queueMicrotask(() => this.#watchers.has(look) && callback(rows));
+    const watch = new Watch(table, matcher(query), callback);
+    const isWanted = () => this.#watchers.has(look);
+    const look = (/** @type {Changed | null} */ changed) => {
+      if (this.#isReady) watch.look(this.#shown, changed, this.status.value.state !== 'live', isWanted);
     };
-    this.#ready().then(() => this.#watchers.has(look) && look(null));
+    this.#ready().then(() => isWanted() && look(null));
     this.#watchers.add(look);
     return () => void this.#watchers.delete(look);
+  }
+
+  /** What a query is made of is loaded when there is one. @param {string} table @param {QuerySpec} spec @returns {any} */
+  #query(table, spec) {
+    const source = {
+      ready: () => this.#ready(), copy: () => this.#shown, isStale: () => this.status.value.state !== 'live',
+      watch: (/** @type {(changed: Changed | null) => void} */ look) => {
+        const looks = (/** @type {Changed | null} */ changed) => this.#isReady && look(changed);
+        this.#watchers.add(looks);
+        this.#ready().then(() => this.#watchers.has(looks) && look(null));
+        return () => void this.#watchers.delete(looks);
+      },
+    };
+    const make = () => import('./more.js').then(({ Query }) => /** @type {any} */ (new Query(source, table, spec)));
+    const made = Object.fromEntries(['get', 'first', 'count', 'sum', 'avg', 'min', 'max'].map((what) => [
+      what, (/** @type {any} */ given) => quiet(make().then((query) => query[what](given))),
+    ]));
+    const subscribe = (/** @type {any} */ callback) => {
+      /** @type {(() => void) | null} */
+      let stop = () => void (stop = null);
+      make().then((query) => stop && (stop = query.subscribe(callback)));
+      return () => stop?.();
+    };
+    return { ...made, subscribe };
   }
 
   /** @param {string} event @param {any} told */
@@ -319,10 +526,14 @@ export class RyzeRealtimeClient {
 
   /** @param {string} event @param {any} told */
   #tell(event, told) {
+    if (event === 'settled') return this.#unsettled.size ? this.#judge(told) : undefined;
     // Later, so that a handler that throws breaks nothing here.
     this.#handlers.get(event)?.forEach((handler) => queueMicrotask(() => handler(told)));
   }
 }
 
-/** @param {any} one @param {any} other */
-const isSame = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
+/** A promise whose failure may go unheard. @template {Promise<any>} T @param {T} promise @returns {T} */
+function quiet(promise) {
+  promise.catch(() => {});
+  return promise;
+}

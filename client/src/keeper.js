@@ -1,70 +1,114 @@
 // Holds the copy and brings every patch of it to storage.
 
-import { applyPatch, open, wholeOf } from './replica.js';
-import { memoryStorage } from './storage/memory.js';
+import { uuid, within } from './platform.js';
+import { missing } from './queue.js';
+import { applyPatch, open, returned, wholeOf } from './replica.js';
 
-/** @import { Patch, Storage } from './types.js' */
+/** @import { Changed, Edit, Kept, Patch, Platform, Storage } from './types.js' */
 
 /** Patches that wait for a storage that is slow or fails. Once there are more, the whole copy is stored in their stead. */
 const UNSTORED_MOST = 1000;
+/** How many copies that were dropped are known as such. */
+const DROPPED_MOST = 20;
+/** For a whole copy. */
+const LOAD_MS = 60_000;
+const LATE = 'The storage does not answer.';
+/** A storage that takes longer is not waited for: the app goes on in memory, and is told. */
+const PATIENCE_MS = 10_000;
+/** A storage that fails is tried again after this, then after twice as long each time. */
+const AGAIN_MS = 1000;
+const AGAIN_MOST_MS = 60_000;
+
+/**
+ * @typedef {object} Owner
+ * @property {Platform} platform
+ * @property {(patch: Patch, changed: Changed) => void} changed Hears what is stored of each patch
+ * @property {(isStored: boolean, message: string) => void} storing Hears when storage begins to fail, and when it works again
+ * @property {() => void} fenced Hears that another tab has taken the storage
+ */
 
 export class Keeper {
   copy = open();
   #storage;
-  #changed;
-  #failed;
+  #owner;
+  /** Whether the storage is this one's to write. */
+  #writes = false;
+  /** The storage could not be read: what is in it must not be written over. */
+  #isUnread = false;
+  #isFailing = false;
+  /** A transaction takes longer than anybody waits. */
+  #isStuck = false;
+  /** Failures in a row. */
+  #failures = 0;
+  /** @type {any} */
+  #timer;
   /** Patches that storage does not have yet. @type {Patch[]} */
   #unstored = [];
   /** The one of them that has the queue. @type {Patch | null} */
   #queued = null;
-  /** @type {Promise<void>} */
-  #storing = Promise.resolve();
-  /** The next transaction, until it begins. @type {Promise<void> | null} */
+  /** Answers whether it is stored. @type {Promise<boolean>} */
+  #storing = Promise.resolve(true);
+  /** The next transaction, until it begins. @type {Promise<boolean> | null} */
   #next = null;
 
-  /**
-   * @param {Storage} storage
-   * @param {(patch: Patch) => void} changed Hears what is stored of each patch
-   * @param {(message: string) => void} failed
-   */
-  constructor(storage, changed, failed) {
+  /** @param {Storage} storage @param {Owner} owner */
+  constructor(storage, owner) {
     this.#storage = storage;
-    this.#changed = changed;
-    this.#failed = failed;
+    this.#owner = owner;
   }
 
-  async load() {
-    try {
-      this.copy = open(await this.#storage.load());
-    } catch (fault) {
-      this.#storage = memoryStorage();
-      this.#failed(`Nothing can be stored here: ${/** @type {Error} */ (fault).message}`);
-    }
+  /** The copy as it is stored, with the edits that are known here besides. A storage that can't be read leaves the copy as it is, and is tried again.
+   * @param {boolean} leads Whether it is this tab's to write from now on
+   */
+  async load(leads) {
+    this.rest();
+    this.#writes = leads;
+    await this.#read(leads);
   }
 
-  /** Memory has a patch at once. Storage has it when the promise ends; what piles up meanwhile goes in one transaction.
-   * @param {Patch} patch @returns {Promise<void>}
+  /** Whether the storage is another tab's to write. */
+  get isResting() {
+    return !this.#writes;
+  }
+
+  /** Begins anew, with nothing. */
+  reset() {
+    this.rest();
+    this.copy = open();
+  }
+
+  /** Leaves the storage to another tab. @returns {Edit[]} The edits that only this one has */
+  rest() {
+    const { queue } = (this.#isUnread ? this.copy : this.#queued) ?? {};
+    this.#writes = this.#isUnread = this.#isFailing = false;
+    this.#unstored = [];
+    this.#queued = null;
+    this.#owner.platform.clearTimeout(this.#timer);
+    return queue?.filter(({ done }) => !done) ?? [];
+  }
+
+  /** Memory has a patch at once. What piles up while storage is busy goes in one transaction.
+   * @param {Patch} patch @returns {Promise<boolean>} Whether it is stored, once that is known, or took too long
    */
   keep(patch) {
     const { behind, held, staged, ...stored } = patch;
-    applyPatch(this.copy, patch);
-    if (!Object.keys(stored).length) return Promise.resolve();
-    this.#changed(stored);
+    const changed = applyPatch(this.copy, patch);
+    if (!Object.keys(stored).length) return Promise.resolve(true);
+    this.#owner.changed(stored, changed);
+    if (!this.#writes || this.#isUnread) return Promise.resolve(false);
     // Only the newest queue counts, and each is whole.
     if (stored.queue) {
       delete this.#queued?.queue;
       this.#queued = stored;
     }
     this.#unstored.push(stored);
-    if (this.#next) return this.#next;
-    this.#storing = this.#next = this.#storing.catch(() => {}).then(() => this.#store());
-    this.#storing.catch((fault) => this.#failed(`This device could not store a change: ${fault.message}`));
-    return this.#storing;
+    const storing = this.#begin();
+    return this.#isStuck ? Promise.resolve(false) : this.#patient(storing);
   }
 
   /** Ends when what was kept by now is stored, or could not be. */
   async stored() {
-    await this.#storing.catch(() => {});
+    await this.#patient(this.#storing);
   }
 
   /** Drops everything that is kept but the device's id. */
@@ -72,9 +116,68 @@ export class Keeper {
     await this.stored();
     this.#unstored = [];
     this.#queued = null;
-    await this.#storage.clear();
-    const { deviceId } = this.copy.meta;
-    await this.keep({ clear: true, queue: [], cursor: null, meta: { deviceId }, behind: true, held: [], staged: null });
+    const { deviceId, life, dropped = [] } = this.copy.meta;
+    const clearing = within(this.#owner.platform, PATIENCE_MS, this.#writes ? this.#storage.clear() : Promise.resolve(), LATE);
+    clearing.catch(() => {});
+    this.#isUnread = false;
+    await this.keep({ clear: true, queue: [], cursor: null, meta: { deviceId, life: uuid(), dropped: [...dropped, ...(life ? [life] : [])].slice(-DROPPED_MOST) }, behind: true, held: [], staged: null });
+    await clearing;
+  }
+
+  /** Whether it ended well, or false if it takes too long. @param {Promise<boolean>} storing */
+  #patient(storing) {
+    return within(this.#owner.platform, PATIENCE_MS, storing, LATE).catch((fault) => {
+      this.#isStuck = true;
+      this.#failed(fault);
+      return false;
+    });
+  }
+
+  /** @param {boolean} leads @param {boolean} [isLate] The copy has been in use meanwhile */
+  async #read(leads, isLate = false) {
+    try {
+      const kept = await within(this.#owner.platform, LOAD_MS, this.#storage.load(leads), LATE);
+      if (this.#writes !== leads) return;
+      if (isLate) this.#merge(kept);
+      else this.#take(kept);
+      // It may have failed another tab.
+      this.#isFailing = leads;
+      this.#works();
+    } catch (fault) {
+      if (this.#writes !== leads) return;
+      this.#isUnread = leads;
+      this.#failed(/** @type {Error} */ (fault));
+    }
+  }
+
+  /** @param {Kept | null} kept */
+  #take(kept) {
+    const { queue, meta: { user, life = '', judged } } = this.copy;
+    this.copy = open(kept);
+    // What the one before was told, though it could not store it.
+    if (judged) this.copy.meta = { ...this.copy.meta, judged: { ...this.copy.meta.judged, ...judged } };
+    const all = joined(this.copy.queue, returned(queue), this.copy.meta.judged);
+    const { user: theirs, dropped } = this.copy.meta;
+    const isSame = (!user || !theirs || user === theirs) && !dropped?.includes(life);
+    if (this.#writes && isSame && all.length > this.copy.queue.length) this.keep({ queue: all });
+  }
+
+  /** A storage that could be read only now: of the two copies the one that was synced last counts, of the edits all. @param {Kept | null} kept */
+  #merge(kept) {
+    const { copy } = this;
+    const { user, deviceId } = kept?.meta ?? {};
+    if (user && copy.meta.user && user !== copy.meta.user) throw new Error('What is stored here is another person’s.');
+    this.#isUnread = false;
+    const { behind, held, staged, ...old } = open(kept);
+    const queue = joined(old.queue, copy.queue, old.meta.judged);
+    const meta = { ...old.meta, ...copy.meta, deviceId: deviceId ?? copy.meta.deviceId, life: old.meta.life ?? copy.meta.life };
+    if (!copy.cursor && !staged) Object.assign(copy, old);
+    this.keep({ ...wholeOf(copy), queue, meta });
+  }
+
+  #begin() {
+    this.#next ??= this.#storing = this.#storing.then(() => this.#store());
+    return this.#next;
   }
 
   async #store() {
@@ -82,12 +185,44 @@ export class Keeper {
     const waiting = this.#unstored.splice(0);
     const patches = waiting.length > UNSTORED_MOST ? [wholeOf(this.copy)] : waiting;
     this.#queued = null;
+    if (!patches.length || !this.#writes) return this.#writes;
     try {
       await this.#storage.commit(patches);
+      this.#works();
+      return this.#writes;
     } catch (fault) {
+      if (!this.#writes) return false;
       // They go first the next time: a cursor must never be stored without the rows before it.
       this.#unstored.unshift(...patches);
-      throw fault;
+      this.#queued ??= patches.findLast(({ queue }) => queue) ?? null;
+      if (/** @type {Error} */ (fault).name === 'Fenced') this.#owner.fenced();
+      else this.#failed(/** @type {Error} */ (fault));
+      return false;
     }
   }
+
+  #works() {
+    this.#isStuck = false;
+    if (this.#isFailing) this.#owner.storing(true, '');
+    this.#isFailing = false;
+    this.#failures = 0;
+  }
+
+  /** @param {Error} fault */
+  #failed({ message }) {
+    if (!this.#writes) return;
+    const { setTimeout, clearTimeout } = this.#owner.platform;
+    if (!this.#isFailing) this.#owner.storing(false, message);
+    this.#isFailing = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => (this.#isUnread ? this.#read(true, true) : this.#begin()), Math.min(AGAIN_MOST_MS, AGAIN_MS * 2 ** this.#failures++));
+  }
+}
+
+/** All edits of the two queues, those that are in both as they are in the second.
+ * @param {Edit[]} queue @param {Edit[]} other @param {Record<string, unknown>} [judged] Calls that have their verdict
+ */
+export function joined(queue, other, judged) {
+  const also = new Map(other.map((edit) => [edit.mutation_id, edit]));
+  return [...queue.map((edit) => also.get(edit.mutation_id) ?? edit), ...missing(queue, judged, other)];
 }

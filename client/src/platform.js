@@ -2,27 +2,63 @@
 
 /** @import { Platform } from './types.js' */
 
+/** What a look finds, or nothing where the very look at it throws, as in a sandboxed frame. @template T @param {() => T} look */
+export const attempt = (look) => {
+  try {
+    return look();
+  } catch {}
+};
+
 /** @returns {Platform} */
-export const surroundings = () => ({
-  fetch: (...call) => fetch(...call),
-  WebSocket: /** @type {any} */ (globalThis).WebSocket,
-  now: Date.now,
-  random: Math.random,
-  setTimeout: (run, ms) => setTimeout(run, ms),
-  clearTimeout: (timer) => clearTimeout(timer),
+export const surroundings = () => {
   // A service worker or Node.js has one without the other, and no tabs.
-  ...(globalThis.document && globalThis.navigator?.locks && { locks: navigator.locks, channel: (name) => new BroadcastChannel(name) }),
-  wakes(nudge) {
-    // Going offline counts too: it is how a line that died silently is found out.
-    /** @type {[any, string][]} */
-    const signs = [[globalThis, 'online'], [globalThis, 'offline'], [globalThis.document, 'visibilitychange']];
-    const heed = (/** @type {Event} */ { type }) => {
-      if (type !== 'visibilitychange' || document.visibilityState === 'visible') nudge();
-    };
-    signs.forEach(([where, sign]) => where?.addEventListener?.(sign, heed));
-    return () => signs.forEach(([where, sign]) => where?.removeEventListener?.(sign, heed));
-  },
-});
+  const locks = attempt(() => globalThis.document && navigator.locks);
+  return {
+    fetch: (...call) => fetch(...call),
+    WebSocket: /** @type {any} */ (globalThis).WebSocket,
+    now: Date.now,
+    random: Math.random,
+    setTimeout: (run, ms) => setTimeout(run, ms),
+    clearTimeout: (timer) => clearTimeout(timer),
+    ...(locks && attempt(() => new BroadcastChannel('ryzed').close() ?? {
+      locks,
+      channel: (/** @type {string} */ name) => new BroadcastChannel(name),
+      // A frozen page goes on hearing from other tabs, but its timers stand still.
+      lives: (/** @type {() => void} */ run) => void setTimeout(run),
+      freezes: (/** @type {() => void} */ run) => document.addEventListener('freeze', run),
+    })),
+    wakes(nudge) {
+      // Going offline counts too: it is how a line that died silently is found out.
+      /** @type {[any, string][]} */
+      const signs = [[globalThis, 'online'], [globalThis, 'offline'], [globalThis.document, 'visibilitychange']];
+      const heed = (/** @type {Event} */ { type }) => {
+        if (type !== 'visibilitychange' || document.visibilityState === 'visible') nudge();
+      };
+      signs.forEach(([where, sign]) => where?.addEventListener?.(sign, heed));
+      return () => signs.forEach(([where, sign]) => where?.removeEventListener?.(sign, heed));
+    },
+  };
+};
+
+/** Ends as `promise` does, or fails after `ms`: nothing is waited for without an end.
+ * @template T @param {Pick<Platform, 'setTimeout' | 'clearTimeout'>} platform @param {number} ms @param {Promise<T>} promise @param {string} [late]
+ * @returns {Promise<T>}
+ */
+export function within({ setTimeout, clearTimeout }, ms, promise, late = 'no answer came in time') {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(late)), ms);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** Runs soon, behind what has arrived already. Not a timer where that can be: those of hidden pages sleep. @param {() => void} run */
+export function soon(run) {
+  const { setImmediate, MessageChannel } = /** @type {any} */ (globalThis);
+  if (setImmediate || !MessageChannel) return (setImmediate ?? setTimeout)(run);
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => (port1.close(), run());
+  port2.postMessage(0);
+}
 
 /** A random UUID. Not `crypto.randomUUID`, which pages over plain HTTP and React Native lack. */
 export function uuid() {

@@ -1,24 +1,33 @@
 // The edits that the server has not judged yet, oldest first. Pure: every function answers with a new queue.
 
+import { uuid } from './platform.js';
+
 /** @import { Edit, Operation, Result, Row } from './types.js' */
+
+/** An edit that the server can't take now goes out again after this. */
+const LATER_MS = 30_000;
+/** How many calls an edit remembers that joined it. */
+const ASKS_MOST = 50;
 
 /**
  * Queues an edit. What was never sent takes it in, as far as both build on the same version of the row: the server
  * judges an edit by that version. A field that is queued already joins its like in any case, since its author saw that.
  * @param {Edit[]} queue
- * @param {{table: string, operation: Operation, data: Row}} edit
+ * @param {{table: string, operation: Operation, data: Row, asks?: string[]}} edit
  * @param {number | undefined} base The version that the edit was made on, if there is one
  * @param {() => string} newId
+ * @param {Edit[]} [mine] The queued edits of its row
  * @returns {Edit[]}
  */
-export function enqueue(queue, { table, operation, data }, base, newId) {
-  const mine = queue.filter((queued) => sameRow(queued, table, data.id));
+export function enqueue(queue, { table, operation, data, asks }, base, newId, mine = queue.filter((queued) => sameRow(queued, table, data.id))) {
+  // Asked again, since the tab that was asked first went without an answer.
+  if (asks?.some((ask) => mine.some((edit) => edit.asks?.includes(ask)))) return queue;
   const last = mine[mine.length - 1];
   // What was judged applied is the row that this edit's author saw, though it was not downloaded yet.
   const done = mine.findLast((edit) => edit.done)?.done;
   const built = done?.status === 'applied' ? done.version : base;
   const known = built === undefined ? {} : { base_version: built };
-  const fresh = () => ({ mutation_id: newId(), table, operation, data, ...known });
+  const fresh = () => ({ mutation_id: newId(), table, operation, data, ...known, ...(asks && { asks }) });
   if (!last) return [...queue, fresh()];
   if (operation === 'DELETE') return remove(queue, mine, fresh());
   // What is gone can be made anew, but not changed.
@@ -27,9 +36,9 @@ export function enqueue(queue, { table, operation, data }, base, newId) {
   if (last.sent && whole) return [...queue, fresh()];
   if (whole || (!last.sent && last.operation !== 'UPDATE')) {
     const becomes = last.operation === 'UPDATE' ? 'UPSERT' : last.operation;
-    return swap(queue, last, { ...last, operation: becomes, data: { ...last.data, ...data } });
+    return swap(queue, last, joined(last, { data: { ...last.data, ...data }, operation: becomes }, asks));
   }
-  return split(queue, mine, fresh);
+  return split(queue, mine, fresh, asks);
 }
 
 /**
@@ -38,8 +47,9 @@ export function enqueue(queue, { table, operation, data }, base, newId) {
  * @param {Edit[]} queue
  * @param {Edit[]} mine
  * @param {() => Edit} fresh
+ * @param {string[]} [asks]
  */
-function split(queue, mine, fresh) {
+function split(queue, mine, fresh, asks) {
   const { base_version: base, data: { id, ...fields } } = fresh();
   for (const [field, value] of Object.entries(fields)) {
     const holder = mine.findLast(({ data }) => field in data);
@@ -47,55 +57,83 @@ function split(queue, mine, fresh) {
     const target = holder && !follows ? holder
       : mine.findLast((edit) => !edit.sent && (follows ? edit.follows : !edit.follows && edit.base_version === base));
     const made = () => (follows ? behind({ ...fresh(), follows }, /** @type {Edit} */ (holder)) : fresh());
-    const grown = { ...(target ?? made()), data: { ...target?.data, id, [field]: value } };
+    const grown = joined(target ?? made(), { data: { ...target?.data, id, [field]: value } }, target && asks);
     mine = target ? swap(mine, target, grown) : [...mine, grown];
     queue = target ? swap(queue, target, grown) : [...queue, grown];
   }
   return queue;
 }
 
+/** @param {Edit} edit @param {Partial<Edit>} parts @param {string[]} [asks] @returns {Edit} */
+const joined = (edit, parts, asks) => ({ ...edit, ...parts, ...(asks && { asks: [...new Set([...edit.asks ?? [], ...asks])].slice(-ASKS_MOST) }) });
+
 /** @param {Edit[]} queue @param {Edit[]} mine @param {Edit} removal */
 function remove(queue, mine, removal) {
   if (mine[mine.length - 1]?.operation === 'DELETE') return queue;
-  const rest = queue.filter((edit) => edit.sent || !mine.includes(edit));
+  const unsent = mine.filter(({ sent }) => !sent);
+  const rest = queue.filter((edit) => !unsent.includes(edit));
   // A row that came and went unseen was never anybody else's business.
-  return mine[0].operation === 'INSERT' && !mine[0].sent ? rest : [...rest, removal];
+  if (mine[0].operation === 'INSERT' && !mine[0].sent) return rest;
+  return [...rest, unsent.reduce((now, { asks }) => joined(now, {}, asks), removal)];
 }
 
 /**
  * The edits that go out next: one a row, since a later one builds on the version that the first makes.
  * @param {Edit[]} queue
  * @param {number} most
+ * @param {number} [now] In ms; what has to wait longer is left out, with what is behind it
  */
-export function batch(queue, most) {
+export function batch(queue, most, now = Infinity) {
   const busy = new Set();
-  return queue.filter(({ done, table, data }) => {
-    const key = `${table} ${data.id}`;
-    if (done || busy.has(key) || busy.size >= most) return false;
-    return busy.add(key);
-  });
+  const found = [];
+  for (const edit of queue) {
+    if (found.length >= most) break;
+    const key = `${edit.table} ${edit.data.id}`;
+    if (edit.done || busy.has(key)) continue;
+    busy.add(key);
+    if (!(/** @type {number} */ (edit.later) > now)) found.push(edit);
+  }
+  return found;
 }
 
 /** Notes which edits go out. Stored before they do, so that a crash can't make one join what the server has seen.
  * @param {Edit[]} queue
  * @param {Edit[]} edits
  */
-export const markSent = (queue, edits) => queue.map((edit) => (edits.includes(edit) && !edit.sent ? { ...edit, sent: true } : edit));
+export function markSent(queue, edits) {
+  const leaving = new Set(edits.filter(({ sent }) => !sent));
+  return leaving.size ? queue.map((edit) => (leaving.has(edit) ? { ...edit, sent: true } : edit)) : queue;
+}
 
 /**
- * Takes the server's verdict. A rejected edit leaves at once, which undoes it on the screen; others stay visible, as
- * `done`, until the download brings their rows.
+ * Takes the server's verdicts, at most one a row. A rejected edit leaves at once, which undoes it on the screen; others
+ * stay visible, as `done`, until the download brings their rows. One that is to come later does so under a new id, since
+ * a verdict is final for its id.
  * @param {Edit[]} queue
- * @param {Result} result
+ * @param {Result | Result[]} results
+ * @param {number} [now] In ms
+ * @param {() => string} [newId]
  */
-export function settle(queue, { mutation_id, status, version }) {
-  const edit = queue.find((queued) => queued.mutation_id === mutation_id);
-  if (!edit || edit.done) return queue;
-  if (status === 'rejected') return queue.filter((queued) => queued !== edit);
-  const done = { status, version };
-  return queue.map((queued) => {
-    if (queued === edit) return { ...edit, done };
-    return sameRow(queued, edit.table, edit.data.id) && !queued.done ? behind(queued, { ...edit, done }) : queued;
+export function settle(queue, results, now = 0, newId = uuid) {
+  const verdicts = new Map([results].flat().map((result) => [result.mutation_id, result]));
+  /** @type {Map<string, Edit>} */
+  const judged = new Map();
+  const rejected = new Set();
+  const put = new Map();
+  for (const edit of queue) {
+    const verdict = !edit.done && verdicts.get(edit.mutation_id);
+    if (!verdict) continue;
+    const { status, version } = verdict;
+    if (status === 'rejected') rejected.add(edit);
+    else if (status === 'later') put.set(edit, { ...edit, mutation_id: newId(), later: now + LATER_MS });
+    else judged.set(`${edit.table} ${edit.data.id}`, { ...edit, done: { status, version } });
+  }
+  if (!judged.size && !rejected.size && !put.size) return queue;
+  return queue.filter((edit) => !rejected.has(edit)).map((edit) => {
+    if (put.has(edit)) return put.get(edit);
+    const verdict = judged.get(`${edit.table} ${edit.data.id}`);
+    if (!verdict || edit.done) return edit;
+    return edit.mutation_id === verdict.mutation_id ? verdict : behind(edit, verdict);
   });
 }
 
@@ -112,6 +150,14 @@ function behind(edit, { done, ...judged }) {
   const builds = version !== undefined && (status === 'applied' || (status === 'merged' && edit.follows));
   if (builds) return { ...edit, base_version: version };
   return status === 'conflict' && edit.follows ? { ...edit, after: judged } : edit;
+}
+
+/** Of edits that are known elsewhere, those that are news here: neither queued, nor asked again meanwhile, nor judged.
+ * @param {Edit[]} queue @param {Record<string, unknown> | undefined} judged @param {Edit[]} edits
+ */
+export function missing(queue, judged, edits) {
+  const known = new Set(queue.flatMap(({ mutation_id, asks = [] }) => [mutation_id, ...asks]));
+  return edits.filter(({ mutation_id, asks, done }) => !done && !known.has(mutation_id) && !asks?.every((ask) => known.has(ask) || judged?.[ask]));
 }
 
 /** Drops what the downloaded rows now show. @param {Edit[]} queue */
@@ -135,8 +181,23 @@ export function overlaid(row, edits) {
   return row;
 }
 
+/** What turns one queue into another: at a place, some go and some come. Queues share their edits, so that is quick to tell.
+ * @param {Edit[]} before @param {Edit[]} now @returns {{at: number, gone: Edit[], come: Edit[]}}
+ */
+export function difference(before, now) {
+  let at = 0;
+  let [end, till] = [before.length, now.length];
+  while (at < end && at < till && before[at] === now[at]) at++;
+  while (end > at && till > at && before[end - 1] === now[till - 1]) end--, till--;
+  return { at, gone: before.slice(at, end), come: now.slice(at, till) };
+}
+
 /** @param {Edit} edit @param {string} table @param {string} id */
 const sameRow = (edit, table, id) => edit.table === table && edit.data.id === id;
 
 /** @param {Edit[]} list @param {Edit} old @param {Edit} now */
-const swap = (list, old, now) => list.map((edit) => (edit === old ? now : edit));
+function swap(list, old, now) {
+  const made = list.slice();
+  made[list.indexOf(old)] = now;
+  return made;
+}

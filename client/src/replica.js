@@ -1,9 +1,10 @@
 // A device's copy of the data. Pure: every function looks at a copy and answers with a patch, which memory and storage
 // then take whole. Network, clock and storage live elsewhere; the queue's rules are in `queue.js`.
 
-import { batch, onTheWire, overlaid, settle, withoutDone } from './queue.js';
+import { canonical } from './plain.js';
+import { batch, difference, onTheWire, overlaid, settle, withoutDone } from './queue.js';
 
-/** @import { Copy, Cursor, Digest, Edit, Found, Kept, Message, Meta, Page, Patch, Row } from './types.js' */
+/** @import { Changed, Copy, Cursor, Digest, Edit, Found, Kept, Message, Meta, Page, Patch, Row } from './types.js' */
 
 /** A table that was repaired is left alone for this long. */
 export const REPAIR_EVERY_MS = 3_600_000;
@@ -11,27 +12,75 @@ export const REPAIR_EVERY_MS = 3_600_000;
 export const HELD_MOST = 1000;
 /** How many rows that were deleted here can be told from ones that never were. */
 const REMOVED_MOST = 100;
+/** How many calls that have their verdict can be told from new ones. */
+const JUDGED_MOST = 500;
 
 /** @param {Kept | null} [kept] @returns {Copy} */
 export function open(kept) {
-  // Each may have left before, also when storage failed to note it: nothing may join it any more.
-  const queue = (kept?.queue ?? []).map((edit) => (edit.sent ? edit : { ...edit, sent: true }));
   /** @type {Copy} */
-  const copy = { rows: new Map(), queue, cursor: kept?.cursor ?? null, meta: kept?.meta ?? {}, behind: true, held: [], staged: null };
-  applyPatch(copy, { rows: (kept?.rows ?? []).map(([table, row]) => [table, row.id, row]) });
+  const copy = { rows: new Map(), queue: [], edits: new Map(), cursor: kept?.cursor ?? null, meta: kept?.meta ?? {}, behind: true, held: [], staged: null };
+  applyPatch(copy, { rows: (kept?.rows ?? []).map(([table, row]) => [table, row.id, row]), queue: returned(kept?.queue ?? []) });
   return copy;
 }
 
-/** The one place that changes a copy; what reads it never waits in between. @param {Copy} copy @param {Patch} patch */
-export function applyPatch(copy, { clear, rows = [], ...rest }) {
-  if (clear === true) copy.rows.clear();
-  else clear?.forEach((table) => copy.rows.delete(table));
-  for (const [table, id, row] of rows) {
-    const held = copy.rows.get(table) ?? new Map();
-    if (row) copy.rows.set(table, held.set(id, row));
-    else held.delete(id);
+/** Edits that come back from storage. Each may have left before, also when storage failed to note it: nothing may join it any more.
+ * @param {Edit[]} queue @returns {Edit[]}
+ */
+export const returned = (queue) => queue.map((edit) => ({ ...edit, sent: true, data: { ...edit.data, id: canonical(edit.data.id) } }));
+
+/** The one place that changes a copy; what reads it never waits in between. Answers with what it changed.
+ * @param {Copy} copy @param {Patch} patch @returns {Changed}
+ */
+export function applyPatch(copy, { clear, rows = [], queue, ...rest }) {
+  /** @type {Changed} */
+  const changed = new Map();
+  const note = (/** @type {string} */ table, /** @type {string} */ id) => {
+    const ids = changed.get(table);
+    if (ids === undefined) changed.set(table, new Set([id]));
+    else ids?.add(id);
+  };
+  for (const table of clear === true ? [...copy.rows.keys()] : clear ?? []) {
+    copy.rows.delete(table);
+    changed.set(table, null);
   }
+  for (const [table, id, row] of rows) {
+    let held = copy.rows.get(table);
+    if (!held) copy.rows.set(table, (held = new Map()));
+    if (row) held.set(id, row);
+    else held.delete(id);
+    note(table, id);
+  }
+  if (queue && queue !== copy.queue) {
+    index(copy.edits, difference(copy.queue, queue), note);
+    copy.queue = queue;
+  }
+  if (rest.cursor !== undefined && !rest.cursor !== !copy.cursor) changed.set('', null);
   Object.assign(copy, rest);
+  return changed;
+}
+
+/** Keeps the edits of each row in the order of the queue. @param {Copy['edits']} edits
+ * @param {{gone: Edit[], come: Edit[]}} difference @param {(table: string, id: string) => void} note
+ */
+function index(edits, { gone, come }, note) {
+  const [had, has] = [new Set(gone), new Set(come)];
+  /** @type {Map<string, Edit[]>} */
+  const fresh = new Map();
+  for (const edit of [...gone, ...come]) {
+    const { table, data: { id } } = edit;
+    if (!fresh.has(`${table} ${id}`)) fresh.set(`${table} ${id}`, []);
+    if (has.has(edit) && !had.has(edit)) note(table, id);
+    if (had.has(edit) && !has.has(edit)) note(table, id);
+  }
+  for (const edit of come) fresh.get(`${edit.table} ${edit.data.id}`)?.push(edit);
+  for (const [key, some] of fresh) {
+    const before = edits.get(key) ?? [];
+    const at = before.findIndex((edit) => had.has(edit));
+    const [ahead, after] = at < 0 ? [before, []] : [before.slice(0, at), before.slice(at).filter((edit) => !had.has(edit))];
+    const now = [...ahead, ...some, ...after];
+    if (now.length) edits.set(key, now);
+    else edits.delete(key);
+  }
 }
 
 /** A patch that makes any copy this one. @param {Copy} copy @returns {Patch} */
@@ -62,12 +111,12 @@ export function request({ cursor, staged, queue }, edits, { full, digest, tables
  * consistent state.
  * @param {Copy} copy
  * @param {Page} page
- * @param {{aside: boolean, full?: boolean, asked?: Cursor, tables?: string[]}} how `asked` is the cursor of the request
+ * @param {{aside: boolean, full?: boolean, asked?: Cursor, tables?: string[], now?: number}} how `asked` is the cursor of the request
  * @returns {Patch}
  */
-export function answered(copy, page, { aside, full, asked, tables }) {
+export function answered(copy, page, { aside, full, asked, tables, now }) {
   const meta = withRemoved(copy, page);
-  const queue = page.results.reduce(settle, copy.queue);
+  const queue = settle(copy.queue, page.results, now);
   const { staged } = copy;
   if (aside && staged) return { queue, meta };
   if (page.reset) {
@@ -91,15 +140,19 @@ export function answered(copy, page, { aside, full, asked, tables }) {
  */
 export const caughtUp = ({ held }, owed = false) => ({ behind: owed || !held, held: held ?? [] });
 
-/** Notes what was deleted here, so that making it anew does not look like an edit of somebody who never saw the deletion.
+/** Notes which calls have their verdict, so that one that is made again is not done again, and what was deleted here, so that making it anew does not look like an edit of somebody who never saw the deletion.
  * @param {Copy} copy @param {Page} page @returns {Meta}
  */
 function withRemoved({ queue, meta }, { results }) {
-  const gone = results.filter(({ mutation_id, status }) =>
-    status === 'applied' && queue.some((edit) => edit.mutation_id === mutation_id && edit.operation === 'DELETE'));
-  if (!gone.length) return meta;
+  if (!results.length) return meta;
+  const edits = new Map(queue.map((edit) => [edit.mutation_id, edit]));
+  const gone = results.filter(({ mutation_id, status }) => status === 'applied' && edits.get(mutation_id)?.operation === 'DELETE');
   const removed = [...Object.entries(meta.removed ?? {}), ...gone.map(({ id, version }) => [id, version])];
-  return { ...meta, removed: Object.fromEntries(removed.slice(-REMOVED_MOST)) };
+  const judged = results.flatMap(({ mutation_id, status }) => (status === 'later' ? [] : edits.get(mutation_id)?.asks ?? []).map((ask) => [ask, status]));
+  return {
+    ...meta, ...(gone.length && { removed: Object.fromEntries(removed.slice(-REMOVED_MOST)) }),
+    ...(judged.length && { judged: Object.fromEntries([...Object.entries(meta.judged ?? {}), ...judged].slice(-JUDGED_MOST)) }),
+  };
 }
 
 /**
@@ -147,16 +200,15 @@ export function live(copy, message, dense) {
   return owner !== undefined && (owner === null) !== (key === 'global') ? { cursor } : { rows: [[table, id, null]], cursor };
 }
 
-/** What the person sees of one row. @param {Copy} copy @param {string} table @param {string} id */
-export const see = ({ rows, queue }, table, id) =>
-  overlaid(rows.get(table)?.get(id), queue.filter((edit) => edit.table === table && edit.data.id === id));
+/** What the person sees of one row. @param {Pick<Copy, 'rows' | 'edits'>} copy @param {string} table @param {string} id */
+export const see = ({ rows, edits }, table, id) => overlaid(rows.get(table)?.get(id), edits.get(`${table} ${id}`) ?? []);
 
-/** What the person sees of a table. @param {Copy} copy @param {string} table @returns {Row[]} */
-export function seeAll({ rows, queue }, table) {
-  const shown = new Map(rows.get(table));
-  for (const edit of queue) {
+/** What the person sees of a table. @param {Pick<Copy, 'rows' | 'queue' | 'edits'>} copy @param {string} table @returns {Row[]} */
+export function seeAll(copy, table) {
+  const shown = new Map(copy.rows.get(table));
+  for (const edit of copy.queue) {
     if (edit.table !== table) continue;
-    const row = overlaid(shown.get(edit.data.id), [edit]);
+    const row = see(copy, table, edit.data.id);
     if (row) shown.set(edit.data.id, row);
     else shown.delete(edit.data.id);
   }

@@ -1,24 +1,31 @@
 // The server's HTTP side: a call in, its body or a `Failure` out.
 
+import { attempt, within } from './platform.js';
+
 /** @import { FieldError, Loss, Platform } from './types.js' */
 
+/** The header of the server's own answers. Releases before it are told by the form of what they say. */
+export const MARK = 'ryzed-release';
 /** A hung call is given up after this long. */
-const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 60_000;
 const AT_FAULT = [400, 413, 422];
+/** What something on the way says of the moment, not of what is sent. */
+const PASSING = [401, 407, 408, 425, 429];
 
 /** A call that failed; `loss` is what it means for the line, in close codes. */
 export class Failure extends Error {
-  /** @param {string} message @param {{status?: number, errors?: FieldError[], loss: Loss}} what */
-  constructor(message, { status = 0, errors = [], loss }) {
+  /** @param {string} message @param {{status?: number, errors?: FieldError[], type?: string, isOurs?: boolean, isRedirect?: boolean, loss: Loss}} what */
+  constructor(message, { status = 0, errors = [], type = '', isOurs = true, isRedirect = false, loss }) {
     super(message);
     this.status = status;
     this.errors = errors;
+    this.type = type;
     this.loss = { why: message, ...loss };
-  }
-
-  /** Whether the request itself is at fault, so that the same again would fail again. */
-  get isRefusal() {
-    return AT_FAULT.includes(this.status);
+    /** Whether the request itself is at fault, so that the same again would fail again. */
+    this.isRefusal = isOurs ? AT_FAULT.includes(status) : status >= 400 && status < 500 && !PASSING.includes(status);
+    this.isFromServer = isOurs;
+    /** Whether it is to be asked for elsewhere. */
+    this.isRedirect = isRedirect;
   }
 }
 
@@ -27,32 +34,43 @@ export class Failure extends Error {
  * @param {string} address
  * @param {{token: string, method?: string, body?: object, signal?: AbortSignal}} how
  */
-export async function call({ fetch, setTimeout, clearTimeout }, address, { token, body, method = body ? 'POST' : 'GET', signal }) {
+export async function call(platform, address, { token, body, method = body ? 'POST' : 'GET', signal }) {
   const given = new AbortController();
   const stop = () => given.abort();
-  const timer = setTimeout(stop, PATIENCE_MS);
+  const stopped = new Promise((_, reject) => given.signal.addEventListener('abort', () => reject(new Error('it was called off'))));
+  stopped.catch(() => {});
   signal?.addEventListener('abort', stop);
   if (signal?.aborted) stop();
-  try {
+  const ask = async () => {
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-    const answer = await fetch(address, { method, headers, body: body && JSON.stringify(body), signal: given.signal });
-    if (answer.ok) return await answer.json();
-    throw failure(answer, await answer.json().catch(() => ({})));
+    // A redirect that the platform followed would lose the method or the token, or hand both to somebody else.
+    const answer = await platform.fetch(address, { method, headers, body: body && JSON.stringify(body), signal: given.signal, redirect: 'manual' });
+    const text = await answer.text();
+    return judged(answer, attempt(() => JSON.parse(text)), /\/sync$/.test(address), platform.now());
+  };
+  try {
+    return await within(platform, PATIENCE_MS, Promise.race([ask(), stopped]));
   } catch (fault) {
     if (fault instanceof Failure) throw fault;
     throw new Failure(`The server can’t be reached: ${/** @type {Error} */ (fault).message}`, { loss: { code: 1006 } });
   } finally {
-    clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
+    stop();
   }
 }
 
-/** @param {Response} answer @param {any} problem */
-function failure({ status, headers }, { type, title, detail, errors }) {
-  const ms = Number(headers.get('retry-after')) * 1000 || 0;
-  const revoked = type?.endsWith('/device-revoked');
-  // Without a type it is not the server’s own answer: something in between has none for now.
-  const later = status >= 500 || status === 408 || !type;
-  const code = status === 401 ? 4401 : revoked ? 4403 : status === 429 ? 4429 : later ? 1013 : 4400;
-  return new Failure(detail ?? title ?? `The server answered ${status}.`, { status, errors, loss: { code, ms } });
+/** @param {Response} answer @param {any} body @param {boolean} isSync @param {number} now */
+function judged({ ok, status, headers }, body, isSync, now) {
+  const { type, title, detail, errors } = Object(body);
+  const isMarked = headers.has(MARK);
+  if (ok && (isMarked || (isSync ? body?.results : status === 204 || Object(body) === body))) return body;
+  const isOurs = isMarked || (!ok && String(type).includes('/problems/'));
+  const wait = headers.get('retry-after') ?? '';
+  const ms = Math.max(0, Number(wait) * 1000 || Date.parse(wait) - now || 0);
+  const later = status >= 500 || status === 408 || !isOurs;
+  const isRevoked = isOurs && type?.endsWith('/device-revoked');
+  const code = status === 429 ? 4429 : later ? 1013 : status === 401 ? 4401 : isRevoked ? 4403 : 4400;
+  const why = isOurs ? detail ?? title ?? `The server answered ${status}.` : `Something on the way answers in the server’s place, with ${status || 'a redirect'}.`;
+  // In a browser all that shows of a redirect is a status of 0.
+  throw new Failure(why, { status, errors, type, isOurs, isRedirect: !isOurs && !ok && status < 400, loss: { code, ms } });
 }

@@ -54,7 +54,8 @@ export function step(line, event) {
       if (online) return lost(line, { code: 1006 }, event.random);
       break;
     case 'beat':
-      if (name === 'live') return { line, effects: ['ping', 'beat'] };
+      // An edit that the server could not take may be due.
+      if (name === 'live') return { line, effects: ['ping', 'beat', 'sync'] };
       break;
     case 'nudge':
       // What hangs on a network that is gone would hang for a minute.

@@ -1,15 +1,17 @@
 // One table as the app uses it. Reads look at the copy and never wait for the network; writes show at once and are queued.
 
+import { canonical } from './plain.js';
 import { uuid } from './platform.js';
 
-/** @import { Operation, Query, Row } from './types.js' */
+/** @import { Edited, Info, Operation, Query, Queried, QuerySpec, Row } from './types.js' */
 
 /**
  * @typedef {object} Source
  * @property {(table: string, id: string) => Promise<any>} see
  * @property {(table: string) => Promise<any[]>} seeAll
- * @property {(table: string, operation: Operation, row: any) => Promise<any>} write
- * @property {(table: string, query: Query, callback: (rows: any[]) => void) => () => void} watch
+ * @property {(table: string, operation: Operation, row: any) => Edited<any>} write
+ * @property {(table: string, spec: QuerySpec) => Queried} query
+ * @property {(table: string, query: Query, callback: (rows: any[], info: Info) => void) => () => void} watch
  */
 
 /** @template T */
@@ -40,28 +42,33 @@ export class Table {
     return (await this.all()).filter(matcher(query));
   }
 
-  /** @param {Omit<T, 'id'> & {id?: string}} row @returns {Promise<T>} The row with its id */
+  /** @param {Omit<T, 'id'> & {id?: string}} row @returns {Edited<T>} The row with its id */
   insert(row) {
     return this.#source.write(this.#name, 'INSERT', { ...row, id: row.id ?? uuid() });
   }
 
-  /** @param {string} id @param {Partial<T>} changes Only what changes @returns {Promise<T | undefined>} */
+  /** @param {string} id @param {Partial<T>} changes Only what changes @returns {Edited<T | undefined>} */
   update(id, changes) {
     return this.#source.write(this.#name, 'UPDATE', { ...changes, id });
   }
 
-  /** @param {Omit<T, 'id'> & {id?: string}} row @returns {Promise<T>} */
+  /** @param {Omit<T, 'id'> & {id?: string}} row @returns {Edited<T>} */
   upsert(row) {
     return this.#source.write(this.#name, 'UPSERT', { ...row, id: row.id ?? uuid() });
   }
 
-  /** @param {string} id @returns {Promise<void>} */
+  /** @param {string} id @returns {Edited<void>} */
   delete(id) {
     return this.#source.write(this.#name, 'DELETE', { id });
   }
 
-  /** Calls back with the rows now, and again whenever they have changed.
-   * @param {Partial<T> | ((row: T) => boolean) | null} query @param {(rows: T[]) => void} callback
+  /** @param {QuerySpec<T>} spec @returns {Queried<T & Record<string, any>>} */
+  query(spec) {
+    return /** @type {any} */ (this.#source.query(this.#name, spec));
+  }
+
+  /** Calls back with the rows now, and again whenever they have changed. `info` tells whether there was a first sync (`isReady`) and no line (`isStale`).
+   * @param {Partial<T> | ((row: T) => boolean) | null} query @param {(rows: T[], info: Info) => void} callback
    * @returns {() => void} Ends it
    */
   subscribe(query, callback) {
@@ -72,6 +79,6 @@ export class Table {
 /** @param {Query} query @returns {(row: any) => boolean} */
 export function matcher(query) {
   if (typeof query === 'function') return /** @type {(row: any) => boolean} */ (query);
-  const fields = Object.entries(query ?? {});
-  return (row) => fields.every(([field, value]) => row[field] === value);
+  const fields = Object.entries(query ?? {}).map(([field, value]) => [field, canonical(value), canonical(value) !== value || field === 'id']);
+  return (row) => fields.every(([field, value, isId]) => (isId ? canonical(row[field]) : row[field]) === value);
 }

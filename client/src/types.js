@@ -15,13 +15,21 @@
  * @property {boolean} [sent] It may have reached the server, so nothing may join it any more
  * @property {boolean} [follows] Its fields are also in an edit before it, whose result it builds on
  * @property {Edit} [after] The edit that it follows, which met a conflict: sent again ahead of it
+ * @property {string[]} [asks] The calls that made it
+ * @property {number} [later] The server can't take it now; when it goes out again, in ms
  * @property {Pick<Result, 'status' | 'version'>} [done] The server's verdict; it stays visible until its row is downloaded
  */
 /** @typedef {{field: string, code: string, message: string}} FieldError */
-/** @typedef {{mutation_id: string, status: 'applied' | 'merged' | 'conflict' | 'rejected', table: string, id: string, version?: number, errors?: FieldError[]}} Result */
+/** @typedef {{mutation_id: string, status: 'applied' | 'merged' | 'conflict' | 'rejected' | 'later', table: string, id: string, version?: number, errors?: FieldError[]}} Result */
 /** @typedef {{field: string, base: any, server: any, client: any, resolved: any}} ConflictField */
 /** @typedef {{conflict_id?: string, mutation_id: string, table: string, id: string, strategy: Strategy, fields: ConflictField[], row: Row | null}} Conflict */
 /** @typedef {Record<string, {rows: number, version_sum: number}>} Digest */
+/** @typedef {Pick<Edit, 'mutation_id' | 'table' | 'operation' | 'data'> & {errors: FieldError[], at: string}} Refused An edit that the server refused, and when. */
+/** @typedef {{status: 'applied' | 'merged' | 'conflict' | 'rejected' | 'withdrawn' | 'unknown', errors?: FieldError[]}} Verdict What became of an edit: `withdrawn` if it was undone or forgotten before it left, `unknown` if the tab that knew is gone. */
+/** @template T @typedef {Promise<T> & {settled: Promise<Verdict>}} Edited Ends when the edit is stored here, or with a row whose `_stored` is false; `settled` is the server's verdict. */
+/** @typedef {{isReady: boolean, isStale: boolean}} Info Whether the copy was ever synced, and whether it may be old. */
+/** @typedef {Map<string, Set<string> | null>} Changed The ids by table; null is the whole table. */
+/** @typedef {{to?: string, patch?: Patch, edits?: {at: number, gone: number, come: Edit[]}, status?: Status, event?: string, told?: any}} Told What a leading tab tells. */
 
 /**
  * @typedef {object} Page The answer of `POST /sync`.
@@ -41,11 +49,16 @@
 /**
  * @typedef {object} Meta What else is kept.
  * @property {string} [deviceId]
+ * @property {string} [life] Names the copy; another one once it was dropped
+ * @property {string[]} [dropped] Those that were, lately
  * @property {string} [user] Whose copy this is
  * @property {Conflict[]} [conflicts] Open ones
+ * @property {Refused[]} [refused] Oldest first
  * @property {Record<string, number>} [repaired] When a table was last pulled anew
  * @property {string} [lastSync]
+ * @property {string} [api] Where the server was, the last time
  * @property {string[]} [tables] What the cursor stands for; none is all
+ * @property {Record<string, Verdict['status']>} [judged] The calls that had their verdict lately
  * @property {Record<string, number>} [removed] The tombstones' versions of rows that were deleted here lately
  */
 /** @typedef {Map<string, [table: string, id: string, row: any]>} Found What a download says of each row; null is gone */
@@ -54,6 +67,7 @@
  * @typedef {object} Copy A device's copy of the data.
  * @property {Map<string, Map<string, Row>>} rows As the server confirmed them
  * @property {Edit[]} queue Oldest first
+ * @property {Map<string, Edit[]>} edits The same by `table id`
  * @property {Cursor | null} cursor
  * @property {Meta} meta
  * @property {boolean} behind A pull is owed or under way: live messages wait in `held`
@@ -74,7 +88,7 @@
 /** @typedef {{rows: [table: string, row: Row][], queue: Edit[], cursor: Cursor | null, meta: Meta}} Kept */
 /**
  * @typedef {object} Storage Where a copy is kept.
- * @property {() => Promise<Kept | null>} load
+ * @property {(leads?: boolean) => Promise<Kept | null>} load `leads`: to write it from now on
  * @property {(patches: Patch[]) => Promise<void>} commit Stores all of them or none
  * @property {() => Promise<void>} clear
  */
@@ -89,6 +103,9 @@
  * @property {(timer: any) => void} clearTimeout
  * @property {LockManager} [locks] With `channel`, tabs share one line
  * @property {(name: string) => BroadcastChannel} [channel]
+ * @property {(run: () => void) => void} [lives] Runs soon, unless the page is frozen
+ * @property {(run: () => void) => void} [freezes] Calls when the page is about to be frozen
+ * @property {(storage: Storage) => Storage} [disk] Stands before the browser's storage
  * @property {(nudge: () => void) => (() => void)} wakes Calls when the network or the page comes back; answers with how to stop that
  */
 
@@ -96,6 +113,7 @@
 /**
  * @typedef {object} Options
  * @property {Token} [token] A JWT, or a function that gets one; the function is asked again before the token ends
+ * @property {string} [app] Names the copy, where several apps share an origin
  * @property {string} [deviceId] 1 to 64 of `[A-Za-z0-9._-]`; made and kept by default
  * @property {'mobile' | 'web' | 'desktop' | 'watch'} [deviceType]
  * @property {string} [deviceName]
@@ -118,7 +136,7 @@
  */
 /** @typedef {'ask_token' | 'fresh_token' | 'sync' | 'open' | 'hang_up' | 'wait' | 'ping' | 'auth' | 'beat'} Effect */
 /** @typedef {{totalChanges: number, conflicts: Conflict[], rejected: (Result & {edit: Edit})[]}} SyncSummary */
-/** @typedef {{state: StateName, why: string, retryInMs: number}} Status */
+/** @typedef {{state: StateName, why: string, retryInMs: number, stored: boolean, refused: number}} Status */
 /** @typedef {{code: string, message: string, edit?: Edit, errors?: FieldError[], [more: string]: any}} Fault `code`: `rejected`, `stopped`, `storage`, `token`, or the server's */
 /**
  * @typedef {object} Events What `on` tells.
@@ -130,9 +148,46 @@
  * @property {Message} sync_triggered
  * @property {{deviceId: string}} other_device_synced
  * @property {Conflict} conflict
+ * @property {{devices: Record<string, any>[]}} too_many_devices The server takes no further device until one of these is revoked
+ * @property {{}} forgotten The copy was dropped, here or in another tab
  * @property {Message} presence
  * @property {Message} broadcast
  * @property {Fault} error
+ */
+/**
+ * @template V
+ * @typedef {V | null | Date | {eq?: V | null | Date, ne?: V | null | Date, gt?: V | Date, gte?: V | Date, lt?: V | Date, lte?: V | Date, between?: [V | Date, V | Date],
+ *   in?: (V | null)[], startsWith?: string, contains?: V extends (infer Item)[] ? Item : string, isNull?: boolean, not?: Condition<V>}} Condition
+ * What a field has to be.
+ */
+/** @template [T=any] @typedef {{[Field in keyof T]?: Condition<NonNullable<T[Field]>>} & {and?: Where<T>[], or?: Where<T>[], not?: Where<T>}} Where All of them have to hold. */
+/** @template [T=any] @typedef {(keyof T & string) | {[Field in keyof T]?: 'asc' | 'desc'}} Order */
+/** @template [T=any] @typedef {Order<T> | Order<T>[]} OrderBy */
+/** @template [T=any] @typedef {(keyof T & string) | {day: keyof T & string} | {week: keyof T & string} | {month: keyof T & string}} Group */
+/** @template [T=any] @typedef {Group<T> | Group<T>[]} GroupBy */
+/** @template [T=any] @typedef {'count' | {sum: keyof T & string} | {avg: keyof T & string} | {min: keyof T & string} | {max: keyof T & string}} Aggregate */
+/**
+ * @template [T=any]
+ * @typedef {object} QuerySpec A query as a plain object.
+ * @property {Where<T>} [where]
+ * @property {OrderBy<T>} [orderBy]
+ * @property {number} [limit]
+ * @property {number} [offset]
+ * @property {Record<string, string>} [include] Name → the field that refers to a row (`food_id`), or the field by which others refer to this one (`exercise_sets.workout_exercise_id`)
+ * @property {GroupBy<T>} [groupBy]
+ * @property {Record<string, Aggregate<T>>} [aggregate] With `groupBy`, or for all rows as one group; a count if there is none
+ */
+/**
+ * @template [T=any]
+ * @typedef {object} Queried A query that was made.
+ * @property {() => Promise<T[]>} get
+ * @property {() => Promise<T | undefined>} first
+ * @property {() => Promise<number>} count
+ * @property {(field: keyof T & string) => Promise<number>} sum
+ * @property {(field: keyof T & string) => Promise<number | null>} avg
+ * @property {(field: keyof T & string) => Promise<any>} min
+ * @property {(field: keyof T & string) => Promise<any>} max
+ * @property {(callback: (rows: T[], info: Info & {changed: string[]}) => void) => () => void} subscribe
  */
 /** @typedef {Record<string, any> | ((row: any) => boolean) | null | undefined} Query Fields that must be equal, or a test; nothing is all rows */
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RyzeRealtimeClient } from '../src/index.js';
-import { applied, page, scripted, settled } from '../test-support/scripted.js';
+import { applied, page, problem, scripted, settled } from '../test-support/scripted.js';
 
 test('a subscription is called only when its result changed', async () => {
   const script = scripted({}, () => page());
@@ -85,4 +85,25 @@ test('a query that throws harms no other', async () => {
   assert.deepEqual(told, [['throws', 0], ['all', 0], ['all', 1], ['all', 2]]);
   assert.ok(thrown.length > 0 && thrown.every((message) => /length/.test(message)), 'and its author hears of it');
   await assert.rejects(meals.where((row) => row.tags.length > 0), /length/);
+});
+
+test('whenSynced ends once what was edited by then is judged and the copy is as new, also when the line comes later', async () => {
+  const script = scripted({}, () => {
+    throw new Error('offline');
+  });
+  const inserting = script.client.table('meals').insert({ q: 1 });
+  await inserting;
+  let isSynced = false;
+  const syncing = script.client.whenSynced().then(() => (isSynced = true));
+  await script.client.connect();
+  await settled();
+  assert.equal(isSynced, false);
+  script.answer = (path, body) => page({ results: applied(body, 2), changes: { meals: [{ id: 'theirs', _version: 2 }] } });
+  await script.clock.forward(1000);
+  script.socket().greet();
+  await syncing;
+  assert.equal((await inserting.settled).status, 'applied');
+  assert.ok(await script.client.table('meals').get('theirs'));
+  script.answer = () => problem(403, { detail: 'no' });
+  await assert.rejects(script.client.whenSynced(), /no/);
 });

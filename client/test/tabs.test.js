@@ -163,7 +163,7 @@ test('an edit is what JSON makes of it when it is made, in a following tab too',
   const tags = ['a'];
   const shown = [];
   for (const { client } of [first, second]) {
-    const making = client.table('meals').insert({ id: 'mine', at: new Date(0), money: { toJSON: () => '5 EUR' }, tags, run: () => {}, nothing: undefined });
+    const making = client.table('meals').insert({ id: 'mine', at: new Date(0), money: { toJSON: () => '5 EUR' }, tags, nothing: undefined });
     tags.push('b');
     shown.push(await making);
     tags.pop();
@@ -181,7 +181,7 @@ test('what could not be asked for is not asked for later', async () => {
   };
   const channel = { postMessage: (message) => post(message), close: () => {} };
   const locks = { request: (name, { ifAvailable }, run) => ifAvailable && run(null) };
-  const tabs = new Tabs({ locks, channel: () => channel }, 'name', {});
+  const tabs = new Tabs({ locks, channel: () => channel, setTimeout: () => {}, clearTimeout: () => {} }, 'name', {});
   await tabs.join();
   await assert.rejects(tabs.ask('write', []), /closed/);
   post = ({ type }) => asked.push(type);

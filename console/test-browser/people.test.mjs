@@ -142,13 +142,32 @@ test('without a token the page says how to get one, and with a wrong one what is
   await live(page, 'phone');
 });
 
-test('a device that was revoked says so, and can be allowed again', async () => {
+test('the page connects to its own host and to no other', async () => {
+  const page = await (await bench.context()).newPage();
+  await page.goto(`${bench.daemon.url}/demo`);
+  const opened = (url) => page.evaluate((address) => new Promise((done) => {
+    document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => done(effectiveDirective), { once: true });
+    const socket = new WebSocket(address);
+    socket.onopen = () => done('opened');
+  }), url);
+  const here = new URL(`${bench.daemon.url}/api/realtime/ws/tablet`);
+  here.protocol = 'ws:';
+  assert.equal(await opened(here.href), 'opened');
+  for (const elsewhere of ['ws://127.0.0.1:1/', 'wss://example.com/', 'ws://localhost/']) assert.equal(await opened(elsewhere), 'connect-src', elsewhere);
+});
+
+test('a device that was revoked takes its token along, and can be allowed again with a newer one', async () => {
   const token = bench.person();
   const page = await bench.open(await bench.context(), token);
   const devices = await bench.daemon.get('/devices', token);
   const { device_id } = devices.find(({ device_type }) => device_type === 'watch');
   const headers = { authorization: `Bearer ${token}` };
   await fetch(`${bench.daemon.url}/api/realtime/devices/${device_id}`, { method: 'DELETE', headers });
+  await page.locator('#token-why').getByText('The token has ended or was refused.').waitFor();
+  const field = page.getByRole('textbox', { name: 'Token' });
+  await field.fill(await bench.newer(token));
+  await field.press('Enter');
+  await live(page, 'phone');
   await device(page, 'watch').getByRole('status').getByText('This device was revoked').waitFor();
   await device(page, 'watch').getByRole('button', { name: 'Allow it again' }).click();
   await live(page, 'watch');

@@ -38,6 +38,17 @@ export class Bench {
     return this.daemon.token(randomUUID());
   }
 
+  /** A token of the same person that was issued in a later second than now. */
+  async newer(token) {
+    const claims = (of) => JSON.parse(Buffer.from(of.split('.')[1], 'base64url'));
+    const now = Math.floor(Date.now() / 1000);
+    return until(() => {
+      const newer = this.daemon.token(claims(token).sub);
+      assert.ok(claims(newer).iat > now);
+      return newer;
+    });
+  }
+
   /** A browser of its own, with a storage of its own. */
   async context(options = {}) {
     const context = await this.browser.newContext({ locale: 'en-GB', timezoneId: noonZone(), viewport: { width: 1440, height: 900 }, reducedMotion: 'reduce', ...options });

@@ -46,6 +46,7 @@ mod root;
 mod roster;
 mod session;
 mod sessions;
+mod standing;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,22 +1,30 @@
 //! What carries messages between instances: Redis in `redis`, PostgreSQL's notices in `notices`.
 //!
-//! A carrier may lose what it carries and may bring it twice or in another order. It knows nothing of what the messages say.
+//! A carrier may lose what it carries, and others hear what goes over it and say what they like: so it carries only what is
+//! sealed, and brings only what [`Trust`] believes. It knows nothing of what the messages say.
 
+mod clock;
 mod line;
 pub mod notices;
 pub mod redis;
+mod seal;
 mod subscriptions;
+mod trust;
+mod window;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::sync::{Scope, UserId};
 
-/// The largest message, in bytes, that may have changes attached. A larger one says only that there is something.
-pub const LARGEST_MESSAGE: usize = 32 << 10;
+pub use trust::Trust;
+
+/// The largest message, in bytes. What is larger is neither carried nor opened.
+const LARGEST_MESSAGE: usize = 2 << 20;
 
 /// To whom a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,11 +35,26 @@ pub enum Topic {
     Instance(Uuid),
 }
 
+/// A message of another instance that is alive, for the first time, and soon after it was sent.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// Which instance has sent it.
+    pub from: Uuid,
+    /// When, as near as that is known.
+    pub sent: Instant,
+    /// What it says.
+    pub text: Bytes,
+}
+
 /// What a carrier tells.
 #[derive(Debug)]
 pub enum Heard {
     /// A message came.
-    Message(Bytes),
+    Letter(Letter),
+    /// A message came that can't be believed any more, and may have told of something.
+    Late,
+    /// A message of an instance came that is not known here yet. It is kept until [`Trust::living`] knows more.
+    Stranger,
     /// From now on messages of these topics come; what was sent before may be missing.
     Following(Vec<Topic>),
     /// It works.
@@ -66,6 +89,6 @@ pub struct Started {
 
 /// Starts a carrier, again whenever its task has failed.
 pub trait Start: Send + Sync + 'static {
-    /// Starts it for the instance `me`, which hears of itself and of the catalogue from the beginning.
-    fn start(&self, me: Uuid, ear: Ear) -> Started;
+    /// Starts it for the instance of `trust`, which hears of itself and of the catalogue from the beginning.
+    fn start(&self, trust: Arc<Trust>, ear: Ear) -> Started;
 }

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Flag, Sources};
+use crate::telemetry;
 use crate::transfer::{ExportArgs, ImportArgs};
 
 const EXAMPLES: &str = "\
@@ -128,11 +129,14 @@ pub fn run() -> ExitCode {
     // Ends the process by itself: 0 for help, 2 for what it does not understand.
     let cli = Cli::parse();
     let (code, error) = match execute(cli) {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Running(error)) => (ExitCode::from(1), error),
-        Err(Failure::Usage(error)) => (ExitCode::from(2), error),
+        Ok(()) => (ExitCode::SUCCESS, None),
+        Err(Failure::Running(error)) => (ExitCode::from(1), Some(error)),
+        Err(Failure::Usage(error)) => (ExitCode::from(2), Some(error)),
     };
-    eprintln!("ryzed: {error:#}");
+    if let Some(error) = error {
+        telemetry::say(&format!("ryzed: {error:#}"));
+    }
+    telemetry::flush();
     code
 }
 
@@ -142,14 +146,14 @@ fn execute(cli: Cli) -> Outcome {
     }
     let sources = cli.settings.sources();
     let config = sources.load().map_err(Failure::usage)?;
-    crate::telemetry::init(&config.log).map_err(Failure::usage)?;
+    telemetry::init(&config.log).map_err(Failure::usage)?;
     for name in sources.strangers() {
         tracing::warn!("the environment variable {name} sets no key and is passed over");
     }
     #[cfg(feature = "faults")]
     crate::faults::arm().map_err(Failure::usage)?;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(config, &cli.settings),
+        Command::Serve => serve::run(config, sources, &cli.settings),
         Command::Migrate(options) => migrate::run(&config, &options),
         Command::Adopt(options) => adopt::run(&config, &options),
         Command::Token(options) => token::run(&config, options),

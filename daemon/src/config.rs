@@ -3,6 +3,8 @@
 //! Where values come from (file, environment, flags) and how a wrong one is reported is in `load`.
 //! `config/ryzed.toml` shows every key; a test holds it to this file.
 
+mod auth;
+mod level;
 mod limits;
 mod load;
 mod masked;
@@ -16,10 +18,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use auth::{Auth, Hs256};
+pub use level::log_filter;
 pub use limits::Limits;
 pub use load::{ConfigError, Flag, Sources};
 pub use redis_address::{RedisAddress, RedisKind};
-pub use tables::TableNames;
+pub use tables::{Reach, TableConfig};
 pub use trusted_proxy::TrustedProxy;
 
 /// Everything an operator can set.
@@ -44,8 +48,8 @@ pub struct Config {
     pub log: Log,
     /// What helps while an app is being written.
     pub dev: Dev,
-    /// How an adopted database names the tables, by their names on the wire.
-    pub tables: BTreeMap<String, TableNames>,
+    /// What is said of tables, by their names on the wire.
+    pub tables: BTreeMap<String, TableConfig>,
 }
 
 impl Default for Config {
@@ -158,26 +162,6 @@ impl Default for Redis {
     fn default() -> Self {
         Self { url: None, url_file: None, prefix: "ryzed".into() }
     }
-}
-
-/// `[auth]`: whose tokens are believed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Auth {
-    /// The secret of HS256 tokens; none means a file.
-    pub secret: Option<String>,
-    /// The file that holds it; none means `secret` in the data directory, made on first start.
-    pub secret_file: Option<PathBuf>,
-    /// A PEM file with the public key of RS256, ES256 or EdDSA tokens.
-    pub public_key_file: Option<PathBuf>,
-    /// A JWKS file with such keys.
-    pub jwks_file: Option<PathBuf>,
-    /// Where such a file is fetched, and fetched again when keys rotate.
-    pub jwks_url: Option<String>,
-    /// What a token's `iss` must be.
-    pub issuer: Option<String>,
-    /// What a token's `aud` must hold.
-    pub audience: Option<String>,
 }
 
 /// `[sync]`: how devices are kept in step.
@@ -295,10 +279,11 @@ impl Config {
             return Err((key, "must be at least 1".into()));
         }
         self.check_limits()?;
+        log_filter(&self.log.level).map_err(|complaint| ("log.level", complaint))?;
         self.check_listen()?;
         self.check_database()?;
         self.check_redis()?;
-        self.check_auth()?;
+        self.auth.check()?;
         self.check_origins()
     }
 
@@ -358,22 +343,6 @@ impl Config {
             return Err(("redis.prefix", "must be of the characters [A-Za-z0-9._:-], such as ryzed".into()));
         }
         Ok(())
-    }
-
-    fn check_auth(&self) -> Result<(), Complaint> {
-        let auth = &self.auth;
-        if auth.secret.is_some() && auth.secret_file.is_some() {
-            return Err(("auth.secret", "is given as well as auth.secret_file; keep one of them".into()));
-        }
-        if auth.secret.as_deref().is_some_and(|secret| secret.trim().is_empty()) {
-            return Err(("auth.secret", "must not be empty; 32 random bytes make a good one".into()));
-        }
-        match auth.jwks_url.as_deref() {
-            Some(url) if !url.starts_with("https://") && !url.starts_with("http://") => {
-                Err(("auth.jwks_url", "must start with https:// or http://".into()))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn check_origins(&self) -> Result<(), Complaint> {

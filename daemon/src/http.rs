@@ -98,7 +98,7 @@ pub trait LiveApi: Send + Sync + 'static {
     async fn trigger_sync(&self, user: UserId, from: Option<&DeviceId>) -> usize;
     /// A device has synced: `sync_completed` to its own socket, `other_device_synced` to the user's other ones.
     async fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize);
-    /// The device was revoked: its socket closes with 4403.
+    /// The device was revoked: its socket closes with 4403, and so do those that came with a token of it.
     async fn close_device(&self, user: UserId, device: &DeviceId);
     /// Sends `message` to those of the user's devices that receive `topic`, or to all of them; how many it reached.
     /// A catalogue topic reaches everybody's.

@@ -3,6 +3,17 @@
 //! The map is in `ARCHITECTURE.md`. Who may know whom: `main` → [`http`], [`actors`] → [`service`] → [`sync`],
 //! [`store`] → `ryzed_adapters`. Only [`store`] knows diesel; only [`http`] knows warp.
 
+// Nothing fails because nobody reads what it says.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
+/// Writes a line to the standard error for the person at the terminal, who may have gone.
+macro_rules! aside {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($what)*);
+    }};
+}
+
 pub mod actors;
 pub mod auth;
 pub mod budget;

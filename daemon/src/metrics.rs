@@ -145,6 +145,21 @@ label! {
     }
 }
 label! {
+    /// Why a message on the bridge was not believed.
+    Disbelief "reason" {
+        /// No instance of this database has sealed it for the channel on which it came.
+        Forged "forged",
+        /// It was heard before.
+        Replayed "replayed",
+        /// It is genuine, but too old.
+        Late "late",
+        /// It says to be of an instance that is not alive.
+        Stranger "stranger",
+        /// An instance of an older release has not sealed it.
+        Plain "plain",
+    }
+}
+label! {
     /// What the housekeeping forgot.
     Forgotten "kind" {
         /// Entries of deleted rows.
@@ -153,6 +168,8 @@ label! {
         Receipts "receipts",
         /// Devices that never came back.
         Devices "devices",
+        /// Tokens that devices came with, which have ended.
+        Tokens "tokens",
     }
 }
 label! {
@@ -234,10 +251,16 @@ pub struct Metrics {
     pub sweep_corrections: Counter,
     /// Messages to other instances for which there was no room.
     pub bridge_dropped: Counter,
+    /// Messages on the bridge that were not believed.
+    pub bridge_disbelieved: Counters<Disbelief>,
+    /// Times a session read the database since another instance had said that there is something.
+    pub bridge_reads: Counter,
     /// What the housekeeping forgot.
     pub forgotten: Counters<Forgotten>,
     /// How long a batch of the housekeeping kept others from writing.
     pub forgetting: Histogram,
+    /// How long each write kept the one writer of SQLite, or a connection to PostgreSQL, from others.
+    pub database_writes: Histogram,
     /// Errors of the database that ended somebody's work.
     pub database_errors: Counters<DatabaseError>,
     /// Transactions that were begun again.
@@ -250,6 +273,8 @@ pub struct Metrics {
     pub rate_limit_closes: Counter,
     /// Ends of sockets.
     pub sockets_ended: Counters<EndedBy>,
+    /// Lines of the log that nobody read in time, or at all.
+    pub log_lines_dropped: Counter,
     closes: Family<CloseLabels, Counter>,
 }
 
@@ -276,6 +301,9 @@ impl Metrics {
         let forgetting = seconds();
         let help = "How long a batch of the housekeeping kept others from writing";
         r.register_with_unit("housekeeping_batch_duration", help, Unit::Seconds, forgetting.clone());
+        let database_writes = seconds();
+        let help = "How long a write kept the one writer of SQLite, or a connection to PostgreSQL, from others";
+        r.register_with_unit("database_write_duration", help, Unit::Seconds, database_writes.clone());
         let closes = Family::default();
         r.register("socket_closes", "Sockets closed by the daemon, by close code", Family::clone(&closes));
         Self {
@@ -294,14 +322,18 @@ impl Metrics {
             holes_filled: counter(r, "holes_filled", "Times a session read from the database what no hint had brought"),
             sweep_corrections: counter(r, "sweep_corrections", "Scopes that a look found ahead of their session"),
             bridge_dropped: counter(r, "bridge_dropped", "Messages to other instances for which there was no room"),
+            bridge_disbelieved: Counters::new(r, "bridge_disbelieved", "Messages on the bridge that were not believed"),
+            bridge_reads: counter(r, "bridge_reads", "Times a session read as another instance had told it to"),
             forgotten: Counters::new(r, "forgotten", "What the housekeeping forgot"),
             forgetting,
+            database_writes,
             database_errors: Counters::new(r, "database_errors", "Errors of the database that ended somebody's work"),
             database_retries: counter(r, "database_retries", "Transactions that were begun again"),
             auth_refusals: Counters::new(r, "auth_refusals", "Tokens that were not believed, by reason"),
             limit_refusals: Counters::new(r, "limit_refusals", "What was refused, by the limit that it was over"),
             rate_limit_closes: counter(r, "rate_limit_closes", "Sockets closed for sending too much"),
             sockets_ended: Counters::new(r, "sockets_ended", "Ends of sockets, by who ended them"),
+            log_lines_dropped: counter(r, "log_lines_dropped", "Lines of the log that nobody read in time"),
             closes,
             registry,
         }

@@ -14,6 +14,7 @@ mod pull;
 mod push;
 mod request;
 mod sync;
+mod tokens;
 mod types;
 
 use std::sync::{Arc, OnceLock};
@@ -25,7 +26,7 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Outcome, PoolUse, metrics};
-use crate::store::{Access, Store};
+use crate::store::Store;
 use crate::sync::Scope;
 use crate::sync::wire::Status;
 
@@ -33,7 +34,9 @@ pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
 pub use instances::{Directory, Surroundings};
 pub use outcome::ServiceError;
-pub use types::{DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Served, Settlement, SyncStatus};
+pub use types::{
+    ConflictPage, DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Served, Settlement, SyncStatus,
+};
 
 /// All use cases, for all callers.
 pub struct Service {
@@ -50,6 +53,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     hints: OnceLock<Arc<dyn Hints>>,
     met: met::Met,
+    noted: tokens::Noted,
 }
 
 impl Service {
@@ -64,7 +68,17 @@ impl Service {
     ) -> Self {
         let limits = Arc::new(limits);
         let budget = Budget::new(Arc::clone(&limits));
-        Self { registry, clock, limits, budget, keep, store, hints: OnceLock::new(), met: met::Met::default() }
+        Self {
+            registry,
+            clock,
+            limits,
+            budget,
+            keep,
+            store,
+            hints: OnceLock::new(),
+            met: met::Met::default(),
+            noted: tokens::Noted::default(),
+        }
     }
 
     /// Tells who hears of commits. Once; later calls change nothing.
@@ -89,7 +103,7 @@ impl Service {
     /// # Errors
     /// When it does not answer.
     pub async fn ready(&self) -> Result<(), ServiceError> {
-        self.store.read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.ping().await?) })).await
+        Ok(self.store.ping().await?)
     }
 
     /// How much of the database's connections is in use; none where that is not known.

@@ -2,11 +2,14 @@
 
 mod answer;
 pub mod archive;
+mod open;
 pub mod postgres;
 pub mod presence;
 mod rows;
 pub mod sqlite;
 mod statement;
+pub mod tokens;
+mod turns;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -17,8 +20,10 @@ use uuid::Uuid;
 use crate::metrics::PoolUse;
 use crate::sync::wire::TableDigest;
 use crate::sync::{Caller, DeviceId, Role, RowId, Scope, UserId, Version};
+use tokens::{Credentials, Refusal, Tokens};
 
-pub use rows::{DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Records, RowState, Rows, ScopeState};
+pub use open::{OpenConflict, OpenConflicts, OpenPage, OpenStand};
+pub use rows::{DeviceRow, Entry, PAGE_BYTES, Range, Receipts, Records, RowState, Rows, ScopeState, States};
 
 /// A database. Everything happens in transactions: `read` sees one snapshot,
 /// `write` is done whole or not at all.
@@ -31,8 +36,12 @@ pub trait Store: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
 
     /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not. A database that
-    /// can refuse rows by itself is told on whose behalf. Writes on behalf of one person come one after the other.
+    /// can refuse rows by itself is told on whose behalf. Writes on behalf of one person come one after the other. Who has
+    /// come with a token or a device that is refused is [`StoreError::Refused`], and the job is not run.
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError>;
+
+    /// A round trip to the database, however busy it is.
+    async fn ping(&self) -> Result<(), StoreError>;
 
     /// How many connections are in use; those that read, where others write.
     fn pool_use(&self) -> Option<PoolUse>;
@@ -40,6 +49,11 @@ pub trait Store: Send + Sync + 'static {
     /// Whether several instances can work on it at the same time; then [`Transaction::presence`] is there.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// What instances seal with what they tell each other; none where there can't be several.
+    fn bridge_key(&self) -> Option<&presence::BridgeKey> {
+        None
     }
 
     /// Who is told of notices from other instances ([`presence::Presence::notify`]), from now on. Once.
@@ -69,6 +83,8 @@ pub enum Access {
         role: Role,
         /// What the token says, where there is one.
         email: Option<String>,
+        /// What they come with.
+        credentials: Credentials,
     },
     /// Nobody in particular: the catalogue, as far as everybody sees it.
     Anybody,
@@ -76,9 +92,18 @@ pub enum Access {
     Daemon,
 }
 
+impl Access {
+    /// A caller, who may speak for a device.
+    #[must_use]
+    pub fn of(caller: &Caller, device: Option<&DeviceId>) -> Self {
+        let credentials = Credentials { token: caller.token.clone(), device: device.cloned() };
+        Self::Person { user: caller.user, role: caller.role, email: caller.email.clone(), credentials }
+    }
+}
+
 impl From<&Caller> for Access {
     fn from(caller: &Caller) -> Self {
-        Self::Person { user: caller.user, role: caller.role, email: caller.email.clone() }
+        Self::of(caller, None)
     }
 }
 
@@ -86,7 +111,9 @@ impl From<Scope> for Access {
     /// For reading one scope.
     fn from(scope: Scope) -> Self {
         match scope {
-            Scope::User(user) => Self::Person { user, role: Role::default(), email: None },
+            Scope::User(user) => {
+                Self::Person { user, role: Role::default(), email: None, credentials: Credentials::default() }
+            }
             Scope::Global => Self::Anybody,
         }
     }
@@ -95,7 +122,7 @@ impl From<Scope> for Access {
 /// Called when somebody else has written to the database.
 pub type OnOutsideWrite = Arc<dyn Fn() + Send + Sync>;
 
-/// Called with each notice of another instance, and of this one; must not block.
+/// Called with each notice, of another instance, of this one, or of anybody else; must not block.
 pub type OnNotice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// One migration and whether the database has it.
@@ -168,7 +195,7 @@ impl dyn Store {
 
 /// What can be done in a transaction.
 #[async_trait]
-pub trait Transaction: Send {
+pub trait Transaction: OpenConflicts + Tokens {
     /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
     /// makes it forget what was not asked for yet.
     async fn foresee(&mut self, _reads: &[Read<'_>]) -> Result<(), StoreError> {
@@ -187,12 +214,22 @@ pub trait Transaction: Send {
     async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError>;
 
     // Rows.
-    /// What is known of these rows: live wherever they are, tombstones only in `scopes`. Ids that nothing is known of are missing.
-    async fn states(&mut self, table: &Table, ids: &[RowId], scopes: &[Scope]) -> Result<Vec<RowState>, StoreError>;
+    /// What is known of these rows: live wherever they are, tombstones only in `scopes`. Ids that nothing is known of are
+    /// missing. Reading stops behind the row that exceeds `bytes`; the first row always comes.
+    async fn states(
+        &mut self,
+        table: &Table,
+        ids: &[RowId],
+        scopes: &[Scope],
+        bytes: usize,
+    ) -> Result<States, StoreError>;
     /// The scopes of these live rows.
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError>;
     /// Writes whole rows, given as a JSON array, on behalf of `device`.
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError>;
+    /// Sets fields of rows that are there, given as a JSON array of parts of rows, each with its id; returns how many rows
+    /// were there. What is not given stays as it is.
+    async fn update(&mut self, table: &Table, parts: &str, device: Option<&DeviceId>) -> Result<usize, StoreError>;
     /// Deletes rows on behalf of `device`.
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError>;
     /// Makes the person's row unless it is there.
@@ -213,14 +250,14 @@ pub trait Transaction: Send {
     async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError>;
     /// The last version of `scope` whose time is before `time`, or 0.
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError>;
-    /// How many entries of `scope` come after `after`.
-    async fn count_after(&mut self, scope: Scope, after: Version) -> Result<i64, StoreError>;
+    /// How many entries of `scope` come after `after`, counted up to `most`.
+    async fn count_after(&mut self, scope: Scope, after: Version, most: i64) -> Result<i64, StoreError>;
     /// Count and version sum of the live rows, by table, over these scopes together.
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError>;
 
     // Receipts.
-    /// The results of mutations that were seen before.
-    async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Vec<(Uuid, String)>, StoreError>;
+    /// The results of mutations that were seen before, and how many there are of the person.
+    async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Receipts, StoreError>;
     /// Keeps the results of mutations.
     async fn keep_receipts(&mut self, user: UserId, receipts: &[(Uuid, String)], now: &str) -> Result<(), StoreError>;
 
@@ -236,23 +273,16 @@ pub trait Transaction: Send {
     /// How many devices of the person may call.
     async fn count_devices(&mut self, user: Option<UserId>) -> Result<i64, StoreError>;
 
-    // Open conflicts.
-    /// The person's open conflicts, oldest first; one of them when `id` is given.
-    async fn conflicts(&mut self, user: UserId, id: Option<Uuid>) -> Result<Vec<OpenConflict>, StoreError>;
-    /// Keeps open conflicts.
-    async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError>;
-    /// Forgets a conflict that was settled.
-    async fn drop_conflict(&mut self, user: UserId, id: Uuid) -> Result<(), StoreError>;
-
     // Housekeeping.
     /// Forgets at most `limit` tombstones older than `before`, raising the floors; returns how many.
     async fn prune_tombstones(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
     /// Forgets at most `limit` receipts older than `before`; returns how many.
     async fn prune_receipts(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
+    /// Forgets the person's device that was seen least lately of those that were never seen after their first hour, nor for
+    /// three before `now`; returns how many. Revoked ones stay.
+    async fn forget_passing_device(&mut self, user: UserId, now: &str) -> Result<usize, StoreError>;
     /// Forgets at most `limit` devices that were last seen before `before` and are not revoked; returns how many.
     async fn prune_devices(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
-    /// A round trip.
-    async fn ping(&mut self) -> Result<(), StoreError>;
 }
 
 /// A read of a [`Transaction`], with what it is going to be called with.
@@ -261,7 +291,7 @@ pub enum Read<'r> {
     /// [`Transaction::scopes`].
     Scopes(&'r [Scope]),
     /// [`Transaction::states`].
-    States(&'r Table, &'r [RowId], &'r [Scope]),
+    States(&'r Table, &'r [RowId], &'r [Scope], usize),
     /// [`Transaction::owners`].
     Owners(&'r str, &'r [RowId]),
     /// [`Transaction::entries`].
@@ -286,6 +316,9 @@ pub enum StoreError {
     /// The row belongs to somebody else, which the daemon should have seen before: a mistake of its own, stopped in time.
     #[error("the row is not the caller's: {0}")]
     Denied(String),
+    /// The caller's token or device is refused; nothing was done.
+    #[error("refused: {0:?}")]
+    Refused(Refusal),
     /// A row refers to one that is not there; the text names the foreign key.
     #[error("a row refers to one that is not there: {0}")]
     Reference(String),

@@ -3,6 +3,7 @@
 //! No I/O, no clock, no tokio: every decision that the daemon makes about data is a function in here,
 //! and every test of it runs without a database.
 
+pub mod asked;
 pub mod caller;
 pub mod cursor;
 pub mod decide;
@@ -12,9 +13,12 @@ pub mod page;
 pub mod raw;
 pub mod record;
 pub mod rounds;
+pub mod token;
+pub mod weight;
 pub mod wire;
 
 pub use caller::{Caller, Role};
 pub use cursor::Cursor;
 pub use ids::{DeviceId, RowId, Scope, UserId, Version};
 pub use record::{ChangeRecord, Operation};
+pub use token::{Mark, Token};

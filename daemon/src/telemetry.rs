@@ -1,80 +1,129 @@
 //! The log: lines on the standard error, as text or JSON. Metrics are elsewhere.
 
-use std::io::IsTerminal;
+mod queue;
 
-use tracing_subscriber::EnvFilter;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use tracing_subscriber::fmt::time::ChronoUtc;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, log_filter};
+use queue::Queue;
 
 /// Overrides `log.level` for one run.
 const VARIABLE: &str = "RYZED_LOG";
+/// How long the end of the process waits for the reader of the log.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Libraries that would write headers, and tokens with them, when asked for every detail.
-const KEPT_QUIET: &str = "h2=info,hyper=info,hyper_util=info,rustls=info,tungstenite=info,ureq=info,ureq_proto=info";
+/// The log of this process, once there is one.
+static LOG: OnceLock<Running> = OnceLock::new();
+
+struct Running {
+    queue: Queue,
+    level: reload::Handle<EnvFilter, Registry>,
+}
 
 /// Why the log can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The level can't be read.
-    #[error(
-        "{place}: can't read {level:?} as a log level: {error}; write info, debug, or a list such as warn,ryzed=debug"
-    )]
+    #[error("{place}: {complaint}")]
     Level {
         /// Where it was written.
         place: &'static str,
-        /// What was written.
-        level: String,
         /// What is wrong with it.
-        error: tracing_subscriber::filter::ParseError,
+        complaint: String,
     },
     /// There is a log already.
     #[error("the log can't be set up: {0}")]
     Twice(#[from] tracing::subscriber::SetGlobalDefaultError),
+    /// The standard error can't be used.
+    #[error("the log can't be written to the standard error: {0}")]
+    Output(#[from] io::Error),
 }
 
-/// Sets the log up, for the whole process. What panics is written to it as well.
+/// Sets the log up, for the whole process. What panics is written to it as well. Nobody who logs ever waits for whoever reads
+/// the log: what has no room in its queue is dropped, and counted.
 ///
 /// # Errors
 /// When the level can't be read, or it is done twice.
 pub fn init(log: &Log) -> Result<(), LogError> {
-    let overridden = std::env::var(VARIABLE).ok().filter(|level| !level.trim().is_empty());
-    let (place, level) = overridden.map_or(("log.level", log.level.clone()), |level| (VARIABLE, level));
-    let filter = filter(&level).map_err(|error| LogError::Level { place, level, error })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+    let filter = filter(log)?;
+    // Past the lock of the standard error: a writer that a slow reader holds up must hold up nobody else.
+    let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let queue = Queue::start(out, |lines| {
+        tracing::warn!(lines, "lines of the log were dropped, since nobody read them in time");
+    })?;
+    let (filter, level) = reload::Layer::new(filter);
+    let lines = fmt::layer()
+        .log_internal_errors(false)
+        .with_writer(queue.clone())
+        .with_ansi(io::stderr().is_terminal())
         .with_timer(ChronoUtc::new("%Y-%m-%dT%H:%M:%S%.6fZ".into()));
-    match log.format {
-        LogFormat::Text => tracing::subscriber::set_global_default(builder.finish())?,
-        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())?,
-    }
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string);
-        let payload = panic.payload();
-        let text =
-            payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let message = text.unwrap_or("no message");
-        tracing::error!(place, message, "a task failed");
-    }));
+    let lines = match log.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing::subscriber::set_global_default(Registry::default().with(filter).with(lines))?;
+    let _ = LOG.set(Running { queue, level });
+    std::panic::set_hook(Box::new(told_panic));
     Ok(())
 }
 
-/// The bare word is for everything; what must stay quiet stays so unless it is named.
-fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
-    EnvFilter::builder().parse(format!("{KEPT_QUIET},{level}"))
+/// Takes another level for what is logged from now on; says which one counts, since the environment has the last word.
+///
+/// # Errors
+/// When it can't be read.
+pub fn set_level(log: &Log) -> Result<String, LogError> {
+    let filter = filter(log)?;
+    if let Some(running) = LOG.get() {
+        // It fails only when the log is gone, and then nobody would hear of it.
+        let _ = running.level.reload(filter);
+    }
+    Ok(chosen(log).1)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_level_is_a_word_or_a_list() {
-        for good in ["info", "debug", "warn,ryzed=debug", "ryzed::request=off"] {
-            assert!(filter(good).is_ok(), "{good}");
+/// Writes a line for the person who started the process. It goes behind what was logged before, and like that holds up nobody.
+pub fn say(line: &str) {
+    match LOG.get() {
+        Some(running) => running.queue.push(format!("{line}\n").as_bytes()),
+        None => {
+            let _ = writeln!(io::stderr(), "{line}");
         }
-        assert!(filter("ryzed=loud").is_err());
+    }
+}
+
+/// Gives the reader of the log a moment for the last lines, before the process ends.
+pub fn flush() {
+    if let Some(running) = LOG.get() {
+        running.queue.flush(LAST_LINES);
+    }
+}
+
+fn filter(log: &Log) -> Result<EnvFilter, LogError> {
+    let (place, level) = chosen(log);
+    log_filter(&level).map_err(|complaint| LogError::Level { place, complaint })
+}
+
+/// The level that counts, and where it was written.
+fn chosen(log: &Log) -> (&'static str, String) {
+    let overridden = std::env::var(VARIABLE).ok().filter(|level| !level.trim().is_empty());
+    overridden.map_or(("log.level", log.level.clone()), |level| (VARIABLE, level))
+}
+
+fn told_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("no message");
+    tracing::error!(place, message, "a task failed");
+    // The process ends with its first thread, and with it what is still on its way.
+    if std::thread::current().name() == Some("main") {
+        flush();
     }
 }

@@ -7,17 +7,23 @@
 mod args;
 mod csv_rows;
 mod export;
+mod gpx;
+mod lines;
 mod load;
 mod ndjson;
 mod owner;
 mod progress;
+mod sieve;
 mod source;
+mod sphere;
 pub mod starter;
+mod told;
 mod track;
 mod whole;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -94,6 +100,15 @@ impl Summary {
     }
 }
 
+impl AddAssign for Summary {
+    fn add_assign(&mut self, other: Self) {
+        self.read += other.read;
+        self.written += other.written;
+        self.unchanged += other.unchanged;
+        self.refused += other.refused;
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { read, written, unchanged, refused } = self;
@@ -106,18 +121,15 @@ impl fmt::Display for Summary {
 pub(crate) enum Place {
     /// A line, from 1.
     Line(u64),
-    /// The track as a whole.
-    Track,
-    /// A point of the track, from 1.
-    Point(u64),
+    /// A track as a whole, from 1.
+    Track(u64),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(number) => write!(f, "line {number}"),
-            Self::Track => f.write_str("track"),
-            Self::Point(number) => write!(f, "point {number}"),
+            Self::Track(number) => write!(f, "track {number}"),
         }
     }
 }
@@ -166,35 +178,37 @@ pub async fn import(service: &Service, args: &ImportArgs) -> Result<u8, Transfer
     }
     let outcome = match format {
         Format::Gpx => {
-            let track = track::read(input)?;
-            track::load(service, owner, &track, args.activity(), &mut progress).await
+            let read = track::read(input)?;
+            track::load(service, owner, read, args.activity.as_deref(), &mut progress).await
         }
         Format::Csv | Format::Ndjson => {
-            let rows = rows(service, args, format, input)?;
-            Loader::new(service, owner, &mut progress).load(rows).await.map(|summary| (summary, None))
+            let (rows, left_out) = rows(service, args, format, input)?;
+            Loader::new(service, owner, &mut progress).load(rows).await.map(|summary| (summary, left_out))
         }
     };
     progress.end();
     let (summary, note) = outcome?;
     // Nobody has to read it.
-    let _ = writeln!(io::stdout(), "{summary}{}", note.map_or(String::new(), |note| format!("\n{note}")));
+    let _ = writeln!(io::stdout(), "{}", format!("{summary}\n{note}").trim_end());
     Ok(summary.exit_code())
 }
 
-fn rows(
-    service: &Service,
-    args: &ImportArgs,
-    format: Format,
-    input: Input,
-) -> Result<Box<dyn Iterator<Item = Result<Incoming, TransferError>> + Send>, TransferError> {
+type Rows = Box<dyn Iterator<Item = Result<Incoming, TransferError>> + Send>;
+
+/// The rows of a file of lines, and what of it is left out.
+fn rows(service: &Service, args: &ImportArgs, format: Format, input: Input) -> Result<(Rows, String), TransferError> {
     let registry = Arc::clone(&service.registry);
     let table = args.table(&registry)?;
     match (format, table) {
-        (Format::Csv, Some(table)) => Ok(Box::new(CsvRows::new(input, table, args.delimiter()?)?)),
+        (Format::Csv, Some(table)) => {
+            let rows = CsvRows::new(input, table, args.delimiter()?)?;
+            let left_out = rows.left_out();
+            Ok((Box::new(rows), left_out))
+        }
         (Format::Csv, None) => {
             Err(TransferError::Usage("a CSV file needs to be told its table: --table <TABLE>".into()))
         }
-        (_, table) => Ok(Box::new(NdjsonRows::new(input, table.map(|table| table.name)))),
+        (_, table) => Ok((Box::new(NdjsonRows::new(input, table.map(|table| table.name))), String::new())),
     }
 }
 

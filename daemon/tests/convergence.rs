@@ -95,7 +95,7 @@ impl World {
         let (_, service, clock) = server();
         let expires_at = DateTime::<Utc>::MAX_UTC;
         let user = UserId(Uuid::new_v4());
-        let caller = Caller { user, role: Role::Authenticated, email: None, expires_at };
+        let caller = Caller { user, role: Role::Authenticated, email: None, expires_at, token: None };
         let mut devices: Vec<_> = (0..DEVICES).map(|number| Device::new(number, user.0)).collect();
         // A counter that all of them know.
         devices[0].make_counter();

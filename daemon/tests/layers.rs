@@ -12,7 +12,7 @@ const MAP: [(&str, &[&str]); 10] = [
     ("budget", &["config", "metrics", "sync"]),
     ("store", &["metrics", "sync"]),
     ("service", &["auth", "budget", "clock", "config", "metrics", "store", "sync"]),
-    ("carrier", &["config", "sync"]),
+    ("carrier", &["config", "metrics", "sync"]),
     ("actors", &["auth", "budget", "carrier", "config", "metrics", "service", "store", "sync"]),
     ("http", &["actors", "auth", "budget", "clock", "config", "metrics", "service", "sync"]),
     ("transfer", &["auth", "clock", "config", "service", "store", "sync"]),

@@ -20,6 +20,8 @@ pub struct Account {
     /// Where its sockets go, each to the next one.
     sockets: Vec<String>,
     connected: Arc<AtomicUsize>,
+    /// What its sockets come with; none: each with a token of its own.
+    token: Option<String>,
 }
 
 impl Account {
@@ -28,7 +30,7 @@ impl Account {
     pub(crate) fn new(address: &str, twin: Option<String>, person: Person) -> Self {
         let api = Api::new(address, Some(person.token())).reading_at(twin.clone());
         let sockets = twin.into_iter().chain([address.to_owned()]).collect();
-        Self { api, person, sockets, connected: Arc::default() }
+        Self { api, person, sockets, connected: Arc::default(), token: None }
     }
 
     /// The user's id as JSON.
@@ -41,6 +43,13 @@ impl Account {
     #[must_use]
     pub fn token(&self) -> Token {
         Token::of(&self.person)
+    }
+
+    /// The same person, whose calls and sockets all come with this token.
+    #[must_use]
+    pub fn with_token(&self, token: Token) -> Self {
+        let token = token.sign();
+        Self { api: self.api.with_token(Some(token.clone())), token: Some(token), ..self.clone() }
     }
 
     /// Syncs; the device is [`PHONE`] when `body` names none.
@@ -134,7 +143,8 @@ impl Account {
     #[must_use]
     pub fn connect(&self, device: &str) -> Connect {
         let turn = self.connected.fetch_add(1, Ordering::Relaxed);
-        Connect::new(&self.sockets[turn % self.sockets.len()], device, self.person.token())
+        let token = self.token.clone().unwrap_or_else(|| self.person.token());
+        Connect::new(&self.sockets[turn % self.sockets.len()], device, token)
     }
 
     /// A connected socket.

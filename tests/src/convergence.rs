@@ -4,6 +4,7 @@
 
 mod device;
 mod edits;
+pub mod hostile;
 mod line;
 mod nemesis;
 mod oracle;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::Person;
 use device::{Device, Identity};
+use hostile::{Hostile, Seat};
 use oracle::Oracle;
 use plan::{DevicePlan, Dice, FaultPlan, Kind, WeatherPlan};
 
@@ -103,6 +105,11 @@ pub async fn run(options: &Options) -> anyhow::Result<Outcome> {
             let name = format!("sql-{number}");
             others.spawn(outside::Outside::new(&name, &url, &ids, &oracle, options.seed).run(stopped.clone()));
         }
+    }
+    let seats = processes.sql().map(Seat::Database).into_iter();
+    let seats = seats.chain(processes.redis.as_ref().map(|redis| Seat::Redis(redis.port())));
+    for seat in seats {
+        others.spawn(Hostile::new(seat, &ids, &oracle).run(options.seed, stopped.clone()));
     }
     let weather =
         nemesis::break_lines(Arc::clone(&lines), WeatherPlan::of(options.seed), Arc::clone(&oracle), stopped.clone());

@@ -80,6 +80,17 @@ impl Database {
         });
     }
 
+    /// Notes a device as revoked, as another daemon would that has told nobody.
+    pub fn revoke(&self, user: uuid::Uuid, device: &str) {
+        let (devices, now) = match self {
+            Self::Sqlite(_) => ("sync_devices", "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"),
+            Self::Postgres(_) => ("ryzed.devices", "now()"),
+        };
+        self.run(&format!(
+            "UPDATE {devices} SET revoked_at = {now} WHERE user_id = '{user}' AND device_id = '{device}'"
+        ));
+    }
+
     fn changes(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "sync_changes",

@@ -11,8 +11,10 @@ pub mod convergence;
 pub mod daemon;
 pub mod database;
 pub mod device;
+pub mod foreground;
 pub mod hostile;
 pub mod instances;
+pub mod logged;
 pub mod metrics;
 pub mod moving;
 pub mod person;
@@ -25,6 +27,7 @@ pub mod redis;
 pub mod rows;
 pub mod session;
 pub mod socket;
+pub mod stranger;
 pub mod supervision;
 
 pub use account::Account;

@@ -75,7 +75,8 @@ impl Token {
     #[must_use]
     pub fn of(person: &Person) -> Self {
         let now = Utc::now().timestamp();
-        let claims = json!({"sub": person.id, "role": person.role, "iat": now, "exp": now + 3600});
+        let claims =
+            json!({"sub": person.id, "role": person.role, "iat": now, "exp": now + 3600, "jti": Uuid::new_v4()});
         let token = Self { claims, key: SECRET.to_owned(), algorithm: Algorithm::HS256 };
         token.claim("email", person.email)
     }
@@ -84,6 +85,12 @@ impl Token {
     #[must_use]
     pub fn expires_in(self, seconds: i64) -> Self {
         self.claim("exp", Utc::now().timestamp() + seconds)
+    }
+
+    /// Was issued so many seconds from now; fewer than none: so long ago.
+    #[must_use]
+    pub fn issued_in(self, seconds: i64) -> Self {
+        self.claim("iat", Utc::now().timestamp() + seconds)
     }
 
     /// Says something else in a claim; `null` leaves it out.
@@ -115,6 +122,12 @@ impl Token {
     pub fn sign(&self) -> String {
         let key = EncodingKey::from_secret(self.key.as_bytes());
         jsonwebtoken::encode(&Header::new(self.algorithm), &self.claims, &key).expect("a token")
+    }
+
+    /// The token, signed by whoever has a key of its own.
+    #[must_use]
+    pub fn sign_with(&self, key: &EncodingKey) -> String {
+        jsonwebtoken::encode(&Header::new(self.algorithm), &self.claims, key).expect("a token")
     }
 
     /// The token without a signature, which says that it needs none.

@@ -165,11 +165,11 @@ impl RedisCluster {
         format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", self.nodes[0].port, self.nodes[1].port)
     }
 
-    /// How many sharded channels somebody is subscribed to.
+    /// The sharded channels that somebody is subscribed to.
     #[must_use]
-    pub fn shard_channels(&self) -> usize {
-        let lines = self.nodes.iter().map(|node| node.cli(&["PUBSUB", "SHARDCHANNELS"]));
-        lines.map(|channels| channels.lines().filter(|line| !line.is_empty()).count()).sum()
+    pub fn channels(&self) -> Vec<String> {
+        let lines: Vec<String> = self.nodes.iter().map(|node| node.cli(&["PUBSUB", "SHARDCHANNELS"])).collect();
+        lines.iter().flat_map(|lines| lines.lines()).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 }
 

@@ -43,6 +43,7 @@ pub struct Connect {
     token: String,
     place: TokenIn,
     query: Vec<(String, String)>,
+    headers: Vec<(&'static str, String)>,
     receive_buffer: Option<u32>,
 }
 
@@ -67,13 +68,28 @@ impl Connect {
     pub(crate) fn new(address: &str, device: &str, token: String) -> Self {
         let device = device.to_owned();
         let address = address.to_owned();
-        Self { address, device, token, place: TokenIn::Header, query: Vec::new(), receive_buffer: None }
+        Self {
+            address,
+            device,
+            token,
+            place: TokenIn::Header,
+            query: Vec::new(),
+            headers: Vec::new(),
+            receive_buffer: None,
+        }
     }
 
     /// Adds a parameter to the query; its value must need no escape.
     #[must_use]
     pub fn query(mut self, name: &str, value: impl ToString) -> Self {
         self.query.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Says something in a header; the host as often as you like, others once more.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
         self
     }
 
@@ -131,6 +147,13 @@ impl Connect {
                 request.headers_mut().insert("sec-websocket-protocol", header(pair));
             }
             TokenIn::Query | TokenIn::Message | TokenIn::Nowhere => {}
+        }
+        for (name, value) in self.headers {
+            if name == "host" {
+                request.headers_mut().insert(name, header(value));
+            } else {
+                request.headers_mut().append(name, header(value));
+            }
         }
         let tcp = TcpSocket::new_v4().expect("a socket");
         if let Some(bytes) = self.receive_buffer {

@@ -55,14 +55,18 @@ pub(crate) fn contradictions(app: &Application) -> String {
 /// Rows by table and id.
 type Rows = BTreeMap<String, BTreeMap<String, Value>>;
 
-/// What the tables hold, in all their columns under the names of the wire, by scope. Which rows are whose is what the index says,
+/// What the tables hold, in all columns that travel under the names of the wire, by scope. Which rows are whose is what the index says,
 /// so that has to be right before.
 fn tables_of(app: &Application) -> BTreeMap<String, Rows> {
     let layout: Value = serde_json::from_str(&app.sql("SELECT layout FROM ryzed.adopted")).expect("the layout");
+    let home: Value =
+        serde_json::from_str(&app.sql("SELECT json_object_agg(table_name, home) FROM ryzed.kept")).expect("columns");
     let mut held: BTreeMap<String, Rows> = BTreeMap::new();
     for place in layout["tables"].as_array().expect("tables") {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        let columns = place["columns"].as_array().expect("columns").iter().map(|column| {
+        let home = home[text(&place["table"])].as_array().expect("names");
+        let travelling = place["columns"].as_array().expect("columns").iter().filter(|c| !home.contains(&c["column"]));
+        let columns = travelling.map(|column| {
             let value = format!("t.{}", text(&column["column"]));
             let value = match column["base"].as_str() {
                 Some("timestamptz") => {

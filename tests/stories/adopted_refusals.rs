@@ -39,6 +39,8 @@ const RULES: &str = "
 fn ruled(more: &str) -> (Application, Daemon) {
     let app = Application::with_people(1);
     app.sql(&format!("{RULES};{more}"));
+    let brands = "[tables.foods]\nreferences = { brand = \"any\" }\n";
+    app.configure(&app.configuration().replace("[tables.foods]\n", brands));
     let _ = app.ryzed(&["adopt"]).ok();
     let daemon = app.daemon().env("RYZED_LOG__LEVEL", "ryzed=debug").start();
     (app, daemon)

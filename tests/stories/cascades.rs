@@ -1,6 +1,6 @@
 //! Parents and children: what a deletion takes along, and what a move does.
 
-use ryzed_tests::rows::{exercise_set, food, food_entry, row, workout_exercise, workout_session};
+use ryzed_tests::rows::{exercise_set, row, workout_exercise, workout_session};
 use ryzed_tests::{Account, Person, delete, insert, update};
 use serde_json::{Value, json};
 
@@ -141,14 +141,35 @@ fn sql_text(value: &Value) -> String {
 }
 
 #[tokio::test]
-async fn what_the_catalogue_loses_is_gone_at_once_on_the_devices_of_who_referred_to_it() {
+async fn what_the_catalogue_loses_takes_nobodys_history_along() {
     let (admin, me) = (keepers().account_of(Person::admin()), keepers().account());
-    let food = food(json!({"user_id": null}));
-    let version = admin.store("foods", &food).await;
-    let entry = food_entry(json!({"food_id": food["id"]}));
-    me.store("food_entries", &entry).await;
     let mut tablet = me.socket("tablet").await;
-    admin.apply(delete("foods", &food["id"]).base(&version)).await;
-    tablet.next_where("data_updated", |message| message["data"]["id"] == entry["id"]).await;
-    assert!(me.row("food_entries", &entry["id"]).await.is_none());
+    for (catalogue, table, column) in [
+        ("foods", "food_entries", "food_id"),
+        ("exercises", "workout_exercises", "exercise_id"),
+        ("hiit_workouts", "hiit_sessions", "workout_id"),
+    ] {
+        let named = row(catalogue, json!({"user_id": null}));
+        let version = admin.store(catalogue, &named).await;
+        let mine = match table {
+            "workout_exercises" => {
+                let session = workout_session(json!({}));
+                me.store("workout_sessions", &session).await;
+                row(table, json!({"session_id": session["id"], column: named["id"]}))
+            }
+            _ => row(table, json!({column: named["id"]})),
+        };
+        let made = me.store(table, &mine).await;
+        let before = me.row(table, &mine["id"]).await.expect("a row");
+        admin.apply(delete(catalogue, &named["id"]).base(&version)).await;
+        let told = tablet
+            .next_where("data_updated", |message| message["version"] == json!(made.as_i64().map(|v| v + 1)))
+            .await;
+        assert_eq!((&told["operation"], &told["data"][column]), (&json!("UPDATE"), &Value::Null), "{told}");
+        let mut after = me.row(table, &mine["id"]).await.expect("the row stays");
+        assert_eq!(after[column], Value::Null);
+        after[column] = before[column].clone();
+        after["_version"] = before["_version"].clone();
+        assert_eq!(after, before, "nothing else is another");
+    }
 }

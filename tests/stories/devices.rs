@@ -71,6 +71,7 @@ async fn a_revoked_device_is_thrown_out_and_stays_out_until_it_is_allowed_again(
     assert_eq!(me.connect("lost").refused().await, 4403);
     me.api.post("/sync", &json!({"device_id": "lost"})).await.problem(&[403]);
 
+    let me = me.with_token(me.token().issued_in(1));
     me.api.patch("/devices/lost", &json!({"is_active": true})).await.done();
     me.socket("lost").await;
     me.sync(json!({"device_id": "lost", "tables": ["users"]})).await;

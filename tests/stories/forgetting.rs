@@ -139,6 +139,38 @@ async fn a_connected_device_is_not_forgotten() {
     drop(quiet);
 }
 
+/// An app whose storage fails is a new device at each start. Those that came once make room, those that came back do not.
+#[tokio::test]
+async fn a_device_that_was_never_seen_after_its_first_hour_makes_room_for_another() {
+    let daemon = Daemon::start();
+    let me = daemon.account();
+    for n in 0..20 {
+        me.push_from(&format!("device-{n}"), []).await;
+    }
+    me.api.post("/sync", &json!({"device_id": "twenty-first"})).await.problem(&[409]);
+    let devices = if postgres::is_wanted() { "ryzed.devices" } else { "sync_devices" };
+    let saw = |device: &str, first: &str, last: &str| {
+        daemon.database().run(&format!(
+            "UPDATE {devices} SET first_seen = '2020-01-01T{first}:00.000000Z', last_seen = '2020-01-01T{last}:00.000000Z' \
+             WHERE user_id = '{}' AND device_id = '{device}'",
+            me.person.id
+        ));
+    };
+    saw("device-3", "10:00", "10:59");
+    saw("device-4", "10:00", "10:20");
+    saw("device-5", "10:00", "11:00");
+    me.push_from("twenty-first", []).await;
+    me.push_from("twenty-second", []).await;
+    me.api.post("/sync", &json!({"device_id": "twenty-third"})).await.problem(&[409]);
+    let listed = me.api.get("/devices").await.ok();
+    let ids: Vec<_> = listed.as_array().expect("a list").iter().map(|device| device["device_id"].clone()).collect();
+    assert_eq!(ids.len(), 20);
+    assert!(
+        ids.contains(&json!("device-5")) && !ids.contains(&json!("device-3")) && !ids.contains(&json!("device-4")),
+        "{listed}"
+    );
+}
+
 /// A batch finds what it forgets by an index, in order.
 #[tokio::test]
 async fn a_batch_reads_no_more_than_it_forgets() {

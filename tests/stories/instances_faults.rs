@@ -186,7 +186,7 @@ async fn a_cluster_carries_changes_over_sharded_channels() {
         let mut tablet = there.socket("tablet").await;
         crosses(&here, &mut tablet, 1).await;
     }
-    assert!(cluster.shard_channels() > 0, "no sharded channel is subscribed to");
+    assert!(!cluster.channels().is_empty(), "no sharded channel is subscribed to");
     for daemon in [&both.a, &both.b] {
         assert!(lines(daemon) <= 1, "it was not in order all the time:\n{}", daemon.log());
     }

@@ -1,5 +1,5 @@
 //! How instances come to their Redis: encrypted, with a password, with no more rights than they need; what they are
-//! subscribed to there, and what that saves.
+//! subscribed to there, and what that costs.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use ryzed_tests::certificates::Authority;
 use ryzed_tests::instances::Instances;
 use ryzed_tests::redis::{Redis, RedisCluster, Sentinel};
 use ryzed_tests::rows::food_entry;
-use ryzed_tests::{Account, Builder, Metrics, insert};
+use ryzed_tests::{Builder, Daemon, Metrics, insert};
 use serde_json::json;
 
 use crate::instances_faults::{SOON, crosses, settings, wait_for};
@@ -59,16 +59,23 @@ async fn sentinels_and_their_master_may_ask_for_a_password() {
     works(&Instances::over(&url, settings)).await;
 }
 
-/// How many connections are subscribed to a person's channel.
-fn subscribers(redis: &Redis, account: &Account) -> String {
-    let channel = format!("ryzed:{{{}}}", account.person.id);
-    redis.cli(&["PUBSUB", "NUMSUB", &channel]).lines().last().unwrap_or_default().to_owned()
+/// How many subscriptions there are to channels that are not in this list. What they are called tells nobody whose they are.
+fn subscriptions(redis: &Redis, but: &[String]) -> usize {
+    let counted = channels(redis).into_iter().filter(|channel| !but.contains(channel)).map(|channel| {
+        let answer = redis.cli(&["PUBSUB", "NUMSUB", &channel]);
+        answer.lines().last().and_then(|count| count.parse::<usize>().ok()).unwrap_or_default()
+    });
+    counted.sum()
 }
 
-async fn wait_for_subscribers(redis: &Redis, account: &Account, wanted: &str) {
+fn channels(redis: &Redis) -> Vec<String> {
+    redis.cli(&["PUBSUB", "CHANNELS"]).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+async fn wait_for_subscriptions(redis: &Redis, but: &[String], wanted: usize) {
     let begun = Instant::now();
-    while subscribers(redis, account) != wanted {
-        assert!(begun.elapsed() < SOON, "{} instead of {wanted}", subscribers(redis, account));
+    while subscriptions(redis, but) != wanted {
+        assert!(begun.elapsed() < SOON, "{} instead of {wanted}", subscriptions(redis, but));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -79,34 +86,39 @@ async fn a_persons_channel_is_subscribed_to_where_a_device_of_theirs_is() {
     wait_for(&both, "redis").await;
     let (here, there) = both.account();
     here.push([]).await;
-    assert_eq!(subscribers(both.redis(), &here), "0");
+    // The catalogue's, and one of each instance.
+    let common = channels(both.redis());
+    assert_eq!(common.len(), 3, "{common:?}");
     let tablet = there.socket("tablet").await;
-    wait_for_subscribers(both.redis(), &here, "1").await;
+    wait_for_subscriptions(both.redis(), &common, 1).await;
     let watch = there.socket("watch").await;
     let phone = here.socket("phone").await;
-    wait_for_subscribers(both.redis(), &here, "2").await;
+    wait_for_subscriptions(both.redis(), &common, 2).await;
+    assert_eq!(channels(both.redis()).len(), 4, "it is one channel at both");
     phone.close().await;
     tablet.close().await;
-    wait_for_subscribers(both.redis(), &here, "1").await;
+    wait_for_subscriptions(both.redis(), &common, 1).await;
     watch.close().await;
-    wait_for_subscribers(both.redis(), &here, "0").await;
+    wait_for_subscriptions(both.redis(), &common, 0).await;
 }
 
 #[tokio::test]
-async fn what_comes_in_order_is_passed_on_without_asking_the_database() {
-    let both = Instances::with_redis(settings);
-    wait_for(&both, "redis").await;
-    let (here, there) = both.account();
-    let mut tablet = there.socket("tablet").await;
-    // The first one is on its way before the channel is subscribed to, perhaps.
-    crosses(&here, &mut tablet, 1).await;
-    let holes = async || Metrics::of(&both.b.address()).await.value("ryzed_holes_filled_total");
-    let before = holes().await;
-    for quantity in 2..=50 {
-        here.push([insert("food_entries", &food_entry(json!({"quantity": quantity})))]).await;
+async fn a_change_elsewhere_is_read_once_and_what_is_known_is_not_read_again() {
+    for both in [Instances::with_redis(settings), Instances::without_redis(settings)] {
+        let (here, there) = both.account();
+        let mut tablet = there.socket("tablet").await;
+        // The first one is on its way before the channel is subscribed to, perhaps.
+        crosses(&here, &mut tablet, 1).await;
+        let reads = async |daemon: &Daemon| Metrics::of(&daemon.address()).await.value("ryzed_bridge_reads_total");
+        let before = reads(&both.b).await;
+        for quantity in 2..=50 {
+            here.push([insert("food_entries", &food_entry(json!({"quantity": quantity})))]).await;
+        }
+        tablet.next_where("data_updated", |message| message["data"]["quantity"] == 50).await;
+        let read = reads(&both.b).await - before;
+        assert!((1.0..=49.0).contains(&read), "{read} reads of 49 changes");
+        assert_eq!(reads(&both.a).await, 0.0, "its own changes are not read");
     }
-    tablet.next_where("data_updated", |message| message["data"]["quantity"] == 50).await;
-    assert_eq!(holes().await, before);
 }
 
 #[tokio::test]
@@ -115,8 +127,10 @@ async fn a_slot_of_a_cluster_that_moves_takes_its_channels_along() {
     let both = Instances::over(&cluster.url(), settings);
     wait_for(&both, "redis").await;
     let (here, there) = both.account();
+    let common = cluster.channels();
     let mut tablet = there.socket("tablet").await;
-    let channel = format!("ryzed:{{{}}}", here.person.id);
+    crosses(&here, &mut tablet, 1).await;
+    let channel = cluster.channels().into_iter().find(|channel| !common.contains(channel)).expect("the person's");
     for quantity in 1..=3 {
         crosses(&here, &mut tablet, 2 * quantity).await;
         cluster.migrate(&channel);

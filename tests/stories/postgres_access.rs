@@ -79,7 +79,7 @@ async fn with_another_persons_claims_no_row_is_read() {
     hidden.extend(["changes", "scopes"].map(|table| (format!("ryzed.{table}"), scope.clone())));
     let personal = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'ryzed' AND column_name = 'user_id' ORDER BY 1";
     let personal = sql(personal);
-    assert_eq!(personal, "conflicts\ndevices\npresence\nreceipts");
+    assert_eq!(personal, "conflicts\ndevices\npresence\nreceipts\ntokens");
     hidden.extend(personal.lines().map(|table| (format!("ryzed.{table}"), format!("user_id = '{theirs}'"))));
     for (table, whose) in hidden {
         let count = format!("SELECT count(*) FROM {table} WHERE {whose}");
@@ -92,7 +92,7 @@ async fn with_another_persons_claims_no_row_is_read() {
     }
     assert_eq!(as_the_daemon(&me, "SELECT auth.uid()").expect("an answer"), me.person.id.to_string());
     let nobodys = "SELECT relname FROM pg_class WHERE relnamespace = 'ryzed'::regnamespace AND relkind = 'r' \
-        AND relname NOT IN ('changes', 'scopes', 'conflicts', 'devices', 'presence', 'receipts')";
+        AND relname NOT IN ('changes', 'scopes', 'conflicts', 'devices', 'presence', 'receipts', 'tokens')";
     for table in sql(nobodys).lines() {
         let read = as_the_daemon(&me, &format!("SELECT * FROM ryzed.{table}"));
         assert!(

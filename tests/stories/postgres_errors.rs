@@ -43,7 +43,7 @@ const ERRORS: [(&str, &str, bool); 13] = [
     ("0A000", "cached plan must not change result type", true),
     ("25006", "cannot execute INSERT in a read-only transaction", true),
     ("57014", "canceling statement due to statement timeout", false),
-    ("55P03", "canceling statement due to lock timeout", false),
+    ("55P03", "canceling statement due to lock timeout", true),
     ("53100", "could not extend file \"base/16384/16385\": No space left on device", false),
     ("53200", "out of memory", false),
     ("53300", "sorry, too many clients already", false),
@@ -213,25 +213,26 @@ async fn a_lock_that_is_not_given_is_a_503_for_reads_and_writes() {
 #[tokio::test]
 async fn when_every_connection_is_busy_callers_are_put_off_and_nobody_hangs() {
     let (daemon, me) = house(|builder| builder.env("RYZED_DATABASE__CONNECTIONS", 2));
-    let other = daemon.account();
-    me.push([]).await;
-    other.push([]).await;
-    let hold = format!("BEGIN; SELECT 1 FROM ryzed.scopes WHERE scope = 'user:{}' FOR UPDATE", me.person.id);
-    let holding = Session::that(daemon.database_url(), &hold).await;
-    let rows = [food_entry(json!({})), food_entry(json!({}))];
-    let blocked = rows.clone().map(|row| {
-        let me = me.clone();
-        tokio::spawn(async move { me.store("food_entries", &row).await })
-    });
-    holding.is_waited_for_by(2).await;
-    unavailable(&other.api.post("/sync", &push_of(&food_entry(json!({})))).await);
-    assert_eq!(me.api.get("//livez").await.status, 200);
-    holding.run("COMMIT").await;
-    for pushed in blocked {
-        pushed.await.expect("a push that waited for its scope");
+    let slow = "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        IF NEW.unit = 'slow' THEN PERFORM pg_sleep(8); END IF; RETURN NEW; END $$; \
+        CREATE TRIGGER slow BEFORE INSERT ON public.food_entries FOR EACH ROW EXECUTE FUNCTION public.slow()";
+    daemon.database().run(slow);
+    let others = [daemon.account(), daemon.account()];
+    for other in &others {
+        other.push([]).await;
     }
-    other.store("workout_sessions", &workout_session(json!({}))).await;
-    assert_eq!(me.rows("food_entries").await.len(), 2);
+    me.push([]).await;
+    let sleeping = others.clone().map(|other| {
+        tokio::spawn(async move { other.store("food_entries", &food_entry(json!({"unit": "slow"}))).await })
+    });
+    while daemon.database().run("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") != "2" {}
+    unavailable(&me.api.post("/sync", &push_of(&food_entry(json!({})))).await);
+    assert_eq!(me.api.get("//livez").await.status, 200);
+    assert_eq!(me.api.get("//readyz").await.status, 200, "the database is there");
+    for pushed in sleeping {
+        pushed.await.expect("a push that takes long");
+    }
+    me.store("workout_sessions", &workout_session(json!({}))).await;
     assert!(daemon.log().contains("database.connections"), "the log names the key");
 }
 

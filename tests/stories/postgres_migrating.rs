@@ -1,5 +1,9 @@
 //! `ryzed migrate` on PostgreSQL: told before it is done, done once, and nothing done that was only to be told.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
 use ryzed_tests::command::ryzed;
 use ryzed_tests::postgres::{self, dump, psql};
 use ryzed_tests::{Daemon, Ran};
@@ -70,4 +74,52 @@ async fn daemons_that_start_together_migrate_once() {
     assert!(seen.iter().all(|epoch| *epoch == seen[0]), "{seen:?}");
     let applied = psql(&url, "SELECT count(*) FROM ryzed.__diesel_schema_migrations").expect("psql");
     assert_eq!(applied, known().len().to_string());
+}
+
+/// Somebody who may connect, and holds the lock under which the schema is changed, until it is dropped.
+fn holder(url: &str) -> Child {
+    let mut shell = Command::new("psql")
+        .args(["-X", "-q", "-d", url])
+        .env("PGAPPNAME", "somebody else's")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("psql");
+    let mut input = shell.stdin.take().expect("psql's input");
+    writeln!(input, "SELECT pg_advisory_lock(491664336228); \\echo taken").expect("psql takes it");
+    let mut output = BufReader::new(shell.stdout.take().expect("psql's output"));
+    let taken = (&mut output).lines().map_while(Result::ok).any(|line| line.contains("taken"));
+    assert!(taken, "the lock was not taken");
+    shell.stdin = Some(input);
+    shell
+}
+
+#[test]
+fn who_holds_the_schemas_lock_is_told_and_not_waited_for_without_end() {
+    let url = postgres::new_database();
+    let mut other = holder(&url);
+    let waiting = std::thread::spawn({
+        let url = url.clone();
+        move || (Instant::now(), migrate(&url, &[]))
+    });
+    let (began, ended) = waiting.join().expect("it ends");
+    assert!(began.elapsed() < Duration::from_secs(60));
+    assert_eq!(ended.code, 1, "{}", ended.said());
+    assert!(ended.stderr.contains("waiting for another start"), "{}", ended.said());
+    let named = format!("pid {} (application somebody else's, user postgres)", backend(&url));
+    assert!(ended.stderr.matches(&named).count() >= 2 && ended.stderr.contains("491664336228"), "{}", ended.said());
+    // Once it is free, what waits goes on.
+    let starting = std::thread::spawn({
+        let url = url.clone();
+        move || migrate(&url, &[])
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    other.kill().expect("psql is ended");
+    other.wait().expect("psql is gone");
+    assert!(starting.join().expect("it ends").ok().contains("applied"));
+}
+
+/// The process of whoever holds an advisory lock.
+fn backend(url: &str) -> String {
+    psql(url, "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted").expect("psql")
 }

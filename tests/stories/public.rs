@@ -15,7 +15,7 @@ fn stranger() -> Api {
 /// How old may be what `/health` tells.
 const SOON: Duration = Duration::from_secs(5);
 /// What the client may weigh on the way.
-const CLIENT_MOST: usize = 12_000;
+const CLIENT_MOST: usize = 18_500;
 
 #[tokio::test]
 async fn it_says_that_it_lives_and_is_ready() {
@@ -138,6 +138,10 @@ async fn the_client_is_served_as_one_module() {
     answer.done();
     assert!(answer.header("content-type").starts_with("text/javascript"));
     assert!(answer.text().contains("export"), "a module");
+    assert!(answer.text().contains("./client-more.js"), "and what it loads later lies beside it");
+    let more = stranger().get("//client-more.js").await;
+    more.done();
+    assert!(more.header("content-type").starts_with("text/javascript") && more.text().contains("export"));
 }
 
 #[tokio::test]
@@ -187,5 +191,60 @@ async fn who_accepts_no_encoding_at_all_gets_the_answer_as_it_is() {
         let answer = stranger().raw(Method::GET, "/health", &headers, "").await.expect("an answer");
         assert_eq!((answer.status, answer.header("content-encoding")), (200, ""), "{accepted}");
         answer.ok();
+    }
+}
+
+#[tokio::test]
+async fn every_answer_names_the_release_so_that_clients_know_it_for_the_daemons() {
+    let release = stranger().get("/health").await.ok()["version"].clone();
+    for (method, path, status) in [
+        (Method::GET, "/health", 200),
+        (Method::POST, "/sync", 401),
+        (Method::GET, "/nowhere", 404),
+        (Method::DELETE, "/sync", 405),
+        (Method::GET, "//", 307),
+        (Method::GET, "/ws/tablet", 426),
+    ] {
+        let answer = stranger().raw(method, path, &[], "").await.expect("an answer");
+        assert_eq!((answer.status, answer.header("ryzed-release")), (status, release.as_str().unwrap_or("")), "{path}");
+    }
+}
+
+/// The page holds a token: it connects home only, and nobody else's page gets hold of it.
+#[tokio::test]
+async fn embedded_pages_connect_to_their_own_host_only() {
+    for path in ["//demo", "//demo/demo.js", "//demo/device.js", "//client.js"] {
+        let answer = stranger().get(path).await;
+        answer.done();
+        let policy = answer.header("content-security-policy");
+        let directives: Vec<&str> = policy.split(';').map(str::trim).collect();
+        assert!(directives.contains(&"connect-src 'self'"), "{path}: {policy}");
+        for wanted in ["default-src 'none'", "script-src 'self'", "base-uri 'none'", "form-action 'none'"] {
+            assert!(directives.contains(&wanted), "{path}: {policy}");
+        }
+        assert!(directives.contains(&"frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{path}: {policy}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin", "{path}");
+    }
+}
+
+/// What a proxy, or whoever pretends to be one, says of the way here is neither believed nor repeated.
+#[tokio::test]
+async fn nothing_of_what_a_request_says_of_its_way_is_repeated() {
+    let headers = [
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-for", "6.6.6.6"),
+        ("forwarded", "host=evil.example;for=6.6.6.6"),
+        ("x-original-url", "/metrics"),
+        ("x-rewrite-url", "/metrics"),
+    ];
+    for path in ["//", "//demo", "//openapi.json", "/health", "//no/such"] {
+        let answer = stranger().raw(Method::GET, path, &headers, "").await.expect("an answer");
+        let said = format!("{:?} {}", answer.headers, answer.text());
+        assert!(!said.contains("evil.example") && !said.contains("6.6.6.6"), "{path}: {said}");
+        assert_eq!(answer.status, stranger().get(path).await.status, "{path}");
     }
 }

@@ -10,6 +10,7 @@ use crate::auth::Caller;
 use crate::budget::Budget;
 use crate::config::Limits;
 use crate::service::{DeviceSeen, Pushed, ScopePage, Served, Service, ServiceError};
+use crate::store::tokens::{Refusal, Standing};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
@@ -35,12 +36,16 @@ pub trait Backend: Send + Sync + 'static {
     async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError>;
     /// Where the scopes are.
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError>;
-    /// Where the caller's newest state is.
-    async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError>;
+    /// Where the caller's newest state is, for this device.
+    async fn newest(&self, caller: &Caller, device: &DeviceId) -> Result<Cursor, ServiceError>;
     /// Whether a cursor can still be served.
     async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError>;
     /// Registers a device.
     async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError>;
+    /// Whether a caller may use a device.
+    async fn admit(&self, caller: &Caller, device: &DeviceId) -> Result<(), ServiceError>;
+    /// Who of the connected may not stay.
+    async fn refused(&self, standings: Vec<Standing>) -> Result<Vec<(usize, Refusal)>, ServiceError>;
 }
 
 #[async_trait]
@@ -81,8 +86,8 @@ impl Backend for Service {
         Self::heads(self, scopes).await
     }
 
-    async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError> {
-        Self::newest(self, caller).await
+    async fn newest(&self, caller: &Caller, device: &DeviceId) -> Result<Cursor, ServiceError> {
+        Self::newest(self, caller, device).await
     }
 
     async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError> {
@@ -91,5 +96,13 @@ impl Backend for Service {
 
     async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
         Self::seen(self, caller, seen).await
+    }
+
+    async fn admit(&self, caller: &Caller, device: &DeviceId) -> Result<(), ServiceError> {
+        Self::admit(self, caller, Some(device)).await
+    }
+
+    async fn refused(&self, standings: Vec<Standing>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
+        Self::refused(self, standings).await
     }
 }

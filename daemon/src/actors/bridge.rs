@@ -1,6 +1,8 @@
 //! The bridge to other instances on the same database: what was committed here is told there, and the other way round.
 //!
-//! Everything that goes over it is a hint, or as good as lost: who needs certainty asks the database.
+//! Everything that goes over it is a hint, or as good as lost: who needs certainty asks the database. Rows, versions and ends of
+//! sockets are believed from there alone; only what the database does not hold, messages of devices to each other, goes over
+//! it as it is.
 
 mod actor;
 mod envelope;
@@ -12,27 +14,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tracing::debug;
 use uuid::Uuid;
 
 use super::live;
-use crate::carrier::{Carrier, LARGEST_MESSAGE, Start, Topic};
+use crate::carrier::{Carrier, Letter, Start, Topic, Trust};
 use crate::metrics::metrics;
 use crate::service::{Committed, Directory};
-use crate::store::presence::LARGEST_NOTICE;
-use crate::sync::{Scope, UserId};
+use crate::store::presence::Other;
+use crate::sync::{DeviceId, Scope, UserId};
 pub(crate) use actor::BridgeActor;
 #[cfg(any(test, feature = "faults"))]
 pub(crate) use actor::BridgeMsg;
-use envelope::Origin;
+use envelope::Passed;
 pub(crate) use envelope::{Addressees, Message};
+pub(crate) use heard::heard;
 use route::{Route, Ways};
 
 /// How this instance finds others.
 #[derive(Clone)]
 pub struct Neighbours {
-    /// Which instance this is; another at each start.
-    pub me: Uuid,
+    /// Which instance this is, another at each start, and whom it believes.
+    pub trust: Arc<Trust>,
     /// What people call it: its host and where it listens.
     pub name: String,
     /// How long it counts as alive after it was last heard of.
@@ -47,7 +51,14 @@ impl Neighbours {
     /// An instance that is alone, as on a SQLite database.
     #[must_use]
     pub fn none() -> Self {
-        Self { me: Uuid::new_v4(), name: String::new(), lease: Duration::from_secs(15), redis: None, directory: None }
+        let trust = Arc::new(Trust::new(Uuid::new_v4(), Uuid::new_v4().as_bytes(), ""));
+        Self { trust, name: String::new(), lease: Duration::from_secs(15), redis: None, directory: None }
+    }
+
+    /// Which instance this is.
+    #[must_use]
+    pub fn me(&self) -> Uuid {
+        self.trust.me()
     }
 }
 
@@ -82,23 +93,18 @@ impl Bridge {
         self.route().hears_redis()
     }
 
-    /// The other instances that are alive, and whether each hears Redis.
-    pub(crate) fn others(&self, others: impl IntoIterator<Item = (Uuid, bool)>) {
-        self.route().others(others);
+    /// These other instances are alive, as the database said to whoever `asked` it then. Returns what those had said already that were not known.
+    #[must_use]
+    pub(crate) fn others(&self, asked: Instant, others: &[Other]) -> Vec<Letter> {
+        self.route().others(others.iter().map(|other| (other.id, other.hears_redis)));
+        let sealing = others.iter().filter(|other| other.seals);
+        self.neighbours.trust.living(asked, sealing.map(|other| other.id), others.iter().any(|other| !other.seals))
     }
 
-    /// Tells others of a commit.
+    /// Tells others of a commit: that there is something, which they read from the database.
     pub(crate) fn committed(&self, commit: &Committed) {
-        let (ways, topic) = (self.route().ways(), Topic::Scope(commit.scope));
-        let in_redis = ways.redis
-            && self.over(&self.redis, topic, self.written(&envelope::of_commit(commit, LARGEST_MESSAGE), false));
-        if ways.notices {
-            let mut bytes = self.written(&envelope::of_commit(commit, LARGEST_NOTICE), in_redis);
-            if bytes.len() > LARGEST_NOTICE {
-                bytes = self.written(&envelope::of_commit(commit, 0), in_redis);
-            }
-            self.over(&self.notices, topic, bytes);
-        }
+        let moved = Message::Moved { scope: commit.scope.to_string().into(), version: commit.version };
+        self.tell(Topic::Scope(commit.scope), &moved);
     }
 
     /// Tells others something. Never blocks; what does not fit into the queue is dropped.
@@ -114,11 +120,14 @@ impl Bridge {
         self.owes_hello.store(true, Ordering::Release);
     }
 
-    /// Tells them, if that is owed.
-    pub(crate) fn say_hello(&self) {
-        if self.owes_hello.swap(false, Ordering::AcqRel) {
-            self.tell(Topic::Scope(Scope::Global), &Message::Hello);
+    /// Tells them, if that is owed. Returns what is to be given notice of besides: those that read nothing sealed have to be
+    /// told in words of their own.
+    pub(crate) fn say_hello(&self) -> Option<String> {
+        if !self.owes_hello.swap(false, Ordering::AcqRel) {
+            return None;
         }
+        self.tell(Topic::Scope(Scope::Global), &Message::Hello);
+        self.neighbours.trust.has_elders().then(|| envelope::plain_hello(self.neighbours.me()))
     }
 
     /// Has clients at other instances get a message, too.
@@ -128,7 +137,8 @@ impl Bridge {
             return;
         }
         if let Ok(frame) = serde_json::from_slice(frame) {
-            self.send(ways, Topic::Scope(to.user.map_or(Scope::Global, Scope::User)), &Message::Pass { to, frame });
+            let topic = Topic::Scope(to.user.map_or(Scope::Global, Scope::User));
+            self.send(ways, topic, &Message::Pass(Passed { to, frame }));
         }
     }
 
@@ -140,7 +150,7 @@ impl Bridge {
     }
 
     fn written(&self, message: &Message<'_>, again: bool) -> Bytes {
-        envelope::write(Origin { from: self.neighbours.me, again }, message)
+        envelope::write(message, again)
     }
 
     /// Hands a message to a carrier. False when it is dropped.
@@ -167,8 +177,8 @@ impl Bridge {
         }
     }
 
-    /// The topic of a message for a person's devices.
-    pub(crate) fn topic_of(user: UserId) -> Topic {
-        Topic::Scope(Scope::User(user))
+    /// Has others ask whether a device's socket may stay.
+    pub(crate) fn doubt(&self, topic: Topic, user: UserId, device: &DeviceId) {
+        self.tell(topic, &Message::Doubt { user, device: device.clone() });
     }
 }

@@ -6,6 +6,7 @@ use crate::auth::AuthError;
 use crate::budget::{Who, note_key};
 use crate::metrics::metrics;
 use crate::service::ServiceError;
+use crate::store::tokens::Refusal;
 
 /// What a close frame can hold besides its code.
 const LONGEST_REASON: usize = 123;
@@ -21,6 +22,8 @@ pub enum CloseReason {
     Token(Cow<'static, str>),
     /// 4403: the device was revoked.
     Revoked,
+    /// 4403: the token was revoked together with another device.
+    TokenRevoked,
     /// 4408: nothing came for two heartbeats.
     Silent,
     /// 4408: an answer was not read.
@@ -75,7 +78,7 @@ impl CloseReason {
             Self::TryLater => 1013,
             Self::Protocol(_) => 4400,
             Self::Token(_) => 4401,
-            Self::Revoked => 4403,
+            Self::Revoked | Self::TokenRevoked => 4403,
             Self::Silent | Self::Unread => 4408,
             Self::Replaced => 4409,
             Self::Limit(_) => 4429,
@@ -88,6 +91,7 @@ impl CloseReason {
         let text: Cow<'static, str> = match self {
             Self::Protocol(text) | Self::Token(text) | Self::Limit(text) => text.clone(),
             Self::Revoked => "this device was revoked".into(),
+            Self::TokenRevoked => "this token was revoked together with a device that it was used by".into(),
             Self::Silent => "nothing was heard for two heartbeats; send a ping at every heartbeat".into(),
             Self::Unread => "an answer was not read in time (limits.least_bytes_per_second)".into(),
             Self::Replaced => "this device has connected again".into(),
@@ -106,6 +110,8 @@ impl CloseReason {
     pub fn of(error: &ServiceError) -> Self {
         match error {
             ServiceError::Revoked => Self::Revoked,
+            ServiceError::TokenRevoked => Self::TokenRevoked,
+            ServiceError::TokenTooOld => Self::Token(error.to_string().into()),
             ServiceError::Limit { limit, .. } => {
                 note_key(limit, Who::Nobody);
                 Self::Limit(error.to_string().into())
@@ -118,6 +124,16 @@ impl CloseReason {
             }
             ServiceError::Forbidden(detail) => Self::Token((*detail).into()),
             ServiceError::NotFound(_) | ServiceError::Store(_) => Self::Internal,
+        }
+    }
+}
+
+impl From<Refusal> for CloseReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Device => Self::Revoked,
+            Refusal::Token => Self::TokenRevoked,
+            Refusal::Age => Self::Token(ServiceError::TokenTooOld.to_string().into()),
         }
     }
 }

@@ -105,6 +105,7 @@ impl Live {
         let outbox = Outbox::new(backend.limits().outbox_bytes, tables);
         let device_type = device_type.map(String::into_boxed_str);
         let link = Arc::new(Link::new(self.next_link(), caller.user, device, device_type, outbox));
+        link.came_with(caller.token.clone());
         self.shared.roster.join(&link, backend.now());
         let membership = Membership { live: self.clone(), link: Arc::clone(&link) };
         self.shared.bridge.follow(link.user, &|| self.shared.roster.has(link.user));
@@ -158,7 +159,8 @@ impl Live {
     ) -> Result<(Cursor, Option<Replay>), CloseReason> {
         let backend = &self.shared.backend;
         let refused = |error| CloseReason::of(&error);
-        let newest = backend.newest(caller).await.map_err(refused)?;
+        // Also whether it was revoked while it was on its way here, where nobody could tell it.
+        let newest = backend.newest(caller, &link.device).await.map_err(refused)?;
         let Some(given) = cursor else {
             link.start(newest.clone());
             return Ok((newest, None));

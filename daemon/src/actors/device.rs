@@ -20,8 +20,9 @@ use super::fault::Fault;
 use super::link::Link;
 use super::live::Live;
 use super::message::ServerMessage;
-use crate::auth::{Caller, Verify};
+use crate::auth::{AuthError, Caller, Verify};
 use crate::budget::{Arriving, Held, Refused};
+use crate::service::ServiceError;
 pub use incoming::token_of;
 use machine::{Effect, Event, Machine, Now};
 
@@ -79,6 +80,8 @@ pub(crate) struct State {
     caller: Caller,
     verify: Arc<dyn Verify>,
     machine: Machine,
+    /// When the database last said that it may stay, since it is here.
+    admitted: Option<Instant>,
 }
 
 impl Actor for Device {
@@ -91,7 +94,7 @@ impl Actor for Device {
         let heartbeat = live.shared.settings.heartbeat;
         let now = now(&live);
         let machine = Machine::new(&caller, link.device.clone(), heartbeat, live.shared.backend.limits(), now);
-        Ok(State { live, link, caller, verify, machine })
+        Ok(State { live, link, caller, verify, machine, admitted: None })
     }
 
     async fn handle(
@@ -166,12 +169,16 @@ impl State {
             Effect::Refuse(problem) => self.say(answer, &problem.message()),
             Effect::Close(reason) => answer.close = Some(reason),
             Effect::Verify(token) => {
-                return Some(match self.verify.verify(&token).await {
-                    Ok(caller) => Event::Renewed(Box::new(caller)),
-                    Err(error) => Event::NotRenewed(error),
-                });
+                return match self.verify.verify(&token).await {
+                    Ok(caller) if caller.user == self.caller.user => self.renewed(caller, answer).await,
+                    Ok(caller) => Some(Event::Renewed(Box::new(caller))),
+                    Err(error) => Some(Event::NotRenewed(error)),
+                };
             }
-            Effect::Become(caller) => self.caller = *caller,
+            Effect::Become(caller) => {
+                self.link.came_with(caller.token.clone());
+                self.caller = *caller;
+            }
             Effect::Serve(request) => {
                 if let Err(refused) = self.serve(request, answer).await {
                     match refused {
@@ -182,6 +189,18 @@ impl State {
             }
         }
         None
+    }
+
+    /// A new token of the same person, which may be one that is refused.
+    async fn renewed(&mut self, caller: Caller, answer: &mut Answer) -> Option<Event> {
+        match self.live.shared.backend.admit(&caller, &self.link.device).await {
+            Ok(()) => Some(Event::Renewed(Box::new(caller))),
+            Err(ServiceError::Unavailable { .. }) => Some(Event::NotRenewed(AuthError::Unavailable)),
+            Err(error) => {
+                answer.close = Some(CloseReason::of(&error));
+                None
+            }
+        }
     }
 
     fn say(&self, answer: &mut Answer, message: &ServerMessage<'_>) {

@@ -62,7 +62,7 @@ impl Live {
         };
         let _: Result<(), _> = tokio::time::timeout(LAST_WORDS, said).await;
         if let Some(directory) = &bridge.neighbours.directory
-            && let Err(error) = directory.retire(bridge.neighbours.me).await
+            && let Err(error) = directory.retire(bridge.neighbours.me()).await
         {
             debug!(%error, "the others were not told that this instance ends; the end of its lease will tell them");
         }

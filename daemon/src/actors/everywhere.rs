@@ -57,7 +57,7 @@ impl Live {
     }
 
     fn me(&self) -> uuid::Uuid {
-        self.shared.bridge.neighbours.me
+        self.shared.bridge.neighbours.me()
     }
 }
 

@@ -1,5 +1,5 @@
 //! Asks the database where the scopes are, and hints where a session is behind: at every sweep, and soon
-//! after somebody else wrote to the database.
+//! after somebody else wrote to the database. Each sweep also asks which devices may not stay.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,12 +14,17 @@ use super::fault::Fault;
 use super::live::{self, Shared};
 use super::pulse::Pulse;
 use super::session::SessionRef;
+use super::standing;
 use crate::metrics::metrics;
 use crate::service::ServiceError;
-use crate::sync::Scope;
+use crate::sync::{Scope, UserId};
 
 /// Outside writes are looked for at most this often.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+/// Nor does looking take more than this part of the time: anybody who may connect to the database can give notice without end.
+const PART: u32 = 10;
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// When it looks again after the database could not be asked.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -30,6 +35,8 @@ pub(crate) enum FeedMsg {
     Sweep,
     /// Somebody else wrote.
     Outside,
+    /// A device of this person was revoked, as somebody says.
+    Revoked(UserId),
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]
     Fault(Fault),
@@ -40,7 +47,8 @@ pub(crate) struct Feed;
 pub(crate) struct State {
     shared: Arc<Shared>,
     pulse: Pulse,
-    asked: Option<Instant>,
+    /// When it may look again.
+    rested: Instant,
 }
 
 impl Actor for Feed {
@@ -57,7 +65,7 @@ impl Actor for Feed {
         live::hold(&shared.feed, myself.clone());
         // At once: one that failed may have taken a notice with it.
         myself.cast(FeedMsg::Sweep)?;
-        Ok(State { shared, pulse, asked: None })
+        Ok(State { shared, pulse, rested: Instant::now() })
     }
 
     async fn handle(
@@ -70,19 +78,31 @@ impl Actor for Feed {
         match message {
             FeedMsg::Sweep => {
                 myself.send_after(state.shared.settings.sweep, || FeedMsg::Sweep);
+                if let Err(error) = standing::look(&state.shared, &state.shared.roster.links(Scope::Global)).await {
+                    debug!(%error, "who may not stay could not be asked; the next sweep will");
+                }
+                state.pulse.get_on();
+            }
+            FeedMsg::Revoked(user) => {
+                let links = state.shared.roster.links(Scope::User(user));
+                if let Err(error) = standing::look(&state.shared, &links).await {
+                    debug!(%error, "who may not stay could not be asked; soon again");
+                    myself.send_after(AGAIN, move || FeedMsg::Revoked(user));
+                }
+                return Ok(());
             }
             FeedMsg::Outside => {
-                if let Some(asked) = state.asked {
-                    tokio::time::sleep_until(asked + DEBOUNCE).await;
-                }
+                tokio::time::sleep_until(state.rested).await;
                 // From here on another write needs another look.
                 state.shared.outside.store(false, Ordering::Release);
             }
             #[cfg(any(test, feature = "faults"))]
             FeedMsg::Fault(fault) => fault.happen().await,
         }
-        state.asked = Some(Instant::now());
-        if let Err(error) = look(&state.shared).await {
+        let began = Instant::now();
+        let looked = look(&state.shared).await;
+        state.rested = rested(began, began.elapsed());
+        if let Err(error) = looked {
             debug!(%error, "the scopes could not be looked at; soon again");
             if !state.shared.outside.swap(true, Ordering::AcqRel) {
                 myself.send_after(AGAIN, || FeedMsg::Outside);
@@ -90,6 +110,11 @@ impl Actor for Feed {
         }
         Ok(())
     }
+}
+
+/// When to look again after one that took so long.
+fn rested(began: Instant, took: Duration) -> Instant {
+    began + took + (took * (PART - 1)).clamp(DEBOUNCE, LONGEST)
 }
 
 /// Compares every scope that somebody listens to with the database.
@@ -109,4 +134,17 @@ async fn look(shared: &Shared) -> Result<(), ServiceError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_takes_a_small_part_of_the_time_whatever_it_costs() {
+        let (began, ms) = (Instant::now(), Duration::from_millis);
+        for (took, until) in [(0, 50), (5, 55), (10, 100), (100, 1000), (30_000, 32_000)] {
+            assert_eq!(rested(began, ms(took)), began + ms(until));
+        }
+    }
 }

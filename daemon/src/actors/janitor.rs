@@ -32,9 +32,9 @@ pub trait Housekeeping: Send + Sync + 'static {
 impl Housekeeping for Service {
     async fn collect(&self, connected: Vec<(UserId, DeviceId)>) -> bool {
         match Self::collect(self, connected).await {
-            Ok(Forgotten { tombstones: 0, receipts: 0, devices: 0, more }) => more,
-            Ok(Forgotten { tombstones, receipts, devices, more }) => {
-                info!(tombstones, receipts, devices, more, "forgot what was kept long enough");
+            Ok(Forgotten { tombstones: 0, receipts: 0, devices: 0, tokens: 0, more }) => more,
+            Ok(Forgotten { tombstones, receipts, devices, tokens, more }) => {
+                info!(tombstones, receipts, devices, tokens, more, "forgot what was kept long enough");
                 more
             }
             Err(error) => {

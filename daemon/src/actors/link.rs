@@ -1,18 +1,20 @@
 //! A connected device as its sessions and its socket share it. It outlives every actor of the device.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::time::Instant;
 
 use super::close::CloseReason;
 use super::frame::{ChangeFrame, Mark};
 use super::outbox::{Outbox, Outgoing};
 use super::pulse::Pulse;
 use crate::store::presence::Place;
-use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
+use crate::store::tokens::{Credentials, Standing};
+use crate::sync::{Cursor, DeviceId, Scope, Token, UserId, Version};
 
 /// One connected device: who it is, what waits for it, and the bell that wakes its socket.
 #[derive(Debug)]
@@ -25,8 +27,11 @@ pub struct Link {
     pub(crate) device: DeviceId,
     /// `mobile`, `web`, `desktop`, `watch`.
     pub(crate) device_type: Option<Box<str>>,
+    /// When it came.
+    pub(crate) since: Instant,
     /// Whether its actor gets on.
     pub(crate) pulse: Pulse,
+    token: Mutex<Option<Arc<Token>>>,
     outbox: Mutex<Outbox>,
     bell: Notify,
     /// The database knows of it, or knew.
@@ -35,8 +40,21 @@ pub struct Link {
 
 impl Link {
     pub(crate) fn new(id: u64, user: UserId, device: DeviceId, device_type: Option<Box<str>>, outbox: Outbox) -> Self {
-        let (outbox, bell, entered) = (Mutex::new(outbox), Notify::new(), AtomicBool::new(false));
-        Self { id, user, device, device_type, pulse: Pulse::default(), outbox, bell, entered }
+        let (token, outbox) = (Mutex::default(), Mutex::new(outbox));
+        let (since, pulse) = (Instant::now(), Pulse::default());
+        let (bell, entered) = (Notify::new(), AtomicBool::new(false));
+        Self { id, user, device, device_type, since, pulse, token, outbox, bell, entered }
+    }
+
+    /// Notes what the device has come with, or was renewed with.
+    pub(crate) fn came_with(&self, token: Option<Arc<Token>>) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// Who it is, for whoever judges whether it may stay.
+    pub(crate) fn standing(&self) -> Standing {
+        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Standing { user: self.user, credentials: Credentials { token, device: Some(self.device.clone()) } }
     }
 
     /// As the database knows it.

@@ -17,6 +17,7 @@ use super::janitor::Housekeeping;
 use super::link::Link;
 use super::message::{self, ServerMessage};
 use super::patient::Patient;
+use super::presence::rumours::Rumours;
 use super::presence::{Moves, PresenceMsg};
 use super::root::{Root, RootMsg};
 use super::roster::Roster;
@@ -89,6 +90,7 @@ pub(crate) struct Shared {
     pub janitor: RwLock<Option<ActorRef<super::janitor::JanitorMsg>>>,
     pub presence: RwLock<Option<ActorRef<PresenceMsg>>>,
     pub moves: Moves,
+    pub rumours: Rumours,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
     sockets: AtomicUsize,
@@ -183,6 +185,7 @@ impl Live {
             janitor: RwLock::default(),
             presence: RwLock::default(),
             moves: Moves::default(),
+            rumours: Rumours::default(),
             outside: AtomicBool::new(false),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),
@@ -272,13 +275,13 @@ impl Live {
         self.tell_others(user, Some(device), &ServerMessage::OtherDeviceSynced { device_id: device, changes_count });
     }
 
-    /// Closes the socket of a device that was revoked, wherever it is.
+    /// Closes the socket of a device that was revoked, wherever it is, and those that came with what is refused since.
     pub fn revoked(&self, user: UserId, device: &DeviceId) {
         if let Some(link) = self.shared.roster.link(user, device) {
             link.close(CloseReason::Revoked);
         }
-        let close = Message::Close { user, device: device.clone(), at: None };
-        self.shared.bridge.tell(Bridge::topic_of(user), &close);
+        self.shared.look_at_devices_of(user);
+        self.shared.bridge.tell(Topic::Scope(Scope::User(user)), &Message::Revoked { user });
     }
 
     /// Sends a `broadcast` to the user's devices, or to those that receive `topic`. Returns to how many.

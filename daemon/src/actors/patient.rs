@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::config::Limits;
 use crate::service::{DeviceSeen, Pushed, ScopePage, Served, ServiceError};
 use crate::store::StoreError;
+use crate::store::tokens::{Refusal, Standing};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
@@ -89,8 +90,8 @@ impl Backend for Patient {
         self.bounded(self.inner.heads(scopes)).await
     }
 
-    async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError> {
-        self.bounded(self.inner.newest(caller)).await
+    async fn newest(&self, caller: &Caller, device: &DeviceId) -> Result<Cursor, ServiceError> {
+        self.bounded(self.inner.newest(caller, device)).await
     }
 
     async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError> {
@@ -99,5 +100,13 @@ impl Backend for Patient {
 
     async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
         self.bounded(self.inner.seen(caller, seen)).await
+    }
+
+    async fn admit(&self, caller: &Caller, device: &DeviceId) -> Result<(), ServiceError> {
+        self.bounded(self.inner.admit(caller, device)).await
+    }
+
+    async fn refused(&self, standings: Vec<Standing>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
+        self.bounded(self.inner.refused(standings)).await
     }
 }

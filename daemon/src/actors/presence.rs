@@ -2,9 +2,11 @@
 //! others of a person's devices who has come and gone. Only where several instances can share the database.
 
 pub(crate) mod moves;
+pub(crate) mod rumours;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
@@ -12,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::bridge::{Addressees, Bridge, Message};
+use super::bridge::{self, Addressees, Bridge, Message};
 use super::close::CloseReason;
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
@@ -21,8 +23,8 @@ use super::live::{self, Shared};
 use super::message::{self, ServerMessage};
 use super::pulse::Pulse;
 use crate::carrier::Topic;
-use crate::service::{Directory, ServiceError};
-use crate::store::presence::{Arrival, Differs, Gone, Lease, Place};
+use crate::service::{Directory, ServiceError, Surroundings};
+use crate::store::presence::{Arrival, Differs, Gone, Lease, Place, Renewed};
 use crate::sync::{DeviceId, Scope, UserId};
 use moves::{Group, Move};
 
@@ -30,6 +32,8 @@ use moves::{Group, Move};
 const RENEWALS: u32 = 3;
 /// The database is waited for no longer than this part of the lease, so that a renewal that is due comes in time.
 const SHARES: u32 = 6;
+/// How often it is asked who there is, however many are heard of that are not known.
+const LOOK_AROUND: Duration = Duration::from_millis(500);
 
 /// What the actor is told.
 pub(crate) enum PresenceMsg {
@@ -39,6 +43,10 @@ pub(crate) enum PresenceMsg {
     Renew,
     /// The way to this instance is another, or another instance has come (which one): renew the lease now.
     RenewNow(Option<Uuid>),
+    /// An instance was heard of that is not known.
+    LookAround,
+    /// Devices are in doubt: see [`rumours::Rumours`].
+    Doubted,
     /// It is time to compare what is connected with what the database knows.
     Compare,
     /// Fails, as a fault in the code would.
@@ -98,6 +106,8 @@ pub(crate) struct State {
     directory: Arc<dyn Directory>,
     /// When the lease is to be renewed, before anything else is done.
     due: Instant,
+    /// When it was last asked who there is.
+    looked: Option<Instant>,
     /// The database was away when it was last asked; said once.
     is_away: bool,
 }
@@ -113,10 +123,12 @@ impl Actor for PresenceActor {
         (shared, pulse, directory): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         live::hold(&shared.presence, myself.clone());
+        shared.rumours.look_around();
         myself.cast(PresenceMsg::Renew)?;
         myself.cast(PresenceMsg::Moved)?;
+        myself.cast(PresenceMsg::Doubted)?;
         myself.send_after(shared.settings.sweep, || PresenceMsg::Compare);
-        Ok(State { shared, pulse, directory, due: Instant::now(), is_away: false })
+        Ok(State { shared, pulse, directory, due: Instant::now(), looked: None, is_away: false })
     }
 
     async fn handle(
@@ -141,6 +153,19 @@ impl Actor for PresenceActor {
                     state.shared.bridge.tell(Topic::Instance(newcomer), &Message::Look);
                 }
             }
+            PresenceMsg::LookAround => match state.looked.map(|looked| looked + LOOK_AROUND) {
+                Some(next) if Instant::now() < next => {
+                    myself.send_after(next - Instant::now(), || PresenceMsg::LookAround);
+                }
+                _ => {
+                    state.shared.rumours.look_around();
+                    state.renew().await;
+                }
+            },
+            PresenceMsg::Doubted => {
+                state.stay_alive().await;
+                state.settle_doubts().await;
+            }
             PresenceMsg::Compare => {
                 myself.send_after(state.shared.settings.sweep, || PresenceMsg::Compare);
                 state.stay_alive().await;
@@ -153,7 +178,7 @@ impl Actor for PresenceActor {
 
 impl State {
     fn me(&self) -> Uuid {
-        self.shared.bridge.neighbours.me
+        self.shared.bridge.neighbours.me()
     }
 
     /// Asks the database, which is not waited for so long that this instance would be taken for dead.
@@ -175,31 +200,52 @@ impl State {
     async fn renew(&mut self) {
         let neighbours = &self.shared.bridge.neighbours;
         let lease = Lease {
-            me: neighbours.me,
+            me: neighbours.me(),
             name: neighbours.name.clone(),
             seconds: neighbours.lease.as_secs(),
             hears_redis: self.shared.bridge.hears_redis(),
         };
-        let now = Instant::now();
-        let is_new = match self.asked(self.directory.renew(&lease)).await {
-            Ok(is_new) => is_new,
+        let asked = Instant::now();
+        let Renewed { is_new, now } = match self.asked(self.directory.renew(&lease)).await {
+            Ok(renewed) => renewed,
             Err(error) => return self.away(&error),
         };
-        self.due = now + self.shared.bridge.neighbours.lease / RENEWALS;
+        self.shared.bridge.neighbours.trust.tick(asked, Instant::now(), now);
+        self.due = asked + self.shared.bridge.neighbours.lease / RENEWALS;
         self.is_away = false;
         if is_new {
             self.shared.bridge.owe_hello();
         }
+        let asked = Instant::now();
+        self.looked = Some(asked);
         match self.asked(self.directory.look_around(self.me())).await {
             Ok(around) => {
-                self.shared.bridge.others(around.others.iter().map(|other| (other.id, other.hears_redis)));
-                self.gone(&around.gone);
-                self.shared.bridge.say_hello();
+                self.met(asked, &around).await;
             }
             Err(error) => self.away(&error),
         }
         if is_new {
             self.compare().await;
+        }
+    }
+
+    /// Takes note of who there is, and hears what those had said that were not known.
+    async fn met(&mut self, asked: Instant, around: &Surroundings) {
+        let (bridge, trust) = (&self.shared.bridge, &self.shared.bridge.neighbours.trust);
+        let had_elders = trust.has_elders();
+        let said_before = bridge.others(asked, &around.others);
+        if trust.has_elders() && !had_elders {
+            // What it has told so far was not taken for anything.
+            bridge.owe_hello();
+            self.shared.look_soon();
+        }
+        self.gone(&around.gone);
+        let notice = bridge.say_hello();
+        said_before.iter().for_each(|letter| bridge::heard(&self.shared, letter));
+        if let Some(notice) = notice
+            && let Err(error) = self.asked(self.directory.notify(vec![notice])).await
+        {
+            self.away(&error);
         }
     }
 
@@ -260,11 +306,7 @@ impl State {
             link.set_entered();
             match entered.former {
                 Some((instance, _)) if instance == self.me() => {}
-                Some(former) => {
-                    let device = link.device.clone();
-                    let close = Message::Close { user: link.user, device, at: Some(former) };
-                    self.shared.bridge.tell(Topic::Instance(former.0), &close);
-                }
+                Some((former, _)) => self.shared.bridge.doubt(Topic::Instance(former), link.user, &link.device),
                 // Also of one that was entered before: it may have been swept with this instance, and told to have gone.
                 None => self.shared.announce(link.user, &link.device, link.device_type.as_deref(), true),
             }
@@ -284,7 +326,7 @@ impl State {
         }
     }
 
-    /// Finds what was lost: devices that the database does not know, that have connected elsewhere, or that were revoked.
+    /// Finds what was lost: devices that the database does not know, or that have connected elsewhere.
     async fn compare(&mut self) {
         let mut links = self.shared.roster.links(Scope::Global);
         links.retain(|link| link.is_entered());
@@ -294,12 +336,31 @@ impl State {
             Err(error) => return debug!(%error, "who is connected could not be compared; the next sweep will"),
         };
         self.gone(&compared.gone);
-        for (place, differs) in compared.differing {
+        self.settle(&links, compared.differing);
+    }
+
+    /// Asks about the devices that another instance says may have to go.
+    async fn settle_doubts(&mut self) {
+        let doubted = self.shared.rumours.doubted();
+        let mut links: Vec<_> =
+            doubted.iter().filter_map(|(user, device)| self.shared.roster.link(*user, device)).collect();
+        links.retain(|link| link.is_entered());
+        if links.is_empty() {
+            return;
+        }
+        let held = links.iter().map(|link| link.place()).collect();
+        match self.asked(self.directory.differing(self.me(), held)).await {
+            Ok(differing) => self.settle(&links, differing),
+            Err(error) => debug!(%error, "devices in doubt could not be asked for; the next sweep will"),
+        }
+    }
+
+    fn settle(&self, links: &[Arc<Link>], differing: Vec<(Place, Differs)>) {
+        for (place, differs) in differing {
             let Some(link) = links.iter().find(|link| link.is(&place)) else { continue };
             match differs {
                 Differs::Missing => self.shared.moved(Move::Came(Arc::clone(link), None)),
                 Differs::Elsewhere => link.close(CloseReason::Replaced),
-                Differs::Revoked => link.close(CloseReason::Revoked),
             }
         }
     }

@@ -60,7 +60,10 @@ pub(crate) struct SessionRef {
 #[derive(Default)]
 struct Backlog {
     bytes: AtomicUsize,
+    /// How far the scope is, by the database or a commit of this instance; nobody else's word is kept.
     hinted: AtomicI64,
+    /// Somebody else says that there is more: the database is to be asked, once for all who have said so by then.
+    told: AtomicBool,
     checking: AtomicBool,
     last: AtomicI64,
 }
@@ -85,10 +88,22 @@ impl SessionRef {
             return false;
         }
         self.backlog.hinted.fetch_max(version, Ordering::AcqRel);
+        self.check();
+        true
+    }
+
+    /// Another instance says that the scope stands at `version`, at least. Whatever it is, it only makes the session look.
+    pub(crate) fn told(&self, version: Version) {
+        if version > self.backlog.last.load(Ordering::Acquire) {
+            self.backlog.told.store(true, Ordering::Release);
+            self.check();
+        }
+    }
+
+    fn check(&self) {
         if !self.backlog.checking.swap(true, Ordering::AcqRel) {
             let _ = self.actor.cast(SessionMsg::Check);
         }
-        true
     }
 }
 
@@ -226,6 +241,10 @@ impl Session {
     async fn check(&self, state: &mut State) -> Result<(), ServiceError> {
         state.backlog.checking.store(false, Ordering::Release);
         state.retrying = false;
+        if state.backlog.told.swap(false, Ordering::AcqRel) {
+            metrics().bridge_reads.inc();
+            state.behind = true;
+        }
         self.begin(state).await?;
         let hinted = state.backlog.hinted.load(Ordering::Acquire);
         if state.behind || state.order.as_ref().is_some_and(|order| hinted > order.last()) {

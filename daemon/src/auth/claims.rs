@@ -1,18 +1,22 @@
 //! What stands in a token: read into a [`Caller`], and written for `ryzed token`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{AuthError, Caller, Role, Secret};
-use crate::sync::UserId;
+use super::{AuthError, Caller, LEEWAY, Role, Secret};
+use crate::sync::{DeviceId, Mark, Token, UserId};
 
 /// The longest `email` that is taken over.
 const LONGEST_EMAIL: usize = 320;
+/// The last second of the year 9999: no token lasts longer, whatever it says.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 /// The claims that count. Loose types: a claim of the wrong type gets a better answer than "malformed".
 #[derive(Debug, Deserialize)]
@@ -25,14 +29,24 @@ pub(super) struct Claims {
     role: Value,
     #[serde(default)]
     email: Value,
+    #[serde(default)]
+    iat: Value,
+    #[serde(default)]
+    session_id: Value,
+    #[serde(default)]
+    sid: Value,
+    #[serde(default)]
+    device_id: Value,
+    #[serde(default)]
+    device: Value,
 }
 
 impl Claims {
-    /// Who it is. The signature, the times, `iss` and `aud` have been checked.
-    pub(super) fn caller(&self) -> Result<Caller, AuthError> {
+    /// Who it is, by `token`. Its signature, the times, `iss` and `aud` have been checked.
+    pub(super) fn caller(&self, token: &str) -> Result<Caller, AuthError> {
         let user = self.sub.as_str().and_then(|sub| Uuid::try_parse(sub).ok());
         let user = user.ok_or(AuthError::Refused("the token's sub is not a UUID"))?;
-        let expires_at = self.exp.as_f64().and_then(|exp| DateTime::from_timestamp(exp as i64, 0));
+        let expires_at = self.exp.as_f64().and_then(|exp| DateTime::from_timestamp((exp as i64).min(LAST_SECOND), 0));
         // Issuers have roles of their own; whoever has none of ours has the least rights.
         let role = Role::deserialize(&self.role).unwrap_or_default();
         let email = self.email.as_str().filter(|email| is_email(email));
@@ -41,8 +55,33 @@ impl Claims {
             role,
             email: email.map(str::to_owned),
             expires_at: expires_at.ok_or(AuthError::Refused("the token's exp is not a time"))?,
+            token: Some(Arc::new(self.token(token))),
         })
     }
+
+    fn token(&self, token: &str) -> Token {
+        // Without the signature, of which there may be several that are right.
+        let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
+        let session = [&self.session_id, &self.sid].into_iter().find_map(Value::as_str);
+        let named = [&self.device_id, &self.device].into_iter().find_map(Value::as_str);
+        Token {
+            mark: mark("token", signed),
+            session: session.filter(|session| !session.is_empty()).map(|session| mark("session", session)),
+            issued_at: self.issued_at(),
+            device: named.and_then(|device| device.parse::<DeviceId>().ok()),
+        }
+    }
+
+    /// A time that is still to come says nothing of when the token was issued.
+    fn issued_at(&self) -> Option<DateTime<Utc>> {
+        let latest = Utc::now() + LEEWAY;
+        let issued_at = self.iat.as_f64().filter(|iat| *iat >= 0.0)?;
+        DateTime::from_timestamp(issued_at as i64, 0).filter(|issued_at| *issued_at <= latest)
+    }
+}
+
+fn mark(kind: &str, text: &str) -> Mark {
+    Mark(Sha256::new().chain_update(kind).chain_update([0]).chain_update(text).finalize().into())
 }
 
 /// Whether it can be kept as one. Nobody is turned away for it.
@@ -82,6 +121,8 @@ pub fn sign(secret: &Secret, grant: &Grant, now: DateTime<Utc>, ttl: Duration) -
         aud: Option<&'a str>,
         iat: i64,
         exp: i64,
+        /// Tells it from another one that was made in the same second.
+        jti: Uuid,
     }
     let ends = chrono::TimeDelta::from_std(ttl).ok().and_then(|ttl| now.checked_add_signed(ttl));
     let claims = Written {
@@ -92,6 +133,7 @@ pub fn sign(secret: &Secret, grant: &Grant, now: DateTime<Utc>, ttl: Duration) -
         aud: grant.audience.as_deref(),
         iat: now.timestamp(),
         exp: ends.ok_or(SignError::TooLong)?.timestamp(),
+        jti: Uuid::new_v4(),
     };
     let key = EncodingKey::from_secret(secret.bytes());
     Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)

@@ -10,10 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 
-use crate::config::Config;
+use crate::config::{Auth, Config, Hs256};
 
-/// How many random bytes make a secret; HS256 wants no fewer.
-const BYTES: usize = 32;
+/// How many random bytes make a secret.
+const BYTES: usize = Auth::SHORTEST_SECRET;
 
 /// The secret. Its `Debug` shows nothing.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,6 +33,17 @@ pub enum SecretError {
     /// The file is there but holds nothing.
     #[error("the token secret {0} is empty; write 32 random bytes into it, or remove it to have one made")]
     Empty(PathBuf),
+    /// It could be guessed.
+    #[error(
+        "the token secret {path} has {found} bytes and could be guessed; it needs {BYTES} bytes: {}",
+        Auth::HOW_TO_MAKE_A_SECRET
+    )]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it has.
+        found: usize,
+    },
     /// A new one can't be stored.
     #[error("can't make a token secret at {path}: {error}")]
     Make {
@@ -44,21 +55,41 @@ pub enum SecretError {
 }
 
 impl Secret {
-    /// The configured secret; when none is, the one in the data directory, which is made when it is not there.
+    /// The configured secret; when none is, the one in the data directory, which is made when it is not there. None where
+    /// tokens that are signed with a secret are not believed.
     ///
     /// # Errors
-    /// When it can't be read or stored.
-    pub fn load_or_create(config: &Config) -> Result<Self, SecretError> {
-        if let Some(secret) = &config.auth.secret {
-            return Ok(Self::of(secret.as_bytes()));
+    /// When it can't be read or stored, or could be guessed.
+    pub fn load_or_create(config: &Config) -> Result<Option<Self>, SecretError> {
+        let auth = &config.auth;
+        if auth.hs256 == Hs256::Off {
+            return Ok(None);
         }
-        if let Some(path) = &config.auth.secret_file {
-            return Self::read(path);
+        if let Some(secret) = &auth.secret {
+            return Ok(Some(Self::of(secret.as_bytes())));
+        }
+        if let Some(path) = &auth.secret_file {
+            return Self::read(path, auth).map(Some);
         }
         let path = config.data_dir.join("secret");
-        match Self::read(&path) {
-            Err(SecretError::Read { error, .. }) if error.kind() == io::ErrorKind::NotFound => Self::create(&path),
-            outcome => outcome,
+        let only_public = auth.hs256 == Hs256::Auto && auth.has_public_keys();
+        match Self::read(&path, auth) {
+            Err(SecretError::Read { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                if only_public {
+                    Ok(None)
+                } else {
+                    Self::create(&path, auth).map(Some)
+                }
+            }
+            Ok(left_over) if only_public => {
+                tracing::warn!(
+                    "besides the tokens of the configured keys, those are believed that are signed with {}, which was made \
+                     before: say auth.hs256 = \"off\", or \"on\" when they are meant",
+                    path.display()
+                );
+                Ok(Some(left_over))
+            }
+            outcome => outcome.map(Some),
         }
     }
 
@@ -68,23 +99,29 @@ impl Secret {
     }
 
     pub(super) fn of(bytes: &[u8]) -> Self {
-        if bytes.len() < BYTES {
+        if bytes.trim_ascii().len() < BYTES {
             tracing::warn!("the token secret is shorter than {BYTES} bytes and may be guessed; use a longer one");
         }
         Self(bytes.to_vec())
     }
 
-    fn read(path: &Path) -> Result<Self, SecretError> {
+    fn read(path: &Path, auth: &Auth) -> Result<Self, SecretError> {
         let read = |error| SecretError::Read { path: path.to_owned(), error };
         let bytes = fs::read(path).map_err(read)?;
         warn_if_open(path);
         // An editor or `echo` leaves a line end, which is not part of the secret.
         let secret = bytes.trim_ascii();
-        if secret.is_empty() { Err(SecretError::Empty(path.to_owned())) } else { Ok(Self::of(secret)) }
+        if secret.is_empty() {
+            return Err(SecretError::Empty(path.to_owned()));
+        }
+        if auth.is_too_short(secret) {
+            return Err(SecretError::Short { path: path.to_owned(), found: secret.len() });
+        }
+        Ok(Self::of(secret))
     }
 
     /// Written whole beside its place and then linked there, so that of two first starts both end with the same one.
-    fn create(path: &Path) -> Result<Self, SecretError> {
+    fn create(path: &Path, auth: &Auth) -> Result<Self, SecretError> {
         let make = |error| SecretError::Make { path: path.to_owned(), error };
         let mut random = [0; BYTES];
         OsRng.try_fill_bytes(&mut random).map_err(|error| make(io::Error::other(error)))?;
@@ -99,7 +136,7 @@ impl Secret {
         });
         let _ = fs::remove_file(&draft);
         outcome.map_err(make)?;
-        Self::read(path)
+        Self::read(path, auth)
     }
 }
 
@@ -143,8 +180,8 @@ mod tests {
     fn it_is_made_once_and_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
-        let made = Secret::load_or_create(&config).unwrap();
-        assert_eq!(made, Secret::load_or_create(&config).unwrap());
+        let made = Secret::load_or_create(&config).unwrap().unwrap();
+        assert_eq!(Some(&made), Secret::load_or_create(&config).unwrap().as_ref());
         assert_eq!(URL_SAFE_NO_PAD.decode(made.bytes()).unwrap().len(), BYTES);
         assert_eq!(fs::read_dir(&config.data_dir).unwrap().count(), 1);
         #[cfg(unix)]
@@ -165,6 +202,12 @@ mod tests {
         fs::write(&path, "\n").unwrap();
         assert!(matches!(Secret::load_or_create(&config), Err(SecretError::Empty(_))));
         fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
-        assert_eq!(Secret::load_or_create(&config).unwrap().bytes(), b"0123456789abcdef0123456789abcdef");
+        assert_eq!(Secret::load_or_create(&config).unwrap().unwrap().bytes(), b"0123456789abcdef0123456789abcdef");
+        fs::write(&path, " 0123456789abcdef0123456789abcde \n").unwrap();
+        assert!(matches!(Secret::load_or_create(&config), Err(SecretError::Short { found: 31, .. })));
+        config.auth.allow_short_secret = true;
+        assert_eq!(Secret::load_or_create(&config).unwrap().unwrap().bytes().len(), 31);
+        config.auth.hs256 = Hs256::Off;
+        assert_eq!(Secret::load_or_create(&config).unwrap(), None);
     }
 }

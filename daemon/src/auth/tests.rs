@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -42,7 +44,7 @@ fn ours(more: &Value) -> String {
 }
 
 fn verifier(config: &Auth) -> Verifier {
-    Verifier::new(config, &Secret::of(SECRET)).unwrap()
+    Verifier::new(config, Some(&Secret::of(SECRET))).unwrap()
 }
 
 fn public(name: &str) -> PathBuf {
@@ -75,6 +77,64 @@ async fn a_token_names_its_caller() {
     }
     let odd = verifier.verify(&ours(&json!({"email": "a\0@b"}))).await.unwrap();
     assert_eq!(odd.email, None);
+}
+
+#[tokio::test]
+async fn a_token_is_known_again_and_its_session_and_device_are_read() {
+    let verifier = verifier(&Auth::default());
+    let read = async |more: Value| verifier.verify(&ours(&more)).await.unwrap().token.unwrap();
+    let (one, again, other) = (read(json!({"exp": 9e9})).await, read(json!({"exp": 9e9})).await, read(json!({})).await);
+    assert_eq!(one, again);
+    assert_ne!(one.mark, other.mark);
+    assert_eq!((one.session, one.device.clone(), one.issued_at), (None, None, None));
+    let (supabase, oidc) = (read(json!({"session_id": "s"})).await, read(json!({"sid": "s"})).await);
+    assert!(supabase.session.is_some() && supabase.session == oidc.session);
+    assert_ne!(supabase.session, read(json!({"sid": "t"})).await.session);
+    for more in [json!({"device_id": "pixel-8"}), json!({"device": "pixel-8"})] {
+        assert_eq!(read(more).await.device, "pixel-8".parse().ok());
+    }
+    for more in [json!({"device_id": "no device"}), json!({"device": 7}), json!({"sid": ""}), json!({"sid": [1]})] {
+        let token = read(more).await;
+        assert_eq!((&token.device, token.session), (&None, None));
+    }
+    let issued = read(json!({"iat": 1_700_000_000.9})).await.issued_at.unwrap();
+    assert_eq!(issued.timestamp(), 1_700_000_000, "whole seconds");
+    assert!(read(json!({"iat": at(20)})).await.issued_at.is_some(), "clocks differ");
+    for iat in [json!(at(60)), json!(-1), json!("now"), Value::Null, json!(1e300)] {
+        assert_eq!(read(json!({"iat": iat})).await.issued_at, None, "{iat}");
+    }
+    // The last time that there is, and a little more.
+    let lasting = verifier.verify(&ours(&json!({"exp": 1e15}))).await.unwrap();
+    assert!(lasting.expires_at + LEEWAY > lasting.expires_at);
+}
+
+/// Whoever has a token of ES256 can make another one that is as good: of each signature there are two.
+#[tokio::test]
+async fn a_token_under_another_signature_is_the_same_token() {
+    let config = Auth { public_key_file: Some(public("ec.pub.pem")), ..Auth::default() };
+    let token = signed(&Header::new(Algorithm::ES256), &claims(&json!({})), &EncodingKey::from_ec_pem(EC).unwrap());
+    let (said, signature) = token.rsplit_once('.').unwrap();
+    let twin = format!("{said}.{}", URL_SAFE_NO_PAD.encode(other_half(&URL_SAFE_NO_PAD.decode(signature).unwrap())));
+    assert_ne!(token, twin);
+    let mark = async |token: &str| verifier(&config).verify(token).await.unwrap().token.unwrap().mark;
+    assert_eq!(mark(&token).await, mark(&twin).await);
+}
+
+/// The signature (r, n - s) for (r, s); n is the order of P-256.
+fn other_half(signature: &[u8]) -> Vec<u8> {
+    const ORDER: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let (r, s) = signature.split_at(32);
+    let (mut other, mut borrow) = (r.to_vec(), 0);
+    other.resize(64, 0);
+    for at in (0..32).rev() {
+        let difference = i16::from(ORDER[at]) - i16::from(s[at]) - borrow;
+        borrow = i16::from(difference < 0);
+        other[32 + at] = difference.rem_euclid(256) as u8;
+    }
+    other
 }
 
 #[tokio::test]
@@ -194,7 +254,7 @@ async fn a_jwks_file_is_believed_key_by_key() {
     assert!(verifier.verify(&token).await.is_err());
     std::fs::write(&path, "{}").unwrap();
     let config = Auth { jwks_file: Some(path), ..Auth::default() };
-    assert!(matches!(Verifier::new(&config, &Secret::of(SECRET)), Err(SetupError::Content { .. })));
+    assert!(matches!(Verifier::new(&config, Some(&Secret::of(SECRET))), Err(SetupError::Content { .. })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +299,13 @@ async fn what_we_sign_we_believe() {
         issuer: config.issuer.clone(),
         audience: config.audience.clone(),
     };
-    let token = sign(&Secret::of(SECRET), &grant, Utc::now(), Duration::from_secs(60)).unwrap();
+    let now = Utc::now();
+    let token = sign(&Secret::of(SECRET), &grant, now, Duration::from_secs(60)).unwrap();
+    assert_ne!(
+        token,
+        sign(&Secret::of(SECRET), &grant, now, Duration::from_secs(60)).unwrap(),
+        "each is one of its own"
+    );
     let caller = verifier(&config).verify(&token).await.unwrap();
     assert_eq!((caller.user, caller.role, caller.email), (grant.user, grant.role, grant.email));
     assert!(sign(&Secret::of(SECRET), &grant_of(caller.user), Utc::now(), Duration::MAX).is_err());

@@ -54,12 +54,12 @@ pub enum SetupError {
 }
 
 impl Verifier {
-    /// Reads the configured files. Nothing is fetched before a token asks for it.
+    /// Reads the configured files. Without a secret, no token is believed that is signed with one. Nothing is fetched before a token asks for it.
     ///
     /// # Errors
     /// When a file can't be read or holds no key.
-    pub fn new(config: &Auth, secret: &Secret) -> Result<Self, SetupError> {
-        let mut local = vec![Key::of_secret(secret)];
+    pub fn new(config: &Auth, secret: Option<&Secret>) -> Result<Self, SetupError> {
+        let mut local: Vec<Key> = secret.into_iter().map(Key::of_secret).collect();
         if let Some(path) = &config.public_key_file {
             let (key, wanted) = ("auth.public_key_file", "public key in PEM for RS256, ES256 or EdDSA");
             let found = Key::of_pem(&read(key, path)?);
@@ -69,6 +69,11 @@ impl Verifier {
             let (key, wanted) = ("auth.jwks_file", "JWKS with a public key for RS256, ES256 or EdDSA");
             let found = keys::of_jwks(&read(key, path)?);
             local.extend(found.ok_or(SetupError::Content { key, path: path.clone(), wanted })?);
+        }
+        if config.fetches_unguarded() {
+            tracing::warn!(
+                "auth.jwks_url is fetched without TLS: whoever stands between could put in keys of their own; use https://"
+            );
         }
         Ok(Self {
             local,
@@ -110,7 +115,7 @@ impl Verifier {
         let mut outcome = None;
         for key in keys.iter().filter(|key| key.fits(header)) {
             match jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation(key)) {
-                Ok(token) => return Some(token.claims.caller()),
+                Ok(read) => return Some(read.claims.caller(token)),
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => outcome = outcome.or(Some(error)),
                 // Signed with this key, so no other can say better.
                 Err(error) => return Some(Err(explained(&error))),

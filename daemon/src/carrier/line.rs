@@ -14,15 +14,19 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
     RedisConnectionInfo, RedisResult, TlsMode, Value,
 };
+use ring::hmac;
 use tokio::sync::Notify;
 
-use super::{Ear, Heard};
+use super::Ear;
+use super::trust::{Trust, Way};
 use crate::config::{RedisAddress, RedisKind};
 
 /// How long an answer may take, and a connection to stand.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What a probe begins with; no message does.
 const PROBE: u8 = b'~';
+/// The bytes of a probe's number.
+const NUMBER: usize = size_of::<u64>();
 
 /// An open connection.
 #[derive(Clone)]
@@ -41,14 +45,23 @@ pub(super) struct Signs {
     pub first: Notify,
     /// The last probe that came back.
     returned: AtomicU64,
+    /// What this connection's own probes are told by.
+    key: hmac::Key,
+    trust: Arc<Trust>,
+    ear: Ear,
     /// Whether a channel should be subscribed to.
     is_wanted: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 impl Signs {
-    pub(super) fn new(is_wanted: impl Fn(&str) -> bool + Send + Sync + 'static) -> Arc<Self> {
+    pub(super) fn new(
+        trust: Arc<Trust>,
+        ear: Ear,
+        is_wanted: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Arc<Self> {
         let (broken, first, returned) = (Notify::new(), Notify::new(), AtomicU64::new(0));
-        Arc::new(Self { broken, first, returned, is_wanted: Box::new(is_wanted) })
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
+        Arc::new(Self { broken, first, returned, key, trust, ear, is_wanted: Box::new(is_wanted) })
     }
 
     /// The last probe that came back.
@@ -56,45 +69,50 @@ impl Signs {
         self.returned.load(Ordering::Acquire)
     }
 
+    /// The probe of a number, which nobody else can make, nor another connection.
+    pub(super) fn probe(&self, number: u64) -> Bytes {
+        let number = number.to_be_bytes();
+        [&[PROBE], &number[..], hmac::sign(&self.key, &number).as_ref()].concat().into()
+    }
+
     /// Takes what the server pushes; called from the connection's own task, so that nothing waits in between.
-    fn take(&self, push: PushInfo, ear: &Ear) {
-        match push.kind {
-            PushKind::Message | PushKind::SMessage => {
-                let Some(Value::BulkString(message)) = push.data.into_iter().nth(1) else { return };
-                if message.first() == Some(&PROBE) {
-                    let number = std::str::from_utf8(&message[1..]).ok().and_then(|text| text.parse().ok());
-                    if self.returned.fetch_max(number.unwrap_or(0), Ordering::AcqRel) == 0 {
-                        self.first.notify_one();
-                    }
-                } else {
-                    ear(Heard::Message(message.into()));
-                }
+    fn take(&self, push: PushInfo) {
+        match (push.kind, push.data.as_slice()) {
+            (PushKind::Message | PushKind::SMessage, [Value::BulkString(channel), Value::BulkString(message), ..]) => {
+                self.heard(channel, message);
             }
-            PushKind::Disconnection => self.broken.notify_one(),
+            (PushKind::Disconnection, _) => self.broken.notify_one(),
             // A slot of a Cluster has moved away with its channels: everything is begun anew.
-            PushKind::SUnsubscribe => {
-                if let Some(Value::BulkString(channel)) = push.data.first()
-                    && std::str::from_utf8(channel).is_ok_and(&self.is_wanted)
-                {
-                    self.broken.notify_one();
-                }
+            (PushKind::SUnsubscribe, [Value::BulkString(channel), ..])
+                if std::str::from_utf8(channel).is_ok_and(&self.is_wanted) =>
+            {
+                self.broken.notify_one();
             }
             _ => {}
         }
     }
-}
 
-/// The probe of a number.
-pub(super) fn probe(number: u64) -> Bytes {
-    format!("{}{number}", char::from(PROBE)).into()
+    fn heard(&self, channel: &[u8], message: &[u8]) {
+        if let [PROBE, probe @ ..] = message
+            && let Some((number, tag)) = probe.split_first_chunk::<NUMBER>()
+            && hmac::verify(&self.key, number, tag).is_ok()
+        {
+            if self.returned.fetch_max(u64::from_be_bytes(*number), Ordering::AcqRel) == 0 {
+                self.first.notify_one();
+            }
+            return;
+        }
+        let heard = self.trust.hear(Way::Redis, &String::from_utf8_lossy(channel), message);
+        heard.into_iter().for_each(|heard| (self.ear)(heard));
+    }
 }
 
 impl Line {
     /// Opens one.
-    pub(super) async fn open(address: &RedisAddress, signs: &Arc<Signs>, ear: &Ear) -> RedisResult<Self> {
-        let (signs, ear) = (Arc::clone(signs), Arc::clone(ear));
+    pub(super) async fn open(address: &RedisAddress, signs: &Arc<Signs>) -> RedisResult<Self> {
+        let signs = Arc::clone(signs);
         let pushed = move |push: PushInfo| {
-            signs.take(push, &ear);
+            signs.take(push);
             Ok::<_, std::convert::Infallible>(())
         };
         if address.kind == RedisKind::Cluster {
@@ -272,4 +290,36 @@ fn sentinel(
 /// What the carriers and their tasks share; nothing done under the lock can panic halfway.
 pub(super) fn locked<T>(place: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn pushed(signs: &Signs, message: &[u8]) {
+        let data = [&b"channel"[..], message].map(|part| Value::BulkString(part.to_vec())).to_vec();
+        signs.take(PushInfo { kind: PushKind::Message, data });
+    }
+
+    #[test]
+    fn only_a_connections_own_probe_comes_back() {
+        let told: Arc<AtomicUsize> = Arc::default();
+        let ear = Arc::clone(&told);
+        let ear: Ear = Arc::new(move |_| _ = ear.fetch_add(1, Ordering::Relaxed));
+        let signs = || Signs::new(Arc::new(Trust::new(Uuid::nil(), b"key", "e")), Arc::clone(&ear), |_| true);
+        let (mine, other) = (signs(), signs());
+        let with_another_number = [&[PROBE][..], &9_u64.to_be_bytes(), &mine.probe(3)[1 + NUMBER..]].concat();
+        for forged in [&b"~1"[..], b"~", b"~18446744073709551615", b"", &other.probe(2), &with_another_number] {
+            pushed(&mine, forged);
+            assert_eq!(mine.returned(), 0, "{forged:?}");
+        }
+        for number in [1, 3, 2] {
+            pushed(&mine, &mine.probe(number));
+        }
+        assert_eq!((mine.returned(), told.load(Ordering::Relaxed)), (3, 0));
+    }
 }

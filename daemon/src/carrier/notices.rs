@@ -1,4 +1,5 @@
-//! Messages as notices of PostgreSQL, for instances without Redis or while it is away. Everybody hears all of them.
+//! Messages as notices of PostgreSQL, for instances without Redis or while it is away. Everybody hears all of them, whoever
+//! may connect to the database, too.
 //!
 //! A notice takes a lock of the whole server at its commit, so they are sent many at a time and never with a push.
 
@@ -7,11 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as TEXT;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::{Carrier, Started, Topic};
+use super::seal::ADDED;
+use super::trust::{Trust, Way};
+use super::{Carrier, Ear, Started, Topic};
 use crate::sync::UserId;
 
 /// Messages that wait to be sent; more are dropped, and the sweep finds what they told of.
@@ -20,6 +25,11 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 200;
 /// The pause between two commits, in which messages gather.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// What all notices are sealed for: they have one channel.
+const CHANNEL: &str = "notices";
+/// What messages of releases begin with that sealed nothing; nothing sealed does.
+const PLAIN: char = '{';
 
 /// Who sends notices.
 #[async_trait]
@@ -30,7 +40,8 @@ pub trait Notify: Send + Sync + 'static {
 
 struct Notices {
     queue: mpsc::Sender<Bytes>,
-    /// The longest message that a notice can hold.
+    trust: Arc<Trust>,
+    /// The longest message that a notice can hold once it is sealed.
     largest: usize,
     /// Messages that wait or are being sent.
     waits: Arc<AtomicUsize>,
@@ -39,7 +50,7 @@ struct Notices {
 impl Carrier for Notices {
     fn publish(&self, _: Topic, message: Bytes) -> bool {
         self.waits.fetch_add(1, Ordering::AcqRel);
-        if message.len() <= self.largest && self.queue.try_send(message).is_ok() {
+        if message.len() <= self.largest && self.trust.is_ready() && self.queue.try_send(message).is_ok() {
             return true;
         }
         self.waits.fetch_sub(1, Ordering::AcqRel);
@@ -53,22 +64,36 @@ impl Carrier for Notices {
     fn follow(&self, _: UserId, _: &dyn Fn() -> bool) {}
 }
 
-/// Starts to send what is no longer than `largest`. What comes is heard elsewhere.
-pub fn start(notify: Arc<dyn Notify>, largest: usize) -> Started {
+/// Starts to send, in notices of at most `largest` bytes. What comes is heard by [`hearing`].
+pub fn start(trust: Arc<Trust>, notify: Arc<dyn Notify>, largest: usize) -> Started {
     let (queue, mut waiting) = mpsc::channel(QUEUE);
     let waits = Arc::new(AtomicUsize::new(0));
-    let left = Arc::clone(&waits);
+    let (left, seals) = (Arc::clone(&waits), Arc::clone(&trust));
     let task = tokio::spawn(async move {
         let mut messages: Vec<Bytes> = Vec::with_capacity(BATCH);
         while waiting.recv_many(&mut messages, BATCH).await > 0 {
             let count = messages.len();
-            let texts = messages.drain(..).map(|message| String::from_utf8_lossy(&message).into_owned());
-            if !notify.notify(texts.collect()).await {
+            let sealed = messages.drain(..).filter_map(|message| seals.seal(CHANNEL, &message));
+            if !notify.notify(sealed.map(|message| TEXT.encode(message)).collect()).await {
                 debug!("notices could not be sent; whoever needs them asks the database");
             }
             left.fetch_sub(count, Ordering::AcqRel);
             tokio::time::sleep(PAUSE).await;
         }
     });
-    Started { carrier: Arc::new(Notices { queue, largest, waits }), task }
+    let largest = (largest / 4 * 3).saturating_sub(ADDED);
+    Started { carrier: Arc::new(Notices { queue, trust, largest, waits }), task }
+}
+
+/// What takes the notices that come.
+pub fn hearing(trust: Arc<Trust>, ear: Ear) -> impl Fn(&str) + Send + Sync {
+    move |notice| {
+        let heard = if notice.starts_with(PLAIN) {
+            trust.hear_plain(CHANNEL)
+        } else {
+            // What is no such text is no message either.
+            trust.hear(Way::Notices, CHANNEL, &TEXT.decode(notice).unwrap_or_default())
+        };
+        heard.into_iter().for_each(|heard| ear(heard));
+    }
 }

@@ -1,4 +1,5 @@
-//! Messages over Redis pub/sub: a channel a person, one for the catalogue, one an instance.
+//! Messages over Redis pub/sub: a channel a person, one for the catalogue, one an instance. Their names tell nobody whose they
+//! are.
 //!
 //! The connection is made again, with a growing and jittered pause, for as long as the task runs. A probe that goes round
 //! over the instance's own channel tells a server that hangs from one that is only quiet.
@@ -12,11 +13,11 @@ use redis::RedisError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tracing::debug;
-use uuid::Uuid;
 
-use super::line::{Line, Signs, locked, probe};
+use super::line::{Line, Signs, locked};
 use super::subscriptions::Subscriptions;
-use super::{Carrier, Ear, Heard, Start, Started, Topic};
+use super::trust::Trust;
+use super::{Carrier, Ear, Heard, LARGEST_MESSAGE, Start, Started, Topic};
 use crate::config::RedisAddress;
 use crate::sync::{Scope, UserId};
 
@@ -49,7 +50,22 @@ pub struct Settings {
 struct RedisCarrier {
     queue: mpsc::Sender<(Topic, Bytes)>,
     waits: Arc<AtomicUsize>,
+    names: Names,
     wishes: Arc<Wishes>,
+}
+
+/// What channels are called.
+#[derive(Clone)]
+struct Names {
+    prefix: String,
+    trust: Arc<Trust>,
+}
+
+impl Names {
+    /// The braces keep what belongs together in one slot of a Cluster.
+    fn of(&self, topic: Topic) -> String {
+        format!("{}:{{{}}}", self.prefix, self.trust.name(topic))
+    }
 }
 
 /// What the task is asked for.
@@ -62,6 +78,9 @@ struct Wishes {
 impl Carrier for RedisCarrier {
     fn publish(&self, topic: Topic, message: Bytes) -> bool {
         let size = message.len();
+        if size > LARGEST_MESSAGE || !self.names.trust.is_ready() {
+            return false;
+        }
         if self.waits.fetch_add(size, Ordering::AcqRel) + size <= QUEUE_BYTES
             && self.queue.try_send((topic, message)).is_ok()
         {
@@ -76,28 +95,36 @@ impl Carrier for RedisCarrier {
     }
 
     fn follow(&self, user: UserId, is_wanted: &dyn Fn() -> bool) {
+        let channel = self.names.of(Topic::Scope(Scope::User(user)));
         let mut subscriptions = locked(&self.wishes.subscriptions);
-        subscriptions.want(user, is_wanted());
+        subscriptions.want(channel, user, is_wanted());
         drop(subscriptions);
         self.wishes.changed.notify_one();
     }
 }
 
 impl Start for Settings {
-    fn start(&self, me: Uuid, ear: Ear) -> Started {
+    fn start(&self, trust: Arc<Trust>, ear: Ear) -> Started {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let wishes = Arc::new(Wishes::default());
         let waits = Arc::new(AtomicUsize::new(0));
-        let work = Work { settings: self.clone(), me, ear, wishes: Arc::clone(&wishes), waits: Arc::clone(&waits) };
+        let names = Names { prefix: self.prefix.clone(), trust };
+        let work = Work {
+            address: self.address.clone(),
+            names: names.clone(),
+            ear,
+            wishes: Arc::clone(&wishes),
+            waits: Arc::clone(&waits),
+        };
         let task = tokio::spawn(work.run(waiting));
-        Started { carrier: Arc::new(RedisCarrier { queue, waits, wishes }), task }
+        Started { carrier: Arc::new(RedisCarrier { queue, waits, names, wishes }), task }
     }
 }
 
 /// What the task works with.
 struct Work {
-    settings: Settings,
-    me: Uuid,
+    address: RedisAddress,
+    names: Names,
     ear: Ear,
     wishes: Arc<Wishes>,
     /// Bytes in the queue.
@@ -108,11 +135,12 @@ impl Work {
     async fn run(self, mut waiting: mpsc::Receiver<(Topic, Bytes)>) {
         let mut longest = FIRST_PAUSE;
         loop {
-            let wishes = Arc::clone(&self.wishes);
-            let signs = Signs::new(move |channel| {
-                user_of(channel).is_none_or(|user| locked(&wishes.subscriptions).is_held(user))
-            });
-            let reason = match Line::open(&self.settings.address, &signs, &self.ear).await {
+            let (wishes, own) = (Arc::clone(&self.wishes), self.own().map(|topic| self.names.of(topic)));
+            let is_wanted = move |channel: &str| {
+                own.iter().any(|own| own == channel) || locked(&wishes.subscriptions).is_held(channel)
+            };
+            let signs = Signs::new(Arc::clone(&self.names.trust), Arc::clone(&self.ear), is_wanted);
+            let reason = match Line::open(&self.address, &signs).await {
                 Ok(line) => {
                     // What waited meanwhile went another way, or is found by the sweep.
                     while let Ok((_, message)) = waiting.try_recv() {
@@ -134,11 +162,16 @@ impl Work {
         }
     }
 
+    /// What is heard from the beginning.
+    fn own(&self) -> [Topic; 2] {
+        [Topic::Scope(Scope::Global), Topic::Instance(self.names.trust.me())]
+    }
+
     /// Works until the connection fails; why it did.
     async fn serve(&self, mut line: Line, signs: &Signs, waiting: &mut mpsc::Receiver<(Topic, Bytes)>) -> String {
         locked(&self.wishes.subscriptions).lost();
-        let own = [Topic::Scope(Scope::Global), Topic::Instance(self.me)];
-        if let Err(error) = line.subscribe(&own.map(|topic| self.channel(topic))).await {
+        let own = self.own();
+        if let Err(error) = line.subscribe(&own.map(|topic| self.names.of(topic))).await {
             return words(&error);
         }
         if let Err(error) = self.catch_up(&mut line).await {
@@ -168,8 +201,11 @@ impl Work {
                 std::future::pending::<()>().await;
             }
             let taken: usize = messages.iter().map(|(_, message)| message.len()).sum();
-            let addressed: Vec<_> = messages.drain(..).map(|(topic, message)| (self.channel(topic), message)).collect();
-            let published = line.publish(&addressed).await;
+            let sealed = messages.drain(..).filter_map(|(topic, message)| {
+                let channel = self.names.of(topic);
+                self.names.trust.seal(&channel, &message).map(|sealed| (channel, sealed))
+            });
+            let published = line.publish(&sealed.collect::<Vec<_>>()).await;
             self.waits.fetch_sub(taken, Ordering::AcqRel);
             if let Err(error) = published {
                 return error;
@@ -190,26 +226,24 @@ impl Work {
     async fn catch_up(&self, line: &mut Line) -> Result<(), RedisError> {
         loop {
             let difference = locked(&self.wishes.subscriptions).next(CHANNELS);
-            let channels = |users: &[UserId]| -> Vec<String> {
-                users.iter().map(|user| self.channel(Topic::Scope(Scope::User(*user)))).collect()
-            };
             if difference.begin.is_empty() && difference.end.is_empty() {
                 return Ok(());
             }
-            line.unsubscribe(&channels(&difference.end)).await?;
-            line.subscribe(&channels(&difference.begin)).await?;
-            let begun = difference.begin.into_iter().map(|user| Topic::Scope(Scope::User(user)));
+            line.unsubscribe(&difference.end).await?;
+            let (channels, users): (Vec<String>, Vec<UserId>) = difference.begin.into_iter().unzip();
+            line.subscribe(&channels).await?;
+            let begun = users.into_iter().map(|user| Topic::Scope(Scope::User(user)));
             (self.ear)(Heard::Following(begun.collect()));
         }
     }
 
     /// Sends probes until one does not come back.
     async fn probe(&self, mut line: Line, signs: &Signs) -> String {
-        let (sent, channel) = (AtomicU64::new(0), self.channel(Topic::Instance(self.me)));
+        let (sent, channel) = (AtomicU64::new(0), self.names.of(Topic::Instance(self.names.trust.me())));
         let sending = async {
             loop {
                 let number = sent.fetch_add(1, Ordering::AcqRel) + 1;
-                if let Err(error) = line.publish(&[(channel.clone(), probe(number))]).await {
+                if let Err(error) = line.publish(&[(channel.clone(), signs.probe(number))]).await {
                     return words(&error);
                 }
                 tokio::time::sleep(PROBE_EVERY).await;
@@ -220,22 +254,6 @@ impl Work {
             () = silent(&sent, signs) => "it does not answer in time".into(),
         }
     }
-
-    /// A channel's name; the braces keep what belongs together in one slot of a Cluster.
-    fn channel(&self, topic: Topic) -> String {
-        let prefix = &self.settings.prefix;
-        match topic {
-            Topic::Scope(Scope::Global) => format!("{prefix}:{{global}}"),
-            Topic::Scope(Scope::User(user)) => format!("{prefix}:{{{user}}}"),
-            Topic::Instance(id) => format!("{prefix}:instance:{{{id}}}"),
-        }
-    }
-}
-
-/// Whose channel it is.
-fn user_of(channel: &str) -> Option<UserId> {
-    let id = channel.rsplit_once('{')?.1.strip_suffix('}')?;
-    if channel.contains(":instance:{") { None } else { Uuid::try_parse(id).ok().map(UserId) }
 }
 
 /// Ready when what was sent has not come back for too long.

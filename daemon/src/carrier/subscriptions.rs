@@ -1,37 +1,37 @@
 //! Whose messages are wanted, and whose are subscribed to: what is between the two is to be done. No I/O.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::sync::UserId;
 
-/// People whose messages are wanted, and people whose messages come.
+/// Channels of people whose messages are wanted, and channels whose messages come, each with whose it is.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    wanted: HashSet<UserId>,
-    held: HashSet<UserId>,
+    wanted: HashMap<String, UserId>,
+    held: HashMap<String, UserId>,
 }
 
 /// What is to be done, at most so much at once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Difference {
     /// To subscribe to.
-    pub begin: Vec<UserId>,
+    pub begin: Vec<(String, UserId)>,
     /// To unsubscribe from.
-    pub end: Vec<UserId>,
+    pub end: Vec<String>,
 }
 
 impl Subscriptions {
-    pub(super) fn want(&mut self, user: UserId, wanted: bool) {
+    pub(super) fn want(&mut self, channel: String, user: UserId, wanted: bool) {
         if wanted {
-            self.wanted.insert(user);
+            self.wanted.insert(channel, user);
         } else {
-            self.wanted.remove(&user);
+            self.wanted.remove(&channel);
         }
     }
 
-    /// Whether a person's messages should come by now.
-    pub(super) fn is_held(&self, user: UserId) -> bool {
-        self.held.contains(&user)
+    /// Whether the messages of a channel should come by now.
+    pub(super) fn is_held(&self, channel: &str) -> bool {
+        self.held.contains_key(channel)
     }
 
     /// The connection is another: nothing is subscribed to any more.
@@ -41,22 +41,26 @@ impl Subscriptions {
 
     /// The next things to do, which count as done. Empty when there are none.
     pub(super) fn next(&mut self, most: usize) -> Difference {
-        let begin: Vec<UserId> = self.wanted.difference(&self.held).take(most).copied().collect();
-        let end: Vec<UserId> = self.held.difference(&self.wanted).take(most).copied().collect();
-        self.held.extend(&begin);
-        self.held.retain(|user| !end.contains(user));
+        let begin = self.wanted.iter().filter(|(channel, _)| !self.held.contains_key(*channel)).take(most);
+        let begin: Vec<(String, UserId)> = begin.map(|(channel, user)| (channel.clone(), *user)).collect();
+        let end = self.held.keys().filter(|channel| !self.wanted.contains_key(*channel)).take(most);
+        let end: Vec<String> = end.cloned().collect();
+        self.held.extend(begin.iter().cloned());
+        self.held.retain(|channel, _| !end.contains(channel));
         Difference { begin, end }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    fn user(n: u8) -> UserId {
-        UserId(uuid::Uuid::from_u128(n.into()))
+    fn want(subscriptions: &mut Subscriptions, n: u8, wanted: bool) {
+        subscriptions.want(format!("c-{n}"), UserId(uuid::Uuid::from_u128(n.into())), wanted);
     }
 
     proptest! {
@@ -65,25 +69,25 @@ mod tests {
             let mut subscriptions = Subscriptions::default();
             let mut server = HashSet::new();
             let mut carry_out = |difference: Difference| {
-                for user in difference.begin {
-                    assert!(server.insert(user), "subscribed twice");
+                for (channel, _) in difference.begin {
+                    assert!(server.insert(channel), "subscribed twice");
                 }
-                for user in difference.end {
-                    assert!(server.remove(&user), "was not subscribed");
+                for channel in difference.end {
+                    assert!(server.remove(&channel), "was not subscribed");
                 }
                 server.clone()
             };
             for (who, what) in steps {
                 match what {
-                    0 => subscriptions.want(user(who), true),
-                    1 => subscriptions.want(user(who), false),
+                    0 => want(&mut subscriptions, who, true),
+                    1 => want(&mut subscriptions, who, false),
                     _ => drop(carry_out(subscriptions.next(1))),
                 }
             }
             for _ in 0..6 {
                 carry_out(subscriptions.next(2));
             }
-            prop_assert_eq!(carry_out(subscriptions.next(1)), subscriptions.wanted.clone());
+            prop_assert_eq!(carry_out(subscriptions.next(1)), subscriptions.wanted.keys().cloned().collect());
             prop_assert_eq!(subscriptions.next(9), Difference::default());
         }
     }
@@ -91,9 +95,11 @@ mod tests {
     #[test]
     fn a_new_connection_begins_with_nothing() {
         let mut subscriptions = Subscriptions::default();
-        subscriptions.want(user(1), true);
-        assert_eq!(subscriptions.next(9).begin, [user(1)]);
+        want(&mut subscriptions, 1, true);
+        assert_eq!(subscriptions.next(9).begin.len(), 1);
+        assert!(subscriptions.is_held("c-1") && !subscriptions.is_held("c-2"));
         subscriptions.lost();
-        assert_eq!(subscriptions.next(9).begin, [user(1)]);
+        assert!(!subscriptions.is_held("c-1"));
+        assert_eq!(subscriptions.next(9).begin.len(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 mod banner;
 mod notify;
+mod reload;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -16,9 +17,9 @@ use super::store::{self, Opened, Stay};
 use super::{Failure, Outcome, Settings};
 use crate::actors::{self, Live, Neighbours};
 use crate::auth::{Secret, Verifier, Verify};
-use crate::carrier;
+use crate::carrier::{self, Trust};
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, Sources};
 use crate::http::{self, App, Guests, Listening, SocketFilter};
 use crate::service::Service;
 use crate::transfer::starter;
@@ -33,7 +34,7 @@ struct Assembled {
     socket: SocketFilter,
 }
 
-pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
+pub(super) fn run(config: Config, sources: Sources, settings: &Settings) -> Outcome {
     // Every socket is a file; a shell's soft limit of 1,024 is soon reached, the hard one is the operator's.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
@@ -41,17 +42,25 @@ pub(super) fn run(config: Config, settings: &Settings) -> Outcome {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("can't make the data directory {}", config.data_dir.display()))?;
     let secret = Secret::load_or_create(&config).map_err(Failure::usage)?;
-    let verifier = Arc::new(Verifier::new(&config.auth, &secret).map_err(Failure::usage)?);
+    let verifier = Arc::new(Verifier::new(&config.auth, secret.as_ref()).map_err(Failure::usage)?);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
-    let outcome = runtime.block_on(serve(Arc::new(config), &secret, verifier, settings));
+    let outcome = runtime.block_on(serve(Arc::new(config), sources, secret.as_ref(), verifier, settings));
     runtime.shutdown_timeout(LAST_MOMENT);
     outcome
 }
 
-async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, settings: &Settings) -> Outcome {
-    // From here on a signal is a wish to end well, even while the database is still being migrated.
+async fn serve(
+    config: Arc<Config>,
+    sources: Sources,
+    secret: Option<&Secret>,
+    verifier: Arc<dyn Verify>,
+    settings: &Settings,
+) -> Outcome {
+    // From here on a signal is a wish to end well, even while the database is still being migrated; and a hangup kills nothing.
     let mut stop = Box::pin(stop_signal()?);
+    let hangups = signal(SignalKind::hangup()).context("can't listen for SIGHUP")?;
+    let reloads = tokio::spawn(reload::at_hangups(hangups, sources, Config::clone(&config)));
     let address = &config.server.listen;
     if config.redis_is_idle() {
         tracing::warn!("redis.url is not used: it joins several instances, and a SQLite database has one");
@@ -87,6 +96,7 @@ async fn serve(config: Arc<Config>, secret: &Secret, verifier: Arc<dyn Verify>, 
     };
     http::serve(listening, Arc::clone(&app), socket, stop).await;
     watchdog.abort();
+    reloads.abort();
     app.service.close().await;
     tracing::info!("stopped");
     if has_failed { Err(anyhow::anyhow!("the actors have ended; the log says why").into()) } else { Ok(()) }
@@ -116,17 +126,20 @@ async fn assemble(
         patience: Duration::from_secs(config.server.patience_seconds),
         ..actors::Settings::default()
     };
-    let neighbours = Neighbours {
-        me: Uuid::new_v4(),
-        name: name(&config.server.listen),
-        lease: Duration::from_secs(config.sync.lease_seconds),
-        redis: redis.map(|redis| Arc::new(redis) as _),
-        directory: service.is_shared().then(|| Arc::clone(&service) as _),
+    let neighbours = match service.bridge_key() {
+        Some(key) => Neighbours {
+            trust: Arc::new(Trust::new(Uuid::new_v4(), &key.0, service.epoch())),
+            name: name(&config.server.listen),
+            lease: Duration::from_secs(config.sync.lease_seconds),
+            redis: redis.map(|redis| Arc::new(redis) as _),
+            directory: Some(Arc::clone(&service) as _),
+        },
+        None => Neighbours::none(),
     };
     let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await;
     let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
-    let socket = http::socket::route(live.clone(), Arc::clone(verifier), Arc::clone(guests), &config.limits);
+    let socket = http::socket::route(live.clone(), Arc::clone(verifier), Arc::clone(guests), config);
     Ok(Assembled { service, live, socket })
 }
 

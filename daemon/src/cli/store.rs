@@ -57,27 +57,28 @@ pub(super) async fn wait_until_there(config: &Config) -> Result<(), Failure> {
 
 /// Opens the database and brings its schema up to date. Blocks while a file is opened.
 pub(super) async fn open(config: &Config, stay: Stay, outside: OnOutsideWrite) -> Result<Opened, Failure> {
-    let adapters = Arc::new(Registry::standard());
     match server_url(config)? {
-        Some(url) => open_server(config, url, &adapters, stay, outside).await,
-        None => open_file(config, adapters, stay, outside).map_err(judged),
+        Some(url) => open_server(config, url, stay, outside).await,
+        None => open_file(config, Arc::new(own_tables(config)?), stay, outside).map_err(judged),
     }
 }
 
-async fn open_server(
-    config: &Config,
-    url: String,
-    adapters: &Arc<Registry>,
-    stay: Stay,
-    outside: OnOutsideWrite,
-) -> Result<Opened, Failure> {
+/// The tables as they are in a database of our own, under the rules of the configuration.
+pub(super) fn own_tables(config: &Config) -> Result<Registry, Failure> {
+    let ruled = Registry::standard().ruled(&config.rules());
+    ruled.map_err(|(key, complaint)| Failure::Usage(anyhow!("{key}: {complaint}")))
+}
+
+async fn open_server(config: &Config, url: String, stay: Stay, outside: OnOutsideWrite) -> Result<Opened, Failure> {
     let name = || format!("can't open the database {} (database.url)", config.database_name());
+    let adapters = Registry::standard();
     let adopted =
-        layout_to_serve(&url, adapters, &naming(config)).await.map_err(failure).map_err(|f| f.context(name()))?;
+        layout_to_serve(&url, &adapters, &naming(config)).await.map_err(failure).map_err(|f| f.context(name()))?;
+    let adapters = Arc::new(if adopted.is_some() { adapters } else { own_tables(config)? });
     let settings =
         postgres::Settings { url, connections: config.database.connections, resident: stay == Stay::Resident };
     let is_adopted = adopted.is_some();
-    let store = postgres::PostgresStore::open(&settings, adapters, adopted, outside).await;
+    let store = postgres::PostgresStore::open(&settings, &adapters, adopted, outside).await;
     let store = store.with_context(name).map_err(judged)?;
     let registry = Arc::clone(store.registry());
     Ok(Opened { store: Arc::new(store), registry, is_adopted })
@@ -96,8 +97,8 @@ pub(super) fn naming(config: &Config) -> Naming {
     let named = config.tables.iter().map(|(table, names)| {
         let (schema, name) = names.place(table);
         let is_explicit = names.relation.is_some() || !names.columns.is_empty();
-        let naming = TableNaming { schema, name, columns: names.columns.clone(), skip: names.skip, is_explicit };
-        (table.clone(), naming)
+        let (columns, skip, rules) = (names.columns.clone(), names.skip, names.rules());
+        (table.clone(), TableNaming { schema, name, columns, skip, is_explicit, rules })
     });
     named.collect()
 }
@@ -110,48 +111,55 @@ pub(super) fn failure(error: AdoptError) -> Failure {
     }
 }
 
-/// Opens the database to be read whole.
-pub(super) async fn dump(config: &Config, registry: &Arc<Registry>, seal: bool) -> Result<Box<dyn Dump>, Failure> {
-    let opened = match whole_server(config, registry).await? {
-        Some(url) => postgres::archive::dump(&url, Arc::clone(registry), seal).await,
-        None => sqlite::archive::dump(&file(config, Stay::Visitor), Arc::clone(registry), seal),
+/// Opens the database to be read whole, with the tables that it has.
+pub(super) async fn dump(config: &Config, seal: bool) -> Result<(Box<dyn Dump>, Arc<Registry>), Failure> {
+    let (server, registry) = whole(config).await?;
+    let opened = match server {
+        Some(url) => postgres::archive::dump(&url, Arc::clone(&registry), seal).await,
+        None => sqlite::archive::dump(&file(config, Stay::Visitor), Arc::clone(&registry), seal),
     };
-    opened.with_context(|| format!("can't take {} along as a whole", config.database_name())).map_err(judged)
+    let opened = opened.with_context(|| format!("can't take {} along as a whole", config.database_name()));
+    Ok((opened.map_err(judged)?, registry))
 }
 
-/// Opens the database to be filled from an archive.
-pub(super) async fn restore(config: &Config, registry: &Arc<Registry>) -> Result<Box<dyn Restore>, Failure> {
-    let opened = match whole_server(config, registry).await? {
-        Some(url) => postgres::archive::restore(&url, Arc::clone(registry)).await,
+/// Opens the database to be filled from an archive, with the tables that it has.
+pub(super) async fn restore(config: &Config) -> Result<(Box<dyn Restore>, Arc<Registry>), Failure> {
+    let (server, registry) = whole(config).await?;
+    let opened = match server {
+        Some(url) => postgres::archive::restore(&url, Arc::clone(&registry)).await,
         None => {
             let settings = file(config, Stay::Visitor);
             make_folder(&settings)?;
-            sqlite::archive::restore(&settings, Arc::clone(registry))
+            sqlite::archive::restore(&settings, Arc::clone(&registry))
         }
     };
-    opened.with_context(|| format!("can't fill {} from an archive", config.database_name())).map_err(judged)
+    let opened = opened.with_context(|| format!("can't fill {} from an archive", config.database_name()));
+    Ok((opened.map_err(judged)?, registry))
 }
 
 /// Takes the seal off the database; says whether there was one.
-pub(super) async fn unseal(config: &Config, registry: &Arc<Registry>) -> Result<bool, Failure> {
-    let unsealed = match whole_server(config, registry).await? {
-        Some(url) => postgres::archive::unseal(&url, Arc::clone(registry)).await,
-        None => sqlite::archive::unseal(&file(config, Stay::Visitor), Arc::clone(registry)),
+pub(super) async fn unseal(config: &Config) -> Result<bool, Failure> {
+    let (server, registry) = whole(config).await?;
+    let unsealed = match server {
+        Some(url) => postgres::archive::unseal(&url, registry).await,
+        None => sqlite::archive::unseal(&file(config, Stay::Visitor), registry),
     };
     unsealed.with_context(|| format!("can't unseal {}", config.database_name())).map_err(judged)
 }
 
-/// The server's URL, when the database is on one and is the daemon's own.
-async fn whole_server(config: &Config, registry: &Arc<Registry>) -> Result<Option<String>, Failure> {
-    let Some(url) = server_url(config)? else { return Ok(None) };
-    if layout_to_serve(&url, registry, &naming(config)).await.map_err(failure)?.is_some() {
+/// The server's URL, when the database is on one and is the daemon's own, and its tables.
+async fn whole(config: &Config) -> Result<(Option<String>, Arc<Registry>), Failure> {
+    let server = server_url(config)?;
+    if let Some(url) = &server
+        && layout_to_serve(url, &Registry::standard(), &naming(config)).await.map_err(failure)?.is_some()
+    {
         return Err(Failure::usage(anyhow!(
             "the tables of {} are an application's, which `ryzed adopt` has found there: move them with pg_dump, and adopt \
              them again",
             config.database_name()
         )));
     }
-    Ok(Some(url))
+    Ok((server, Arc::new(own_tables(config)?)))
 }
 
 /// How a command ends that could not do what it was to: wrong use, where trying again changes nothing.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
@@ -12,6 +12,10 @@ use crate::auth::{Grant, Role, Secret, sign};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::sync::UserId;
+
+/// Why there is nothing to sign a token with.
+const UNBELIEVED: &str = "a token of ours would not be believed here, where tokens come from the issuer whose public keys are \
+                          configured (auth.hs256). Get one from there; or have both believed with auth.hs256 = \"on\"";
 
 /// Print a token for a person, and nothing else.
 #[derive(Debug, Args)]
@@ -40,6 +44,7 @@ pub(super) struct Options {
 
 pub(super) fn run(config: &Config, options: Options) -> Outcome {
     let secret = Secret::load_or_create(config).map_err(Failure::usage)?;
+    let secret = secret.ok_or_else(|| Failure::usage(anyhow!(UNBELIEVED)))?;
     let grant = Grant {
         user: UserId(options.user),
         role: options.role,

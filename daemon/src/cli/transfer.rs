@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use chrono::TimeDelta;
 use futures_util::future::LocalBoxFuture;
-use ryzed_adapters::Registry;
 
 use super::store::{self, Stay};
 use super::{Failure, Outcome};
@@ -17,8 +16,7 @@ use crate::transfer::{self, ExportArgs, ImportArgs, TransferError};
 pub(super) fn import(config: &Config, args: &ImportArgs) -> Outcome {
     if args.all {
         return alone(async {
-            let registry = Arc::new(Registry::standard());
-            let database = store::restore(config, &registry).await?;
+            let (database, registry) = store::restore(config).await?;
             transfer::import_all(database, &registry, args).await.map_err(judged)
         });
     }
@@ -28,18 +26,14 @@ pub(super) fn import(config: &Config, args: &ImportArgs) -> Outcome {
 pub(super) fn export(config: &Config, args: &ExportArgs) -> Outcome {
     if args.all {
         return alone(async {
-            let registry = Arc::new(Registry::standard());
-            let database = store::dump(config, &registry, args.seal).await?;
+            let (database, registry) = store::dump(config, args.seal).await?;
             transfer::export_all(database, &registry, &SystemClock, args).await.map_err(judged)
         });
     }
     if args.unseal {
         return alone(async {
-            let was_sealed = store::unseal(config, &Arc::new(Registry::standard())).await?;
-            eprintln!(
-                "{}",
-                if was_sealed { "unsealed; every device starts over" } else { "the database was not sealed" }
-            );
+            let was_sealed = store::unseal(config).await?;
+            aside!("{}", if was_sealed { "unsealed; every device starts over" } else { "the database was not sealed" });
             Ok(0)
         });
     }

@@ -42,10 +42,28 @@ limits! {
     changes_per_request: usize = 1000,
     /// The most fields of one uploaded row.
     fields_per_row: usize = 1000,
+    /// The largest row, in bytes of its JSON.
+    row_bytes: usize = 8 << 20,
+    /// The most values in one row, those within lists and objects counted.
+    row_values: usize = 100_000,
+    /// What the rows that one request changes may take in memory together, in bytes. A single one always goes.
+    work_bytes: usize = 64 << 20,
+    /// What an answer may tell of conflicting values, and of the rows that they are in, in bytes.
+    conflict_bytes: usize = 4 << 20,
+    /// The most conflicts of one person that wait to be settled.
+    open_conflicts: usize = 1000,
+    /// What those conflicts may take, in bytes.
+    open_conflict_bytes: usize = 8 << 20,
+    /// The most results of one person that are kept, by which a repeated upload is known.
+    receipts_per_user: usize = 10_000_000,
     /// How deep lists and objects may lie within each other in one value of a row, and in the payload of a broadcast.
     value_depth: usize = 110,
     /// The most devices of one person.
     devices_per_user: usize = 20,
+    /// The most tokens of one person that are remembered with the devices that came with them.
+    tokens_per_user: usize = 200,
+    /// The most revoked devices of one person that are remembered.
+    revoked_devices: usize = 200,
     /// The most tables that one socket subscribes to by name, and that one request names.
     subscriptions: usize = 100,
     /// What may wait for one slow device, in bytes.

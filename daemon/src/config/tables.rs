@@ -1,25 +1,43 @@
-//! `[tables.<table>]`: how a database that was there before names a table and its columns.
+//! `[tables.<table>]`: which columns of a table travel and who writes them; and how a database that was there before names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ryzed_adapters::Registry;
+use ryzed_adapters::{Registry, TableRules};
 use serde::{Deserialize, Serialize};
 
 use super::Config;
 
-/// `[tables.<table>]`: how an adopted database names one table.
+/// `[tables.<table>]`: what is said of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TableNames {
-    /// The table there, `table` or `schema.table`; none means the same name in the schema `public`.
+pub struct TableConfig {
+    /// The table in an adopted database, `table` or `schema.table`; none means the same name in the schema `public`.
     pub relation: Option<String>,
-    /// Columns that have other names there: name on the wire to name there.
+    /// Columns that have other names in an adopted database: name on the wire to name there.
     pub columns: BTreeMap<String, String>,
-    /// Whether the table is left alone although it is there.
+    /// Whether a table of an adopted database is left alone although it is there.
     pub skip: bool,
+    /// Columns that stay home.
+    pub hidden: BTreeSet<String>,
+    /// Columns that devices may not write.
+    pub read_only: BTreeSet<String>,
+    /// Columns of an adopted database that are let out although they would stay home.
+    pub send: BTreeSet<String>,
+    /// Columns of an adopted database that devices may write although they would be read-only.
+    pub write: BTreeSet<String>,
+    /// What columns of an adopted database may refer to beside what their person sees.
+    pub references: BTreeMap<String, Reach>,
 }
 
-impl TableNames {
+/// What a reference may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Any row.
+    Any,
+}
+
+impl TableConfig {
     /// Schema and name of the table there.
     #[must_use]
     pub fn place(&self, table: &str) -> (String, String) {
@@ -27,43 +45,71 @@ impl TableNames {
         let (schema, name) = relation.split_once('.').unwrap_or(("public", relation));
         (schema.to_owned(), name.to_owned())
     }
+
+    /// Whether something is said that only an adopted database has.
+    #[must_use]
+    pub fn is_of_adopted(&self) -> bool {
+        self.relation.is_some() || !self.columns.is_empty() || self.skip
+    }
+
+    /// What is said of columns.
+    #[must_use]
+    pub fn rules(&self) -> TableRules {
+        TableRules {
+            hidden: self.hidden.clone(),
+            read_only: self.read_only.clone(),
+            send: self.send.clone(),
+            write: self.write.clone(),
+            references: self.references.keys().cloned().collect(),
+        }
+    }
 }
 
 impl Config {
-    /// Names of tables and columns that do not exist, with what to do about them.
+    /// What is said of columns, table by table.
+    #[must_use]
+    pub fn rules(&self) -> BTreeMap<String, TableRules> {
+        self.tables.iter().map(|(table, said)| (table.clone(), said.rules())).collect()
+    }
+
+    /// Names of tables and columns that do not exist, and rules that contradict, with what to do about them. What columns an
+    /// adopted database has is only known once it is there.
     pub(super) fn check_tables(&self) -> Result<(), (String, String)> {
-        if self.tables.is_empty() {
-            return Ok(());
-        }
-        if self.database_server().is_none() {
-            let complaint = "names the tables of an adopted PostgreSQL database, and database.url is none";
-            return Err(("tables".into(), complaint.into()));
-        }
         let registry = Registry::standard();
         let mut places = BTreeSet::new();
-        for (table, names) in &self.tables {
+        for (table, said) in &self.tables {
             let key = format!("tables.{table}");
             let Some(adapter) = registry.get(table) else {
                 let known: Vec<&str> = registry.iter().map(|table| table.name).collect();
                 return Err((key, format!("there is no such table; the tables are {}", known.join(", "))));
             };
-            if names
+            if said.is_of_adopted() && self.database_server().is_none() {
+                let complaint = "names the tables of an adopted PostgreSQL database, and database.url is none";
+                return Err((key, complaint.into()));
+            }
+            if said
                 .relation
                 .as_deref()
                 .is_some_and(|name| name.split('.').any(str::is_empty) || name.matches('.').count() > 1)
             {
                 return Err((format!("{key}.relation"), "must be <table> or <schema>.<table>".into()));
             }
-            if !places.insert(names.place(table)) {
+            if !places.insert(said.place(table)) {
                 return Err((format!("{key}.relation"), "two tables can't be the same one of the database".into()));
             }
-            names.check_columns(&key, |name| adapter.column(name).is_some())?;
+            said.check_columns(&key, |name| adapter.column(name).is_some())?;
+            if let Some((list, complaint)) = said.rules().contradictions().into_iter().next() {
+                return Err((format!("{key}.{list}"), complaint));
+            }
+        }
+        if self.database_server().is_none() {
+            registry.ruled(&self.rules())?;
         }
         Ok(())
     }
 }
 
-impl TableNames {
+impl TableConfig {
     fn check_columns(&self, key: &str, is_known: impl Fn(&str) -> bool) -> Result<(), (String, String)> {
         let mut there = BTreeSet::new();
         for (name, column) in &self.columns {

@@ -77,26 +77,33 @@ static ASSETS: [Asset; 36] = [
     asset!("workout.js", SCRIPT),
 ];
 
-/// The client as one file; `client/` has its source.
-static CLIENT: Asset = Asset {
-    name: "client.js",
-    media_type: SCRIPT,
-    content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../client/dist/client.js")),
-    packed: Packed::new(),
-};
+macro_rules! client {
+    ($name:literal) => {
+        Asset {
+            name: $name,
+            media_type: SCRIPT,
+            content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../client/dist/", $name)),
+            packed: Packed::new(),
+        }
+    };
+}
+
+/// The client: one file, and those that it loads when it needs them. `client/` has their source.
+static CLIENT: [Asset; 2] = [client!("client.js"), client!("client-more.js")];
 
 /// The page: its address. Its files are below it.
 const PAGE: &str = "index.html";
 
 /// What every file is sent with. The page holds a token, so nothing of others gets in, and it connects home only.
-const GUARDS: [(HeaderName, &str); 5] = [
+const GUARDS: [(HeaderName, &str); 6] = [
     (
         CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     // Kept, but asked for again: a new release shows at once.
     (CACHE_CONTROL, "no-cache"),
     (VARY, "accept-encoding"),
@@ -104,7 +111,12 @@ const GUARDS: [(HeaderName, &str); 5] = [
 
 /// `GET /client.js`.
 pub(super) async fn client(call: Call) -> Answer {
-    answer(&CLIENT, &call.headers).await
+    answer(&CLIENT[0], &call.headers).await
+}
+
+/// `GET /client-more.js`.
+pub(super) async fn client_more(call: Call) -> Answer {
+    answer(&CLIENT[1], &call.headers).await
 }
 
 /// `GET /`: there is one page to show.

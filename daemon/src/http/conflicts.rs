@@ -1,23 +1,18 @@
 //! The open conflicts: list and settle.
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::call::{Answer, Call, SMALL, json};
 use super::problem::Problem;
 use crate::auth::Caller;
 use crate::service::{Served, Settlement};
-use crate::sync::wire::Conflict;
-
-#[derive(Serialize)]
-struct Conflicts {
-    conflicts: Vec<Conflict>,
-}
 
 /// `GET /conflicts`.
 pub(super) async fn list(mut call: Call, caller: Caller) -> Answer {
-    let Served { answer, turn } = call.app.service.conflicts(&caller).await?;
-    call.answer(caller.user, &Conflicts { conflicts: answer }, SMALL, turn).await
+    let after = call.query.value::<Uuid>("after", "the `after` of the page before")?;
+    let limit = call.query.value("limit", "a whole number")?;
+    let Served { answer, turn } = call.app.service.conflicts(&caller, after, limit).await?;
+    call.answer(caller.user, &answer, SMALL, turn).await
 }
 
 /// `POST /conflicts/{id}/resolve`.

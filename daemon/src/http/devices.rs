@@ -1,6 +1,7 @@
 //! The caller's devices: list, rename, allow again, revoke.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use ryzed_adapters::{FieldError, code};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::call::{Answer, Call, json, no_content};
 use super::problem::Problem;
 use crate::auth::Caller;
-use crate::service::DeviceInfo;
+use crate::service::{DeviceInfo, ServiceError};
 use crate::sync::DeviceId;
 
 /// A device with what only the living part knows.
@@ -56,8 +57,17 @@ pub(super) async fn change(mut call: Call, caller: Caller) -> Answer {
 /// `DELETE /devices/{id}`.
 pub(super) async fn revoke(call: Call, caller: Caller) -> Answer {
     let device = device(&call)?;
-    call.app.service.revoke_device(&caller, &device).await?;
-    call.app.live.close_device(caller.user, &device).await;
+    let app = Arc::clone(&call.app);
+    // In a task of its own: what was revoked is closed, too, when the client does not wait for the answer.
+    let revoked = tokio::spawn(async move {
+        app.service.revoke_device(&caller, &device).await?;
+        app.live.close_device(caller.user, &device).await;
+        Ok::<_, ServiceError>(())
+    });
+    revoked.await.map_err(|error| {
+        tracing::error!(%error, "revoking a device failed");
+        Problem::internal()
+    })??;
     no_content()
 }
 

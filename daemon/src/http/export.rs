@@ -10,7 +10,6 @@ use super::call::{Answer, Call};
 use crate::auth::Caller;
 use crate::budget::LONG_READ;
 use crate::service::ServiceError;
-use crate::sync::Scope;
 
 /// Chunks that may wait for a slow reader.
 const WAITING_CHUNKS: usize = 2;
@@ -18,7 +17,7 @@ const WAITING_CHUNKS: usize = 2;
 /// `GET /export`.
 pub(super) async fn everything(call: Call, caller: Caller) -> Answer {
     call.app.service.budget.charge(caller.user, LONG_READ)?;
-    let mut chunks = call.app.service.export(Scope::User(caller.user));
+    let mut chunks = call.app.service.export_own(&caller);
     // What fails at the start is still an error with a status; later only the connection can be cut.
     let first = chunks.next().await.transpose()?;
     let (sender, mut receiver) = mpsc::channel(WAITING_CHUNKS);

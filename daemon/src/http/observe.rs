@@ -20,6 +20,8 @@ use crate::sync::UserId;
 
 /// The header that carries a request's id, both ways.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header by which clients tell the daemon's own answers from those of something on the way; its value is the release.
+pub(super) const RELEASE: HeaderName = HeaderName::from_static("ryzed-release");
 /// The longest id that is taken over from the client.
 const LONGEST_ID: usize = 64;
 /// The longest path that is written to the log.
@@ -88,6 +90,7 @@ where
     if let Ok(id) = HeaderValue::try_from(&*id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
+    response.headers_mut().insert(RELEASE, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
     let line = Line { status: response.status().as_u16(), ..line };
     response.map(|body| Watched { body, line, exchange })
 }

@@ -34,6 +34,7 @@ pub(super) async fn test_broadcast(mut call: Call) -> Answer {
         return Err(Problem::not_found("test broadcasts are off; dev.test_broadcast switches them on"));
     }
     let caller = call.caller().await?;
+    call.app.service.admit(&caller, None).await?;
     let broadcast: Broadcast = call.json(caller.user).await?;
     if let Some(topic) = &broadcast.topic {
         check_topic(&call, &caller, topic)?;

@@ -34,6 +34,10 @@ pub enum Kind {
     Forbidden,
     /// The device was revoked.
     DeviceRevoked,
+    /// The token was revoked together with a device.
+    TokenRevoked,
+    /// The token is older than the revocation of the device.
+    TokenTooOld,
     /// There is nothing at this address, or no such thing.
     NotFound,
     /// The address knows other methods.
@@ -48,6 +52,8 @@ pub enum Kind {
     UnsupportedEncoding,
     /// The address speaks WebSocket.
     UpgradeRequired,
+    /// The request's first line names no path.
+    BadRequestLine,
     /// A WebSocket's opening request is none.
     BadHandshake,
     /// Too much at once; later it will do.
@@ -71,6 +77,8 @@ impl Kind {
             Self::Unauthenticated => ("unauthenticated", "A valid token is needed", StatusCode::UNAUTHORIZED),
             Self::Forbidden => ("forbidden", "This is not allowed", StatusCode::FORBIDDEN),
             Self::DeviceRevoked => ("device-revoked", "The device was revoked", StatusCode::FORBIDDEN),
+            Self::TokenRevoked => ("token-revoked", "The token was revoked", StatusCode::UNAUTHORIZED),
+            Self::TokenTooOld => ("token-too-old", "A newer token is needed", StatusCode::UNAUTHORIZED),
             Self::NotFound => ("not-found", "There is no such thing", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", "The method is not allowed here", StatusCode::METHOD_NOT_ALLOWED)
@@ -82,6 +90,9 @@ impl Kind {
                 ("unsupported-encoding", "The body's encoding is not supported", StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
             Self::UpgradeRequired => ("upgrade-required", "A WebSocket is needed", StatusCode::UPGRADE_REQUIRED),
+            Self::BadRequestLine => {
+                ("bad-request-line", "The request's first line makes no sense here", StatusCode::BAD_REQUEST)
+            }
             Self::BadHandshake => ("bad-handshake", "This opens no WebSocket", StatusCode::BAD_REQUEST),
             Self::TooManyRequests => ("too-many-requests", "Too much at once", StatusCode::TOO_MANY_REQUESTS),
             Self::Internal => ("internal", "The server failed", StatusCode::INTERNAL_SERVER_ERROR),
@@ -93,6 +104,7 @@ impl Kind {
     fn of_limit(limit: &str) -> Self {
         match limit {
             "devices_per_user" => Self::LimitReached,
+            "receipts_per_user" => Self::TooManyRequests,
             _ => Self::TooLarge,
         }
     }
@@ -147,7 +159,18 @@ impl Problem {
     pub(super) fn wrong_method(known: &[&str]) -> Self {
         let allowed = known.join(", ");
         let header = HeaderValue::try_from(&allowed).ok().map(|value| Box::new((ALLOW, value)));
-        Self { header, ..Self::new(Kind::MethodNotAllowed, format!("this address takes {allowed}")) }
+        let detail = match known {
+            [] => "no address takes this method".to_owned(),
+            _ => format!("this address takes {allowed}"),
+        };
+        Self { header, ..Self::new(Kind::MethodNotAllowed, detail) }
+    }
+
+    /// Another token is needed. RFC 6750: without one only the scheme is named, with a bad one also what is wrong with it.
+    fn bad_token(kind: Kind, detail: String) -> Self {
+        let challenge = format!(r#"Bearer error="invalid_token", error_description="{detail}""#);
+        let value = HeaderValue::try_from(challenge).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
+        Self { header: Some(Box::new((WWW_AUTHENTICATE, value))), ..Self::new(kind, detail) }
     }
 
     /// Come back later.
@@ -190,18 +213,15 @@ impl Problem {
 impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         let detail = error.to_string();
-        // RFC 6750: without a token only the scheme is named, with a bad one also what is wrong with it.
-        let challenge = match error {
-            AuthError::Unavailable => return Self::unavailable(detail, RETRY),
-            AuthError::Missing => "Bearer".to_owned(),
-            AuthError::Expired | AuthError::Refused(_) => {
-                format!(r#"Bearer error="invalid_token", error_description="{detail}""#)
+        match error {
+            AuthError::Unavailable => Self::unavailable(detail, RETRY),
+            AuthError::Missing => {
+                let header = Some(Box::new((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))));
+                let detail = format!("{detail}; send it as `Authorization: Bearer <token>`");
+                Self { header, ..Self::new(Kind::Unauthenticated, detail) }
             }
-        };
-        let value = HeaderValue::try_from(challenge).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
-        let help = if error == AuthError::Missing { "; send it as `Authorization: Bearer <token>`" } else { "" };
-        let header = Some(Box::new((WWW_AUTHENTICATE, value)));
-        Self { header, ..Self::new(Kind::Unauthenticated, format!("{detail}{help}")) }
+            AuthError::Expired | AuthError::Refused(_) => Self::bad_token(Kind::Unauthenticated, detail),
+        }
     }
 }
 
@@ -220,9 +240,12 @@ impl From<ServiceError> for Problem {
             ServiceError::NotFound(_) => Self::not_found(detail),
             ServiceError::Forbidden(_) => Self::new(Kind::Forbidden, detail),
             ServiceError::Revoked => {
-                let detail = "this device was revoked; allow it again with PATCH /api/realtime/devices/{id}";
+                let detail = "this device was revoked; allow it again with PATCH /api/realtime/devices/{id}, by a token that was \
+                              issued since";
                 Self::new(Kind::DeviceRevoked, detail)
             }
+            ServiceError::TokenRevoked => Self::bad_token(Kind::TokenRevoked, detail),
+            ServiceError::TokenTooOld => Self::bad_token(Kind::TokenTooOld, detail),
             ServiceError::Limit { limit, .. } => {
                 note_key(limit, Who::Nobody);
                 Self::new(Kind::of_limit(limit), detail)
@@ -256,6 +279,8 @@ mod tests {
             (ServiceError::NotFound("device"), 404, "/problems/not-found"),
             (ServiceError::Forbidden("no"), 403, "/problems/forbidden"),
             (ServiceError::Revoked, 403, "/problems/device-revoked"),
+            (ServiceError::TokenRevoked, 401, "/problems/token-revoked"),
+            (ServiceError::TokenTooOld, 401, "/problems/token-too-old"),
             (limit("devices_per_user"), 409, "/problems/limit-reached"),
             (limit("changes_per_request"), 413, "/problems/too-large"),
             (busy(Limit::ReadsPerUser), 429, "/problems/too-many-requests"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::call::{Route, any, at, caller, delete, get, patch, post, unknown, user};
+use super::call::{Route, any, at, caller, delete, get, known, patch, post, unknown, user};
 use super::{App, SocketFilter, assets, conflicts, devices, export, health, metrics, openapi, operator, sync, tables};
 
 /// A path of the synced part.
@@ -42,13 +42,13 @@ pub(super) fn table() -> Vec<Route> {
         to(api!("trigger-sync"), vec![post(user(sync::trigger))]),
         to(api!("devices"), vec![get(user(devices::list))]),
         to(api!("devices/{id}"), vec![patch(user(devices::change)), delete(user(devices::revoke))]),
-        to(api!("topics"), vec![get(user(tables::topics))]),
-        to(api!("tables"), vec![get(user(tables::list))]),
-        to(api!("tables/{table}/schema"), vec![get(user(tables::schema))]),
+        to(api!("topics"), vec![get(known(tables::topics))]),
+        to(api!("tables"), vec![get(known(tables::list))]),
+        to(api!("tables/{table}/schema"), vec![get(known(tables::schema))]),
         to(api!("conflicts"), vec![get(user(conflicts::list))]),
         to(api!("conflicts/{id}/resolve"), vec![post(user(conflicts::resolve))]),
         to(api!("export"), vec![get(user(export::everything))]),
-        to(api!("active-users"), vec![get(user(operator::active_users))]),
+        to(api!("active-users"), vec![get(known(operator::active_users))]),
         to(api!("test-broadcast"), vec![post(operator::test_broadcast)]),
         to(api!("health"), vec![get(health::health)]),
         to("/livez", vec![get(health::alive)]),
@@ -56,6 +56,7 @@ pub(super) fn table() -> Vec<Route> {
         to("/metrics", vec![get(metrics::metrics)]),
         to("/openapi.json", vec![get(openapi::openapi)]),
         to("/client.js", vec![get(assets::client)]),
+        to("/client-more.js", vec![get(assets::client_more)]),
         to("/", vec![get(assets::root)]),
         to("/demo", vec![get(assets::page)]),
         to("/demo/{asset}", vec![get(assets::asset)]),

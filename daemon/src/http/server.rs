@@ -13,14 +13,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Incoming};
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, service_fn};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::{BoxError, CompressionLevel};
@@ -31,7 +30,8 @@ use warp::http::{Method, Request, Response, StatusCode};
 
 use super::gate::Gate;
 use super::impatient::{Impatient, Upgraded};
-use super::observe::observe;
+use super::observe::{RELEASE, observe};
+use super::problem::{Kind, Problem};
 use super::unread::Connection;
 use super::{App, Guest, Guests, SocketFilter, routes};
 use crate::budget::{Who, note};
@@ -173,8 +173,16 @@ impl Server {
             .option_layer(cors(&app.config.server.allowed_origins))
             .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
             .service(warp::service(routes::all(app, socket)));
-        let (gate, service) = (Gate::new(app), BoxCloneSyncService::new(service));
-        let service = tower::service_fn(move |request| gate.clone().pass(request, service.clone()));
+        let (gate, routed) = (Gate::new(app), Whole::new(service));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (gate, routed) = (gate.clone(), routed.clone());
+            async move {
+                match pathless(&request) {
+                    Some(problem) => Ok(erased(problem.into_response())),
+                    None => gate.pass(request, routed).await,
+                }
+            }
+        });
         Self {
             service: BoxCloneSyncService::new(service),
             guests: Arc::clone(&app.guests),
@@ -215,7 +223,7 @@ impl Server {
         let unread = Connection::default();
         let exchanges = unread.clone();
         let whole = self.service.clone();
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(guest.clone());
             let answer = observe(request, peer, exchanges.begin(), whole.clone());
@@ -270,6 +278,16 @@ impl Server {
     }
 }
 
+/// Why a request leads nowhere whose first line names no path, which the routes take for granted.
+fn pathless(request: &Request<Incoming>) -> Option<Problem> {
+    if request.method() == Method::CONNECT {
+        return Some(Problem::wrong_method(&[]));
+    }
+    let has_path = request.uri().path_and_query().is_some();
+    let detail = "a request's first line names a path, such as GET /api/realtime/health";
+    (!has_path).then(|| Problem::new(Kind::BadRequestLine, detail))
+}
+
 pub(super) fn erased<B>(answer: Response<B>) -> Response<Outgoing>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -307,7 +325,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING, request_id.clone()])
-        .expose_headers([ETAG, RETRY_AFTER, request_id])
+        .expose_headers([ETAG, RETRY_AFTER, request_id, RELEASE])
         .max_age(PREFLIGHT_AGE);
     Some(layer)
 }

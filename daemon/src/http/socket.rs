@@ -6,6 +6,7 @@
 mod deflate;
 mod handshake;
 mod meter;
+mod origin;
 mod pump;
 mod stream;
 mod welcome;
@@ -32,10 +33,11 @@ use super::routes::SOCKET;
 use super::{Guest, Guests};
 use crate::actors::{Live, SocketGuard};
 use crate::auth::Verify;
-use crate::config::Limits;
+use crate::config::Config;
 use meter::Meter;
+use origin::Origins;
 use stream::SharedStream;
-use welcome::Arrival;
+use welcome::{Arrival, Whence};
 
 /// What is read at once from an idle socket; grows for a large message and shrinks after it.
 const READ_BUFFER: usize = 1024;
@@ -51,13 +53,15 @@ type Socket = WebSocket<SharedStream>;
 
 /// The route. It answers with 101 to every WebSocket request, whatever the device is called, so that a browser can read why
 /// it is closed; 426 to any other `GET`.
-pub fn route(live: Live, verify: Arc<dyn Verify>, guests: Arc<Guests>, limits: &Limits) -> BoxedFilter<(Response,)> {
+pub fn route(live: Live, verify: Arc<dyn Verify>, guests: Arc<Guests>, config: &Config) -> BoxedFilter<(Response,)> {
+    let limits = &config.limits;
     let shell = Shell {
         live,
         verify,
         guests,
         message_bytes: limits.message_bytes,
         auth_within: Duration::from_secs(limits.auth_seconds),
+        origins: Origins::listed(&config.server.allowed_origins),
         pool: deflate::pool(),
     };
     let device = |path: FullPath| ready(device_in(path.as_str()).ok_or_else(warp::reject::not_found));
@@ -87,7 +91,9 @@ pub fn route(live: Live, verify: Arc<dyn Verify>, guests: Arc<Guests>, limits: &
                 let (reply, accepted) = handshake::answer(&headers, extension.as_deref());
                 match (accepted, upgrade) {
                     (true, Some(upgrade)) => {
-                        let arrival = Arrival::of(device, &headers, &Query::of(&query), origin, guest);
+                        let is_at_home = shell.origins.admit(&headers);
+                        let from = Whence { origin, guest, is_at_home };
+                        let arrival = Arrival::of(device, &headers, &Query::of(&query), from);
                         let guard = shell.live.socket();
                         tokio::spawn(shell.clone().serve(upgrade, extension, arrival, guard));
                         reply
@@ -115,6 +121,7 @@ struct Shell {
     guests: Arc<Guests>,
     message_bytes: usize,
     auth_within: Duration,
+    origins: Origins,
     pool: DeflatePool,
 }
 

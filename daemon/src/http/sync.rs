@@ -88,6 +88,7 @@ struct Trigger {
 /// `POST /trigger-sync`.
 pub(super) async fn trigger(mut call: Call, caller: Caller) -> Answer {
     let trigger: Trigger = call.json_or_default(caller.user).await?;
+    call.app.service.admit(&caller, trigger.device_id.as_ref()).await?;
     let notified = call.app.live.trigger_sync(caller.user, trigger.device_id.as_ref()).await;
     json(&json!({"notified": notified}))
 }

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ryzed_adapters::{Registry, Row};
+use ryzed_adapters::{FieldError, PEOPLE, Registry, Row, Table};
 use serde_json::{Map, Value};
 
+use super::push::Stop;
 use super::request::{Ready, references};
+use crate::config::Limits;
 use crate::store::{Read, RowState, StoreError, Transaction};
-use crate::sync::decide::{Effect, Mine, Working};
+use crate::sync::decide::{Replaced, Working, check};
 use crate::sync::known::Known;
-use crate::sync::{RowId, Scope, Version};
+use crate::sync::weight::Weight;
+use crate::sync::{Operation, RowId, Scope, Version};
 
 /// A row of a table.
 pub(super) type Key = (usize, RowId);
@@ -20,6 +23,8 @@ pub(super) struct Batch {
     owners: HashMap<(String, String), Scope>,
     /// What is to be written, in the order in which it was asked for.
     dirty: Vec<Key>,
+    /// The bytes that the rows take in memory, as they were loaded.
+    weight: usize,
 }
 
 #[derive(Default)]
@@ -31,19 +36,28 @@ struct Entry {
 }
 
 impl Batch {
-    /// Loads what is known: one statement a table for the rows, one for what they refer to.
+    /// Loads what is known: one statement a table for the rows, one for what they refer to. A request whose rows are too much
+    /// together is stopped; a single one always goes.
     pub(super) async fn load(
         tx: &mut dyn Transaction,
         registry: &Registry,
         changes: &[&Ready],
         scopes: &[Scope],
-    ) -> Result<Self, StoreError> {
-        let mut batch = Self { rows: HashMap::new(), owners: HashMap::new(), dirty: Vec::new() };
+        limits: &Limits,
+    ) -> Result<Self, Stop> {
+        let mut batch = Self { rows: HashMap::new(), owners: HashMap::new(), dirty: Vec::new(), weight: 0 };
         let mut ids = ids_by_table(changes);
         for (rank, table) in registry.iter().enumerate() {
             let Some(ids) = ids.remove(&rank) else { continue };
-            for state in tx.states(table, &ids, scopes).await? {
+            let states = tx.states(table, &ids, scopes, limits.work_bytes).await?;
+            for state in states.rows {
                 batch.learn((rank, state.id.clone()), state);
+                if batch.weight > limits.work_bytes && batch.rows.len() > 1 {
+                    return Err(too_heavy(limits));
+                }
+            }
+            if !states.is_whole {
+                return Err(too_heavy(limits));
             }
             for id in ids {
                 batch.rows.entry((rank, id)).or_default();
@@ -59,13 +73,14 @@ impl Batch {
         registry: &Registry,
         changes: &[&Ready],
         scopes: &[Scope],
+        limits: &Limits,
         before: &[Read<'_>],
     ) -> Result<(), StoreError> {
         let ids = ids_by_table(changes);
         let mut referred: BTreeMap<&str, BTreeSet<RowId>> = BTreeMap::new();
         for change in changes {
-            let Some(table) = registry.get(change.table) else { continue };
-            for (_, parent, id) in references(table, &change.mutation.data) {
+            let (Some(table), Some(row)) = (registry.get(change.table), change.asked.brought()) else { continue };
+            for (_, parent, id) in references(table, row).filter(is_looked_up) {
                 referred.entry(parent).or_default().insert(id.into());
             }
         }
@@ -73,7 +88,7 @@ impl Batch {
             referred.into_iter().map(|(parent, ids)| (parent, ids.into_iter().collect())).collect();
         let mut reads = before.to_vec();
         for (rank, table) in registry.iter().enumerate() {
-            reads.extend(ids.get(&rank).map(|ids| Read::States(table, ids, scopes)));
+            reads.extend(ids.get(&rank).map(|ids| Read::States(table, ids, scopes, limits.work_bytes)));
         }
         reads.extend(referred.iter().map(|(parent, ids)| Read::Owners(parent, ids)));
         tx.foresee(&reads).await
@@ -81,14 +96,15 @@ impl Batch {
 
     /// A row can have a live entry in one scope and a tombstone in another; the live one counts.
     fn learn(&mut self, key: Key, state: RowState) {
-        let known = known(state);
-        let live = known.row.is_some() && known.operation != crate::sync::Operation::Delete;
+        let (known, row) = known(state);
+        self.weight += Weight::of_row(&known.previous).memory;
         let entry = self.rows.entry(key).or_default();
-        if live || entry.working.known.as_ref().is_none_or(|other| other.row.is_none() && other.version < known.version)
-        {
-            entry.scope = known.row.is_some().then_some(known.scope).flatten();
-            entry.working.row = known.row.clone();
-            entry.working.known = Some(known);
+        let other = entry.working.known.as_ref();
+        let is_newer = other.is_none_or(|other| !other.is_live && other.version < known.version);
+        if (known.is_live && known.operation != Operation::Delete) || is_newer {
+            entry.scope = known.scope.filter(|_| known.is_live);
+            entry.working = Working::of(known, row);
+            self.weight += entry.working.weight().memory;
         }
     }
 
@@ -103,8 +119,8 @@ impl Batch {
             let Some(table) = registry.get(change.table) else { continue };
             let known = self.rows.get(&(change.rank, change.id.clone())).and_then(|entry| entry.working.known.as_ref());
             let former = known.and_then(Known::former_row);
-            for row in [Some(&change.mutation.data), former].into_iter().flatten() {
-                for (_, parent, id) in references(table, row) {
+            for row in [change.asked.brought(), former].into_iter().flatten() {
+                for (_, parent, id) in references(table, row).filter(is_looked_up) {
                     wanted.entry(parent.to_owned()).or_default().insert(id.into());
                 }
             }
@@ -119,10 +135,9 @@ impl Batch {
     }
 
     /// Takes note of what the device did to a row in an earlier request and repeats in this one: what follows builds on it.
-    pub(super) fn recall(&mut self, key: &Key, data: Row, made_at: Option<Version>) {
+    pub(super) fn recall(&mut self, key: &Key, asked: &Row, made_at: Option<Version>) {
         let Some(entry) = self.rows.get_mut(key) else { return };
-        let asked = data.into_iter().collect();
-        entry.working.mine = mine(std::mem::take(&mut entry.working.mine), false, asked);
+        entry.working.ask(false, asked.clone().into_iter().collect());
         entry.working.made_at = entry.working.made_at.or(made_at);
     }
 
@@ -153,34 +168,68 @@ impl Batch {
         }
     }
 
-    /// Takes note of what is to be done to a row.
-    pub(super) fn apply(&mut self, key: &Key, effect: Effect, scope: Option<Scope>) {
-        let Some(entry) = self.rows.get_mut(key) else { return };
-        match effect {
-            Effect::Leave => return,
-            Effect::Remove => {
-                entry.working.row = None;
-                entry.working.mine = Mine::Deleted;
-            }
-            Effect::Put(row, brought) => {
-                let made = entry.working.row.is_none();
-                entry.working.mine = mine(std::mem::take(&mut entry.working.mine), made, brought);
-                entry.working.row = Some(row);
-            }
+    /// Sets fields of a row, or makes it; none when the row is none of this batch. What was replaced is kept or taken back.
+    pub(super) fn put(&mut self, key: &Key, fields: Row) -> Option<Replaced> {
+        Some(self.rows.get_mut(key)?.working.put(fields))
+    }
+
+    /// Holds a row that was changed to the rules of its table and to its bounds.
+    pub(super) fn check(
+        &self,
+        table: &Table,
+        key: &Key,
+        replaced: &Replaced,
+        limits: &Limits,
+    ) -> Result<(), Vec<FieldError>> {
+        let most = Weight { bytes: limits.row_bytes, values: limits.row_values, memory: 0 };
+        self.rows.get(key).map_or(Ok(()), |entry| check(table, &entry.working, replaced, most))
+    }
+
+    /// Undoes a [`put`](Self::put).
+    pub(super) fn take_back(&mut self, key: &Key, replaced: Replaced) {
+        if let Some(entry) = self.rows.get_mut(key) {
+            entry.working.take_back(replaced);
         }
-        entry.scope = scope;
-        if !std::mem::replace(&mut entry.is_dirty, true) {
-            self.dirty.push(key.clone());
+    }
+
+    /// Takes note that what was put is to be written.
+    pub(super) fn keep(
+        &mut self,
+        key: &Key,
+        replaced: Replaced,
+        brought: HashMap<String, Value>,
+        scope: Option<Scope>,
+    ) {
+        self.change(key, scope, |working| working.keep(replaced, brought));
+    }
+
+    /// Takes note that a row is to be deleted.
+    pub(super) fn remove(&mut self, key: &Key) {
+        self.change(key, None, Working::remove);
+    }
+
+    /// Takes note that these fields of a row were told in a conflict.
+    pub(super) fn told(&mut self, key: &Key, fields: impl Iterator<Item = String>) {
+        if let Some(entry) = self.rows.get_mut(key) {
+            entry.working.told.extend(fields);
         }
     }
 
     /// Forgets what was to be done to a row that the database refused.
     pub(super) fn undo(&mut self, key: &Key) {
         if let Some(entry) = self.rows.get_mut(key) {
+            entry.working.reset();
             let known = entry.working.known.as_ref();
-            entry.working.row = known.and_then(|known| known.row.clone());
             entry.scope = entry.working.row.as_ref().and(known).and_then(|known| known.scope);
-            entry.working.mine = Mine::Untouched;
+        }
+    }
+
+    fn change(&mut self, key: &Key, scope: Option<Scope>, change: impl FnOnce(&mut Working)) {
+        let Some(entry) = self.rows.get_mut(key) else { return };
+        change(&mut entry.working);
+        entry.scope = scope;
+        if !std::mem::replace(&mut entry.is_dirty, true) {
+            self.dirty.push(key.clone());
         }
     }
 
@@ -197,6 +246,11 @@ impl Batch {
     }
 }
 
+/// Whether the database has to be asked whose a row is that is referred to: a person is their own.
+fn is_looked_up((_, parent, _): &(&str, &str, String)) -> bool {
+    *parent != PEOPLE
+}
+
 fn ids_by_table(changes: &[&Ready]) -> BTreeMap<usize, Vec<RowId>> {
     let mut ids: BTreeMap<usize, BTreeSet<RowId>> = BTreeMap::new();
     for change in changes {
@@ -205,26 +259,22 @@ fn ids_by_table(changes: &[&Ready]) -> BTreeMap<usize, Vec<RowId>> {
     ids.into_iter().map(|(rank, ids)| (rank, ids.into_iter().collect())).collect()
 }
 
-fn mine(before: Mine, made: bool, brought: HashMap<String, Value>) -> Mine {
-    match before {
-        _ if made => Mine::Made,
-        Mine::Made => Mine::Made,
-        Mine::Fields(mut fields) => {
-            fields.extend(brought);
-            Mine::Fields(fields)
-        }
-        Mine::Untouched | Mine::Deleted => Mine::Fields(brought),
-    }
-}
-
-fn known(state: RowState) -> Known {
+fn known(state: RowState) -> (Known, Option<Row>) {
     let object = |json: &str| serde_json::from_str::<Map<String, Value>>(json).unwrap_or_default();
-    Known {
-        row: state.row.as_deref().map(|json| -> Row { object(json) }),
+    let row = state.row.as_deref().map(object);
+    let known = Known {
+        is_live: row.is_some(),
         scope: state.scope,
         version: state.version,
         operation: state.operation,
         field_versions: object(&state.field_versions),
         previous: object(&state.previous),
-    }
+    };
+    (known, row)
+}
+
+fn too_heavy(limits: &Limits) -> Stop {
+    let most = limits.work_bytes;
+    let detail = format!("the rows that a request changes may take {most} bytes together; send fewer changes at once");
+    Stop::Limit { limit: "work_bytes", detail }
 }

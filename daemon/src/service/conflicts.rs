@@ -1,35 +1,56 @@
 //! Conflicts under the strategy `manual`: listed until a person settles them.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use ryzed_adapters::{Row, Strategy, code};
+use ryzed_adapters::{Registry, Row, Strategy, code};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::push::{Push, Stop};
 use super::request::{Change, refused};
-use super::{Pushed, Resolution, Served, Service, ServiceError, Settlement};
+use super::{ConflictPage, Pushed, Resolution, Served, Service, ServiceError, Settlement};
 use crate::auth::Caller;
 use crate::budget::Kind;
-use crate::store::{OpenConflict, Transaction};
-use crate::sync::raw::row;
-use crate::sync::wire::{ChangeResult, Conflict, Intent, Mutation, Status};
+use crate::store::{OpenConflict, PAGE_BYTES, RowState, StoreError, Transaction};
+use crate::sync::raw;
+use crate::sync::weight::Weight;
+use crate::sync::wire::{ChangeResult, Conflict, ConflictField, Intent, Mutation, Status};
+use crate::sync::{RowId, Scope, UserId};
 
 /// What settles a conflict is written on behalf of this device: nobody's, so that every device is told.
 const SETTLER: &str = "ryzed";
+/// The most conflicts of one page, and how many it has unless asked otherwise.
+const PAGE: i64 = 100;
+/// Of a longer value it is told what the server holds, and not again what it came to, in bytes.
+const LONG: usize = 16 << 10;
 
 impl Service {
-    /// The caller's open conflicts, oldest first.
+    /// The caller's open conflicts behind `after`, oldest first, as the rows are now.
     ///
     /// # Errors
-    /// Those of the database.
-    pub async fn conflicts(&self, caller: &Caller) -> Result<Served<Vec<Conflict>>, ServiceError> {
-        let user = caller.user;
-        let turn = self.budget.turn(user, Kind::Read).await?;
-        let open: Vec<OpenConflict> = self
+    /// When `limit` is below 1.
+    pub async fn conflicts(
+        &self,
+        caller: &Caller,
+        after: Option<Uuid>,
+        limit: Option<i64>,
+    ) -> Result<Served<ConflictPage>, ServiceError> {
+        let limit = match limit {
+            None => PAGE,
+            Some(limit @ 1..) => limit.min(PAGE),
+            Some(_) => return Err(ServiceError::field("limit", code::OUT_OF_RANGE, "must be at least 1")),
+        };
+        let (user, registry) = (caller.user, Arc::clone(&self.registry));
+        let mut turn = self.budget.turn(user, Kind::Read).await?;
+        let answer = self
             .store
-            .read(caller, move |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.conflicts(user, None).await?) }))
+            .read(caller, move |tx| {
+                let registry = Arc::clone(&registry);
+                Box::pin(async move { Ok::<_, ServiceError>(page(tx, &registry, user, after, limit).await?) })
+            })
             .await?;
-        let answer = open.iter().filter_map(|open| serde_json::from_str(&open.conflict).ok()).collect();
+        turn.has_read();
         Ok(Served { answer, turn })
     }
 
@@ -45,7 +66,7 @@ impl Service {
         settlement: Settlement,
     ) -> Result<ChangeResult, ServiceError> {
         let bounds = self.row_bounds();
-        let chosen = settlement.data.map(|data| row(&data, bounds)).transpose();
+        let chosen = settlement.data.map(|data| raw::row(&data, bounds)).transpose();
         let chosen = chosen.map_err(|bad| ServiceError::Invalid(vec![refused(bad, bounds)]))?.unwrap_or_default();
         if (settlement.resolution == Resolution::Fields) == chosen.is_empty() {
             let message = "must be given with the resolution \"fields\", and only with it";
@@ -60,7 +81,9 @@ impl Service {
                 strategy: Some(Strategy::ClientWins),
                 atomic: false,
                 same_life: true,
+                is_operators: false,
                 now: self.clock.now(),
+                limits: Arc::clone(&self.limits),
             },
             id,
             resolution: settlement.resolution,
@@ -90,11 +113,11 @@ struct Settle {
 impl Settle {
     async fn run(&self, tx: &mut dyn Transaction) -> Result<(Pushed, ChangeResult), ServiceError> {
         let user = self.push.caller.user;
-        let open = tx.conflicts(user, Some(self.id)).await?;
-        let open = open.first().ok_or(ServiceError::NotFound("open conflict"))?;
+        let open = tx.open_conflict(user, self.id).await?.ok_or(ServiceError::NotFound("open conflict"))?;
         let unreadable = || ServiceError::NotFound("readable conflict");
-        let conflict: Conflict = serde_json::from_str(&open.conflict).map_err(|_| unreadable())?;
-        let asked: Mutation = serde_json::from_str(&open.mutation).map_err(|_| unreadable())?;
+        let mut conflict: Conflict = serde_json::from_str(&open.conflict).map_err(|_| unreadable())?;
+        let mut asked: Mutation = serde_json::from_str(&open.mutation).map_err(|_| unreadable())?;
+        travelling(&mut conflict, &mut asked, &self.push.registry);
         tx.drop_conflict(user, self.id).await?;
         let Some(mutation) = self.mutation(&conflict, asked) else {
             let result = ChangeResult {
@@ -107,16 +130,19 @@ impl Settle {
             };
             return Ok((Pushed::default(), result));
         };
-        let change = Change::of(mutation, &self.push.registry).map_err(|error| ServiceError::Invalid(vec![*error]))?;
+        let change = Change::of(mutation, &self.push.registry, false, self.push.now);
+        let change = change.map_err(|error| ServiceError::Invalid(vec![*error]))?;
         let push = Push {
             registry: Arc::clone(&self.push.registry),
             caller: self.push.caller.clone(),
             device: self.push.device.clone(),
             changes: vec![change],
+            limits: self.push.limits.clone(),
             ..self.push
         };
         let mut pushed = push.run(tx).await.map_err(|stop| match stop {
             Stop::Store(error) => ServiceError::from(error),
+            Stop::Limit { limit, detail } => ServiceError::Limit { limit, detail },
             Stop::Atomic(_) => unreadable(),
         })?;
         let mut result = pushed.results.pop().ok_or_else(unreadable)?;
@@ -128,13 +154,17 @@ impl Settle {
         Ok((pushed, result))
     }
 
-    /// What to write; none when the server's values stay.
+    /// What to write; none when the server's values stay. Of a row that was there only the fields that conflicted: the others
+    /// were written at once.
     fn mutation(&self, conflict: &Conflict, asked: Mutation) -> Option<Mutation> {
+        let was_deleted = conflict.row == Some(None);
         let data = match self.resolution {
             Resolution::Server => return None,
-            Resolution::Client if asked.operation == Intent::Delete || conflict.row.is_none() => asked.data,
+            Resolution::Client if asked.operation == Intent::Delete || was_deleted => asked.data,
             Resolution::Client => {
-                conflict.fields.iter().map(|field| (field.field.clone(), field.client.clone())).collect()
+                let client = |field: &ConflictField| asked.data.get(&field.field).or(field.client.as_ref()).cloned();
+                let fields = conflict.fields.iter();
+                fields.map(|field| (field.field.clone(), client(field).unwrap_or(Value::Null))).collect()
             }
             Resolution::Fields => self.chosen.clone(),
         };
@@ -148,6 +178,132 @@ impl Settle {
             conflict_strategy: Some(Strategy::ClientWins),
         })
     }
+}
+
+/// A page, cut behind the conflict that makes it too long.
+async fn page(
+    tx: &mut dyn Transaction,
+    registry: &Registry,
+    user: UserId,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<ConflictPage, StoreError> {
+    let found = tx.open_page(user, after, limit, PAGE_BYTES).await?;
+    let mut page = ConflictPage { conflicts: Vec::new(), has_more: found.has_more, after: None };
+    let mut read: Vec<(Uuid, Conflict, Mutation)> = Vec::new();
+    for open in found.open {
+        let (id, mut conflict, mut asked) = parsed(open)?;
+        travelling(&mut conflict, &mut asked, registry);
+        read.push((id, conflict, asked));
+    }
+    let mut rows = rows(tx, registry, user, &read).await?;
+    let (mut bytes, count) = (0, read.len());
+    for (id, mut conflict, asked) in read {
+        let key = (conflict.table.clone(), conflict.id.clone());
+        // A row that did not fit comes with a later page, and if it is the first, alone.
+        if !rows.contains_key(&key) && page.conflicts.is_empty() {
+            rows.extend(row(tx, registry, user, &key).await?);
+        }
+        let Some(now) = rows.get(&key) else { break };
+        as_it_is_now(&mut conflict, &asked, now.as_ref());
+        bytes += size(&conflict);
+        if bytes > PAGE_BYTES && !page.conflicts.is_empty() {
+            break;
+        }
+        page.conflicts.push(conflict);
+        page.after = Some(id);
+    }
+    page.has_more |= page.conflicts.len() < count;
+    Ok(page)
+}
+
+fn parsed(open: OpenConflict) -> Result<(Uuid, Conflict, Mutation), StoreError> {
+    let unreadable = |error| StoreError::Failed(format!("the open conflict {} can't be read: {error}", open.id));
+    let conflict = serde_json::from_str(&open.conflict).map_err(unreadable)?;
+    Ok((open.id, conflict, serde_json::from_str(&open.mutation).map_err(unreadable)?))
+}
+
+/// Rows by table and id: as they are now, none inside when they are deleted. Those that are too many are missing.
+type RowsNow = HashMap<(String, RowId), Option<Row>>;
+
+async fn rows(
+    tx: &mut dyn Transaction,
+    registry: &Registry,
+    user: UserId,
+    of: &[(Uuid, Conflict, Mutation)],
+) -> Result<RowsNow, StoreError> {
+    let mut wanted: BTreeMap<&str, Vec<RowId>> = BTreeMap::new();
+    for (_, conflict, _) in of {
+        wanted.entry(&conflict.table).or_default().push(conflict.id.clone());
+    }
+    let (mut found, mut left) = (RowsNow::new(), PAGE_BYTES);
+    for (name, ids) in wanted {
+        let name = name.to_owned();
+        let Some(table) = registry.get(&name) else {
+            found.extend(ids.into_iter().map(|id| ((name.clone(), id), None)));
+            continue;
+        };
+        let states = tx.states(table, &ids, &read_by(user), left).await?;
+        for state in states.rows {
+            left = left.saturating_sub(state.size());
+            let known = found.entry((name.clone(), state.id.clone())).or_default();
+            *known = known.take().or(shown(state, user));
+        }
+        if states.is_whole {
+            for id in ids {
+                found.entry((name.clone(), id)).or_default();
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// One row, however large.
+async fn row(
+    tx: &mut dyn Transaction,
+    registry: &Registry,
+    user: UserId,
+    key: &(String, RowId),
+) -> Result<RowsNow, StoreError> {
+    let Some(table) = registry.get(&key.0) else { return Ok([(key.clone(), None)].into()) };
+    let states = tx.states(table, std::slice::from_ref(&key.1), &read_by(user), 0).await?;
+    Ok([(key.clone(), states.rows.into_iter().find_map(|state| shown(state, user)))].into())
+}
+
+fn read_by(user: UserId) -> [Scope; 2] {
+    [Scope::User(user), Scope::Global]
+}
+
+/// The row, when it is still one that the person reads.
+fn shown(state: RowState, user: UserId) -> Option<Row> {
+    let row = state.row.filter(|_| state.scope.is_some_and(|scope| read_by(user).contains(&scope)))?;
+    serde_json::from_str(&row).ok()
+}
+
+/// Tells what the server holds now, and what the client wants.
+fn as_it_is_now(conflict: &mut Conflict, asked: &Mutation, row: Option<&Row>) {
+    for field in &mut conflict.fields {
+        let now = row.and_then(|row| row.get(&field.field)).unwrap_or(&Value::Null);
+        let client = asked.data.get(&field.field).filter(|_| asked.operation != Intent::Delete);
+        field.client = client.cloned().or(field.client.take()).or(Some(Value::Null));
+        field.base.get_or_insert(Value::Null);
+        field.server = Some(now.clone());
+        field.resolved = Weight::within(now, LONG).map(|_| now.clone());
+    }
+    conflict.row = Some(row.cloned());
+}
+
+fn size(conflict: &Conflict) -> usize {
+    let of = |value: &Option<Value>| value.as_ref().map_or(0, |value| Weight::of(value).bytes);
+    let fields = conflict.fields.iter().map(|field| of(&field.client) + of(&field.server));
+    fields.sum::<usize>() + conflict.row.iter().flatten().map(|row| Weight::of_row(row).bytes).sum::<usize>()
+}
+
+/// What was kept of a conflict, without columns that stay home since.
+fn travelling(conflict: &mut Conflict, asked: &mut Mutation, registry: &Registry) {
+    let travels = |column: &str| registry.get(&conflict.table).is_some_and(|table| table.column(column).is_some());
+    conflict.fields.retain(|field| travels(&field.field));
+    asked.data.retain(|name, _| travels(name));
 }
 
 fn with_id(mut data: Row, conflict: &Conflict) -> Row {

@@ -1,15 +1,18 @@
 //! Devices: who has called, from where on, and who may not come back.
 
+use chrono::{DateTime, Utc};
 use ryzed_adapters::{FieldError, code, format_time};
 
 use super::{DeviceInfo, DeviceSeen, Service, ServiceError, SyncStatus};
 use crate::auth::Caller;
 use crate::budget::Kind;
 use crate::store::{Access, DeviceRow, StoreError, Transaction};
-use crate::sync::{Cursor, DeviceId, Scope};
+use crate::sync::{Cursor, DeviceId, Scope, UserId};
 
 /// What a device may be called, in characters.
 const LONGEST_NAME: usize = 100;
+/// What waits for a device is counted up to here in each scope.
+const MOST_COUNTED: i64 = 100_000;
 /// The kinds of device that there are.
 const DEVICE_TYPES: [&str; 4] = ["mobile", "web", "desktop", "watch"];
 
@@ -34,21 +37,25 @@ impl Service {
     /// Registers a device that calls, and makes the caller's `users` row on first contact.
     ///
     /// # Errors
-    /// [`ServiceError::Revoked`] or [`ServiceError::Limit`] when it may not call.
+    /// [`ServiceError::Limit`] when it may not call, and those of [`admit`](Self::admit).
     pub async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
         check_seen(&seen)?;
         let _turn = self.budget.turn(caller.user, Kind::Write).await?;
-        let (access, now, most) = (Access::from(caller), format_time(self.clock.now()), self.limits.devices_per_user);
-        let caller = caller.clone();
+        let access = Access::of(caller, Some(&seen.device));
+        let (now, most) = (format_time(self.clock.now()), self.limits.devices_per_user);
+        let (who, device, coming) = (caller.clone(), seen.device.clone(), self.coming(caller, &seen.device));
         self.store
             .write(access, move |tx| {
-                let (caller, now, seen) = (caller.clone(), now.clone(), seen.clone());
+                let (who, now, seen, coming) = (who.clone(), now.clone(), seen.clone(), coming.clone());
                 Box::pin(async move {
-                    tx.ensure_user(caller.user, caller.email.as_deref(), &now).await?;
-                    register(tx, &caller, &seen, &now, most, false).await
+                    tx.ensure_user(who.user, who.email.as_deref(), &now).await?;
+                    register(tx, &who, &seen, &now, most, false).await?;
+                    Ok::<_, ServiceError>(coming.keep(tx, &now).await?)
                 })
             })
-            .await
+            .await?;
+        self.noted.note(caller, &device);
+        Ok(())
     }
 
     /// The caller's devices.
@@ -64,10 +71,12 @@ impl Service {
         Ok(rows.into_iter().map(info).collect())
     }
 
-    /// Gives a device another name (`Some(None)` takes it away), and lets a revoked one come back.
+    /// Gives a device another name (`Some(None)` takes it away), and lets a revoked one come back. What it came with before
+    /// stays refused.
     ///
     /// # Errors
-    /// When there is no such device or the name is too long.
+    /// When there is no such device or the name is too long, or when a device is to come back by a token that is older than
+    /// its revocation.
     pub async fn patch_device(
         &self,
         caller: &Caller,
@@ -78,24 +87,66 @@ impl Service {
         if let Some(Some(name)) = &name {
             check_name("name", name)?;
         }
-        self.change_device(caller, device, move |row| {
-            if let Some(name) = &name {
-                row.name.clone_from(name);
-            }
-            if allow {
-                row.revoked_at = None;
-            }
-        })
-        .await
+        let (user, device) = (caller.user, device.clone());
+        let issued_at = caller.token.as_ref().map(|token| token.issued_at);
+        self.store
+            .write(caller, move |tx| {
+                let (device, name) = (device.clone(), name.clone());
+                Box::pin(async move {
+                    let mut row = tx.device(user, &device).await?.ok_or(ServiceError::NotFound("device"))?;
+                    if let Some(name) = name {
+                        row.name = name;
+                    }
+                    let revoked_at = if allow { row.revoked_at.take() } else { None };
+                    if let Some(revoked_at) = &revoked_at
+                        && issued_at.is_some_and(|issued_at| !is_later(issued_at, revoked_at))
+                    {
+                        return Err(ServiceError::TokenTooOld);
+                    }
+                    tx.keep_device(user, &row).await?;
+                    if let Some(revoked_at) = revoked_at {
+                        tx.bar(user, &device, &revoked_at).await?;
+                    }
+                    Ok::<_, ServiceError>(info(row))
+                })
+            })
+            .await
     }
 
-    /// Keeps a device from coming back under its id. Whoever calls this closes its socket.
+    /// Keeps a device from coming back under its id, and whatever it came with from opening anything. Whoever calls this
+    /// closes the sockets.
     ///
     /// # Errors
     /// When there is no such device.
     pub async fn revoke_device(&self, caller: &Caller, device: &DeviceId) -> Result<(), ServiceError> {
-        let now = format_time(self.clock.now());
-        self.change_device(caller, device, move |row| row.revoked_at = Some(now.clone())).await.map(|_| ())
+        let (user, device, now) = (caller.user, device.clone(), format_time(self.clock.now()));
+        self.store
+            .write(caller, move |tx| {
+                let (device, now) = (device.clone(), now.clone());
+                Box::pin(async move {
+                    let row = tx.device(user, &device).await?.ok_or(ServiceError::NotFound("device"))?;
+                    tx.keep_device(user, &DeviceRow { revoked_at: Some(now.clone()), ..row }).await?;
+                    Ok::<_, ServiceError>(tx.bar(user, &device, &now).await?)
+                })
+            })
+            .await
+    }
+
+    /// Whether a device is revoked, as the database knows it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn is_revoked(&self, user: UserId, device: &DeviceId) -> Result<bool, ServiceError> {
+        let device = device.clone();
+        self.store
+            .read(Access::Daemon, move |tx| {
+                let device = device.clone();
+                Box::pin(async move {
+                    let row = tx.device(user, &device).await?;
+                    Ok::<_, ServiceError>(row.is_some_and(|row| row.revoked_at.is_some()))
+                })
+            })
+            .await
     }
 
     /// What the database knows for `/sync-status`.
@@ -116,7 +167,7 @@ impl Service {
                     let cursor = info.as_ref().and_then(|info| info.cursor.clone()).unwrap_or_default();
                     let mut pending_downloads = 0;
                     for scope in [Scope::Global, Scope::User(user)] {
-                        pending_downloads += tx.count_after(scope, cursor.at(scope)).await?;
+                        pending_downloads += tx.count_after(scope, cursor.at(scope), MOST_COUNTED).await?;
                     }
                     Ok::<_, ServiceError>(SyncStatus { device: info, last_sync, pending_downloads })
                 })
@@ -133,27 +184,12 @@ impl Service {
             .read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.count_devices(None).await?) }))
             .await
     }
+}
 
-    async fn change_device(
-        &self,
-        caller: &Caller,
-        device: &DeviceId,
-        change: impl Fn(&mut DeviceRow) + Send + Sync + 'static,
-    ) -> Result<DeviceInfo, ServiceError> {
-        let (user, device, change) = (caller.user, device.clone(), std::sync::Arc::new(change));
-        let _turn = self.budget.turn(caller.user, Kind::Write).await?;
-        self.store
-            .write(caller, move |tx| {
-                let (device, change) = (device.clone(), std::sync::Arc::clone(&change));
-                Box::pin(async move {
-                    let mut row = tx.device(user, &device).await?.ok_or(ServiceError::NotFound("device"))?;
-                    change(&mut row);
-                    tx.keep_device(user, &row).await?;
-                    Ok::<_, ServiceError>(info(row))
-                })
-            })
-            .await
-    }
+/// Whether a token was issued after a device was revoked. Tokens tell whole seconds: one of the same second may be older.
+fn is_later(issued_at: Option<DateTime<Utc>>, revoked_at: &str) -> bool {
+    let revoked_at = DateTime::parse_from_rfc3339(revoked_at).ok();
+    issued_at.zip(revoked_at).is_some_and(|(issued, revoked)| issued.timestamp() > revoked.timestamp())
 }
 
 /// Refuses what a device says of itself when it makes no sense.
@@ -174,7 +210,8 @@ pub(super) fn check_seen(seen: &DeviceSeen) -> Result<(), ServiceError> {
     }
 }
 
-/// Notes in the running transaction that a device has called; `synced` when it came to sync.
+/// Notes in the running transaction that a device has called; `synced` when it came to sync. That it is not revoked was
+/// looked at when the transaction began.
 pub(super) async fn register(
     tx: &mut dyn Transaction,
     caller: &Caller,
@@ -184,10 +221,10 @@ pub(super) async fn register(
     synced: bool,
 ) -> Result<(), ServiceError> {
     let known = tx.device(caller.user, &seen.device).await?;
-    if known.as_ref().is_some_and(|device| device.revoked_at.is_some()) {
-        return Err(ServiceError::Revoked);
-    }
-    if known.is_none() && tx.count_devices(Some(caller.user)).await? >= i64::try_from(most).unwrap_or(i64::MAX) {
+    let is_full =
+        known.is_none() && tx.count_devices(Some(caller.user)).await? >= i64::try_from(most).unwrap_or(i64::MAX);
+    // An app whose storage fails is another device at each start; what came once makes room for what stays.
+    if is_full && tx.forget_passing_device(caller.user, now).await? == 0 {
         let detail = format!("a person may have {most} devices; revoke one of GET /api/realtime/devices first");
         return Err(ServiceError::Limit { limit: "devices_per_user", detail });
     }

@@ -7,7 +7,9 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
 use super::{Service, ServiceError};
+use crate::auth::Caller;
 use crate::budget::{Held, Kind, Turn};
+use crate::store::Access;
 use crate::sync::{Scope, UserId, Version};
 
 /// Rows that are read at once.
@@ -22,31 +24,56 @@ impl Service {
     /// As the stream's last item: when a page can't be read. [`ServiceError::Busy`] comes first or not at all: what has begun
     /// waits for as long as it takes.
     pub fn export(self: &Arc<Self>, scope: Scope) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        self.export_as(scope, scope.into())
+    }
+
+    /// Everything that the caller owns, in the same form, for as long as the caller is not refused.
+    ///
+    /// # Errors
+    /// As the stream's last item: when a page can't be read.
+    pub fn export_own(self: &Arc<Self>, caller: &Caller) -> BoxStream<'static, Result<Bytes, ServiceError>> {
+        self.export_as(Scope::User(caller.user), caller.into())
+    }
+
+    fn export_as(self: &Arc<Self>, scope: Scope, access: Access) -> BoxStream<'static, Result<Bytes, ServiceError>> {
         let service = Arc::clone(self);
-        stream::try_unfold((service, 0), move |(service, after)| async move {
+        stream::try_unfold((service, access, 0), move |(service, access, after)| async move {
             let page = match scope {
-                Scope::User(user) => service.export_in_turn(user, after).await?,
-                Scope::Global => service.export_page(scope, after).await?.map(|(lines, at)| (lines.into(), at)),
+                Scope::User(user) => service.export_in_turn(user, access.clone(), after).await?,
+                Scope::Global => {
+                    let page = service.export_page(scope, access.clone(), after).await?;
+                    page.map(|(lines, at)| (lines.into(), at))
+                }
             };
-            Ok(page.map(|(lines, reached)| (lines, (service, reached))))
+            Ok(page.map(|(lines, reached)| (lines, (service, access, reached))))
         })
         .boxed()
     }
 
-    async fn export_in_turn(&self, user: UserId, after: Version) -> Result<Option<(Bytes, Version)>, ServiceError> {
+    async fn export_in_turn(
+        &self,
+        user: UserId,
+        access: Access,
+        after: Version,
+    ) -> Result<Option<(Bytes, Version)>, ServiceError> {
         let has_begun = after > 0;
         let mut turn: Turn = patiently(has_begun, || self.budget.turn(user, Kind::LongRead)).await?;
-        let page = self.export_page(Scope::User(user), after).await?;
+        let page = self.export_page(Scope::User(user), access, after).await?;
         turn.has_read();
         let Some((lines, reached)) = page else { return Ok(None) };
         let memory: Held = patiently(has_begun, || self.budget.answer(user, lines.len())).await?;
         Ok(Some((memory.keep(lines.into_bytes()), reached)))
     }
 
-    async fn export_page(&self, scope: Scope, after: Version) -> Result<Option<(String, Version)>, ServiceError> {
+    async fn export_page(
+        &self,
+        scope: Scope,
+        access: Access,
+        after: Version,
+    ) -> Result<Option<(String, Version)>, ServiceError> {
         let page = self
             .store
-            .read(scope, move |tx| {
+            .read(access, move |tx| {
                 Box::pin(async move { Ok::<_, ServiceError>(tx.records(scope, after, PAGE).await?) })
             })
             .await?;

@@ -19,6 +19,6 @@ pub trait Hints: Send + Sync + 'static {
     fn committed(&self, commit: Committed);
 
     /// Called after a commit that may have moved scopes that nobody named: what is deleted from the catalogue
-    /// takes along what people's rows refer to it with. Must not block.
+    /// is taken out of people's rows that refer to it. Must not block.
     fn others_may_have_moved(&self);
 }

@@ -24,9 +24,11 @@ const HELD: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 const BATCHES: usize = 500;
 /// The pause after a batch: as long as the batch took, within these bounds.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
-/// Receipts and devices are kept for so long at least, however short tombstones are: a retry must be known as one. And for so
-/// long a device with a socket counts as seen before that is noted again.
+/// Receipts and devices are kept for so long at least, however short tombstones are: a retry must be known as one.
 const A_DAY: TimeDelta = TimeDelta::days(1);
+/// For so long a device with a socket counts as seen before that is noted again. Well under the time after which a device
+/// makes room for others (`forget_passing_device`).
+const SEEN: TimeDelta = TimeDelta::hours(1);
 
 /// How much was forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Forgotten {
     pub receipts: usize,
     /// Devices.
     pub devices: usize,
+    /// Tokens that devices came with.
+    pub tokens: usize,
     /// Whether there is more to forget.
     pub more: bool,
 }
@@ -47,6 +51,7 @@ enum Kind {
     Tombstones,
     Receipts,
     Devices,
+    Tokens,
 }
 
 impl Kind {
@@ -55,6 +60,7 @@ impl Kind {
             Self::Tombstones => metrics::Forgotten::Tombstones,
             Self::Receipts => metrics::Forgotten::Receipts,
             Self::Devices => metrics::Forgotten::Devices,
+            Self::Tokens => metrics::Forgotten::Tokens,
         }
     }
 
@@ -63,6 +69,8 @@ impl Kind {
         match self {
             Self::Tombstones => keep,
             Self::Receipts | Self::Devices => keep.max(A_DAY),
+            // Their time is over by themselves.
+            Self::Tokens => TimeDelta::zero(),
         }
     }
 
@@ -71,6 +79,7 @@ impl Kind {
             Self::Tombstones => tx.prune_tombstones(before, most).await,
             Self::Receipts => tx.prune_receipts(before, most).await,
             Self::Devices => tx.prune_devices(before, most).await,
+            Self::Tokens => tx.prune_uses(before, most).await,
         }
     }
 }
@@ -85,7 +94,7 @@ impl Service {
         self.see(connected).await?;
         let now = self.clock.now();
         let mut all = Forgotten::default();
-        for kind in [Kind::Tombstones, Kind::Receipts, Kind::Devices] {
+        for kind in [Kind::Tombstones, Kind::Receipts, Kind::Devices, Kind::Tokens] {
             let before = format_time(now - kind.kept(self.keep));
             let (count, more) = self.forget(kind, &before).await?;
             all.more |= more;
@@ -93,6 +102,7 @@ impl Service {
                 Kind::Tombstones => all.tombstones = count,
                 Kind::Receipts => all.receipts = count,
                 Kind::Devices => all.devices = count,
+                Kind::Tokens => all.tokens = count,
             }
         }
         Ok(all)
@@ -138,7 +148,7 @@ impl Service {
             return Ok(());
         }
         let now = self.clock.now();
-        let (now, before) = (format_time(now), format_time(now - A_DAY));
+        let (now, before) = (format_time(now), format_time(now - SEEN));
         self.store
             .write(Access::Daemon, move |tx| {
                 let (connected, now, before) = (connected.clone(), now.clone(), before.clone());

@@ -6,7 +6,9 @@ use futures_util::future::{BoxFuture, ready};
 use uuid::Uuid;
 
 use super::{Service, ServiceError};
-use crate::store::presence::{Arrival, Compared, Entered, Gone, Lease, Other, Place, Presence};
+use crate::store::presence::{
+    Arrival, BridgeKey, Compared, Differs, Entered, Gone, Lease, Other, Place, Presence, Renewed,
+};
 use crate::store::{Access, Mode, OnNotice, StoreError, Transaction};
 use crate::sync::{DeviceId, UserId};
 
@@ -22,11 +24,11 @@ pub struct Surroundings {
 /// What instances that share a database ask it about each other.
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
-    /// Says that this instance is alive; true when that was not known. Nothing that others do keeps it waiting.
+    /// Says that this instance is alive. Nothing that others do keeps it waiting.
     ///
     /// # Errors
     /// Those of the database.
-    async fn renew(&self, lease: &Lease) -> Result<bool, ServiceError>;
+    async fn renew(&self, lease: &Lease) -> Result<Renewed, ServiceError>;
 
     /// Finds out about the others, and forgets those that are no longer alive.
     ///
@@ -58,6 +60,12 @@ pub trait Directory: Send + Sync + 'static {
     /// Those of the database.
     async fn compare(&self, me: Uuid, held: Vec<Place>) -> Result<Compared, ServiceError>;
 
+    /// Those of these devices that `me` holds, and of which something else is known. Changes nothing.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn differing(&self, me: Uuid, held: Vec<Place>) -> Result<Vec<(Place, Differs)>, ServiceError>;
+
     /// The person's devices that are connected anywhere but at `me`.
     ///
     /// # Errors
@@ -88,7 +96,7 @@ pub trait Directory: Send + Sync + 'static {
 
 #[async_trait]
 impl Directory for Service {
-    async fn renew(&self, lease: &Lease) -> Result<bool, ServiceError> {
+    async fn renew(&self, lease: &Lease) -> Result<Renewed, ServiceError> {
         let lease = lease.clone();
         self.presence(Mode::Write, move |presence| {
             let lease = lease.clone();
@@ -135,6 +143,14 @@ impl Directory for Service {
         .await
     }
 
+    async fn differing(&self, me: Uuid, held: Vec<Place>) -> Result<Vec<(Place, Differs)>, ServiceError> {
+        self.presence(Mode::Read, move |presence| {
+            let held = held.clone();
+            Box::pin(async move { presence.differing(me, &held).await })
+        })
+        .await
+    }
+
     async fn elsewhere(&self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, ServiceError> {
         self.presence(Mode::Read, move |presence| Box::pin(async move { presence.elsewhere(me, user).await })).await
     }
@@ -161,10 +177,10 @@ impl Directory for Service {
 }
 
 impl Service {
-    /// Whether other instances can work on the same database.
+    /// What instances seal with what they tell each other; none where there can't be several.
     #[must_use]
-    pub fn is_shared(&self) -> bool {
-        self.store.is_shared()
+    pub fn bridge_key(&self) -> Option<&BridgeKey> {
+        self.store.bridge_key()
     }
 
     async fn presence<T, F>(&self, mode: Mode, work: F) -> Result<T, ServiceError>

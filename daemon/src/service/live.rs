@@ -4,24 +4,29 @@ use super::pull::stand;
 use super::{ScopePage, Service, ServiceError};
 use crate::auth::Caller;
 use crate::budget::Kind;
-use crate::store::Access;
+use crate::store::{Access, Read};
 use crate::sync::page::can_serve;
-use crate::sync::{Cursor, Scope, UserId, Version};
+use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
 /// Changes that are read at once for live delivery.
 const PAGE: i64 = 500;
 
 impl Service {
-    /// Where the newest state of the caller's scopes is.
+    /// Where the newest state of the scopes is that the caller reads from this device.
     ///
     /// # Errors
-    /// Those of the database.
-    pub async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError> {
+    /// As [`admit`](Self::admit).
+    pub async fn newest(&self, caller: &Caller, device: &DeviceId) -> Result<Cursor, ServiceError> {
         let _turn = self.budget.turn(caller.user, Kind::Read).await?;
+        let scopes = [Scope::Global, Scope::User(caller.user)];
+        let states = self
+            .store
+            .read(Access::of(caller, Some(device)), move |tx| {
+                Box::pin(async move { Ok::<_, ServiceError>(tx.scopes(&scopes).await?) })
+            })
+            .await?;
         let mut cursor = Cursor::zero(self.epoch());
-        for (scope, version) in self.heads(&[Scope::Global, Scope::User(caller.user)]).await? {
-            cursor.set(scope, version);
-        }
+        states.into_iter().for_each(|state| cursor.set(state.scope, state.version));
         Ok(cursor)
     }
 
@@ -48,6 +53,7 @@ impl Service {
         self.store
             .read(scope, move |tx| {
                 Box::pin(async move {
+                    tx.foresee(&[Read::Scopes(&[scope]), Read::Records(scope, after, PAGE)]).await?;
                     let newest = tx.scopes(&[scope]).await?.first().map_or(0, |state| state.version);
                     let page = tx.records(scope, after, PAGE).await?;
                     let version = if page.has_more { page.reached } else { newest };

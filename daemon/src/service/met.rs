@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::Service;
+use super::{Service, ServiceError};
 use crate::auth::Caller;
 use crate::sync::UserId;
 
@@ -32,14 +32,19 @@ impl Met {
 impl Service {
     /// Makes the row of somebody who calls for the first time since the start, unless it is there. A database that can't
     /// do so now is no reason to refuse what they came for.
-    pub async fn meet(&self, caller: &Caller) {
+    ///
+    /// # Errors
+    /// When the caller's token is refused.
+    pub async fn meet(&self, caller: &Caller) -> Result<(), ServiceError> {
         if self.registry.get("users").is_none() || self.met.has(caller.user) {
-            return;
+            return Ok(());
         }
         match self.welcome(caller).await {
             Ok(()) => self.met.note(caller.user),
+            Err(refused @ (ServiceError::TokenRevoked | ServiceError::TokenTooOld)) => return Err(refused),
             Err(error) => tracing::debug!(%error, "a caller's row could not be made"),
         }
+        Ok(())
     }
 }
 

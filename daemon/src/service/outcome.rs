@@ -7,6 +7,7 @@ use ryzed_adapters::FieldError;
 use crate::budget::Refused;
 use crate::metrics::{DatabaseError, metrics};
 use crate::store::StoreError;
+use crate::store::tokens::Refusal;
 
 /// Why a use case did not happen. Nothing of it was stored.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,12 @@ pub enum ServiceError {
     /// The device was revoked and may not come back under its id.
     #[error("this device was revoked")]
     Revoked,
+    /// The token was used by a device that was revoked since, or names it, or is of its session.
+    #[error("this token was revoked together with a device that it was used by; get a new one")]
+    TokenRevoked,
+    /// The token is older than the revocation of a device that was allowed again, or is to be.
+    #[error("this device was revoked after the token was issued; get a new one")]
+    TokenTooOld,
     /// A named limit is exceeded.
     #[error("{detail} (limits.{limit})")]
     Limit {
@@ -47,13 +54,22 @@ pub enum ServiceError {
 
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Refused(refusal) = error {
+            return match refusal {
+                Refusal::Device => Self::Revoked,
+                Refusal::Token => Self::TokenRevoked,
+                Refusal::Age => Self::TokenTooOld,
+            };
+        }
         metrics().database_errors.inc(match error {
             StoreError::Unavailable(_) => DatabaseError::Unavailable,
             StoreError::Constraint(_) | StoreError::Reference(_) => DatabaseError::Constraint,
             StoreError::Denied(_) => DatabaseError::Denied,
-            StoreError::RolledBack | StoreError::InUse(_) | StoreError::Sealed(_) | StoreError::Failed(_) => {
-                DatabaseError::Failed
-            }
+            StoreError::Refused(_)
+            | StoreError::RolledBack
+            | StoreError::InUse(_)
+            | StoreError::Sealed(_)
+            | StoreError::Failed(_) => DatabaseError::Failed,
         });
         match error {
             StoreError::Unavailable(_) => Self::Unavailable { retry_after: Duration::from_secs(2) },

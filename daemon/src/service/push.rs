@@ -1,24 +1,32 @@
 //! The upload: decide each change, write them with a statement a table, keep the receipts, all in one transaction.
 
+mod open;
 mod owner;
+mod receipt;
+mod told;
 mod work;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, MOST_ERRORS, Purpose, Registry, Strategy, first_errors, format_time};
-use serde::{Deserialize, Serialize};
+use ryzed_adapters::{FieldError, MOST_ERRORS, Registry, Strategy, first_errors, format_time};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::batch::Batch;
 use super::request::{Change, Ready};
 use super::{Committed, Pushed};
 use crate::auth::Caller;
-use crate::store::{OpenConflict, Read, StoreError, Transaction};
+use crate::config::Limits;
+use crate::store::{Read, ScopeState, StoreError, Transaction};
+use crate::sync::decide::Cost;
 use crate::sync::rounds::{Step, rounds};
-use crate::sync::wire::{ChangeResult, Conflict, Intent, Status};
+use crate::sync::wire::{ChangeResult, Intent, Status};
 use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
+use open::OpenBook;
+use receipt::{Receipt, Seen};
+use told::{Room, Told};
 use work::Work;
 
 /// Changes that are attached to a hint; more are read by who needs them.
@@ -39,13 +47,18 @@ pub(super) struct Push {
     pub strategy: Option<Strategy>,
     pub atomic: bool,
     pub same_life: bool,
+    /// Whether the operator writes, and no device.
+    pub is_operators: bool,
     pub now: DateTime<Utc>,
+    pub limits: Arc<Limits>,
 }
 
 /// Why the transaction is rolled back.
 pub(super) enum Stop {
     /// One change of an atomic request was rejected.
     Atomic(Box<Pushed>),
+    /// The request is beyond a named limit.
+    Limit { limit: &'static str, detail: String },
     /// The database failed.
     Store(StoreError),
 }
@@ -56,14 +69,6 @@ impl From<StoreError> for Stop {
     }
 }
 
-/// What a mutation got, kept so that a retry gets the same.
-#[derive(Clone, Serialize, Deserialize)]
-struct Receipt {
-    result: ChangeResult,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conflict: Option<Conflict>,
-}
-
 impl Push {
     fn scopes(&self) -> [Scope; 2] {
         [Scope::Global, Scope::User(self.caller.user)]
@@ -72,41 +77,67 @@ impl Push {
     /// Tells the transaction what is going to be read, `before` and in [`run`](Self::run).
     pub(super) async fn foresee(&self, tx: &mut dyn Transaction, before: &[Read<'_>]) -> Result<(), StoreError> {
         let (ids, scopes) = (self.mutation_ids(), self.scopes());
-        let ready: Vec<&Ready> = self.fresh(&HashMap::new()).into_iter().map(|(_, ready)| ready).collect();
+        let ready: Vec<&Ready> = self.fresh(&Seen::new()).into_iter().map(|(_, ready)| ready).collect();
         let mut reads = before.to_vec();
         reads.push(Read::Scopes(&scopes));
         if !ids.is_empty() {
             reads.push(Read::Receipts(self.caller.user, &ids));
         }
-        Batch::foresee(tx, &self.registry, &ready, &scopes, &reads).await
+        Batch::foresee(tx, &self.registry, &ready, &scopes, &self.limits, &reads).await
     }
 
     /// Runs in a transaction.
     pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<Pushed, Stop> {
-        let now = format_time(self.now);
         self.foresee(tx, &[]).await?;
         let seen = self.seen_before(tx).await?;
         let before = tx.scopes(&self.scopes()).await?;
         let fresh: Vec<(usize, &Ready)> = self.fresh(&seen);
         let ready: Vec<&Ready> = fresh.iter().map(|(_, ready)| *ready).collect();
-        let mut batch = Batch::load(tx, &self.registry, &ready, &self.scopes()).await?;
+        let concerned: Vec<&Ready> = ready.iter().copied().chain(self.told_again(&seen)).collect();
+        let mut batch = Batch::load(tx, &self.registry, &concerned, &self.scopes(), &self.limits).await?;
         self.recall(&seen, &mut batch);
-        let floors = before.iter().map(|state| (state.scope, state.floor)).collect();
-        let mut work = Work { push: self, batch, floors, outcomes: HashMap::new() };
+        let mut work = Work {
+            push: self,
+            batch,
+            floors: before.iter().map(|state| (state.scope, state.floor)).collect(),
+            outcomes: HashMap::new(),
+            open: OpenBook::load(tx, self, &ready).await?,
+            room: Room::of(self),
+            cost: Cost::default(),
+            versions: HashMap::new(),
+        };
         let steps: Vec<Step<'_>> = ready.iter().map(|change| step(change)).collect();
         for round in rounds(&steps) {
-            work.decide_all(&round.puts, &ready);
+            work.decide_all(&round.puts, &ready)?;
             work.write(tx, &ready).await?;
-            work.decide_all(&round.deletes, &ready);
+            work.decide_all(&round.deletes, &ready)?;
             work.write(tx, &ready).await?;
         }
-        let receipts = work.receipts(tx, &ready, &before).await?;
+        let told = work.results(tx, &ready, &before).await?;
+        self.end(tx, work, (fresh, told), seen, &before).await
+    }
+
+    /// Answers, and keeps what is new.
+    async fn end(
+        &self,
+        tx: &mut dyn Transaction,
+        mut work: Work<'_>,
+        (fresh, mut told): (Vec<(usize, &Ready)>, Vec<Told>),
+        seen: Seen,
+        before: &[ScopeState],
+    ) -> Result<Pushed, Stop> {
+        for ((_, change), told) in fresh.iter().zip(&mut told) {
+            if let Some(conflict) = told.conflict.as_mut().filter(|met| met.strategy == Strategy::Manual) {
+                work.open.note(self, change, conflict)?;
+            }
+        }
+        let receipts = receipts(&fresh, &told);
         let retried: HashSet<Uuid> = seen.keys().copied().collect();
-        let answers = self.answers(&fresh, receipts, seen);
+        let answers = self.answers(&mut work, &fresh, told, seen, &receipts);
         if self.atomic && answers.iter().any(|answer| answer.result.status == Status::Rejected) {
             return Err(Stop::Atomic(Box::new(stopped(Pushed::of(answers, retried)))));
         }
-        self.keep(tx, &answers, &retried, &now).await?;
+        self.keep(tx, work.open, &receipts).await?;
         let pushed = Pushed::of(answers, retried);
         self.commits(tx, pushed, &before.iter().map(|s| (s.scope, s.version)).collect::<Vec<_>>()).await
     }
@@ -115,96 +146,103 @@ impl Push {
         self.changes.iter().filter_map(Change::mutation_id).collect()
     }
 
-    async fn seen_before(&self, tx: &mut dyn Transaction) -> Result<HashMap<Uuid, Receipt>, StoreError> {
+    /// What is known of the mutations already. Of a receipt that can't be read nobody knows whether its mutation was done.
+    async fn seen_before(&self, tx: &mut dyn Transaction) -> Result<Seen, Stop> {
         let ids = self.mutation_ids();
         if ids.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(Seen::new());
         }
-        let receipts = tx.receipts(self.caller.user, &ids).await?;
-        Ok(receipts.into_iter().filter_map(|(id, json)| Some((id, serde_json::from_str(&json).ok()?))).collect())
+        let kept = tx.receipts(self.caller.user, &ids).await?;
+        let seen = kept.found.into_iter().map(|(id, json)| Ok((id, Receipt::read(id, &json)?)));
+        let seen: Seen = seen.collect::<Result<_, StoreError>>()?;
+        let most = self.limits.receipts_per_user;
+        let new = ids.len().saturating_sub(seen.len());
+        if new > 0 && kept.count.saturating_add(new) > most {
+            let detail =
+                format!("results of {most} uploads of a person are kept, for as long as deletions; come back later");
+            return Err(Stop::Limit { limit: "receipts_per_user", detail });
+        }
+        Ok(seen)
+    }
+
+    /// Changes that were done before and met a conflict, which is told again.
+    fn told_again<'s>(&'s self, seen: &Seen) -> impl Iterator<Item = &'s Ready> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Ready(ready) => {
+                seen.get(&ready.asked.mutation_id?)?.conflict.as_ref()?;
+                Some(ready.as_ref())
+            }
+            Change::Unreadable(_) => None,
+        })
     }
 
     /// A change that is repeated is not done again, but those behind it build on it.
-    fn recall(&self, seen: &HashMap<Uuid, Receipt>, batch: &mut Batch) {
+    fn recall(&self, seen: &Seen, batch: &mut Batch) {
         for change in &self.changes {
             let Change::Ready(ready) = change else { continue };
-            let receipt = ready.mutation.mutation_id.and_then(|id| seen.get(&id));
+            let receipt = ready.asked.mutation_id.and_then(|id| seen.get(&id));
             let done = receipt.filter(|receipt| receipt.result.status != Status::Rejected);
-            let (Some(receipt), Some(table)) = (done, self.registry.get(ready.table)) else { continue };
-            let Ok(data) = table.accept(ready.mutation.data.clone(), Purpose::Patch, self.now) else { continue };
-            let made = ready.mutation.base_version.is_none() && receipt.result.status == Status::Applied;
-            let puts = matches!(ready.mutation.operation, Intent::Insert | Intent::Upsert);
+            let (Some(receipt), Some(data)) = (done, ready.asked.brought()) else { continue };
+            let made = ready.asked.base_version.is_none() && receipt.result.status == Status::Applied;
+            let puts = matches!(ready.asked.operation, Intent::Insert | Intent::Upsert);
             batch.recall(&(ready.rank, ready.id.clone()), data, receipt.result.version.filter(|_| made && puts));
         }
     }
 
     /// The changes to decide: readable, not seen before, each mutation once.
-    fn fresh(&self, seen: &HashMap<Uuid, Receipt>) -> Vec<(usize, &Ready)> {
+    fn fresh(&self, seen: &Seen) -> Vec<(usize, &Ready)> {
         let mut taken = HashSet::new();
         let fresh = self.changes.iter().enumerate().filter_map(|(index, change)| match change {
             Change::Ready(ready) => Some((index, ready.as_ref())),
             Change::Unreadable(_) => None,
         });
         fresh
-            .filter(|(_, ready)| {
-                ready.mutation.mutation_id.is_none_or(|id| !seen.contains_key(&id) && taken.insert(id))
-            })
+            .filter(|(_, ready)| ready.asked.mutation_id.is_none_or(|id| !seen.contains_key(&id) && taken.insert(id)))
             .collect()
     }
 
-    /// The answers in the order of the changes.
+    /// The answers in the order of the changes. What comes twice in a request, or was seen before, gets what its mutation got.
     fn answers(
         &self,
+        work: &mut Work<'_>,
         fresh: &[(usize, &Ready)],
-        receipts: Vec<Receipt>,
-        mut seen: HashMap<Uuid, Receipt>,
-    ) -> Vec<Receipt> {
+        told: Vec<Told>,
+        mut seen: Seen,
+        receipts: &[(Uuid, Receipt)],
+    ) -> Vec<Told> {
         let repeated = repeated(self.mutation_ids());
-        let mut by_index: HashMap<usize, Receipt> = HashMap::new();
-        for ((index, ready), receipt) in fresh.iter().zip(receipts) {
-            if let Some(id) = ready.mutation.mutation_id.filter(|id| repeated.contains(id)) {
-                seen.insert(id, receipt.clone());
-            }
-            by_index.insert(*index, receipt);
-        }
+        seen.extend(receipts.iter().filter(|(id, _)| repeated.contains(id)).cloned());
+        let mut by_index: HashMap<usize, Told> = fresh.iter().map(|(index, _)| *index).zip(told).collect();
         let answer = |(index, change): (usize, &Change)| match change {
-            Change::Unreadable(result) => Some(Receipt { result: result.clone(), conflict: None }),
-            Change::Ready(ready) => {
-                by_index.remove(&index).or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned()))
-            }
+            Change::Unreadable(result) => Some(Told::of(result.clone())),
+            Change::Ready(ready) => by_index.remove(&index).or_else(|| {
+                let receipt = seen.get(&ready.asked.mutation_id?)?;
+                Some(work.told_again(ready, receipt.clone()))
+            }),
         };
-        let mut answers: Vec<Receipt> = self.changes.iter().enumerate().filter_map(answer).collect();
+        let mut answers: Vec<Told> = self.changes.iter().enumerate().filter_map(answer).collect();
         bound_errors(answers.iter_mut().map(|answer| &mut answer.result));
         answers
     }
 
-    /// Keeps what is new: the receipts and the open conflicts, each with a statement.
+    /// Keeps what is new: the receipts and the open conflicts, each with a statement. What was refused for want of room may be
+    /// sent again.
     async fn keep(
         &self,
         tx: &mut dyn Transaction,
-        answers: &[Receipt],
-        retried: &HashSet<Uuid>,
-        now: &str,
+        open: OpenBook,
+        receipts: &[(Uuid, Receipt)],
     ) -> Result<(), StoreError> {
-        let (mut receipts, mut open, mut kept) = (Vec::new(), Vec::new(), HashSet::new());
-        for (change, answer) in self.changes.iter().zip(answers) {
-            let Change::Ready(ready) = change else { continue };
-            let id = ready.mutation.mutation_id;
-            if id.is_some_and(|id| retried.contains(&id) || !kept.insert(id)) {
-                continue;
-            }
-            if let Some(id) = id {
-                receipts.push((id, to_json(answer)?));
-            }
-            if let Some((conflict, id)) = answer.conflict.as_ref().and_then(|met| Some((met, met.conflict_id?))) {
-                open.push(OpenConflict { id, conflict: to_json(conflict)?, mutation: to_json(&ready.mutation)? });
-            }
+        let now = format_time(self.now);
+        let lasting = receipts.iter().filter(|(_, receipt)| !is_passing(&receipt.result));
+        let kept: Vec<(Uuid, String)> =
+            lasting.map(|(id, receipt)| Ok((*id, to_json(receipt)?))).collect::<Result<_, StoreError>>()?;
+        if !kept.is_empty() {
+            tx.keep_receipts(self.caller.user, &kept, &now).await?;
         }
-        if !receipts.is_empty() {
-            tx.keep_receipts(self.caller.user, &receipts, now).await?;
-        }
+        let open = open.noted();
         if !open.is_empty() {
-            tx.keep_conflicts(self.caller.user, &open, now).await?;
+            tx.keep_conflicts(self.caller.user, &open, &now).await?;
         }
         Ok(())
     }
@@ -238,7 +276,7 @@ impl Push {
 }
 
 impl Pushed {
-    fn of(answers: Vec<Receipt>, retried: HashSet<Uuid>) -> Self {
+    fn of(answers: Vec<Told>, retried: HashSet<Uuid>) -> Self {
         let mut pushed = Self { retried, ..Self::default() };
         for answer in answers {
             pushed.results.push(answer.result);
@@ -258,6 +296,17 @@ fn bound_errors<'a>(results: impl Iterator<Item = &'a mut ChangeResult>) {
     }
 }
 
+/// The receipts of changes that have an id.
+fn receipts(fresh: &[(usize, &Ready)], told: &[Told]) -> Vec<(Uuid, Receipt)> {
+    let named = fresh.iter().zip(told).filter_map(|((_, change), told)| Some((change.asked.mutation_id?, told)));
+    named.map(|(id, told)| (id, Receipt::of(&told.result, told.conflict.as_ref()))).collect()
+}
+
+/// Whether the same change may go well another time.
+fn is_passing(result: &ChangeResult) -> bool {
+    result.errors.iter().any(|error| error.code == open::TOO_MANY)
+}
+
 /// The ids that come more than once.
 fn repeated(ids: Vec<Uuid>) -> HashSet<Uuid> {
     let mut once = HashSet::with_capacity(ids.len());
@@ -265,7 +314,7 @@ fn repeated(ids: Vec<Uuid>) -> HashSet<Uuid> {
 }
 
 fn step(change: &Ready) -> Step<'_> {
-    Step { rank: change.rank, id: change.id.as_str(), delete: change.mutation.operation == Intent::Delete }
+    Step { rank: change.rank, id: change.id.as_str(), delete: change.asked.operation == Intent::Delete }
 }
 
 /// Nothing of an atomic request is done when one change can't be. What an earlier request has done stays done.

@@ -1,5 +1,7 @@
-//! From the `changes` of a request to mutations that can be decided; what can't be read is rejected one by one.
+//! From the `changes` of a request to changes that can be decided; what can't be read is rejected one by one. Values are
+//! checked here, before anything waits for a database.
 
+use chrono::{DateTime, Utc};
 use ryzed_adapters::{FieldError, Registry, Row, ScopeRule, code};
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,6 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::sync::RowId;
+use crate::sync::asked::Asked;
 use crate::sync::raw::{BadRow, Name, RowBounds, fault, row};
 use crate::sync::wire::{ChangeResult, Mutation, Status};
 
@@ -29,23 +32,34 @@ pub(super) struct Ready {
     /// The row.
     pub id: RowId,
     /// What is asked.
-    pub mutation: Mutation,
+    pub asked: Asked,
 }
 
 impl Change {
     /// Reads an upload, judging each part before the next.
-    pub(super) fn read(upload: &RawValue, registry: &Registry, bounds: RowBounds) -> Self {
+    pub(super) fn read(
+        upload: &RawValue,
+        registry: &Registry,
+        bounds: RowBounds,
+        is_operators: bool,
+        now: DateTime<Utc>,
+    ) -> Self {
         let members = match members(upload) {
             Ok(members) => members,
             Err(error) => return Told::default().rejected(error),
         };
         let mutation = members.mutation(bounds).map_err(Box::new);
-        let change = mutation.and_then(|mutation| Self::of(mutation, registry));
+        let change = mutation.and_then(|mutation| Self::of(mutation, registry, is_operators, now));
         change.unwrap_or_else(|error| Told::of(&members).rejected(*error))
     }
 
     /// A change that is made of a mutation.
-    pub(super) fn of(mut mutation: Mutation, registry: &Registry) -> Result<Self, Box<FieldError>> {
+    pub(super) fn of(
+        mut mutation: Mutation,
+        registry: &Registry,
+        is_operators: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Box<FieldError>> {
         let refuse = |field: &str, code: &str, message: &str| Box::new(FieldError::new(field, code, message));
         let Some(table) = registry.get(&mutation.table) else {
             return Err(refuse("table", UNKNOWN_TABLE, "there is no such table; see GET /api/realtime/tables"));
@@ -66,12 +80,13 @@ impl Change {
             mutation.data.remove("user_id");
         }
         let rank = registry.rank(table.name).unwrap_or_default();
-        Ok(Self::Ready(Box::new(Ready { rank, table: table.name, id: id.into(), mutation })))
+        let asked = Asked::of(mutation, table, is_operators, now);
+        Ok(Self::Ready(Box::new(Ready { rank, table: table.name, id: id.into(), asked })))
     }
 
     pub(super) fn mutation_id(&self) -> Option<Uuid> {
         match self {
-            Self::Ready(ready) => ready.mutation.mutation_id,
+            Self::Ready(ready) => ready.asked.mutation_id,
             Self::Unreadable(_) => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use ryzed_adapters::{code, format_time};
 use serde_json::value::RawValue;
 
@@ -43,19 +43,24 @@ impl Service {
         let turn = self.budget.turn(caller.user, Kind::Write).await?;
         let memory = self.budget.working(request.changes.weight).await?;
         let epoch = request.cursor.as_ref().map_or("", |cursor| cursor.epoch.as_str());
+        let now = self.clock.now();
         let push = Push {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: Some(seen.device.clone()),
-            changes: self.read(&request.changes.list),
+            changes: self.read(&request.changes.list, false, now),
             strategy: request.conflict_strategy,
             atomic: request.atomic,
             same_life: epoch.is_empty() || epoch == self.epoch(),
-            now: self.clock.now(),
+            is_operators: false,
+            now,
+            limits: Arc::clone(&self.limits),
         };
+        let device = seen.device.clone();
         let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
         drop(memory);
         self.met.note(caller.user);
+        self.noted.note(caller, &device);
         self.tell(&pushed);
         let mut turn = turn.turn_to(pull.kind()).await;
         let mut answer = self.run(caller, pull).await?;
@@ -68,16 +73,18 @@ impl Service {
     /// One transaction: the device has called, its changes are done.
     async fn upload(&self, push: Push, seen: DeviceSeen) -> Result<Pushed, ServiceError> {
         let push = Arc::new(push);
-        let (access, most) = (Access::from(&push.caller), self.limits.devices_per_user);
+        let (access, most) = (Access::of(&push.caller, Some(&seen.device)), self.limits.devices_per_user);
+        let coming = self.coming(&push.caller, &seen.device);
         let outcome = self
             .store
             .write(access, move |tx| {
-                let (push, seen) = (Arc::clone(&push), seen.clone());
+                let (push, seen, coming) = (Arc::clone(&push), seen.clone(), coming.clone());
                 Box::pin(async move {
                     let now = format_time(push.now);
                     tx.ensure_user(push.caller.user, push.caller.email.as_deref(), &now).await?;
                     push.foresee(tx, &[Read::Device(push.caller.user, &seen.device)]).await?;
                     devices::register(tx, &push.caller, &seen, &now, most, true).await?;
+                    coming.keep(tx, &now).await?;
                     freshen(tx, &push).await?;
                     if push.changes.is_empty() {
                         return Ok(Pushed::default());
@@ -102,19 +109,23 @@ impl Service {
         self.check_changes(changes.count)?;
         let _turn = self.budget.turn(caller.user, Kind::Write).await?;
         let _memory = self.budget.working(changes.weight).await?;
+        // Only an import comes without a device.
+        let (is_operators, now) = (device.is_none(), self.clock.now());
         let push = Arc::new(Push {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: device.cloned(),
-            changes: self.read(&changes.list),
+            changes: self.read(&changes.list, is_operators, now),
+            is_operators,
             strategy: None,
             atomic: false,
             same_life: true,
-            now: self.clock.now(),
+            now,
+            limits: Arc::clone(&self.limits),
         });
         let outcome = self
             .store
-            .write(caller, move |tx| {
+            .write(Access::of(caller, device), move |tx| {
                 let push = Arc::clone(&push);
                 Box::pin(async move { push.run(tx).await.map_err(PushError::from) })
             })
@@ -124,8 +135,9 @@ impl Service {
         Ok(pushed)
     }
 
-    fn read(&self, changes: &[Box<RawValue>]) -> Vec<Change> {
-        changes.iter().map(|change| Change::read(change, &self.registry, self.row_bounds())).collect()
+    fn read(&self, changes: &[Box<RawValue>], is_operators: bool, now: DateTime<Utc>) -> Vec<Change> {
+        let read = |change: &RawValue| Change::read(change, &self.registry, self.row_bounds(), is_operators, now);
+        changes.iter().map(|change| read(change)).collect()
     }
 
     /// What a row from outside may be like.
@@ -181,6 +193,7 @@ impl PushError {
     fn settled(self) -> Result<Pushed, ServiceError> {
         match self {
             Self::Stop(Stop::Atomic(pushed)) => Ok(*pushed),
+            Self::Stop(Stop::Limit { limit, detail }) => Err(ServiceError::Limit { limit, detail }),
             Self::Stop(Stop::Store(error)) => Err(error.into()),
             Self::Service(error) => Err(error),
         }

@@ -87,6 +87,18 @@ pub struct ScopePage {
     pub has_more: bool,
 }
 
+/// Some of a person's open conflicts.
+#[derive(Debug, Serialize)]
+pub struct ConflictPage {
+    /// Oldest first.
+    pub conflicts: Vec<Conflict>,
+    /// Whether there are more.
+    pub has_more: bool,
+    /// The last one of this page: what the next page is to be asked with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Uuid>,
+}
+
 /// How an open conflict is settled.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settlement {

@@ -1,8 +1,12 @@
 //! What both houses read from an answer of their database in the same way.
 
+use ryzed_adapters::Table;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use super::{DeviceRow, StoreError};
+use uuid::Uuid;
+
+use super::{DeviceRow, OpenConflict, OpenStand, Receipts, StoreError};
 
 /// A device's columns, in the order in which both houses select them.
 pub(super) type DeviceTuple = (
@@ -37,7 +41,42 @@ pub(super) fn device_of(row: DeviceTuple) -> Option<DeviceRow> {
     })
 }
 
+/// An open conflict's columns, in the order in which both houses select them.
+pub(super) type OpenTuple = (String, Option<String>, String, String);
+
+/// The open conflict; none when its id is none of ours.
+pub(super) fn open_of((id, place, conflict, mutation): OpenTuple) -> Option<OpenConflict> {
+    Some(OpenConflict { id: Uuid::try_parse(&id).ok()?, place, conflict, mutation })
+}
+
+/// Receipts by id, and their number in a row without one.
+pub(super) fn receipts_of(rows: Vec<(String, String)>) -> Receipts {
+    let mut receipts = Receipts::default();
+    for (id, result) in rows {
+        match Uuid::try_parse(&id) {
+            Ok(id) => receipts.found.push((id, result)),
+            Err(_) => receipts.count = result.parse().unwrap_or_default(),
+        }
+    }
+    receipts
+}
+
+/// A count and bytes.
+pub(super) fn stand_of((count, bytes): (i64, i64)) -> OpenStand {
+    OpenStand { count: usize::try_from(count).unwrap_or_default(), bytes: usize::try_from(bytes).unwrap_or_default() }
+}
+
 /// JSON that the database has made, to be passed on as it is.
 pub(super) fn raw(json: String) -> Result<Box<RawValue>, StoreError> {
     RawValue::from_string(json).map_err(|error| StoreError::Failed(format!("the database made no JSON: {error}")))
+}
+
+/// Former values without those of columns that stay home: they were noted while these were let out.
+pub(super) fn travelling(table: &Table, noted: String) -> String {
+    if table.hidden.is_empty() {
+        return noted;
+    }
+    let mut fields: Map<String, Value> = serde_json::from_str(&noted).unwrap_or_default();
+    fields.retain(|name, _| table.column(name).is_some());
+    Value::Object(fields).to_string()
 }

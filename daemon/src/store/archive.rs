@@ -28,6 +28,8 @@ pub enum Part<'r> {
     Receipts,
     /// The devices, revoked ones included.
     Devices,
+    /// The tokens that devices came with.
+    Tokens,
     /// The open conflicts.
     Conflicts,
 }
@@ -35,7 +37,7 @@ pub enum Part<'r> {
 impl<'r> Part<'r> {
     /// Every part in the order of an archive: parents' rows before their children's.
     pub fn all(registry: &'r Registry) -> impl Iterator<Item = Self> {
-        let sidecar = [Self::Changes, Self::Receipts, Self::Devices, Self::Conflicts];
+        let sidecar = [Self::Changes, Self::Receipts, Self::Devices, Self::Tokens, Self::Conflicts];
         [Self::Scopes].into_iter().chain(registry.iter().map(Self::Rows)).chain(sidecar)
     }
 
@@ -48,6 +50,7 @@ impl<'r> Part<'r> {
             Self::Changes => "changes",
             Self::Receipts => "receipts",
             Self::Devices => "devices",
+            Self::Tokens => "tokens",
             Self::Conflicts => "conflicts",
         }
     }

@@ -4,20 +4,26 @@ pub mod adopt;
 pub mod archive;
 mod fault;
 mod form;
+mod kept;
+mod lanes;
 mod layout;
 mod life;
 mod listen;
 mod migrate;
+mod open;
 mod outage;
 mod pool;
 mod presence;
+mod probe;
 mod reads;
 mod server;
 mod session;
 mod sql;
 mod tls;
+mod tokens;
 mod transaction;
 mod triggers;
+mod turn;
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,9 +32,11 @@ use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
 use super::archive::sealed;
+use super::presence::BridgeKey;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
 use pool::Connections;
+use probe::Probe;
 use sql::TableSql;
 use triggers::Placed;
 
@@ -41,7 +49,7 @@ pub use server::{AddressError, check_url, wait_until_there, with_password};
 pub struct Settings {
     /// `postgres://…`
     pub url: String,
-    /// The most connections that work at once; one more listens.
+    /// The most connections that work at once; one more listens, and one asks whether the database is there.
     pub connections: usize,
     /// Whether this process is the daemon, which hears of writes from outside. A command that works beside it does not, and
     /// the daemon hears of it.
@@ -100,7 +108,9 @@ impl Schema {
 pub struct PostgresStore {
     epoch: String,
     registry: Arc<Registry>,
+    bridge_key: BridgeKey,
     connections: Connections,
+    probe: Probe,
     listener: Option<JoinHandle<()>>,
     ear: Arc<OnceLock<OnNotice>>,
 }
@@ -126,7 +136,9 @@ impl PostgresStore {
         if life::is_sealed(&mut connection).await? {
             return Err(sealed());
         }
+        kept::note(&mut connection, placed, false).await?;
         let epoch = life::epoch(&mut connection).await?;
+        let bridge_key = life::bridge_key(&mut connection).await?;
         let speaks_english = server::speaks_english(&mut connection).await?;
         if !speaks_english {
             tracing::warn!(
@@ -138,7 +150,7 @@ impl PostgresStore {
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let ear = Arc::default();
         let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
-        Ok(Self { epoch, registry, connections, listener, ear })
+        Ok(Self { epoch, registry, bridge_key, connections, probe: Probe::new(&settings.url), listener, ear })
     }
 
     /// The tables that the database has.
@@ -162,12 +174,20 @@ impl Store for PostgresStore {
         self.connections.run(mode, access, job).await
     }
 
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.probe.ask().await
+    }
+
     fn pool_use(&self) -> Option<PoolUse> {
         Some(self.connections.used())
     }
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn bridge_key(&self) -> Option<&BridgeKey> {
+        Some(&self.bridge_key)
     }
 
     fn hear(&self, ear: OnNotice) {

@@ -10,9 +10,8 @@ use crate::sync::{DeviceId, UserId};
 /// What is known of the instances and their devices. Times are the database's.
 #[async_trait]
 pub trait Presence: Send {
-    /// Says that an instance is alive, for `seconds` from now. True when it was not known, or its lease had ended: then its
-    /// devices may have been forgotten.
-    async fn renew(&mut self, lease: &Lease) -> Result<bool, StoreError>;
+    /// Says that an instance is alive, for `seconds` from now.
+    async fn renew(&mut self, lease: &Lease) -> Result<Renewed, StoreError>;
     /// The other instances that are alive.
     async fn others(&mut self, me: Uuid) -> Result<Vec<Other>, StoreError>;
     /// Forgets instances whose lease has ended, with their devices, which are returned; but nothing that somebody else has
@@ -27,6 +26,8 @@ pub trait Presence: Send {
     async fn leave(&mut self, me: Uuid, gone: &[Place]) -> Result<Vec<Place>, StoreError>;
     /// Compares the devices that `me` holds with what is known. Forgets those of `me` that it does not hold.
     async fn compare(&mut self, me: Uuid, held: &[Place]) -> Result<Compared, StoreError>;
+    /// Those of these devices that `me` holds, and of which something else is known. Changes nothing.
+    async fn differing(&mut self, me: Uuid, held: &[Place]) -> Result<Vec<(Place, Differs)>, StoreError>;
 
     /// The person's devices that are connected anywhere but at `me`.
     async fn elsewhere(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError>;
@@ -42,6 +43,16 @@ pub trait Presence: Send {
 /// The largest message that a notice can hold, in bytes.
 pub const LARGEST_NOTICE: usize = 7900;
 
+/// What instances seal with what they tell each other. Only the owner of the database reads it there.
+#[derive(Clone)]
+pub struct BridgeKey(pub Vec<u8>);
+
+impl std::fmt::Debug for BridgeKey {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("BridgeKey")
+    }
+}
+
 /// An instance, as it describes itself.
 #[derive(Debug, Clone)]
 pub struct Lease {
@@ -55,6 +66,15 @@ pub struct Lease {
     pub hears_redis: bool,
 }
 
+/// What became of a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewed {
+    /// The instance was not known, or its lease had ended: then its devices may have been forgotten.
+    pub is_new: bool,
+    /// The database's time, in microseconds since 1970.
+    pub now: i64,
+}
+
 /// Another instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Other {
@@ -62,6 +82,8 @@ pub struct Other {
     pub id: Uuid,
     /// Whether messages over Redis reach it.
     pub hears_redis: bool,
+    /// Whether it seals what it says, and reads what is sealed; one of an older release does not.
+    pub seals: bool,
 }
 
 /// One socket of a device.
@@ -120,6 +142,4 @@ pub enum Differs {
     Missing,
     /// It has connected elsewhere since.
     Elsewhere,
-    /// It was revoked.
-    Revoked,
 }

@@ -70,6 +70,14 @@ pub struct RowState {
     pub previous: String,
 }
 
+impl RowState {
+    /// About the bytes of its parts.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.row.as_ref().map_or(0, String::len) + self.field_versions.len() + self.previous.len()
+    }
+}
+
 /// One entry of the change index, without the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -108,13 +116,20 @@ pub struct DeviceRow {
     pub revoked_at: Option<String>,
 }
 
-/// A conflict that waits for a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenConflict {
-    /// Its id.
-    pub id: Uuid,
-    /// What the client was told, as JSON.
-    pub conflict: String,
-    /// What the client had sent, as JSON.
-    pub mutation: String,
+/// What is known of some rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct States {
+    /// Those that something is known of.
+    pub rows: Vec<RowState>,
+    /// Whether these are all, and reading did not stop early.
+    pub is_whole: bool,
+}
+
+/// What is kept of mutations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receipts {
+    /// The results of those that were asked for, as JSON.
+    pub found: Vec<(Uuid, String)>,
+    /// How many are kept of the person.
+    pub count: usize,
 }

@@ -5,9 +5,11 @@ mod checkpoints;
 mod life;
 mod lock;
 mod migrate;
+mod open;
 mod readers;
 mod reads;
 mod sql;
+mod tokens;
 mod transaction;
 mod triggers;
 mod writer;
@@ -24,7 +26,7 @@ use ryzed_adapters::{Registry, Table};
 use super::archive::sealed;
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
-use checkpoints::{Checkpoints, WRITER_HELPS};
+use checkpoints::{Checkpoints, LOG_KEPT, WRITER_HELPS};
 use lock::Lock;
 use readers::Readers;
 use sql::TableSql;
@@ -109,11 +111,16 @@ impl Store for SqliteStore {
         "sqlite"
     }
 
-    async fn run(&self, mode: Mode, _access: Access, job: Job) -> Result<(), StoreError> {
+    async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
+        let asked = Asked { access, job };
         match mode {
-            Mode::Read => self.readers.run(job).await,
-            Mode::Write => self.writer.run(job).await,
+            Mode::Read => self.readers.run(asked).await,
+            Mode::Write => self.writer.run(asked).await,
         }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.readers.ask().await
     }
 
     fn pool_use(&self) -> Option<PoolUse> {
@@ -136,15 +143,22 @@ fn connect(path: &Path, durable: bool) -> Result<SqliteConnection, StoreError> {
     let synchronous = if durable { "FULL" } else { "NORMAL" };
     connection.batch_execute(&format!(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
-         PRAGMA wal_autocheckpoint = {WRITER_HELPS}; \
+         PRAGMA wal_autocheckpoint = {WRITER_HELPS}; PRAGMA journal_size_limit = {LOG_KEPT}; \
          PRAGMA foreign_keys = ON; PRAGMA trusted_schema = ON; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY;"
     ))?;
     Ok(connection)
 }
 
+/// What a transaction is to do, and for whom.
+struct Asked {
+    access: Access,
+    job: Job,
+}
+
 /// Runs a job to its end on this thread. Nothing in this house waits, so the first poll is the last.
-fn finish(job: &Job, transaction: &mut transaction::SqliteTransaction<'_>) -> Result<(), StoreError> {
-    job(transaction)
+fn finish(asked: &Asked, transaction: &mut transaction::SqliteTransaction<'_>) -> Result<(), StoreError> {
+    transaction.admit(&asked.access)?;
+    (asked.job)(transaction)
         .now_or_never()
         .unwrap_or_else(|| Err(StoreError::Failed("a job waited for something outside of its transaction".into())))
 }
@@ -172,5 +186,7 @@ fn is_passing(message: &str) -> bool {
     ["locked", "busy", "disk is full", "disk I/O error", "unable to open"].iter().any(|part| message.contains(part))
 }
 
+#[cfg(test)]
+mod cost_tests;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,12 @@
 //! Who calls, and what they may do.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::UserId;
+use super::token::Token;
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct Caller {
     pub email: Option<String>,
     /// When the token ends: `exp`, without leeway.
     pub expires_at: DateTime<Utc>,
+    /// The token; none for whoever needs none, as a command beside the daemon.
+    pub token: Option<Arc<Token>>,
 }
 
 /// What a caller may do.

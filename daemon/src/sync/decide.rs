@@ -2,42 +2,23 @@
 //!
 //! Nothing in here looks anything up. Who owns a row and whether a reference is good is `push`'s business.
 
+mod met;
+mod working;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Merge, Purpose, Row, Strategy, Table, code, format_time};
+use ryzed_adapters::{Column, FieldError, Merge, Row, Strategy, Table, code, format_time};
 use serde_json::Value;
 
+use super::asked::Asked;
 use super::ids::Version;
 use super::known::Known;
-use super::wire::{ConflictField, Intent, Mutation, Status};
+use super::weight::Weight;
+use super::wire::{ConflictField, Intent, Status};
 
-/// A row while the changes of one request are worked through.
-#[derive(Debug, Clone, Default)]
-pub struct Working {
-    /// What the database knew when the request began.
-    pub known: Option<Known>,
-    /// The row as the request's earlier changes have left it.
-    pub row: Option<Row>,
-    /// What this request itself has done: such fields are no other device's edits.
-    pub mine: Mine,
-    /// The version at which the device itself made the row, when the request repeats the change that did.
-    pub made_at: Option<Version>,
-}
-
-/// What a request itself has done to a row.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Mine {
-    /// Nothing yet.
-    #[default]
-    Untouched,
-    /// Asked for these values, which later changes of the request build on.
-    Fields(HashMap<String, Value>),
-    /// Made the row.
-    Made,
-    /// Deleted it.
-    Deleted,
-}
+pub use met::{Cost, Met, Telling};
+pub use working::{Mine, Replaced, Working};
 
 /// What does not depend on the row.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +31,10 @@ pub struct Circumstances {
     pub same_life: bool,
     /// The request's strategy.
     pub strategy: Option<Strategy>,
+    /// How many bytes a conflict may tell of values that can be had elsewhere.
+    pub room: usize,
+    /// Whether it is the operator who writes, and no device.
+    pub is_operators: bool,
 }
 
 /// What to do with the row, and what to tell the client.
@@ -70,19 +55,10 @@ pub struct Decision {
 pub enum Effect {
     /// Nothing.
     Leave,
-    /// Store this row; with the values that the change brought.
+    /// Set these fields of the row, or make it of them; with the values that the change brought.
     Put(Row, HashMap<String, Value>),
     /// Delete it.
     Remove,
-}
-
-/// A conflict, and what settled it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Met {
-    /// What settled it.
-    pub strategy: Strategy,
-    /// Field by field.
-    pub fields: Vec<ConflictField>,
 }
 
 impl Decision {
@@ -100,32 +76,51 @@ impl Decision {
         Self { effect, status, errors: Vec::new(), conflict: None }
     }
 
-    fn settled(effect: Effect, strategy: Strategy, fields: Vec<ConflictField>) -> Self {
-        let conflict = Some(Met { strategy, fields });
-        Self { effect, status: Status::Conflict, errors: Vec::new(), conflict }
+    fn settled(effect: Effect, met: Met) -> Self {
+        Self { effect, status: Status::Conflict, errors: Vec::new(), conflict: Some(met) }
     }
 }
 
-/// Decides what becomes of `mutation`.
+/// Decides what becomes of a change. Rules that span fields are checked on the whole row, once it has them.
 #[must_use]
-pub fn decide(table: &Table, working: &Working, mutation: &Mutation, around: &Circumstances) -> Decision {
+pub fn decide(table: &Table, working: &Working, asked: &Asked, around: &Circumstances) -> Decision {
     let case = Case {
         table,
         working,
-        base: mutation.base_version.or(working.made_at),
-        strategy: mutation.conflict_strategy.or(around.strategy).unwrap_or(table.strategy),
+        base: asked.base_version.or(working.made_at),
+        strategy: asked.conflict_strategy.or(around.strategy).unwrap_or(table.strategy),
         around,
     };
     // What is gone already, or was made by this request, can be deleted whatever the client had seen.
-    let needs_no_base = mutation.operation == Intent::Delete && (working.row.is_none() || working.mine == Mine::Made);
-    if !around.same_life && mutation.base_version.is_some() && !needs_no_base {
+    let needs_no_base = asked.operation == Intent::Delete && (working.row.is_none() || working.mine == Mine::Made);
+    if !around.same_life && asked.base_version.is_some() && !needs_no_base {
         return case.stale();
     }
-    let decision = match mutation.operation {
-        Intent::Delete => case.delete(),
-        intent => case.write(intent, mutation.data.clone()),
-    };
-    case.checked(decision)
+    let mut decision = case.run(asked);
+    if let Effect::Put(set, _) = &mut decision.effect
+        && table.column("updated_at").is_some()
+    {
+        set.insert("updated_at".into(), format_time(around.now).into());
+    }
+    decision
+}
+
+/// Holds a row that was changed to the rules that span its fields, and to its bounds. One that was over them before may
+/// shrink.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(table: &Table, working: &Working, replaced: &Replaced, most: Weight) -> Result<(), Vec<FieldError>> {
+    let Some(row) = &working.row else { return Ok(()) };
+    table.check(row)?;
+    if working.weight().outgrows(most, replaced.weight()) {
+        let Weight { bytes, values, .. } = most;
+        let message = format!(
+            "a row has at most {bytes} bytes as JSON and {values} values (limits.row_bytes, limits.row_values)"
+        );
+        return Err(vec![FieldError::new("", code::TOO_LARGE, message)]);
+    }
+    Ok(())
 }
 
 struct Case<'a> {
@@ -148,27 +143,29 @@ impl Case<'_> {
             return self.stale();
         }
         let goes = self.strategy == Strategy::ClientWins;
-        let fields = row
-            .iter()
-            .filter(|(field, _)| is_own(field) && Some(known.field_version(field)) > self.base)
-            .map(|(field, server)| ConflictField {
-                field: field.clone(),
-                base: self.base_value(field).unwrap_or(Value::Null),
-                server: server.clone(),
-                client: Value::Null,
-                resolved: if goes { Value::Null } else { server.clone() },
-            })
-            .collect();
-        Decision::settled(if goes { Effect::Remove } else { Effect::Leave }, self.strategy, fields)
+        let mut telling = self.telling();
+        let edited = row.iter().filter(|(field, _)| is_own(field) && Some(known.field_version(field)) > self.base);
+        let fields = edited.map(|(field, server)| {
+            let resolved = if goes { &Value::Null } else { server };
+            telling.field(field, self.base_value(field), server, Value::Null, resolved, goes)
+        });
+        let fields = fields.collect();
+        Decision::settled(if goes { Effect::Remove } else { Effect::Leave }, telling.met(self.strategy, fields))
     }
 
-    fn write(&self, intent: Intent, data: Row) -> Decision {
+    fn run(&self, asked: &Asked) -> Decision {
+        let intent = asked.operation;
         let exists = self.working.row.is_some();
         let whole = intent == Intent::Insert || (intent == Intent::Upsert && !exists && !self.is_tombstone());
-        let purpose = if whole { Purpose::Whole } else { Purpose::Patch };
-        let data = match self.table.accept(data, purpose, self.around.now) {
-            Ok(data) => data,
-            Err(errors) => return Decision::rejected(errors),
+        let is_sent_back = |column: &Column, value: &Value| self.is_sent_back(column, value);
+        let sent_back = self.table.without_read_only(asked.aside.clone(), self.around.is_operators, is_sent_back);
+        if let Err(errors) = sent_back {
+            return Decision::rejected(errors);
+        }
+        let data = match asked.values(whole) {
+            Some(Ok(data)) => data,
+            Some(Err(errors)) => return Decision::rejected(errors.clone()),
+            None => return self.delete(),
         };
         match &self.working.row {
             Some(row) => self.edit(row, data),
@@ -177,37 +174,45 @@ impl Case<'_> {
         }
     }
 
+    /// Whether a client that writes whole objects merely sends back what it got, now or at the version that it edits; of a new
+    /// row it got nothing.
+    fn is_sent_back(&self, column: &Column, value: &Value) -> bool {
+        let (known, name) = (self.working.known.as_ref(), column.name.as_str());
+        let current = self.working.row.as_ref().or_else(|| known.and_then(Known::former_row));
+        let Some(value) = column.kind.canonical(value.clone()) else { return false };
+        match current.and_then(|row| row.get(name)) {
+            Some(current) if *current == value => true,
+            None if value.is_null() => true,
+            _ => self.base_value(name) == Some(&value),
+        }
+    }
+
     /// Edits a row that is there.
-    fn edit(&self, row: &Row, data: Row) -> Decision {
-        let mut next = row.clone();
-        let mut brought = HashMap::new();
-        let mut fields = Vec::new();
+    fn edit(&self, row: &Row, data: &Row) -> Decision {
+        let (mut set, mut brought, mut fields) = (Row::new(), HashMap::new(), Vec::new());
+        let mut telling = self.telling();
         for (field, client) in data {
-            let server = row.get(&field).cloned().unwrap_or(Value::Null);
-            if server == client && !self.adds_up(&field, &server) {
+            let server = row.get(field).unwrap_or(&Value::Null);
+            if server == client && !self.adds_up(field, server) {
                 continue;
             }
             brought.insert(field.clone(), client.clone());
-            let value = if self.may_set(&field, &server) {
-                client
-            } else {
-                let conflict = self.settle(field.clone(), server, client);
-                let resolved = conflict.resolved.clone();
-                fields.push(conflict);
-                resolved
-            };
-            next.insert(field, value);
+            if self.may_set(field, server) {
+                set.insert(field.clone(), client.clone());
+            } else if let Some(value) = self.settle(&mut telling, &mut fields, field, server, client) {
+                set.insert(field.clone(), value);
+            }
         }
-        let effect = if next == *row { Effect::Leave } else { Effect::Put(next, brought) };
+        let effect = if set.is_empty() { Effect::Leave } else { Effect::Put(set, brought) };
         if !fields.is_empty() {
-            return Decision::settled(effect, self.strategy, fields);
+            return Decision::settled(effect, telling.met(self.strategy, fields));
         }
         let merged = effect != Effect::Leave && self.edited_elsewhere().is_some();
         Decision::done(effect, if merged { Status::Merged } else { Status::Applied })
     }
 
     /// Edits a row that was deleted.
-    fn edit_deleted(&self, intent: Intent, data: Row) -> Decision {
+    fn edit_deleted(&self, intent: Intent, data: &Row) -> Decision {
         let known = self.working.known.as_ref();
         let saw_it_go = known.is_some_and(|known| self.base >= Some(known.version));
         if intent != Intent::Update && (self.working.mine == Mine::Deleted || saw_it_go) {
@@ -217,30 +222,24 @@ impl Case<'_> {
             return Decision::refused("id", code::NOT_FOUND, "the row was deleted earlier in this request");
         }
         let comes_back = matches!(self.strategy, Strategy::ClientWins | Strategy::Merge);
-        let former = known.and_then(Known::former_row).cloned().unwrap_or_default();
-        let fields = data
-            .iter()
-            .filter(|(field, _)| is_own(field))
-            .map(|(field, client)| ConflictField {
-                field: field.clone(),
-                base: self.base_value(field).unwrap_or(Value::Null),
-                server: Value::Null,
-                client: client.clone(),
-                resolved: if comes_back { client.clone() } else { Value::Null },
-            })
-            .collect();
+        let mut telling = self.telling();
+        let fields = data.iter().filter(|(field, _)| is_own(field)).map(|(field, client)| {
+            let resolved = if comes_back { client } else { &Value::Null };
+            telling.field(field, self.base_value(field), &Value::Null, client.clone(), resolved, false)
+        });
+        let fields = fields.collect();
+        let met = telling.met(self.strategy, fields);
         if !comes_back {
-            return Decision::settled(Effect::Leave, self.strategy, fields);
+            return Decision::settled(Effect::Leave, met);
         }
-        let brought = brought(&data);
-        let mut row = former;
-        row.extend(data);
+        let mut row = known.and_then(Known::former_row).cloned().unwrap_or_default();
+        row.extend(data.clone());
         self.table.complete(&mut row, self.around.now);
-        Decision::settled(Effect::Put(row, brought), self.strategy, fields)
+        Decision::settled(Effect::Put(row, brought(data)), met)
     }
 
     /// Makes a row that the server knows nothing of.
-    fn make(&self, intent: Intent, mut data: Row) -> Decision {
+    fn make(&self, intent: Intent, data: &Row) -> Decision {
         let forgotten = self.base.is_some_and(|base| base > 0 && base <= self.around.floor);
         if forgotten && self.working.known.is_none() {
             return self.stale();
@@ -248,10 +247,12 @@ impl Case<'_> {
         if intent == Intent::Update {
             return Decision::refused("id", code::NOT_FOUND, "there is no such row");
         }
-        let brought = brought(&data);
-        self.table.complete(&mut data, self.around.now);
-        let required =
-            |column: &&ryzed_adapters::Column| column.required && data.get(&column.name).is_none_or(Value::is_null);
+        if !self.table.takes_rows() && !self.around.is_operators {
+            return Decision::refused("id", code::READ_ONLY, "rows of this table are made by others than devices");
+        }
+        let mut row = data.clone();
+        self.table.complete(&mut row, self.around.now);
+        let required = |column: &&Column| column.required && row.get(&column.name).is_none_or(Value::is_null);
         let missing: Vec<_> = self
             .table
             .columns
@@ -260,23 +261,10 @@ impl Case<'_> {
             .map(|column| FieldError::new(&column.name, code::REQUIRED, "must be given"))
             .collect();
         if missing.is_empty() {
-            Decision::done(Effect::Put(data, brought), Status::Applied)
+            Decision::done(Effect::Put(row, brought(data)), Status::Applied)
         } else {
             Decision::rejected(missing)
         }
-    }
-
-    /// Stamps what is to be stored, and holds it to the table's rules that span fields.
-    fn checked(&self, mut decision: Decision) -> Decision {
-        if let Effect::Put(row, _) = &mut decision.effect {
-            if let Err(errors) = self.table.check(row) {
-                return Decision::rejected(errors);
-            }
-            if self.table.column("updated_at").is_some() {
-                row.insert("updated_at".into(), format_time(self.around.now).into());
-            }
-        }
-        decision
     }
 
     /// Whether the client's value of `field` stands against no edit that it has not seen.
@@ -308,24 +296,42 @@ impl Case<'_> {
         }
     }
 
-    fn settle(&self, field: String, server: Value, client: Value) -> ConflictField {
-        let base = self.base_value(&field);
-        let resolved = match self.strategy {
-            Strategy::ServerWins | Strategy::Manual => server.clone(),
-            Strategy::ClientWins => client.clone(),
+    /// Settles a field that both sides changed; the value to set, when it is another one than the server's.
+    fn settle(
+        &self,
+        telling: &mut Telling<'_>,
+        fields: &mut Vec<ConflictField>,
+        field: &str,
+        server: &Value,
+        client: &Value,
+    ) -> Option<Value> {
+        let base = self.base_value(field);
+        let rule = self.table.column(field).map(|column| column.merge).unwrap_or_default();
+        let (value, is_lost) = match self.strategy {
+            Strategy::ServerWins | Strategy::Manual => (None, false),
+            Strategy::ClientWins => (Some(client.clone()), true),
             Strategy::Merge => {
-                let rule = self.table.column(&field).map(|column| column.merge).unwrap_or_default();
-                rule.settle(base.as_ref(), &server, &client)
+                telling.merged(server);
+                let value = rule.settle(base, server, client);
+                let is_lost = value == *client;
+                (Some(value).filter(|value| value != server), is_lost)
             }
         };
-        ConflictField { field, base: base.unwrap_or(Value::Null), server, client, resolved }
+        let resolved = value.as_ref().unwrap_or(server);
+        fields.push(telling.field(field, base, server, client.clone(), resolved, is_lost && value.is_some()));
+        value
     }
 
-    fn base_value(&self, field: &str) -> Option<Value> {
+    fn telling(&self) -> Telling<'_> {
+        Telling::new(&self.working.told, self.around.room)
+    }
+
+    fn base_value(&self, field: &str) -> Option<&Value> {
         if let Some(asked) = self.asked_before(field) {
-            return Some(asked.clone());
+            return Some(asked);
         }
-        self.working.known.as_ref()?.value_at(field, self.base?).cloned()
+        let current = self.working.in_database(field);
+        self.working.known.as_ref()?.value_at(field, self.base?, current)
     }
 
     /// The row as known, when the client has named a version and the row has changed since.

@@ -1,4 +1,4 @@
-//! What the server knows of one row: its values, and when which of them changed.
+//! What the server knows of one row besides its values: when which of them changed, and what they were.
 
 use ryzed_adapters::Row;
 use serde_json::{Map, Value};
@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 use super::ids::{Scope, Version};
 use super::record::Operation;
 
-/// A row of the database together with its entry in the change index.
+/// A row's entry in the change index.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Known {
-    /// Its values; none when it is deleted.
-    pub row: Option<Row>,
+    /// Whether the row is there.
+    pub is_live: bool,
     /// Its scope; none for a row that the index does not know.
     pub scope: Option<Scope>,
     /// Its version.
@@ -31,14 +31,15 @@ impl Known {
         version(field).or_else(|| version("*")).unwrap_or(self.version)
     }
 
-    /// The value that `field` had at version `base`, when that is still known.
+    /// The value that `field` had at version `base`, when that is still known; `current` is the one that it has.
     #[must_use]
-    pub fn value_at(&self, field: &str, base: Version) -> Option<&Value> {
-        let current = self.row.as_ref().or_else(|| self.former_row())?;
+    pub fn value_at<'a>(&'a self, field: &str, base: Version, current: Option<&'a Value>) -> Option<&'a Value> {
         if self.field_version(field) <= base {
-            return current.get(field);
+            return current.or_else(|| self.former_row()?.get(field));
         }
-        self.row.as_ref()?;
+        if !self.is_live {
+            return None;
+        }
         let former = self.previous.get(field)?.as_array()?;
         former.iter().rev().find_map(|pair| {
             let since = pair.get(0)?.as_i64()?;
@@ -49,7 +50,7 @@ impl Known {
     /// The values of a deleted row before it was deleted.
     #[must_use]
     pub fn former_row(&self) -> Option<&Row> {
-        (self.row.is_none() && self.operation == Operation::Delete).then_some(&self.previous)
+        (!self.is_live && self.operation == Operation::Delete).then_some(&self.previous)
     }
 }
 
@@ -62,7 +63,7 @@ mod tests {
     fn known() -> Known {
         let object = |value: Value| value.as_object().unwrap().clone();
         Known {
-            row: Some(object(json!({"id": "r", "a": 3, "b": 1}))),
+            is_live: true,
             scope: Some(Scope::Global),
             version: 9,
             operation: Operation::Update,
@@ -80,11 +81,10 @@ mod tests {
     #[test]
     fn a_former_value_is_found_by_the_version_it_held_at() {
         let known = known();
-        assert_eq!(known.value_at("a", 9), Some(&json!(3)));
-        assert_eq!(known.value_at("a", 8), Some(&json!(2)));
-        assert_eq!(known.value_at("a", 5), Some(&json!(2)));
-        assert_eq!(known.value_at("a", 4), Some(&json!(1)));
-        assert_eq!(known.value_at("a", 1), None);
-        assert_eq!(known.value_at("b", 1), None);
+        let (a, b) = (json!(3), json!(1));
+        let at = |base| known.value_at("a", base, Some(&a));
+        assert_eq!([9, 8, 5, 4, 1].map(at), [Some(&json!(3)), Some(&json!(2)), Some(&json!(2)), Some(&json!(1)), None]);
+        assert_eq!(known.value_at("b", 1, Some(&b)), None);
+        assert_eq!(known.value_at("b", 2, Some(&b)), Some(&b));
     }
 }

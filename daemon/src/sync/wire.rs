@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use ryzed_adapters::{FieldError, Row, Strategy};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -95,7 +95,7 @@ pub struct Mutation {
 }
 
 /// What became of one upload.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChangeResult {
     /// The change.
     pub mutation_id: Option<Uuid>,
@@ -127,11 +127,12 @@ pub enum Status {
     Rejected,
 }
 
-/// Two sides changed the same, and how it was settled.
+/// Two sides changed the same, and how it was settled. What can be had elsewhere may be left out, see
+/// [`Telling`](super::decide::Telling).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conflict {
     /// Names an open conflict, to be settled with `/conflicts/{id}/resolve`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict_id: Option<Uuid>,
     /// The upload that met it.
     pub mutation_id: Option<Uuid>,
@@ -144,22 +145,32 @@ pub struct Conflict {
     /// The fields, one by one.
     pub fields: Vec<ConflictField>,
     /// The row as it is now; null when it is deleted.
-    pub row: Option<Row>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    pub row: Option<Option<Row>>,
 }
 
 /// One field that two sides changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConflictField {
     /// Its name.
     pub field: String,
     /// What the client started from; null when that is no longer known.
-    pub base: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    pub base: Option<Value>,
     /// What the server held.
-    pub server: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    pub server: Option<Value>,
     /// What the client sent.
-    pub client: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    pub client: Option<Value>,
     /// What it is now.
-    pub resolved: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    pub resolved: Option<Value>,
+}
+
+/// A member that is there, though it may be null.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(reader).map(Some)
 }
 
 /// The answer to `POST /sync`, and to `GET /changes` without the upload's part.

@@ -28,7 +28,9 @@ file wins; where a CSV cell is empty, the column becomes null or gets its defaul
 A row without an `id` gets one that is made of its owner, its table and its content, so that importing the same file \
 again changes nothing, and equal lines become one row.
 
-Of a GPX track the points that have a time are imported. Neither the way nor the time between its segments counts.
+Of a GPX file each track becomes a session, of its points that have a time. Neither the way nor the time between its \
+segments counts. Points that can't have happened are left out: on no map, at 0/0, after a jump that no vehicle makes, out of \
+time. What is left out is counted and named.
 
 Exit codes: 0 every row was taken, 1 rows were refused or the import failed, 2 wrong use.";
 
@@ -69,7 +71,7 @@ pub struct ImportArgs {
     /// What separates the cells of a CSV file [default: a comma, or a tab in a .tsv file]
     #[arg(long, value_name = "CHARACTER")]
     pub delimiter: Option<char>,
-    /// The kind of cardio that a track is [default: running]
+    /// The kind of cardio that a track is [default: what its <type> says, else running]
     #[arg(long, value_name = "TYPE")]
     pub activity: Option<String>,
 }
@@ -167,11 +169,6 @@ impl ImportArgs {
                 Err(usage("give --table <TABLE>, or for a file made by `ryzed export` --user <UUID> or --catalogue"))
             }
         }
-    }
-
-    /// The kind of cardio that a track is.
-    pub(super) fn activity(&self) -> &str {
-        self.activity.as_deref().unwrap_or("running")
     }
 
     /// What separates cells.

@@ -1,16 +1,19 @@
 //! CSV: the header names the columns, and each cell becomes what its column holds.
 
-use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
 use ryzed_adapters::{Column, FieldError, Kind, Row, Table, code};
 use serde_json::Value;
 
-use super::source::{Incoming, Input, LONGEST_ROW};
+use super::lines::{LineByLine, line_ends};
+use super::source::{Incoming, Input};
 use super::{Place, TransferError};
+
+/// Columns whose values the server makes.
+const SERVERS: [&str; 2] = ["_version", "updated_at"];
 
 /// The rows of a CSV file.
 pub(super) struct CsvRows {
@@ -18,8 +21,10 @@ pub(super) struct CsvRows {
     path: PathBuf,
     /// By cell; none for one that the server makes itself.
     columns: Vec<Option<Column>>,
-    reader: Reader<Guarded>,
+    reader: Reader<LineByLine<Input>>,
     row_bytes: Arc<AtomicUsize>,
+    /// The line that was read last.
+    line: Arc<AtomicU64>,
     record: ByteRecord,
     ended: bool,
 }
@@ -28,13 +33,25 @@ impl CsvRows {
     /// Reads the header.
     pub(super) fn new(input: Input, table: &Table, delimiter: u8) -> Result<Self, TransferError> {
         let path = input.path().to_owned();
-        let row_bytes = Arc::<AtomicUsize>::default();
-        let guarded = Guarded { input, row_bytes: Arc::clone(&row_bytes) };
-        let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(guarded);
-        let header = reader.byte_headers().map_err(|error| failed(&path, error))?;
+        let lines = LineByLine::new(input);
+        let (row_bytes, line) = (lines.row_bytes(), lines.line());
+        let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(lines);
+        let header = reader.byte_headers().map_err(|error| failed(&path, 1, error))?;
         let columns = columns(header, table)?;
         row_bytes.store(0, Ordering::Relaxed);
-        Ok(Self { table: table.name, path, columns, reader, row_bytes, record: ByteRecord::new(), ended: false })
+        Ok(Self { table: table.name, path, columns, reader, row_bytes, line, record: ByteRecord::new(), ended: false })
+    }
+
+    /// What of the file is left out, for the person who imports it.
+    pub(super) fn left_out(&self) -> String {
+        let has_servers = self.columns.iter().any(Option::is_none);
+        let told = || format!("left out, since the server makes it itself: {}", SERVERS.join(", "));
+        has_servers.then(told).unwrap_or_default()
+    }
+
+    /// Whether nothing stands in any cell, as in the lines that a spreadsheet adds at the end.
+    fn is_empty(&self) -> bool {
+        self.record.iter().all(|cell| cell.trim_ascii().is_empty())
     }
 
     fn row(&self) -> Result<Row, Vec<FieldError>> {
@@ -63,21 +80,24 @@ impl Iterator for CsvRows {
     type Item = Result<Incoming, TransferError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        match self.reader.read_byte_record(&mut self.record) {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(error) => {
-                self.ended = true;
-                return Some(Err(failed(&self.path, error)));
+        while !self.ended {
+            match self.reader.read_byte_record(&mut self.record) {
+                Ok(true) => self.row_bytes.store(0, Ordering::Relaxed),
+                Ok(false) => return None,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(failed(&self.path, self.line.load(Ordering::Relaxed), error)));
+                }
             }
+            if self.is_empty() {
+                continue;
+            }
+            // The line that was read last ends the row; a cell may hold lines of its own.
+            let line = self.line.load(Ordering::Relaxed) - self.record.iter().map(line_ends).sum::<u64>();
+            let row = self.row().map(|row| (self.table.to_owned(), row));
+            return Some(Ok(Incoming { place: Place::Line(line), size: self.record.as_slice().len(), row }));
         }
-        self.row_bytes.store(0, Ordering::Relaxed);
-        let line = self.record.position().map_or(0, csv::Position::line);
-        let row = self.row().map(|row| (self.table.to_owned(), row));
-        Some(Ok(Incoming { place: Place::Line(line), size: self.record.as_slice().len(), row }))
+        None
     }
 }
 
@@ -87,7 +107,7 @@ fn columns(header: &ByteRecord, table: &Table) -> Result<Vec<Option<Column>>, Tr
     for cell in header {
         let name = String::from_utf8_lossy(cell);
         let name = name.trim();
-        if matches!(name, "_version" | "updated_at") {
+        if SERVERS.contains(&name) {
             columns.push(None);
             continue;
         }
@@ -154,27 +174,9 @@ fn is_base(name: &str) -> bool {
     matches!(name, "id" | "user_id" | "created_at")
 }
 
-fn failed(path: &std::path::Path, error: csv::Error) -> TransferError {
-    let position = error.position().map(csv::Position::line);
+fn failed(path: &std::path::Path, line: u64, error: csv::Error) -> TransferError {
     match error.into_kind() {
         ErrorKind::Io(source) => TransferError::File { path: path.to_owned(), source },
-        _ => TransferError::Content(format!("{}: no CSV after line {}", path.display(), position.unwrap_or(0))),
-    }
-}
-
-/// Ends a file with a row that does not end, such as one with a quote left open, before it fills the memory.
-struct Guarded {
-    input: Input,
-    row_bytes: Arc<AtomicUsize>,
-}
-
-impl Read for Guarded {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        if self.row_bytes.fetch_add(count, Ordering::Relaxed) > LONGEST_ROW {
-            let message = format!("a row of more than {LONGEST_ROW} bytes; is a quote left open?");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
-        Ok(count)
+        _ => TransferError::Content(format!("{}: no CSV at line {line}", path.display())),
     }
 }

@@ -25,7 +25,7 @@ pub async fn export(service: &Arc<Service>, args: &ExportArgs) -> Result<u8, Tra
             outcome => outcome?,
         },
     };
-    eprintln!("{rows} rows of {scope} exported");
+    aside!("{rows} rows of {scope} exported");
     Ok(0)
 }
 

@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 
 use super::owner::Owner;
 use super::source::Incoming;
-use super::{Place, Refusal, Summary, TransferError, Watch};
+use super::{Place, Refusal, Rows, Summary, TransferError, Watch};
 use crate::service::{Pushed, Service, ServiceError};
 use crate::sync::raw::Uploads;
-use crate::sync::wire::Status;
+use crate::sync::wire::{ChangeResult, Status};
 
 /// The bytes of rows, as the file has them, after which a batch is full.
 const BATCH_BYTES: usize = 4 << 20;
@@ -51,8 +51,6 @@ struct Pending {
     #[serde(default)]
     errors: Vec<FieldError>,
 }
-
-type Rows = Box<dyn Iterator<Item = Result<Incoming, TransferError>> + Send>;
 
 impl<'a> Loader<'a> {
     /// A loader that has nothing yet.
@@ -109,8 +107,8 @@ impl<'a> Loader<'a> {
         }
         let scope = self.owner.scope();
         let before = self.service.heads(&[scope]).await?.first().map_or(0, |(_, version)| *version);
-        let pushed = self.push(&batch.rows).await?;
-        for (pending, result) in batch.rows.into_iter().zip(pushed.results) {
+        let results = self.push(&batch.rows).await?;
+        for (pending, result) in batch.rows.into_iter().zip(results) {
             if result.status != Status::Rejected {
                 // A version that was there before says that the row needed no change.
                 let is_new = result.version.is_none_or(|version| version > before);
@@ -124,12 +122,24 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
+    /// Pushes, in halves where the rows are too much together.
+    async fn push(&self, rows: &[Pending]) -> Result<Vec<ChangeResult>, TransferError> {
+        let (mut results, mut halves) = (Vec::with_capacity(rows.len()), vec![rows]);
+        while let Some(rows) = halves.pop() {
+            match self.push_once(&uploads(rows)?).await {
+                Err(ServiceError::Limit { .. }) if rows.len() > 1 => {
+                    let (first, second) = rows.split_at(rows.len() / 2);
+                    halves.extend([second, first]);
+                }
+                pushed => results.extend(pushed?.results),
+            }
+        }
+        Ok(results)
+    }
+
     /// Pushes, again while the database is busy: nothing is doubled by that.
-    async fn push(&self, rows: &[Pending]) -> Result<Pushed, TransferError> {
+    async fn push_once(&self, changes: &Uploads) -> Result<Pushed, ServiceError> {
         let caller = self.owner.caller();
-        let list = rows.iter().map(Pending::change).collect::<Result<Vec<_>, _>>();
-        let list = list.map_err(|error| TransferError::Content(format!("a row is no JSON: {error}")))?;
-        let changes = Uploads { count: list.len(), list, weight: 0 };
         let mut tries = 1;
         loop {
             match self.service.push(&caller, None, changes.clone()).await {
@@ -137,7 +147,7 @@ impl<'a> Loader<'a> {
                     tries += 1;
                     tokio::time::sleep(retry_after).await;
                 }
-                outcome => return Ok(outcome?),
+                outcome => return outcome,
             }
         }
     }
@@ -146,6 +156,12 @@ impl<'a> Loader<'a> {
         self.summary.refused += 1;
         self.watch.refused(refusal);
     }
+}
+
+fn uploads(rows: &[Pending]) -> Result<Uploads, TransferError> {
+    let list = rows.iter().map(Pending::change).collect::<Result<Vec<_>, _>>();
+    let list = list.map_err(|error| TransferError::Content(format!("a row is no JSON: {error}")))?;
+    Ok(Uploads { count: list.len(), list, weight: 0 })
 }
 
 impl Pending {

@@ -30,7 +30,7 @@ impl Owner {
             Self::User(user) => (user, Role::Authenticated),
             Self::Catalogue => (UserId(Uuid::nil()), Role::ServiceRole),
         };
-        Caller { user, role, email: None, expires_at: DateTime::<Utc>::MAX_UTC }
+        Caller { user, role, email: None, expires_at: DateTime::<Utc>::MAX_UTC, token: None }
     }
 
     /// The scope that the rows belong to.

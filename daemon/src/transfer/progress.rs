@@ -44,8 +44,8 @@ impl Progress {
 impl Watch for Progress {
     fn refused(&mut self, refusal: &Refusal) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{refusal}")),
-            None => eprintln!("{refusal}"),
+            Some(bar) => bar.suspend(|| aside!("{refusal}")),
+            None => aside!("{refusal}"),
         }
     }
 
@@ -55,7 +55,7 @@ impl Watch for Progress {
             bar.set_message(format!("{} rows", summary.read));
         } else if self.said.elapsed() >= EVERY {
             self.said = Instant::now();
-            eprintln!("{summary} so far");
+            aside!("{summary} so far");
         }
     }
 }
@@ -88,7 +88,7 @@ impl Steps {
             bar.set_position(self.done);
         } else if self.said.elapsed() >= EVERY {
             self.said = Instant::now();
-            eprintln!("{}: {} of {} records so far", self.what, self.done, self.total);
+            aside!("{}: {} of {} records so far", self.what, self.done, self.total);
         }
     }
 }

@@ -32,33 +32,51 @@ pub async fn load(service: &Service) -> Result<Option<Summary>, TransferError> {
     if heads.iter().any(|(_, version)| *version > 0) {
         return Ok(None);
     }
-    let rows = rows(&service.registry)?;
+    let rows = rows()?.into_iter().map(|incoming| travelling(incoming, &service.registry));
+    let rows: Vec<_> = rows.collect();
     let summary = Loader::new(service, Owner::Catalogue, &mut Log).load(Box::new(rows.into_iter())).await?;
     tracing::info!(rows = summary.written, "the catalogue was empty and now holds the starter catalogue");
     Ok(Some(summary))
 }
 
 /// The ids of its rows, by which it is told from a catalogue that somebody keeps.
-pub(super) fn ids(registry: &Registry) -> Result<Vec<Uuid>, TransferError> {
+pub(super) fn ids() -> Result<Vec<Uuid>, TransferError> {
     let mut ids = Vec::new();
-    for incoming in rows(registry)? {
-        let Ok((table, mut row)) = incoming?.row else { continue };
-        let Some(table) = registry.get(&table) else { continue };
-        if Owner::Catalogue.claim(registry, table, &mut row).is_ok() {
-            ids.extend(row.get("id").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok()));
-        }
+    for incoming in rows()? {
+        let Ok((_, row)) = incoming?.row else { continue };
+        ids.extend(row.get("id").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok()));
     }
     Ok(ids)
 }
 
-fn rows(registry: &Registry) -> Result<Vec<Result<Incoming, TransferError>>, TransferError> {
+/// Its rows, whole and each with its id, whichever columns travel here.
+fn rows() -> Result<Vec<Result<Incoming, TransferError>>, TransferError> {
+    let registry = Registry::standard();
     let mut all = Vec::new();
     for (name, text) in FILES {
-        if let Some(table) = registry.get(name) {
-            all.extend(CsvRows::new(Input::of(name, text.as_bytes()), table, b',')?);
+        let Some(table) = registry.get(name) else { continue };
+        for incoming in CsvRows::new(Input::of(name, text.as_bytes()), table, b',')? {
+            all.push(incoming.map(|mut incoming| {
+                if let Ok((_, row)) = &mut incoming.row
+                    && let Err(error) = Owner::Catalogue.claim(&registry, table, row)
+                {
+                    incoming.row = Err(vec![error]);
+                }
+                incoming
+            }));
         }
     }
     Ok(all)
+}
+
+/// A row without the columns that stay home: the database has defaults for them.
+fn travelling(incoming: Result<Incoming, TransferError>, registry: &Registry) -> Result<Incoming, TransferError> {
+    incoming.map(|mut incoming| {
+        if let Ok((table, row)) = &mut incoming.row {
+            row.retain(|name, _| registry.get(table).is_some_and(|table| table.column(name).is_some()));
+        }
+        incoming
+    })
 }
 
 struct Log;

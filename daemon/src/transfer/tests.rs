@@ -154,6 +154,22 @@ async fn a_csv_cell_becomes_what_its_column_holds() {
     assert_eq!((&row["description_en"], &row["user_id"], &row["usage_count"]), (&().into(), &().into(), &0.into()));
 }
 
+#[tokio::test]
+async fn lines_are_counted_as_an_editor_counts_them() {
+    let lines = ["name_en,name_fr,calories", "Fig,Figue,x", "", "Oat,\"Av\noine\",x", ",,", "  ", "Nut,Noix,x"];
+    // Within the cell with two lines, its line end is the file's, too.
+    for (end, name) in [("\n", "LF"), ("\r\n", "CR LF"), ("\r", "CR")] {
+        for last in ["", end] {
+            let text = lines.join("\n").replace('\n', end) + last;
+            let house = House::new();
+            let (summary_of, heard) = house.load_csv("foods", &text).await;
+            assert_eq!(summary_of, summary(3, 0, 0, 3), "{name}: {heard:?}");
+            let numbers: Vec<&str> = heard.iter().filter_map(|line| line.split(':').next()).collect();
+            assert_eq!(numbers, ["line 2", "line 4", "line 8"], "{name}");
+        }
+    }
+}
+
 #[test]
 fn a_header_of_another_table_is_told_at_once() {
     let registry = Registry::standard();
@@ -228,7 +244,10 @@ async fn an_export_comes_back_whatever_its_order() {
     text += &exercise(30).replace(&session.to_string(), &Uuid::from_u128(2).to_string());
     let (summary_of, heard) = house.load(user(), None, &text).await;
     assert_eq!(summary_of, summary(22, 21, 0, 1));
-    assert_eq!(heard, ["line 22: refused: session_id: refers to a row that does not exist"]);
+    assert_eq!(
+        heard,
+        ["line 22: refused: session_id: refers to a row that does not exist, or that is not yours to refer to"]
+    );
 
     let path = house.folder.path().join("me.ndjson");
     let args = ExportArgs { user: Some(USER.parse().unwrap()), output: Some(path.clone()), ..ExportArgs::default() };
@@ -241,10 +260,64 @@ async fn an_export_comes_back_whatever_its_order() {
     assert_eq!(House::new().load(user(), None, &exported).await.0.refused, 0, "a new house takes all of it");
 }
 
+fn tracks(text: &str) -> Vec<track::Track> {
+    track::read(Input::of("test", Cursor::new(text.to_owned()))).unwrap().0
+}
+
+/// A track with points at these places (degrees north of the tenth, seconds after eight) on the tenth meridian.
+fn track_of(points: &[(f64, i64)]) -> track::Track {
+    let start = chrono::DateTime::parse_from_rfc3339("2026-05-01T08:00:00Z").unwrap();
+    let points: String = points
+        .iter()
+        .map(|(north, seconds)| {
+            let at = (start + TimeDelta::seconds(*seconds)).to_rfc3339();
+            format!("<trkpt lat=\"{}\" lon=\"10\"><time>{at}</time></trkpt>\n", 10.0 + north)
+        })
+        .collect();
+    tracks(&format!("<gpx><trk><trkseg>{points}</trkseg></trk></gpx>")).remove(0)
+}
+
+#[test]
+fn what_can_not_have_happened_is_left_out_wherever_it_stands() {
+    let leap = 27 * 365 * 86_400;
+    let wrong = [
+        ("in between", vec![(0.0, 0), (0.001, 60), (5.0, 120), (0.002, 180), (0.003, 240)]),
+        ("first", vec![(-5.0, -60), (0.0, 0), (0.001, 60), (0.002, 180), (0.003, 240)]),
+        ("last", vec![(0.0, 0), (0.001, 60), (0.002, 180), (0.003, 240), (5.0, 300)]),
+        ("years before", vec![(0.0, -leap), (0.0, 0), (0.001, 60), (0.002, 180), (0.003, 240)]),
+        ("years after", vec![(0.0, 0), (0.001, 60), (0.002, leap), (0.002, 180), (0.003, 240)]),
+        ("back in time", vec![(0.0, 0), (0.001, 60), (0.0015, 30), (0.002, 180), (0.003, 240)]),
+    ];
+    for (name, points) in wrong {
+        let track = track_of(&points);
+        assert_eq!(track.points.len(), 4, "{name}: {track:?}");
+        assert_eq!(track.left_out.values().flatten().count(), 1, "{name}: {track:?}");
+        assert!((track.metres - 3.0 * 111.195).abs() < 0.1 && track.seconds == 240.0, "{name}: {track:?}");
+    }
+    // A row of wrong points, two places that take turns, and one second for two points.
+    let many: Vec<(f64, i64)> =
+        (0..40).map(|n| (if (10..20).contains(&n) { 40.0 } else { 0.0001 * n as f64 }, n)).collect();
+    assert_eq!(track_of(&many).points.len(), 30);
+    let turns: Vec<(f64, i64)> = (0..41).map(|n| (if n % 2 == 1 { 40.0 } else { 0.0 }, n)).collect();
+    assert_eq!(track_of(&turns).points.len(), 21);
+    assert_eq!(track_of(&[(0.0, 0), (0.00005, 0), (0.0001, 1)]).points.len(), 3);
+    // An airliner is a vehicle.
+    assert_eq!(track_of(&[(0.0, 0), (2.25, 1000), (4.5, 2000)]).points.len(), 3);
+}
+
+#[test]
+fn a_noisy_track_is_sifted_in_bounded_time() {
+    let points: Vec<(f64, i64)> = (0..50_000).map(|n| (f64::from(n * 7919 % 70), i64::from(n))).collect();
+    let track = track_of(&points);
+    assert_eq!(track.points.len() + track.left_out.values().flatten().count(), 50_000);
+}
+
 #[test]
 fn a_track_is_measured_where_it_was_timed() {
-    let track = track::measure(&gpx::read(GPX.as_bytes()).unwrap());
-    assert_eq!((track.title.as_deref(), track.total, track.points.len(), track.parts), (Some("Morning loop"), 8, 4, 2));
+    let tracks = tracks(GPX);
+    assert!(tracks[0].points.is_empty());
+    let track = &tracks[1];
+    assert_eq!((track.title.as_deref(), track.total, track.points.len(), track.parts), (Some("Morning loop"), 6, 4, 2));
     // A hundredth of a degree north is 1111.95 m on the sphere: there and back, and once more in the second segment.
     assert!((track.metres - 3.0 * 1111.95).abs() < 0.1, "{}", track.metres);
     assert!((track.seconds - 900.5).abs() < 1e-9, "{}", track.seconds);

@@ -71,11 +71,9 @@ pub async fn export_all(
         }
         None => dumping.write(&mut BufWriter::new(io::stdout()), Path::new("stdout")).await?,
     };
-    eprintln!("{} exported", in_words(&counts));
+    aside!("{} exported", in_words(&counts));
     if args.seal {
-        eprintln!(
-            "the database is sealed: no daemon starts on it any more (`ryzed export --unseal` takes the seal off)"
-        );
+        aside!("the database is sealed: no daemon starts on it any more (`ryzed export --unseal` takes the seal off)");
     }
     Ok(0)
 }
@@ -89,7 +87,7 @@ pub async fn import_all(
     registry: &Arc<Registry>,
     args: &ImportArgs,
 ) -> Result<u8, TransferError> {
-    if restore.is_occupied(&starter::ids(registry)?).await? {
+    if restore.is_occupied(&starter::ids()?).await? {
         return Err(TransferError::Usage(
             "the database is not empty: a whole one can only be imported where there are no people and no catalogue but the \
              starter's. Name a new one with --database-url"

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::edits::{self, Editor, NARROW};
+use super::hostile;
 use super::line::{Heard, Line};
 use super::oracle::{Clock, Oracle};
 use super::plan::{DevicePlan, Dice, Kind, Step};
@@ -133,6 +134,7 @@ impl Device {
         if self.line.is_some() && self.ping_at <= Instant::now() {
             self.ping_at = Instant::now() + PING;
             self.say(&json!({"type": "ping", "pending_uploads": self.kept.queue.len()})).await;
+            self.say(&hostile::broadcast(self.id.person, &self.oracle)).await;
         }
         let Some(line) = &mut self.line else {
             return sleep_until(due.min(Instant::now() + AGAIN)).await;
@@ -259,6 +261,9 @@ impl Device {
     }
 
     fn message(&mut self, message: &Value) {
+        if let Some(wrong) = hostile::wrong_about(message, self.id.person, &self.oracle) {
+            self.oracle.violated(&self.id.name, format!("{wrong}: {message}"));
+        }
         match message["type"].as_str().unwrap_or_default() {
             "data_updated" | "database_change" => self.change(message),
             "change_result" => {
@@ -279,6 +284,7 @@ impl Device {
             "error" if message["code"] != "unavailable" => {
                 self.oracle.violated(&self.id.name, format!("an error: {message}"));
             }
+            "broadcast" => self.oracle.tally("broadcasts"),
             "error" | "sync_response" => self.note(format!("{}: {}", message["type"], message["detail"])),
             _ => {}
         }

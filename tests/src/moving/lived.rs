@@ -23,6 +23,8 @@ pub struct Lived {
     digests: [Value; 2],
     conflicts: Value,
     devices: Value,
+    /// Tokens of devices that were revoked, one of which was allowed again.
+    refused: [String; 2],
     /// A mutation and its result.
     done: (Value, Value),
     /// An entry at version `.1` whose quantity went from 1 to 2 afterwards.
@@ -72,8 +74,14 @@ pub async fn live(place: &Place) -> Lived {
         .await;
     let open = update("workout_sessions", &session["id"], json!({"name": "Back"})).base(&session_at).strategy("manual");
     assert!(me.push([open]).await["conflicts"][0]["conflict_id"].is_string());
-    me.sync(json!({"device_id": "lost"})).await;
-    me.api.delete("/devices/lost").await.done();
+    let (lost, renamed) = (me.token(), me.token());
+    me.with_token(lost.clone()).sync(json!({"device_id": "lost"})).await;
+    me.with_token(renamed.clone()).sync(json!({"device_id": "allowed-again"})).await;
+    let keeper = me.with_token(me.token().issued_in(20));
+    for device in ["lost", "allowed-again"] {
+        keeper.api.delete(&format!("/devices/{device}")).await.done();
+    }
+    keeper.api.patch("/devices/allowed-again", &json!({"is_active": true})).await.done();
 
     daemon.database().age_tombstones(away.person.id);
     stop(&mut daemon).await;
@@ -92,6 +100,7 @@ pub async fn live(place: &Place) -> Lived {
         digests: [digest(&me).await, digest(&away).await],
         conflicts: me.api.get("/conflicts").await.ok(),
         devices: devices(&me).await,
+        refused: [lost.sign(), renamed.sign()],
         done: (done.json(), result),
         edited: (edited["id"].clone(), edited_at),
         counted: (counted["id"].clone(), counted_at),
@@ -127,6 +136,9 @@ impl Lived {
             assert_eq!((&news["reset"], &news["total_changes"]), (&json!(false), &json!(0)), "{news}");
         }
         me.api.post("/sync", &json!({"device_id": "lost"})).await.problem(&[403]);
+        for refused in &self.refused {
+            me.api.with_token(Some(refused.clone())).get("/changes").await.problem(&[401]);
+        }
         let again = me.sync(json!({"changes": [self.done.0]})).await;
         assert_eq!(again["results"][0], self.done.1, "a repeated mutation gets its old result");
         self.edits_are_judged_as_before(&me, &away).await;

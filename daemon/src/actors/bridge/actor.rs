@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
 use super::Bridge;
-use super::heard;
+use super::heard::heard;
 use super::route::Turn;
 #[cfg(any(test, feature = "faults"))]
 use crate::actors::fault::Fault;
@@ -77,9 +76,9 @@ impl Actor for BridgeActor {
         // What the carriers of one that failed had in hand is lost.
         bridge.route().begin();
         bridge.owe_hello();
-        let mut tasks = Vec::new();
+        let (mut tasks, trust) = (Vec::new(), &bridge.neighbours.trust);
         if let Some(redis) = &bridge.neighbours.redis {
-            let Started { carrier, task } = redis.start(bridge.neighbours.me, ear(&shared, &myself));
+            let Started { carrier, task } = redis.start(Arc::clone(trust), ear(&shared, &myself));
             live::hold(&bridge.redis, carrier);
             // Who came before the carrier was there.
             for (user, _) in shared.roster.sessions() {
@@ -88,11 +87,11 @@ impl Actor for BridgeActor {
             tasks.push(watched(task, &myself));
         }
         if let Some(directory) = &bridge.neighbours.directory {
-            let Started { carrier, task } = notices::start(Arc::new(Sender(Arc::clone(directory))), LARGEST_NOTICE);
+            let sender = Arc::new(Sender(Arc::clone(directory)));
+            let Started { carrier, task } = notices::start(Arc::clone(trust), sender, LARGEST_NOTICE);
             live::hold(&bridge.notices, carrier);
             tasks.push(watched(task, &myself));
-            let hearing = Arc::clone(&shared);
-            directory.hear(Arc::new(move |notice| heard::heard(&hearing, &Bytes::copy_from_slice(notice.as_bytes()))));
+            directory.hear(Arc::new(notices::hearing(Arc::clone(trust), messages(&shared))));
         }
         Bridge::renew_now(&shared, None);
         Ok(State { shared, pulse, _tasks: tasks, behind: HashSet::new(), retrying: false })
@@ -184,12 +183,24 @@ fn watched(task: JoinHandle<()>, myself: &ActorRef<BridgeMsg>) -> Ending {
     }))
 }
 
-/// Messages are dealt with at once, on the carrier's task; the rest is the actor's.
+/// Messages are dealt with at once, on the carrier's task.
+fn messages(shared: &Arc<Shared>) -> Ear {
+    let shared = Arc::clone(shared);
+    Arc::new(move |news| match news {
+        Heard::Letter(letter) => heard(&shared, &letter),
+        Heard::Late => shared.look_soon(),
+        Heard::Stranger => shared.look_around_soon(),
+        // Of a carrier that can be away; the others' is the actor's business.
+        Heard::Up | Heard::Down(_) | Heard::Following(_) => {}
+    })
+}
+
+/// What is more than a message is the actor's.
 fn ear(shared: &Arc<Shared>, myself: &ActorRef<BridgeMsg>) -> Ear {
-    let (shared, myself) = (Arc::clone(shared), myself.clone());
+    let (messages, myself) = (messages(shared), myself.clone());
     Arc::new(move |heard| {
         let message = match heard {
-            Heard::Message(bytes) => return heard::heard(&shared, &bytes),
+            Heard::Letter(_) | Heard::Late | Heard::Stranger => return messages(heard),
             Heard::Up => BridgeMsg::Redis(Ok(())),
             Heard::Down(reason) => BridgeMsg::Redis(Err(reason)),
             Heard::Following(topics) => BridgeMsg::Compare(

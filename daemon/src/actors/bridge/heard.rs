@@ -1,63 +1,59 @@
 //! What is done with a message from another instance. Called from the carrier's task: nothing here waits.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::debug;
 
 use super::Bridge;
-use super::envelope::{self, Addressees, Message, Origin, Read};
-use crate::actors::close::CloseReason;
+use super::envelope::{self, Addressees, Message, Passed};
 use crate::actors::link::Link;
 use crate::actors::live::Shared;
-use crate::service::Committed;
+use crate::carrier::Letter;
 use crate::sync::Scope;
 
+/// How much later than a message a device may have come that still gets it, as far as clocks go.
+const TOGETHER: Duration = Duration::from_millis(500);
+
 /// Takes a message from another instance.
-pub(super) fn heard(shared: &Shared, bytes: &Bytes) {
-    match envelope::read(shared.bridge.neighbours.me, bytes) {
-        Read::Own => {}
-        Read::Unknown => {
-            debug!("a message of another release");
-            shared.look_soon();
-        }
-        Read::Other(_, Message::Committed { scope, version, records }) => {
-            if let Some(commit) = envelope::to_commit(&scope, version, records, shared.backend.registry()) {
-                committed(shared, commit);
+pub(crate) fn heard(shared: &Shared, letter: &Letter) {
+    let Some((message, again)) = envelope::read(&letter.text) else {
+        debug!("a message of another release");
+        return shared.look_soon();
+    };
+    match message {
+        Message::Moved { scope, version } => {
+            if let Some(session) = scope.parse().ok().and_then(|scope| shared.session_of(scope)) {
+                session.told(version);
             }
         }
         // Clients would see it twice. Whoever does not hear Redis, or whose Redis the sender does not reach, has this one only.
-        Read::Other(Origin { again: true, .. }, Message::Pass { .. }) if shared.bridge.hears_redis() => {}
-        Read::Other(_, Message::Pass { to, frame }) => pass(shared, &to, &bytes.slice_ref(frame.get().as_bytes())),
-        Read::Other(_, Message::Close { user, device, at }) => {
-            let reason = if at.is_some() { CloseReason::Replaced } else { CloseReason::Revoked };
-            let me = shared.bridge.neighbours.me;
-            let is_meant = |found: &Arc<Link>| at.is_none_or(|at| at == (me, found.id));
-            if let Some(found) = shared.roster.link(user, &device).filter(is_meant) {
-                found.close(reason);
-            }
+        Message::Pass(_) if again && shared.bridge.hears_redis() => {}
+        Message::Pass(Passed { to, frame }) => {
+            pass(shared, &to, &letter.text.slice_ref(frame.get().as_bytes()), letter);
         }
-        Read::Other(_, Message::Look) => shared.look_soon(),
-        Read::Other(Origin { from, .. }, Message::Hello) => {
-            Bridge::renew_now(shared, Some(from));
+        Message::Doubt { user, device } => shared.doubt(user, device),
+        Message::Revoked { user } => shared.look_at_devices_of(user),
+        Message::Look => shared.look_soon(),
+        Message::Hello => {
+            Bridge::renew_now(shared, Some(letter.from));
             shared.look_soon();
         }
     }
 }
 
-/// Tells the session that is concerned, if it runs here.
-pub(super) fn committed(shared: &Shared, commit: Committed) {
-    if let Some(session) = shared.session_of(commit.scope) {
-        session.committed(commit);
-    }
-}
-
-fn pass(shared: &Shared, to: &Addressees, frame: &Bytes) {
+fn pass(shared: &Shared, to: &Addressees, frame: &Bytes, letter: &Letter) {
     let links = shared.roster.links(to.user.map_or(Scope::Global, Scope::User));
     let meant = links.iter().filter(|link| {
         to.only.as_ref().is_none_or(|only| *only == link.device)
             && to.except.as_ref() != Some(&link.device)
             && to.table.as_deref().is_none_or(|table| link.outbox().wants(table))
+            && is_meant_for(link, letter)
     });
     meant.for_each(|link| link.message(frame.clone()));
+}
+
+/// What was said before a device came is not for it, even when somebody says it once more.
+fn is_meant_for(link: &Link, letter: &Letter) -> bool {
+    link.since <= letter.sent + TOGETHER
 }

@@ -232,6 +232,7 @@ mod tests {
             role: Role::Authenticated,
             email: None,
             expires_at: DateTime::UNIX_EPOCH + TimeDelta::seconds(lasts),
+            token: None,
         }
     }
 

@@ -85,7 +85,9 @@ impl Refused {
     /// The service refused what a message of this type asked for.
     pub(super) fn of(error: &ServiceError, kind: &str) -> Self {
         let (code, detail) = match error {
-            ServiceError::Revoked => return Self::Close(CloseReason::Revoked),
+            ServiceError::Revoked | ServiceError::TokenRevoked | ServiceError::TokenTooOld => {
+                return Self::Close(CloseReason::of(error));
+            }
             ServiceError::Invalid(errors) => {
                 let each = errors.iter().map(|error| format!("{}: {}", error.field, error.message));
                 (code::INVALID, each.collect::<Vec<_>>().join("; "))

@@ -1,17 +1,23 @@
 //! What a device asks for, served: uploads, syncs, subscriptions, and what it sends to the user's other devices.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::incoming::Request;
 use super::problem::{Problem, Refused, code};
 use super::{Answer, State};
 use crate::actors::message::{SMALL, ServerMessage, written};
 use crate::budget::Turn;
-use crate::service::{DeviceSeen, Served};
+use crate::service::{DeviceSeen, Served, ServiceError};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::SyncRequest;
 use crate::sync::{Cursor, Scope};
+
+/// For how long it is believed that a device may speak to others.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 impl State {
     /// Everything is charged to the person, whichever door it came by. Here who has spent what they had waits: their socket
@@ -25,16 +31,32 @@ impl State {
             Request::Push { change, mutation_id } => self.push(change, mutation_id, answer).await,
             Request::Sync { request, request_id } => self.sync(*request, &request_id, answer).await,
             Request::TriggerSync => {
+                self.stays("trigger_sync").await?;
                 self.live.trigger_sync(self.caller.user, Some(&self.link.device));
                 Ok(())
             }
             Request::Subscribe(names) => self.subscribe(&names, true),
             Request::Unsubscribe(names) => self.subscribe(&names, false),
             Request::Broadcast { event, payload } => {
+                self.stays("broadcast").await?;
                 self.broadcast(&event, payload.as_deref());
                 Ok(())
             }
         }
+    }
+
+    /// Looks whether the device may still speak to others, where nothing else asks the database. While that is away, what it
+    /// said last counts.
+    async fn stays(&mut self, kind: &str) -> Result<(), Refused> {
+        if self.admitted.is_some_and(|admitted| admitted.elapsed() < BELIEVED) {
+            return Ok(());
+        }
+        match self.live.shared.backend.admit(&self.caller, &self.link.device).await {
+            Ok(()) => self.admitted = Some(Instant::now()),
+            Err(ServiceError::Unavailable { .. }) => {}
+            Err(error) => return Err(Refused::of(&error, kind)),
+        }
+        Ok(())
     }
 
     async fn report(&self, pending_uploads: u32) -> Result<(), Refused> {

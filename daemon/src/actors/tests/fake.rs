@@ -14,6 +14,7 @@ use crate::auth::{AuthError, Caller, Role, Verify};
 use crate::budget::{Budget, Kind};
 use crate::config::Limits;
 use crate::service::{Committed, DeviceSeen, Hints, Pushed, ScopePage, Served, ServiceError};
+use crate::store::tokens::{Refusal, Standing};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::{ChangeResult, Status, SyncRequest, SyncResponse};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Operation, Scope, UserId, Version};
@@ -37,7 +38,7 @@ pub(crate) fn user(n: u128) -> UserId {
 
 pub(crate) fn caller(n: u128) -> Caller {
     let expires_at = Utc::now() + TimeDelta::hours(1);
-    Caller { user: user(n), role: Role::Authenticated, email: None, expires_at }
+    Caller { user: user(n), role: Role::Authenticated, email: None, expires_at, token: None }
 }
 
 impl Fake {
@@ -156,7 +157,7 @@ impl Backend for Fake {
         Ok(scopes.iter().map(|scope| (*scope, self.head(*scope))).collect())
     }
 
-    async fn newest(&self, caller: &Caller) -> Result<Cursor, ServiceError> {
+    async fn newest(&self, caller: &Caller, _: &DeviceId) -> Result<Cursor, ServiceError> {
         tokio::task::yield_now().await;
         Ok(self.newest_of(caller.user))
     }
@@ -167,6 +168,14 @@ impl Backend for Fake {
 
     async fn seen(&self, _: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
         if seen.device.as_str() == "revoked" { Err(ServiceError::Revoked) } else { Ok(()) }
+    }
+
+    async fn admit(&self, _: &Caller, _: &DeviceId) -> Result<(), ServiceError> {
+        Ok(())
+    }
+
+    async fn refused(&self, _: Vec<Standing>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
+        Ok(Vec::new())
     }
 }
 

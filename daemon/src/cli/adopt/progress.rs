@@ -39,8 +39,8 @@ impl Progress {
 impl Watch for Progress {
     fn step(&mut self, what: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{what}")),
-            None => eprintln!("{what}"),
+            Some(bar) => bar.suspend(|| aside!("{what}")),
+            None => aside!("{what}"),
         }
     }
 
@@ -57,7 +57,7 @@ impl Watch for Progress {
             if rows == of {
                 table.clone_into(&mut self.done);
             }
-            eprintln!("{table}: {rows} of {of} rows entered");
+            aside!("{table}: {rows} of {of} rows entered");
         }
     }
 }

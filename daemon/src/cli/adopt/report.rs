@@ -60,6 +60,12 @@ fn of_table(table: &TableReport) -> String {
     for (name, why) in &table.missing {
         line(&mut text, "missing", &format!("{name} {why}"));
     }
+    for (name, why) in &table.home {
+        line(&mut text, "home", &format!("{name}: {why}"));
+    }
+    for (name, why) in &table.read_only {
+        line(&mut text, "readonly", &format!("{name}: {why}"));
+    }
     for note in &table.notes {
         line(&mut text, "note", note);
     }

@@ -18,10 +18,20 @@ use crate::sync::UserId;
 const LINK_TTL: Duration = Duration::from_secs(3600);
 
 /// Prints it. The link with a token in it is for a terminal only: anything else may be a journal.
-pub(super) fn print(address: SocketAddr, config: &Config, secret: &Secret, settings: &Settings) -> Outcome {
+pub(super) fn print(address: SocketAddr, config: &Config, secret: Option<&Secret>, settings: &Settings) -> Outcome {
+    let Some(secret) = secret else { return print_out(&head(address, config)) };
     let person = UserId(Uuid::new_v4());
     let link = std::io::stdout().is_terminal().then(|| token(person, config, secret)).transpose()?;
     print_out(&text(address, config, &program(), &settings.retyped(), person, link.as_deref()))
+}
+
+fn head(address: SocketAddr, config: &Config) -> String {
+    let (version, base, data) = (env!("CARGO_PKG_VERSION"), base(address), config.data_dir.display());
+    format!("ryzed {version} listens on {base}, its data is in {data}\n")
+}
+
+fn base(address: SocketAddr) -> String {
+    format!("http://{}", reachable(address))
 }
 
 fn text(
@@ -32,12 +42,10 @@ fn text(
     person: UserId,
     token: Option<&str>,
 ) -> String {
-    let base = format!("http://{}", reachable(address));
+    let (head, base) = (head(address, config), base(address));
     let fragment = token.map(|token| format!("#token={token}")).unwrap_or_default();
-    let (version, data) = (env!("CARGO_PKG_VERSION"), config.data_dir.display());
     format!(
-        "ryzed {version} listens on {base}, its data is in {data}\n\
-         \n\
+        "{head}\n\
          Make a token (any UUID is a person):\n  {program} token --user {person}{flags}\n\
          Try it:\n  curl -H \"Authorization: Bearer $({program} token --user {person}{flags})\" '{base}/api/realtime/changes?limit=3'\n\
          Two devices side by side:\n  {base}/demo{fragment}\n"

@@ -13,7 +13,7 @@ use yawc::{Options, Role, WebSocket};
 
 use crate::actors::tests::fake::{Fake, Idle, Open, user};
 use crate::actors::{Fault, Live, Neighbours, Settings, Victim};
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 use crate::http::Guests;
 use crate::service::Hints;
 use crate::sync::Scope;
@@ -36,7 +36,8 @@ async fn house() -> House {
     fake.hint_to(live.clone());
     let limits = Limits { auth_seconds: 1, ..Limits::default() };
     let guests = Guests::new(&limits, &[], 10_000);
-    let route = super::route(live.clone(), Arc::new(Open), guests, &limits);
+    let config = Config { limits, ..Config::default() };
+    let route = super::route(live.clone(), Arc::new(Open), guests, &config);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(warp::serve(route).incoming(listener).run());

@@ -28,20 +28,22 @@ pub(super) struct Arrival {
     tables: Vec<String>,
     device_type: Option<String>,
     app_version: Option<String>,
-    origin: Option<Origin>,
+    from: Whence,
+}
+
+/// Where a socket comes from.
+pub(super) struct Whence {
+    /// The address, as far as it is limited.
+    pub origin: Option<Origin>,
     /// Until it is known whose device it is.
-    guest: Option<Guest>,
+    pub guest: Option<Guest>,
+    /// Whether it is not from a web page that may not connect.
+    pub is_at_home: bool,
 }
 
 impl Arrival {
     /// The token may come in a header, in the query or as a subprotocol; else it is the first message.
-    pub(super) fn of(
-        device: String,
-        headers: &HeaderMap,
-        query: &Query,
-        origin: Option<Origin>,
-        guest: Option<Guest>,
-    ) -> Self {
+    pub(super) fn of(device: String, headers: &HeaderMap, query: &Query, from: Whence) -> Self {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let header = header.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
@@ -56,15 +58,17 @@ impl Arrival {
             tables: query.first_list("tables"),
             device_type: text("device_type"),
             app_version: text("app_version"),
-            origin,
-            guest,
+            from,
         }
     }
 }
 
 /// Connects who has come, or says why not.
 pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival) -> Result<(Connection, Seat), Ended> {
-    let origin = arrival.origin.clone();
+    if !arrival.from.is_at_home {
+        return Err(refused("origin", &"pages from there may not connect (server.allowed_origins)"));
+    }
+    let origin = arrival.from.origin.clone();
     let identified = identify(shell, socket, &arrival).await.inspect_err(|ended| {
         // Nobody is a stranger whose token can't be checked right now.
         if *ended != Ended::Closed(CloseReason::TryLater) {
@@ -73,7 +77,7 @@ pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival
     });
     let (device, caller) = identified?;
     let seat = shell.guests.seat(Who::User(caller.user)).ok_or(Ended::Closed(CloseReason::TryLater))?;
-    drop(arrival.guest);
+    drop(arrival.from.guest);
     let cursor = match arrival.cursor {
         Some(text) => Some(text.parse::<Cursor>().map_err(|error| refused("cursor", &error))?),
         None => None,

@@ -1,6 +1,6 @@
 //! Whose a row is, and who may write it or refer to it. A person writes their own rows; an admin the catalogue too.
 
-use ryzed_adapters::{FieldError, Row, ScopeRule, Table, code};
+use ryzed_adapters::{FieldError, PEOPLE, Row, ScopeRule, Table, code};
 use serde_json::Value;
 
 use super::super::request::references;
@@ -37,12 +37,14 @@ impl Work<'_> {
         }
     }
 
-    /// What a row refers to must be its owner's or the catalogue's.
+    /// What a row refers to must be its owner's or the catalogue's, and a person oneself. What is somebody else's and what is not
+    /// there get the same answer. Whom a row that comes back has named before, it may name again.
     pub(super) fn check_references(
         &self,
         table: &Table,
         row: &Row,
         scope: Option<Scope>,
+        former: Option<&Row>,
         is_new: impl Fn(&str) -> bool,
     ) -> Result<(), FieldError> {
         #[cfg(feature = "faults")]
@@ -50,9 +52,14 @@ impl Work<'_> {
             return Ok(());
         }
         for (column, parent, id) in references(table, row).filter(|(column, _, _)| is_new(column)) {
-            let owner = self.batch.owner(&self.push.registry, parent, &id).ok_or_else(|| unknown_reference(column))?;
-            if owner != Scope::Global && Some(owner) != scope {
-                return Err(forbidden(column));
+            let is_seen = if parent == PEOPLE {
+                id == self.push.caller.user.to_string() || former.and_then(|row| row.get(column)) == row.get(column)
+            } else {
+                let owner = self.batch.owner(&self.push.registry, parent, &id);
+                owner.is_some_and(|owner| owner == Scope::Global || Some(owner) == scope)
+            };
+            if !is_seen {
+                return Err(unknown_reference(column));
             }
         }
         Ok(())
@@ -93,5 +100,9 @@ pub(super) fn referring<'t>(table: &'t Table, key: &str) -> &'t str {
 }
 
 pub(super) fn unknown_reference(column: &str) -> FieldError {
-    FieldError::new(column, code::INVALID_REFERENCE, "refers to a row that does not exist")
+    FieldError::new(
+        column,
+        code::INVALID_REFERENCE,
+        "refers to a row that does not exist, or that is not yours to refer to",
+    )
 }

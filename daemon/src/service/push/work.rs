@@ -4,16 +4,17 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use ryzed_adapters::{FieldError, Row, Strategy, Table};
-use uuid::Uuid;
+use ryzed_adapters::{FieldError, Row, Table};
+use serde_json::Value;
 
 use super::super::batch::{Batch, Key};
 use super::super::request::Ready;
+use super::open::OpenBook;
 use super::owner::{forbidden, owner_column, referring, row_has_owner, unknown_reference, via};
-use super::{ATTACHED_RECORDS, Push, Receipt, to_json};
+use super::told::{Room, Told};
+use super::{ATTACHED_RECORDS, Push, Stop, to_json};
 use crate::store::{Read, ScopeState, StoreError, Transaction};
-use crate::sync::decide::{Circumstances, Decision, Effect, Met, Mine, decide};
-use crate::sync::wire::{ChangeResult, Conflict, Status};
+use crate::sync::decide::{Circumstances, Cost, Decision, Effect, Mine, Working, decide};
 use crate::sync::{RowId, Scope, Version};
 
 /// So few changes are told to others as they are, so they are read at once.
@@ -28,56 +29,128 @@ pub(super) struct Work<'p> {
     pub(super) floors: Vec<(Scope, Version)>,
     /// By the change's place among the fresh ones.
     pub(super) outcomes: HashMap<usize, Decision>,
+    pub(super) open: OpenBook,
+    /// What may still be told of conflicts.
+    pub(super) room: Room,
+    /// What all conflicts until now have taken.
+    pub(super) cost: Cost,
+    /// The versions that were taken.
+    pub(super) versions: HashMap<Key, Version>,
 }
 
 impl Work<'_> {
-    pub(super) fn decide_all(&mut self, indices: &[usize], ready: &[&Ready]) {
+    pub(super) fn decide_all(&mut self, indices: &[usize], ready: &[&Ready]) -> Result<(), Stop> {
         for index in indices {
-            let change = ready[*index];
-            let key: Key = (change.rank, change.id.clone());
-            let decision = match self.decide(change, &key) {
-                Ok((mut decision, scope)) => {
-                    self.batch.apply(&key, std::mem::replace(&mut decision.effect, Effect::Leave), scope);
-                    decision
-                }
-                Err(error) => Decision::rejected(vec![error]),
-            };
+            let decision = self.decide(ready[*index]);
+            if let Some(met) = &decision.conflict {
+                self.spend(met.cost, ready.len() == 1)?;
+            }
             self.outcomes.insert(*index, decision);
         }
+        Ok(())
     }
 
-    /// The decision, and whose the row is afterwards.
-    fn decide(&self, change: &Ready, key: &Key) -> Result<(Decision, Option<Scope>), FieldError> {
-        let registry = &self.push.registry;
-        let table = registry.get(change.table).ok_or_else(|| forbidden("table"))?;
-        let working = self.batch.working(key).cloned().unwrap_or_default();
-        if working.row.is_some() {
-            self.may_write(self.batch.scope(key), "id")?;
+    fn decide(&mut self, change: &Ready) -> Decision {
+        let key: Key = (change.rank, change.id.clone());
+        let Some(table) = self.push.registry.get(change.table) else {
+            return Decision::rejected(vec![forbidden("table")]);
+        };
+        let none = Working::default();
+        let working = self.batch.working(&key).unwrap_or(&none);
+        if working.row.is_some()
+            && let Err(error) = self.may_write(self.batch.scope(&key), "id")
+        {
+            return Decision::rejected(vec![error]);
         }
         let around = Circumstances {
             now: self.push.now,
             floor: self.floor(working.known.as_ref().and_then(|known| known.scope)),
             same_life: self.push.same_life,
             strategy: self.push.strategy,
+            is_operators: self.push.is_operators,
+            room: self.room.left,
         };
-        let mut decision = decide(table, &working, &change.mutation, &around);
-        let scope = match &mut decision.effect {
-            Effect::Leave => self.batch.scope(key),
-            Effect::Remove => None,
-            Effect::Put(row, brought) => {
-                let made = working.row.is_none();
-                if made && table.scope.has_user_id() && !row_has_owner(row, table, brought.contains_key("user_id")) {
-                    row.insert("user_id".into(), self.push.caller.user.to_string().into());
-                }
-                let checks_owner =
-                    made || brought.contains_key("user_id") || via(table).is_some_and(|c| brought.contains_key(c));
-                let scope = if checks_owner { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
-                self.may_write(scope, owner_column(table))?;
-                self.check_references(table, row, scope, |column| made || brought.contains_key(column))?;
-                scope
+        let mut decision = decide(table, working, &change.asked, &around);
+        if let Some(met) = &decision.conflict
+            && let Err(error) = self.open.admit(self.push, change, met)
+        {
+            return Decision::rejected(vec![error]);
+        }
+        let done = match std::mem::replace(&mut decision.effect, Effect::Leave) {
+            Effect::Leave => Ok(()),
+            Effect::Remove => {
+                self.batch.remove(&key);
+                Ok(())
             }
+            Effect::Put(set, brought) => self.put_in_memory(table, &key, set, brought),
         };
-        Ok((decision, scope))
+        if let Err(errors) = done {
+            return Decision::rejected(errors);
+        }
+        let told = decision.conflict.iter().flat_map(|met| &met.fields).filter(|field| field.server.is_some());
+        self.batch.told(&key, told.map(|field| field.field.clone()));
+        decision
+    }
+
+    /// Sets the fields, and takes that back when the row may not become so.
+    fn put_in_memory(
+        &mut self,
+        table: &Table,
+        key: &Key,
+        mut set: Row,
+        brought: HashMap<String, Value>,
+    ) -> Result<(), Vec<FieldError>> {
+        let made = self.row(key.0, &key.1).is_none();
+        if made && table.scope.has_user_id() && !row_has_owner(&set, table, brought.contains_key("user_id")) {
+            set.insert("user_id".into(), self.push.caller.user.to_string().into());
+        }
+        let Some(replaced) = self.batch.put(key, set) else { return Err(vec![forbidden("id")]) };
+        let is_new = |column: &str| made || brought.contains_key(column);
+        let allowed = self.batch.check(table, key, &replaced, &self.push.limits);
+        match allowed.and_then(|()| self.allowed(table, key, is_new).map_err(|error| vec![error])) {
+            Ok(scope) => {
+                self.batch.keep(key, replaced, brought, scope);
+                Ok(())
+            }
+            Err(errors) => {
+                self.batch.take_back(key, replaced);
+                Err(errors)
+            }
+        }
+    }
+
+    /// Whose the row is, when the caller may have it so.
+    fn allowed(&self, table: &Table, key: &Key, is_new: impl Fn(&str) -> bool) -> Result<Option<Scope>, FieldError> {
+        let Some(row) = self.row(key.0, &key.1) else { return Ok(None) };
+        let moves = is_new("user_id") || via(table).is_some_and(&is_new);
+        let scope = if moves { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
+        self.may_write(scope, owner_column(table))?;
+        let former = self.working(key.0, &key.1).and_then(|working| working.known.as_ref()?.former_row());
+        self.check_references(table, row, scope, former, is_new)?;
+        Ok(scope)
+    }
+
+    /// Counts what a conflict takes. Values that lost have to be told and merging has to be done, so a request with too much of
+    /// either is refused before anything of it is done; a single change always goes.
+    fn spend(&mut self, cost: Cost, is_alone: bool) -> Result<(), Stop> {
+        self.room.take(cost.told);
+        self.cost.lost += cost.lost;
+        self.cost.merged += cost.merged;
+        let limits = &self.push.limits;
+        let over = |limit: &'static str, most: usize, what: &str| {
+            let detail = format!("{what} of one request may have {most} bytes; send fewer changes at once");
+            Err(Stop::Limit { limit, detail })
+        };
+        match self.cost {
+            _ if is_alone => Ok(()),
+            Cost { lost, .. } if lost > limits.conflict_bytes => {
+                over("conflict_bytes", limits.conflict_bytes, "the values that lose against those")
+            }
+            Cost { merged, .. } if merged > limits.work_bytes => {
+                over("work_bytes", limits.work_bytes, "the values that are merged with those")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The floor of the row's scope; of the caller's own when the row is not known.
@@ -106,7 +179,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// One statement; where a rule of the database refuses a row, one a row, to find out which.
+    /// One statement, and one for rows of which only some fields change; where a rule of the database refuses a row, one a row, to
+    /// find out which.
     async fn put(
         &mut self,
         tx: &mut dyn Transaction,
@@ -115,20 +189,45 @@ impl Work<'_> {
         ids: &[RowId],
         ready: &[&Ready],
     ) -> Result<(), StoreError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let device = self.push.device.as_ref();
-        let rows: Vec<Cow<'_, Row>> = ids.iter().filter_map(|id| self.written(table, rank, id)).collect();
-        let Err(error) = tx.upsert(table, &to_json(&rows)?, device).await else { return Ok(()) };
-        refusal(table, error)?;
-        for id in ids {
-            let Some(row) = self.written(table, rank, id) else { continue };
-            if let Err(error) = tx.upsert(table, &to_json(&[row])?, device).await {
-                self.refuse(table, &(rank, id.clone()), error, ready)?;
+        let is_part = |id: &RowId| !table.is_fitted && self.working(rank, id).is_some_and(Working::is_stored);
+        let (parts, whole): (Vec<RowId>, Vec<RowId>) = ids.iter().cloned().partition(is_part);
+        for (ids, are_parts) in [(whole, false), (parts, true)] {
+            let Err(error) = self.put_all(tx, table, rank, &ids, are_parts).await else { continue };
+            refusal(table, error)?;
+            for id in ids {
+                if let Err(error) = self.put_all(tx, table, rank, std::slice::from_ref(&id), are_parts).await {
+                    self.refuse(table, &(rank, id), error, ready)?;
+                }
             }
         }
         Ok(())
+    }
+
+    async fn put_all(
+        &self,
+        tx: &mut dyn Transaction,
+        table: &Table,
+        rank: usize,
+        ids: &[RowId],
+        are_parts: bool,
+    ) -> Result<(), StoreError> {
+        let device = self.push.device.as_ref();
+        if are_parts && !ids.is_empty() {
+            let parts: Vec<Row> = ids.iter().filter_map(|id| self.part(rank, id)).collect();
+            // Somebody with SQL may have deleted one meanwhile: then it is made again, as it was.
+            if tx.update(table, &to_json(&parts)?, device).await? == parts.len() {
+                return Ok(());
+            }
+        }
+        let rows: Vec<Cow<'_, Row>> = ids.iter().filter_map(|id| self.written(table, rank, id)).collect();
+        if rows.is_empty() { Ok(()) } else { tx.upsert(table, &to_json(&rows)?, device).await }
+    }
+
+    /// What changes of a row that is there.
+    fn part(&self, rank: usize, id: &RowId) -> Option<Row> {
+        let mut part = self.working(rank, id)?.changed();
+        part.insert("id".into(), id.as_str().into());
+        Some(part)
     }
 
     /// The same for rows that go.
@@ -169,7 +268,7 @@ impl Work<'_> {
     /// What goes to the database of a row. An application's own columns stay as they are, in every digit, unless they are
     /// brought.
     fn written(&self, table: &Table, rank: usize, id: &RowId) -> Option<Cow<'_, Row>> {
-        let working = self.batch.working(&(rank, id.clone()))?;
+        let working = self.working(rank, id)?;
         let row = working.row.as_ref()?;
         if !table.is_fitted {
             return Some(Cow::Borrowed(row));
@@ -179,42 +278,44 @@ impl Work<'_> {
             Mine::Untouched | Mine::Made | Mine::Deleted => true,
         };
         let mut row = row.clone();
-        row.retain(|name, _| is_brought(name) && table.column(name).is_some_and(|column| !column.read_only));
+        row.retain(|name, _| is_brought(name) && table.column(name).is_some_and(|column| !column.is_computed));
         Some(Cow::Owned(row))
     }
 
-    fn row(&self, rank: usize, id: &RowId) -> Option<&Row> {
-        self.batch.working(&(rank, id.clone())).and_then(|working| working.row.as_ref())
-    }
-
     /// What each fresh change came to, with the versions that the rows have now.
-    pub(super) async fn receipts(
+    pub(super) async fn results(
         &mut self,
         tx: &mut dyn Transaction,
         ready: &[&Ready],
         before: &[ScopeState],
-    ) -> Result<Vec<Receipt>, StoreError> {
+    ) -> Result<Vec<Told>, StoreError> {
         let tables: Vec<&'static str> =
             ready.iter().map(|change| change.table).collect::<BTreeSet<_>>().into_iter().collect();
         // Nobody else moves a scope that the caller holds; one that the caller may not write can be far ahead by now.
         let held: Vec<ScopeState> =
             before.iter().filter(|state| self.may_write(Some(state.scope), "").is_ok()).cloned().collect();
         self.foresee(tx, ready.len(), &held, &tables).await?;
-        let mut versions: HashMap<(&'static str, RowId), Version> = HashMap::new();
         for state in &held {
             for entry in tx.entries(state.scope, state.version, &tables, i64::MAX).await? {
-                let Some(table) = entry.table else { continue };
-                let newest = versions.entry((table, entry.id)).or_default();
+                let Some(rank) = entry.table.and_then(|table| self.push.registry.rank(table)) else { continue };
+                let newest = self.versions.entry((rank, entry.id)).or_default();
                 *newest = entry.version.max(*newest);
             }
         }
-        let receipts = ready.iter().enumerate().map(|(index, change)| {
+        let told = ready.iter().enumerate().map(|(index, change)| {
             let decision = self.outcomes.remove(&index).unwrap_or_else(|| Decision::rejected(vec![forbidden("id")]));
-            let taken = versions.get(&(change.table, change.id.clone())).copied();
-            let version = taken.or_else(|| self.batch.known_version(&(change.rank, change.id.clone())));
-            self.receipt(change, decision, version)
+            self.told(change, decision)
         });
-        Ok(receipts.collect::<Vec<_>>())
+        Ok(told.collect())
+    }
+
+    fn working(&self, rank: usize, id: &RowId) -> Option<&Working> {
+        self.batch.working(&(rank, id.clone()))
+    }
+
+    /// The version that a row has now; none when nothing is known of it.
+    pub(super) fn version(&self, key: &Key) -> Option<Version> {
+        self.versions.get(key).copied().or_else(|| self.batch.known_version(key))
     }
 
     /// What is read when all is written: the versions, where the scopes are, and what others are to be told.
@@ -233,37 +334,6 @@ impl Work<'_> {
             reads.push(Read::Records(own.scope, own.version, ATTACHED_RECORDS));
         }
         tx.foresee(&reads).await
-    }
-
-    fn receipt(&self, change: &Ready, decision: Decision, version: Option<Version>) -> Receipt {
-        let conflict = decision.conflict.map(|met| self.conflict(change, met, version));
-        Receipt {
-            result: ChangeResult {
-                mutation_id: change.mutation.mutation_id,
-                status: decision.status,
-                table: change.table.to_owned(),
-                id: Some(change.id.clone()),
-                version: version.filter(|_| decision.status != Status::Rejected),
-                errors: decision.errors,
-            },
-            conflict,
-        }
-    }
-
-    fn conflict(&self, change: &Ready, met: Met, version: Option<Version>) -> Conflict {
-        let mut row = self.row(change.rank, &change.id).cloned();
-        if let (Some(row), Some(version)) = (&mut row, version) {
-            row.insert("_version".into(), version.into());
-        }
-        Conflict {
-            conflict_id: (met.strategy == Strategy::Manual).then(Uuid::now_v7),
-            mutation_id: change.mutation.mutation_id,
-            table: change.table.to_owned(),
-            id: change.id.clone(),
-            strategy: met.strategy,
-            fields: met.fields,
-            row,
-        }
     }
 }
 

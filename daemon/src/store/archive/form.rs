@@ -50,7 +50,7 @@ pub(in crate::store) fn entry(registry: &Registry, json: &str) -> Result<String,
     let table = registry.get(text("table_name"));
     if let (Some(table), Some(Value::Object(previous))) = (table, entry.get_mut("previous")) {
         for (name, value) in previous {
-            let Some(column) = table.column(name) else { continue };
+            let Some(column) = table.every_column().find(|column| column.name == *name) else { continue };
             let form = |value: &mut Value| {
                 if let Some(canonical) = column.kind.canonical(value.clone()) {
                     *value = canonical;

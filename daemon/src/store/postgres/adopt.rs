@@ -9,20 +9,23 @@ mod policies;
 mod put_up;
 mod standing;
 mod undo;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
-use ryzed_adapters::Registry;
+use ryzed_adapters::{Registry, TableRules};
 
+use super::kept;
 use super::migrate::{self, execute, texts};
 use super::triggers::Placed;
+use super::turn;
 use crate::store::StoreError;
 
 pub use enter::Entered;
 pub use examine::{Examined, TableReport, Verdict, examine};
-pub use facts::{Facts, ForeignKey, FoundColumn, Relation, Server};
+pub use facts::{Facts, ForeignKey, FoundColumn, Pointer, Relation, Server};
 pub use standing::{Standing, layout_to_serve};
 pub use undo::{Undone, undo};
 
@@ -42,13 +45,27 @@ pub struct TableNaming {
     pub skip: bool,
     /// Whether the configuration says where the table is, so that it must be there.
     pub is_explicit: bool,
+    /// Which columns travel, and who writes them.
+    pub rules: TableRules,
 }
 
 impl TableNaming {
     /// A table of which nothing is said.
     #[must_use]
     pub fn of(table: &str) -> Self {
-        Self { schema: "public".into(), name: table.into(), columns: BTreeMap::new(), skip: false, is_explicit: false }
+        Self {
+            schema: "public".into(),
+            name: table.into(),
+            columns: BTreeMap::new(),
+            skip: false,
+            is_explicit: false,
+            rules: TableRules::default(),
+        }
+    }
+
+    /// Whether it says something that only a table of an application has.
+    fn is_of_adopted(&self) -> bool {
+        self.is_explicit || self.skip
     }
 }
 
@@ -135,9 +152,10 @@ pub async fn adopt(
         watch.step("making the schema ryzed");
         standing::begin(&mut connection, &layout).await?;
     }
-    let connection = migrate::migrated(connection, migrate::Migrations { is_adopted: true }).await?;
-    let mut worker = Worker { connection, watch };
+    let mut connection = migrate::migrated(connection, migrate::Migrations { is_adopted: true }).await?;
     let placed = Placed { registry: &registry, layout: &layout };
+    kept::note(&mut connection, placed, before.is_none()).await?;
+    let mut worker = Worker { connection, watch };
     let has_gaps = worker.put_up(placed, before.as_ref()).await?;
     let entered = worker.enter_all(placed).await?;
     if has_gaps {
@@ -163,24 +181,24 @@ async fn open(url: &str) -> Result<AsyncPgConnection, StoreError> {
 /// Makes sure that no other command of this kind works on the database, and no daemon.
 async fn alone(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     let began = std::time::Instant::now();
-    let lock = format!("SELECT 'yes' WHERE pg_try_advisory_lock({})", migrate::LOCK);
-    while texts(connection, &lock).await?.is_empty() {
+    while !turn::try_to_take(connection).await? {
         if began.elapsed() > OTHERS {
-            let message = "another command of ryzed works on this database; wait for it to end";
-            return Err(StoreError::Unavailable(message.into()));
+            let holder = turn::holder(connection).await?;
+            return Err(StoreError::Unavailable(format!(
+                "another command of ryzed works on this database: {holder}; wait for it to end"
+            )));
         }
         tokio::time::sleep(PAUSES[0]).await;
     }
-    let daemons = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
-                   AND application_name = 'ryzed' AND pid <> pg_backend_pid()";
-    while !texts(connection, daemons).await?.is_empty() {
+    loop {
+        let Some(another) = turn::another(connection).await? else { return Ok(()) };
         if began.elapsed() > OTHERS {
-            let message = "a daemon, or another command of ryzed, is connected to this database; stop it first";
-            return Err(StoreError::Unavailable(message.into()));
+            return Err(StoreError::Unavailable(format!(
+                "a daemon, or another command of ryzed, is connected to this database; stop it first ({another})"
+            )));
         }
         tokio::time::sleep(PAUSES[0]).await;
     }
-    Ok(())
 }
 
 /// A connection that works on tables which an application uses, and who is told of it.

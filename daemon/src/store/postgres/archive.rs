@@ -14,9 +14,10 @@ use uuid::Uuid;
 use super::fault::judge;
 use super::layout::Layout;
 use super::life;
-use super::migrate::{self, LOCK, execute, texts};
+use super::migrate::{self, execute, texts};
 use super::reads::list;
 use super::triggers::Placed;
+use super::turn;
 use crate::store::StoreError;
 use crate::store::archive::verify::{Names, questions};
 use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, form};
@@ -98,7 +99,7 @@ impl Whole {
     /// Only what the adapters know is moved, so there must not be more.
     async fn is_our_own(&mut self) -> Result<(), StoreError> {
         for table in self.registry.iter() {
-            let known: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+            let known: Vec<&str> = table.every_column().map(|column| column.name.as_str()).collect();
             let strange = texts(
                 &mut self.connection,
                 &format!(
@@ -124,18 +125,14 @@ impl Whole {
 
     /// Daemons that start wait from here on. One that runs is an error, so is another command.
     async fn be_alone(&mut self) -> Result<(), StoreError> {
-        execute(&mut self.connection, &format!("SELECT pg_advisory_lock({LOCK})")).await?;
+        turn::take(&mut self.connection).await?;
         let began = Instant::now();
         loop {
-            let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                AND application_name = 'ryzed' AND pid <> pg_backend_pid()";
-            if self.number(others).await? == 0 {
-                return Ok(());
-            }
+            let Some(another) = turn::another(&mut self.connection).await? else { return Ok(()) };
             if began.elapsed() > GOING {
-                return Err(StoreError::InUse(
-                    "the database is in use: stop the daemon, and any other ryzed command on it, first".into(),
-                ));
+                return Err(StoreError::InUse(format!(
+                    "the database is in use: stop the daemon, and any other ryzed command on it, first ({another})"
+                )));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -267,6 +264,12 @@ impl Restore for PostgresRestore {
 
     async fn finish(&mut self, epoch: Option<&str>) -> Result<(), StoreError> {
         self.whole.triggers("ENABLE").await?;
+        execute(
+            &mut self.whole.connection,
+            "DELETE FROM ryzed.counts WHERE kind = 'receipts'; \
+             INSERT INTO ryzed.counts SELECT 'receipts', user_id::text, count(*) FROM ryzed.receipts GROUP BY user_id",
+        )
+        .await?;
         life::begin(&mut self.whole.connection, epoch).await?;
         execute(&mut self.whole.connection, "COMMIT").await
     }

@@ -2,7 +2,9 @@
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind as Kind, Error};
 
+use super::tokens::REFUSES;
 use crate::store::StoreError;
+use crate::store::tokens::Refusal;
 
 /// What is to be done about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub(super) enum Remedy {
     Again,
     /// The connection is gone, and with it what was not committed.
     Reconnect,
+    /// Somebody else has a lock and keeps it; the same later may go well.
+    Wait,
     /// Only the commit has shown that a row is refused; the same again, checked at once, tells which.
     Strictly,
     /// Not in our hands.
@@ -49,6 +53,9 @@ fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) 
         Kind::ReadOnlyTransaction => return (unavailable("the server is read-only"), Remedy::Reconnect),
         _ => {}
     }
+    if let Some(refusal) = information.message().strip_prefix(REFUSES).and_then(Refusal::of) {
+        return (StoreError::Refused(refusal), Remedy::None);
+    }
     // The kind does not tell the others apart, so the text has to.
     let Some((phrase, meaning)) = MEANINGS.iter().find(|(phrase, _)| information.message().contains(phrase)) else {
         return (StoreError::Failed(words(information, format!("an error{UNSAID}"))), Remedy::None);
@@ -56,6 +63,7 @@ fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) 
     match meaning {
         Meaning::Crossing => (unavailable(phrase), Remedy::Again),
         Meaning::Lost => (unavailable(phrase), Remedy::Reconnect),
+        Meaning::Locked => (unavailable(phrase), Remedy::Wait),
         Meaning::Passing => (unavailable(phrase), Remedy::None),
         Meaning::Denied => (StoreError::Denied(words(information, (*phrase).to_owned())), Remedy::None),
         Meaning::Refused => (StoreError::Constraint(words(information, (*phrase).to_owned())), Remedy::None),
@@ -94,6 +102,8 @@ enum Meaning {
     /// The server has ended the connection, or is about to; or what was prepared on it counts no longer, because the
     /// application has changed a table.
     Lost,
+    /// About a lock that somebody else has.
+    Locked,
     /// About now and not about the statement.
     Passing,
     /// About whose the row is.
@@ -114,7 +124,7 @@ const MEANINGS: [(&str, Meaning); 24] = [
     ("the database system is", Meaning::Lost),
     ("connection closed", Meaning::Lost),
     ("cached plan must not change result type", Meaning::Lost),
-    ("canceling statement due to lock timeout", Meaning::Passing),
+    ("canceling statement due to lock timeout", Meaning::Locked),
     ("canceling statement due to statement timeout", Meaning::Passing),
     ("canceling statement due to", Meaning::Passing),
     ("could not obtain lock", Meaning::Passing),

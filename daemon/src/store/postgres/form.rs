@@ -24,7 +24,7 @@ impl<'s> Form<'s> {
 
     /// Former values, or a former row, under the names and in the forms of the wire.
     pub(super) fn travelling(self, operation: Operation, previous: &str) -> String {
-        let Ok(fields) = serde_json::from_str::<Map<String, Value>>(previous) else { return previous.to_owned() };
+        let Ok(fields) = serde_json::from_str::<Map<String, Value>>(previous) else { return "{}".into() };
         let mut fields = self.named(fields);
         for (name, value) in &mut fields {
             let Some(column) = self.table.column(name) else { continue };
@@ -77,14 +77,14 @@ impl<'s> Form<'s> {
         }
     }
 
-    /// What is noted of columns that are not synced is left out.
+    /// What is noted of columns that do not travel is left out.
     fn named(self, fields: Map<String, Value>) -> Map<String, Value> {
-        let Some(place) = self.place else { return fields };
-        let name = |physical: String| match place.at(&physical) {
-            Some(column) => Some(column.name.clone()),
-            None => (physical == "*").then_some(physical),
+        let name = |noted: String| match self.place {
+            Some(place) if noted != "*" => place.at(&noted).map(|column| column.name.clone()),
+            _ => Some(noted),
         };
-        fields.into_iter().filter_map(|(physical, value)| Some((name(physical)?, value))).collect()
+        let named = fields.into_iter().filter_map(|(noted, value)| Some((name(noted)?, value)));
+        named.filter(|(name, _)| name == "*" || self.table.column(name).is_some()).collect()
     }
 }
 

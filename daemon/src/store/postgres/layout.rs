@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use ryzed_adapters::{Fitting, Kind, Registry};
+use ryzed_adapters::{Fitting, Kind, Registry, Travel};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Every synced table of a database, parents before children.
+/// Every synced table of a database, parents before children. Of a table every column is in it whose values could travel; which
+/// of them do, is the adapters' to say.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Layout {
     /// Where each is.
@@ -23,7 +24,7 @@ pub struct Place {
     pub schema: String,
     /// Its name there.
     pub name: String,
-    /// The columns that are synced.
+    /// Its columns that are known on the wire, those that stay home included.
     pub columns: Vec<PlacedColumn>,
     /// Whether a row may be there before the one that it hangs on.
     #[serde(default)]
@@ -70,6 +71,9 @@ pub struct PlacedColumn {
     /// Its default as SQL. The application may change it, so it is read anew at each start.
     #[serde(skip)]
     pub default: Option<String>,
+    /// Which way it travels: judged at each start, since rules and configuration change.
+    #[serde(skip)]
+    pub travel: Travel,
 }
 
 impl Layout {
@@ -79,7 +83,7 @@ impl Layout {
             table: table.name.into(),
             schema: "public".into(),
             name: table.name.into(),
-            columns: table.columns.iter().map(own_column).collect(),
+            columns: table.every_column().map(own_column).collect(),
             is_loose: false,
             permits: Permits::Nobody,
         };
@@ -155,7 +159,9 @@ impl Place {
             return vec![format!("{} was {}", self.shown(), old.shown())];
         }
         let columns = |place: &Self| -> BTreeMap<String, PlacedColumn> {
-            let bare = |c: &PlacedColumn| (c.name.clone(), PlacedColumn { default: None, ..c.clone() });
+            let bare = |c: &PlacedColumn| {
+                (c.name.clone(), PlacedColumn { default: None, travel: Travel::default(), ..c.clone() })
+            };
             place.columns.iter().map(bare).collect()
         };
         let (now, before) = (columns(self), columns(old));
@@ -186,6 +192,7 @@ fn own_column(column: &ryzed_adapters::Column) -> PlacedColumn {
         longest: None,
         property: None,
         default: None,
+        travel: Travel::default(),
     }
 }
 
@@ -196,7 +203,10 @@ fn fitting(column: &PlacedColumn) -> Fitting {
         longest: column.longest,
         nullable: column.nullable,
         fills_itself: column.fills_itself,
-        read_only: column.read_only,
+        is_computed: column.read_only,
+        is_hidden: column.travel.home.is_some(),
+        read_only: column.read_only || column.travel.read_only.is_some(),
+        references: column.travel.references.clone(),
     }
 }
 

@@ -11,6 +11,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use super::fault::judge;
 use super::migrate::{execute, texts};
 use crate::store::StoreError;
+use crate::store::presence::BridgeKey;
 use crate::store::statement::statement;
 
 /// Letters of an epoch.
@@ -25,18 +26,28 @@ const PLACE_BY_NUMBER: &str = "SELECT oid::text FROM pg_database WHERE datname =
 /// The epoch, a new one when a new life has begun. The caller has the lock under which it is written.
 pub(super) async fn epoch(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
     let place = place(connection).await?;
-    // Of daemons that start together, one writes and all read the same.
+    // Of daemons that start together, one writes and all read the same. A new life has a new key, so that two databases that
+    // were one do not understand each other; a restored one may have none yet.
     let fresh = fresh();
     execute(
         connection,
         &format!(
-            "INSERT INTO ryzed.meta AS m VALUES ('life', '{place} {fresh}') ON CONFLICT (key) DO UPDATE \
-             SET value = excluded.value WHERE split_part(m.value, ' ', 1) <> '{place}'"
+            "DO $life$ BEGIN INSERT INTO ryzed.meta AS m VALUES ('life', '{place} {fresh}') ON CONFLICT (key) DO UPDATE \
+             SET value = excluded.value WHERE split_part(m.value, ' ', 1) <> '{place}'; \
+             IF FOUND OR NOT (SELECT relispopulated FROM pg_class WHERE oid = 'ryzed.bridge_key'::regclass) THEN \
+             REFRESH MATERIALIZED VIEW ryzed.bridge_key; END IF; END $life$"
         ),
     )
     .await?;
     let epoch = texts(connection, "SELECT split_part(value, ' ', 2) FROM ryzed.meta WHERE key = 'life'").await?;
     epoch.into_iter().next().ok_or_else(|| StoreError::Failed("the database has no epoch".into()))
+}
+
+/// What instances seal with what they tell each other. Only the owner of the schema may read it.
+pub(super) async fn bridge_key(connection: &mut AsyncPgConnection) -> Result<BridgeKey, StoreError> {
+    let key = texts(connection, "SELECT k::text FROM ryzed.bridge_key k").await?;
+    let key = key.into_iter().next().ok_or_else(|| StoreError::Failed("the database has no bridge key".into()))?;
+    Ok(BridgeKey(key.into_bytes()))
 }
 
 /// Whether the database was taken elsewhere as a whole.

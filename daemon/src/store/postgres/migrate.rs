@@ -9,13 +9,11 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use super::fault::judge;
 use super::server::connect;
 use super::triggers::Placed;
+use super::turn;
 use crate::store::statement::statement;
 use crate::store::{MigrationState, StoreError};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
-
-/// The lock that lets one of several daemons migrate: "ryzed" in ASCII.
-pub(super) const LOCK: &str = "491664336228";
 
 /// The migrations of the schema `ryzed` end with this; all others are of the synced tables, and an adopted database has
 /// tables of its own.
@@ -65,14 +63,14 @@ pub async fn migration_states(url: &str) -> Result<Vec<MigrationState>, StoreErr
 pub(super) async fn up_to_date(url: &str, placed: Placed<'_>) -> Result<AsyncPgConnection, StoreError> {
     let mut connection = open(url).await?;
     execute(&mut connection, "SET statement_timeout = 0; SET client_min_messages = error").await?;
-    execute(&mut connection, &format!("SELECT pg_advisory_lock({LOCK})")).await?;
+    turn::take(&mut connection).await?;
     let is_adopted = is_adopted(&mut connection).await?;
     let mut connection = migrated(connection, Migrations { is_adopted }).await?;
     // What stands round an application's tables is put up by `adopt` alone, which asks before it locks them.
     if !is_adopted {
         put_up(&mut connection, placed).await?;
     }
-    execute(&mut connection, &format!("SELECT pg_advisory_unlock({LOCK})")).await?;
+    turn::leave(&mut connection).await?;
     Ok(connection)
 }
 

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool::managed::QueueMode;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
@@ -13,21 +13,26 @@ use rand::Rng;
 
 use super::Schema;
 use super::fault::Remedy;
+use super::lanes::{Lanes, PATIENCE, Place, busy};
 use super::outage::Outage;
 use super::server::connect;
 use super::session::PostgresTransaction;
 use crate::metrics::{PoolUse, metrics};
+use crate::store::turns::Whose;
 use crate::store::{Access, Job, Mode, StoreError};
 
 /// How often a transaction is begun again that got in the way of another, or whose connection was lost before its commit.
 const TRIES: u32 = 6;
 /// The longest pause before the second try; each later one may be longer by this.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long a caller waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The same after a lock was not given in time, without a connection in hand.
+const PAUSE_FOR_LOCK: Duration = Duration::from_millis(500);
 /// How long a caller waits for a transaction: longer than a statement may take, so only a server that has stopped to answer is
 /// given up so.
 const LONGEST: Duration = Duration::from_secs(45);
+
+/// A write that takes longer is worth a line in the log.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// A bounded pool. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +40,7 @@ pub(super) struct Connections {
     pool: Pool<AsyncPgConnection>,
     schema: Arc<Schema>,
     outage: Arc<Outage>,
+    lanes: Arc<Lanes>,
 }
 
 /// How one try ended.
@@ -42,6 +48,8 @@ enum Try {
     Over(Result<(), StoreError>),
     /// Nothing was committed; the same again may go well.
     Again(StoreError),
+    /// Nothing was committed, for want of a lock that somebody else has.
+    Locked(StoreError),
     /// Nothing was committed, for the sake of a row that the same again tells, when everything is checked at once.
     Strictly,
 }
@@ -56,7 +64,7 @@ impl Connections {
         // The one that was used last knows its statements best: what is prepared or planned is so for one connection.
         let pool = Pool::builder(manager).max_size(most).queue_mode(QueueMode::Lifo).build();
         let pool = pool.map_err(|error| StoreError::Failed(format!("can't make the pool: {error}")))?;
-        Ok(Self { pool, schema, outage: Arc::default() })
+        Ok(Self { pool, schema, outage: Arc::default(), lanes: Arc::new(Lanes::new(most)) })
     }
 
     pub(super) async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
@@ -84,10 +92,12 @@ impl Connections {
     }
 
     async fn until_done(&self, mode: Mode, access: Access, job: &Job) -> Result<(), StoreError> {
-        let (mut tried, mut is_strict) = (0, false);
+        let (mut tried, mut is_strict, mut waits) = (0, false, false);
+        let access = &access;
+        let _turn = self.lanes.turn(mode, access).await.inspect_err(|error| self.failed(error))?;
         loop {
             tried += 1;
-            let error = match self.once(mode, &access, job, is_strict).await {
+            let error = match self.once(mode, access, job, is_strict, waits).await {
                 Try::Over(Ok(())) => {
                     self.outage.worked();
                     return Ok(());
@@ -103,34 +113,73 @@ impl Connections {
                     tokio::time::sleep(pause).await;
                     continue;
                 }
-                Try::Over(Err(error)) | Try::Again(error) => error,
+                Try::Locked(error) if tried < TRIES && *access != Access::Daemon => {
+                    self.lanes.refused();
+                    metrics().database_retries.inc();
+                    tracing::debug!(%error, tried, "a transaction is begun again");
+                    waits = true;
+                    let pause = rand::rng().random_range(PAUSE_FOR_LOCK / 2..PAUSE_FOR_LOCK * tried);
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+                Try::Over(Err(error)) | Try::Again(error) | Try::Locked(error) => error,
             };
-            if let StoreError::Unavailable(reason) = &error {
-                self.outage.failed(reason);
-            }
+            self.failed(&error);
             return Err(error);
         }
     }
 
-    async fn once(&self, mode: Mode, access: &Access, job: &Job, is_strict: bool) -> Try {
-        let connection = match self.connection().await {
+    fn failed(&self, error: &StoreError) {
+        if let StoreError::Unavailable(reason) = error {
+            self.outage.failed(reason);
+        }
+    }
+
+    async fn once(&self, mode: Mode, access: &Access, job: &Job, is_strict: bool, waits: bool) -> Try {
+        let place = self.lanes.place(mode, access, waits).await;
+        let (place, connection) = match place {
+            Ok(place) => (place, self.connection().await),
+            Err(error) => return Try::Over(Err(error)),
+        };
+        let connection = match connection {
             Ok(connection) => connection,
             Err(error) => return Try::Over(Err(error)),
         };
-        let mut transaction = PostgresTransaction::new(&connection, &self.schema, mode, access, is_strict);
+        let began = Instant::now();
+        let lock_timeout = self.lanes.lock_timeout(access, waits);
+        let tried = self.on(connection, place, (mode, access, job), is_strict, lock_timeout).await;
+        if mode == Mode::Write {
+            timed(access, began.elapsed());
+        }
+        tried
+    }
+
+    async fn on(
+        &self,
+        connection: Object<AsyncPgConnection>,
+        place: Place,
+        (mode, access, job): (Mode, &Access, &Job),
+        is_strict: bool,
+        lock_timeout: Option<Duration>,
+    ) -> Try {
+        let mut transaction =
+            PostgresTransaction::new(&connection, &self.schema, mode, access, is_strict, lock_timeout);
         let worked = AssertUnwindSafe(job(&mut transaction)).catch_unwind().await;
         let worked = worked.unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())));
         let (remedy, trouble) = (transaction.remedy, transaction.trouble.take());
         if worked.is_ok() && transaction.has_only_read() {
             drop(transaction);
-            tokio::spawn(end_reading(connection));
+            tokio::spawn(end_reading(connection, place));
             return Try::Over(Ok(()));
         }
         let (tried, is_sound) = match worked {
             Ok(()) => match transaction.commit().await {
                 Ok(()) => (Try::Over(Ok(())), true),
                 Err((error, Remedy::Again)) => (Try::Again(error), false),
+                Err((error, Remedy::Wait)) => (Try::Locked(error), false),
                 Err((_, Remedy::Strictly)) => (Try::Strictly, true),
+                // Before anything was done.
+                Err((error @ StoreError::Refused(_), _)) => (Try::Over(Err(error)), true),
                 // Nobody knows whether it was committed; whoever asks again with the same mutations finds out.
                 Err((error, _)) => (Try::Over(Err(error)), false),
             },
@@ -138,8 +187,12 @@ impl Connections {
                 let is_sound = transaction.roll_back().await;
                 // The job has turned the cause into an error of its own.
                 let error = trouble.map_or(error, StoreError::Unavailable);
-                let again = remedy != Remedy::None || !is_sound;
-                (if again { Try::Again(lasting(error)) } else { Try::Over(Err(error)) }, is_sound)
+                let tried = match remedy {
+                    Remedy::Wait if is_sound => Try::Locked(error),
+                    Remedy::None if is_sound => Try::Over(Err(error)),
+                    _ => Try::Again(lasting(error)),
+                };
+                (tried, is_sound)
             }
         };
         if !is_sound {
@@ -154,18 +207,25 @@ impl Connections {
         match tokio::time::timeout(PATIENCE, self.pool.get()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(StoreError::Unavailable(format!("no connection to the database: {error}"))),
-            Err(_) => {
-                Err(StoreError::Unavailable("every connection to the database is busy (database.connections)".into()))
-            }
+            Err(_) => Err(busy()),
         }
     }
 }
 
 /// Gives a connection back that has only read. Nobody waits for that: what was read stays as it is.
-async fn end_reading(connection: Object<AsyncPgConnection>) {
+async fn end_reading(connection: Object<AsyncPgConnection>, _place: Place) {
     let mut ending = &*connection;
     if ending.batch_execute("COMMIT").await.is_err() {
         drop(Object::take(connection));
+    }
+}
+
+/// Counts for how long a write had a connection.
+fn timed(access: &Access, took: Duration) {
+    metrics().database_writes.observe(took.as_secs_f64());
+    if took > SLOW {
+        let whose = Whose::from(access);
+        tracing::warn!(?whose, seconds = took.as_secs_f32(), "a connection was held by one upload (limits.work_bytes)");
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::session::PostgresTransaction;
 use crate::store::StoreError;
-use crate::store::presence::{Arrival, Compared, Differs, Entered, Gone, Lease, Other, Place, Presence};
+use crate::store::presence::{Arrival, Compared, Differs, Entered, Gone, Lease, Other, Place, Presence, Renewed};
 use crate::store::statement::statement;
 use crate::sync::{DeviceId, UserId};
 
@@ -18,15 +18,17 @@ type GoneColumns = (String, String, Option<String>);
 
 #[async_trait]
 impl Presence for PostgresTransaction<'_> {
-    async fn renew(&mut self, lease: &Lease) -> Result<bool, StoreError> {
-        let is_new = self
-            .number(
-                statement(
+    async fn renew(&mut self, lease: &Lease) -> Result<Renewed, StoreError> {
+        // To one that seals nothing, none that seals is heard over Redis.
+        let renewed: Vec<(i64, i64)> = self
+            .load(
+                statement::<(BigInt, BigInt)>(
                     "WITH known AS (SELECT alive_until FROM ryzed.instances WHERE id = ?1::uuid) \
-                     INSERT INTO ryzed.instances (id, name, started_at, alive_until, hears_redis) VALUES (?1::uuid, ?2, \
-                     clock_timestamp(), clock_timestamp() + make_interval(secs => ?3), ?4::boolean) ON CONFLICT (id) \
-                     DO UPDATE SET alive_until = excluded.alive_until, hears_redis = excluded.hears_redis \
-                     RETURNING CASE WHEN (SELECT alive_until FROM known) > clock_timestamp() THEN 0::bigint ELSE 1 END",
+                     INSERT INTO ryzed.instances (id, name, started_at, alive_until, hears_redis, hears_sealed) \
+                     VALUES (?1::uuid, ?2, clock_timestamp(), clock_timestamp() + make_interval(secs => ?3), FALSE, ?4::boolean) \
+                     ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until, hears_sealed = excluded.hears_sealed \
+                     RETURNING CASE WHEN (SELECT alive_until FROM known) > clock_timestamp() THEN 0::bigint ELSE 1 END, \
+                     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
                 )
                 .text(lease.me.to_string())
                 .text(&lease.name)
@@ -34,22 +36,23 @@ impl Presence for PostgresTransaction<'_> {
                 .text(if lease.hears_redis { "t" } else { "f" }),
             )
             .await?;
-        Ok(is_new == 1)
+        let (is_new, now) = renewed.into_iter().next().unwrap_or((1, 0));
+        Ok(Renewed { is_new: is_new == 1, now })
     }
 
     async fn others(&mut self, me: Uuid) -> Result<Vec<Other>, StoreError> {
-        let rows: Vec<(String, i64)> = self
+        let rows: Vec<(String, Option<i64>)> = self
             .load(
-                statement::<(Text, BigInt)>(
-                    "SELECT id::text, hears_redis::integer::bigint FROM ryzed.instances \
+                statement::<(Text, Nullable<BigInt>)>(
+                    "SELECT id::text, hears_sealed::integer::bigint FROM ryzed.instances \
                      WHERE id <> ?1::uuid AND alive_until > clock_timestamp()",
                 )
                 .text(me.to_string()),
             )
             .await?;
-        let others = rows
-            .into_iter()
-            .filter_map(|(id, hears)| Some(Other { id: Uuid::try_parse(&id).ok()?, hears_redis: hears == 1 }));
+        let others = rows.into_iter().filter_map(|(id, hears)| {
+            Some(Other { id: Uuid::try_parse(&id).ok()?, hears_redis: hears == Some(1), seals: hears.is_some() })
+        });
         Ok(others.collect())
     }
 
@@ -127,7 +130,6 @@ impl Presence for PostgresTransaction<'_> {
     }
 
     async fn compare(&mut self, me: Uuid, held: &[Place]) -> Result<Compared, StoreError> {
-        let held = rows_of(held);
         let gone: Vec<GoneColumns> = self
             .load(
                 statement::<(Text, Text, Nullable<Text>)>(
@@ -137,36 +139,38 @@ impl Presence for PostgresTransaction<'_> {
                      RETURNING p.user_id::text, p.device_id, p.device_type",
                 )
                 .text(me.to_string())
-                .text(&held),
+                .text(rows_of(held)),
             )
             .await?;
+        let differing = self.differing(me, held).await?;
+        Ok(Compared { differing, gone: gone.into_iter().filter_map(gone_of).collect() })
+    }
+
+    async fn differing(&mut self, me: Uuid, held: &[Place]) -> Result<Vec<(Place, Differs)>, StoreError> {
         let rows: Vec<(String, String, i64, String)> = self
             .load(
                 statement::<(Text, Text, BigInt, Text)>(
                     "SELECT * FROM (SELECT r.user_id::text, r.device_id, r.link, CASE \
-                         WHEN d.revoked_at IS NOT NULL THEN 'revoked' \
                          WHEN p.instance = ?1::uuid AND p.link = r.link THEN 'known' \
                          WHEN p.instance <> ?1::uuid AND i.alive_until > clock_timestamp() THEN 'elsewhere' \
                          ELSE 'missing' END AS state \
                      FROM json_to_recordset(?2::json) AS r (user_id uuid, device_id text, link bigint) \
                      LEFT JOIN ryzed.presence p ON p.user_id = r.user_id AND p.device_id = r.device_id \
-                     LEFT JOIN ryzed.instances i ON i.id = p.instance \
-                     LEFT JOIN ryzed.devices d ON d.user_id = r.user_id AND d.device_id = r.device_id) c \
+                     LEFT JOIN ryzed.instances i ON i.id = p.instance) c \
                      WHERE c.state <> 'known'",
                 )
                 .text(me.to_string())
-                .text(&held),
+                .text(rows_of(held)),
             )
             .await?;
         let differing = rows.into_iter().filter_map(|(user, device, link, state)| {
             let differs = match state.as_str() {
-                "revoked" => Differs::Revoked,
                 "elsewhere" => Differs::Elsewhere,
                 _ => Differs::Missing,
             };
             Some((place_of((user, device, link))?, differs))
         });
-        Ok(Compared { differing: differing.collect(), gone: gone.into_iter().filter_map(gone_of).collect() })
+        Ok(differing.collect())
     }
 
     async fn elsewhere(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError> {

@@ -42,11 +42,20 @@ pub(super) fn states<'s>(
     Ok(statement(&schema.of(table)?.states).text(ids_of(ids)).text(list(scopes)))
 }
 
-pub(super) fn owners<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, (Text, Text)> {
+pub(super) fn owners<'s>(
+    schema: &'s Schema,
+    table: &str,
+    ids: &[RowId],
+) -> Result<Statement<'s, (Text, Text)>, StoreError> {
+    let table = schema.registry.get(table).ok_or_else(|| StoreError::Failed(format!("no table {table}")))?;
+    Ok(statement(&schema.of(table)?.owners).text(ids_of(ids)))
+}
+
+/// Which of these rows are there, whatever policies show.
+pub(super) fn standing<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, Text> {
     statement(
-        "SELECT i.id::text, c.scope FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL (SELECT c.scope \
-         FROM ryzed.changes c WHERE c.table_name = ?1 AND c.row_id = i.id AND c.operation <> 'DELETE' LIMIT 1) c \
-         UNION ALL SELECT row_id::text, scope FROM ryzed.elsewhere(?1, ?2::uuid[])",
+        "SELECT i.id::text FROM unnest(?2::uuid[]) i (id) WHERE EXISTS (SELECT FROM ryzed.changes c \
+         WHERE c.table_name = ?1 AND c.row_id = i.id AND c.operation <> 'DELETE')",
     )
     .text(table)
     .text(ids_of(ids))
@@ -73,10 +82,20 @@ pub(super) fn records(sql: &str, scope: Scope, after: Version, limit: i64) -> St
     statement(sql).text(scope.to_string()).int(after).int(limit)
 }
 
+/// Receipts, and in a row without an id how many there are. Those of older releases may hold whole rows and thousands of
+/// errors; of them only what is still kept of any is read.
 pub(super) fn receipts(user: UserId, mutations: &[Uuid]) -> Statement<'static, (Text, Text)> {
     statement(
-        "SELECT mutation_id::text, result::text FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL \
-         (SELECT * FROM ryzed.receipts r WHERE r.user_id = ?1::uuid AND r.mutation_id = i.id OFFSET 0) r",
+        "SELECT mutation_id::text, CASE WHEN length(r.text) < 16384 THEN r.text ELSE (SELECT json_build_object('result', \
+         json_build_object('mutation_id', x -> 'mutation_id', 'status', x -> 'status', 'table', x -> 'table', 'id', x -> 'id', \
+         'version', x -> 'version', 'errors', coalesce((SELECT json_agg(e) FROM (SELECT e FROM \
+         json_array_elements(x -> 'errors') e LIMIT 20) e), '[]')), 'conflict', CASE WHEN y IS NOT NULL THEN \
+         json_build_object('conflict_id', y -> 'conflict_id', 'strategy', y -> 'strategy', 'fields', \
+         (SELECT json_agg(f -> 'field') FROM json_array_elements(y -> 'fields') f)) END)::text \
+         FROM (SELECT r.result -> 'result' AS x, r.result -> 'conflict' AS y) parts) END \
+         FROM unnest(?2::uuid[]) i (id) CROSS JOIN LATERAL (SELECT *, r.result::text AS text \
+         FROM ryzed.receipts r WHERE r.user_id = ?1::uuid AND r.mutation_id = i.id OFFSET 0) r \
+         UNION ALL SELECT '', coalesce((SELECT count FROM ryzed.counts WHERE kind = 'receipts' AND whose = ?1), 0)::text",
     )
     .text(user.to_string())
     .text(list(mutations))

@@ -3,11 +3,13 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::result::Error;
+use diesel::row::{Field, Row};
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::future::{BoxFuture, join_all};
@@ -16,6 +18,7 @@ use serde_json::json;
 
 use super::Schema;
 use super::fault::{Remedy, in_doubt, judge_discreetly};
+use super::tokens::admission;
 use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::{DeviceId, Role};
@@ -29,7 +32,7 @@ pub(super) struct PostgresTransaction<'c> {
     /// transaction.
     ahead: Vec<BoxFuture<'c, QueryResult<usize>>>,
     /// Answers that were fetched before they were asked for, by statement.
-    foreseen: HashMap<String, Arc<Vec<PgRow>>>,
+    foreseen: HashMap<String, Arc<Fetched>>,
     /// On whose behalf the triggers believe to run.
     device: Option<DeviceId>,
     /// The tables whose rows it has changed.
@@ -44,8 +47,15 @@ pub(super) struct PostgresTransaction<'c> {
     is_strict: bool,
 }
 
+/// An answer that is here.
+pub(super) struct Fetched {
+    rows: Vec<PgRow>,
+    /// Whether fetching did not stop early.
+    is_whole: bool,
+}
+
 /// An answer on its way.
-type Fetching<'c> = BoxFuture<'c, QueryResult<Vec<PgRow>>>;
+type Fetching<'c> = BoxFuture<'c, QueryResult<Fetched>>;
 
 impl<'c> PostgresTransaction<'c> {
     /// Nothing is sent before the first statement.
@@ -55,8 +65,9 @@ impl<'c> PostgresTransaction<'c> {
         mode: Mode,
         access: &Access,
         is_strict: bool,
+        lock_timeout: Option<Duration>,
     ) -> Self {
-        let mut opening = opening(mode, access, schema.resident);
+        let mut opening = opening(mode, access, schema.resident, lock_timeout);
         if is_strict {
             opening.push_str("; SET CONSTRAINTS ALL IMMEDIATE");
         }
@@ -102,8 +113,13 @@ impl<'c> PostgresTransaction<'c> {
         T: FromSqlRow<ST, Pg> + Send + 'f,
         ST: 'f,
     {
-        if let Some(rows) = self.foreseen.get(&statement.key()).map(Arc::clone) {
-            return async move { self.noted(some(stream::iter(rows.iter().map(Ok)), bytes, size_of).await) }.boxed();
+        if let Some(fetched) = self.foreseen.get(&statement.key()).map(Arc::clone) {
+            return async move {
+                let (rows, is_all) =
+                    self.noted(some(stream::iter(fetched.rows.iter().map(Ok)), bytes, size_of).await)?;
+                Ok((rows, is_all && fetched.is_whole))
+            }
+            .boxed();
         }
         let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
         let rows = AsyncConnectionCore::load(&mut connection, statement);
@@ -116,15 +132,15 @@ impl<'c> PostgresTransaction<'c> {
         .boxed()
     }
 
-    /// An answer that is going to be asked for; none when it is here already.
-    pub(super) fn expected<ST>(&self, statement: Statement<'_, ST>) -> Option<(String, Fetching<'c>)> {
+    /// An answer that is going to be asked for, up to the row that exceeds so many bytes; none when it is here already.
+    pub(super) fn expected<ST>(&self, statement: Statement<'_, ST>, bytes: usize) -> Option<(String, Fetching<'c>)> {
         let key = statement.key();
         if self.foreseen.contains_key(&key) {
             return None;
         }
         let mut connection = self.connection;
         let rows = AsyncConnectionCore::load(&mut connection, statement);
-        Some((key, async move { rows.await?.try_collect().await }.boxed()))
+        Some((key, async move { fetched(rows.await?, bytes).await }.boxed()))
     }
 
     /// Fetches answers in one round trip.
@@ -304,17 +320,31 @@ async fn some<ST, T: FromSqlRow<ST, Pg>>(
     Ok((found, true))
 }
 
+/// Rows as they came, until their values exceed `bytes`. What is left is thrown away.
+async fn fetched(mut rows: impl Stream<Item = QueryResult<PgRow>> + Unpin, bytes: usize) -> QueryResult<Fetched> {
+    let (mut found, mut size) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        if size > bytes {
+            return Ok(Fetched { rows: found, is_whole: false });
+        }
+        let values = (0..row.field_count()).filter_map(|at| row.get(at));
+        size += values.map(|field| field.value().map_or(0, |value| value.as_bytes().len())).sum::<usize>();
+        found.push(row);
+    }
+    Ok(Fetched { rows: found, is_whole: true })
+}
+
 /// A row as the connection gives it.
 type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 
 /// What every transaction begins with: who it is for, in the words that policies ask for.
-fn opening(mode: Mode, access: &Access, resident: bool) -> String {
+fn opening(mode: Mode, access: &Access, resident: bool, lock_timeout: Option<Duration>) -> String {
     let begin = match mode {
         Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         Mode::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
     };
     let claims = match access {
-        Access::Person { user, role, email } => match email.as_deref().filter(|email| is_plain(email)) {
+        Access::Person { user, role, email, .. } => match email.as_deref().filter(|email| is_plain(email)) {
             Some(email) => json!({"sub": user, "role": role, "email": email}),
             None => json!({"sub": user, "role": role}),
         },
@@ -322,15 +352,25 @@ fn opening(mode: Mode, access: &Access, resident: bool) -> String {
         Access::Daemon => json!({"role": "ryzed_daemon"}),
     };
     let claims = escaped(&claims.to_string());
-    let hold = match (mode, access) {
-        (Mode::Write, Access::Person { .. }) => "SELECT ryzed.hold_own();",
-        _ => "",
-    };
-    format!(
+    let lock_timeout = lock_timeout.map_or_else(String::new, |time| {
+        let milliseconds = time.as_millis();
+        format!(", set_config('lock_timeout', '{milliseconds}', true)")
+    });
+    let mut opening = format!(
         "{begin}; SET LOCAL ROLE ryzed_daemon; SELECT set_config('request.jwt.claims', {claims}, true), \
-         set_config('ryzed.device', '{}', true);{hold}",
+         set_config('ryzed.device', '{}', true){lock_timeout}",
         nobody(resident)
-    )
+    );
+    if let Access::Person { credentials, .. } = access {
+        if mode == Mode::Write {
+            opening.push_str("; SELECT ryzed.hold_own()");
+        }
+        // After the lock: a revocation that came before is seen.
+        if let Some(admission) = admission(credentials) {
+            opening = format!("{opening}; {admission}");
+        }
+    }
+    opening
 }
 
 /// Whether the database's JSON can hold it.
@@ -339,7 +379,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// A text as SQL takes it, whatever is in it and whatever the server thinks of backslashes.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
@@ -351,15 +391,21 @@ fn nobody(resident: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::tokens::Credentials;
     use crate::sync::UserId;
 
     #[test]
     fn what_a_token_says_stays_within_its_quotes() {
         let email = r#"o'brien\' OR ''="'@example.com"#.to_owned();
-        let access = |email| Access::Person { user: UserId(uuid::Uuid::nil()), role: Role::default(), email };
-        let opened = opening(Mode::Read, &access(Some(email)), true);
+        let access = |email| Access::Person {
+            user: UserId(uuid::Uuid::nil()),
+            role: Role::default(),
+            email,
+            credentials: Credentials::default(),
+        };
+        let opened = opening(Mode::Read, &access(Some(email)), true, None);
         assert!(opened.contains(r#""email":"o\'brien\\\\\' OR \'\'=\\"\'@example.com""#), "{opened}");
-        let opened = opening(Mode::Read, &access(Some("a\0b".into())), true);
+        let opened = opening(Mode::Read, &access(Some("a\0b".into())), true, None);
         assert!(!opened.contains("email"), "{opened}");
     }
 }

@@ -3,7 +3,7 @@
 
 use ryzed_adapters::{Column, Kind, Registry, Table};
 
-use super::layout::{Layout, Place, quoted, type_of};
+use super::layout::{Layout, Place, literal, quoted, type_of};
 use crate::store::statement::as_it_is;
 
 /// The form in which a time travels, for `to_char`.
@@ -18,10 +18,14 @@ pub(super) struct TableSql {
     pub states: String,
     /// Changes of scope `?1` after `?2`, at most `?3`; with their rows where those are of this table, else with an empty text.
     pub records: String,
+    /// Whose the live rows are whose ids are in `?1` (an array); of an application's, those that its policies show.
+    pub owners: String,
     /// Live rows of scope `?1` with `?2 < version <= ?3`, as JSON with `_version`, in version order.
     pub rows: String,
     /// Writes the rows in `?1` (a JSON array of rows).
     pub upsert: String,
+    /// Sets the fields in `?1` (a JSON array of parts of rows, each with its id) of rows that are there.
+    pub update: String,
     /// Deletes the rows whose ids are in `?1` (an array).
     pub delete: String,
 }
@@ -29,7 +33,7 @@ pub(super) struct TableSql {
 impl TableSql {
     pub(super) fn of(table: &Table, place: &Place) -> Self {
         let (name, relation) = (table.name, place.relation());
-        let row = columns_out(table, place, "t");
+        let row = columns_out(&table.columns, place, "t");
         Self {
             states: format!(
                 "SELECT i.id::text, CASE WHEN e.row_id IS NOT NULL THEN '{{}}' WHEN r.id IS NOT NULL THEN row_to_json(r)::text END, \
@@ -45,7 +49,9 @@ impl TableSql {
                  FROM ryzed.changes c JOIN {relation} t ON t.id = c.row_id WHERE c.scope = ?1 AND c.version > ?2 \
                  AND c.version <= ?3 AND c.table_name = '{name}' AND c.operation <> 'DELETE' ORDER BY c.version) r"
             ),
-            upsert: if table.is_fitted { upsert_brought(place) } else { upsert_whole(table, place) },
+            owners: owners(table, place),
+            upsert: if table.is_fitted { upsert_brought(table, place) } else { upsert_whole(table, place) },
+            update: update(table, place),
             delete: format!("DELETE FROM {relation} WHERE id = ANY (?1::uuid[])"),
         }
     }
@@ -66,7 +72,7 @@ fn changes_with(rows: &[String], other: &str) -> String {
          WHEN 'DELETE' THEN c.previous::text \
          WHEN 'UPDATE' THEN (jsonb_build_object('id', c.row_id) || coalesce((SELECT \
              jsonb_object_agg(f.key, c.previous -> f.key -> -1 -> 1) FROM jsonb_each(c.field_versions) f \
-             WHERE f.value = to_jsonb(c.version) AND f.key <> '*'), '{{}}'))::text END, \
+             WHERE f.value = to_jsonb(c.version) AND f.key <> '*' AND c.previous -> f.key -> -1 IS NOT NULL), '{{}}'))::text END, \
          CASE WHEN c.operation <> 'DELETE' THEN CASE c.table_name {} ELSE {other} END END \
          FROM ryzed.changes c WHERE c.scope = ?1 AND c.version > ?2 ORDER BY c.version LIMIT ?3",
         rows.join(" ")
@@ -74,10 +80,25 @@ fn changes_with(rows: &[String], other: &str) -> String {
 }
 
 fn row_of(table: &Table, place: &Place) -> String {
-    let (name, relation, row) = (table.name, place.relation(), columns_out(table, place, "t"));
+    let (name, relation, row) = (table.name, place.relation(), columns_out(&table.columns, place, "t"));
     format!(
         "WHEN '{name}' THEN (SELECT row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
          FROM {relation} t WHERE t.id = c.row_id OFFSET 0) r)"
+    )
+}
+
+/// What a policy of the application hides is not there for whoever asks.
+fn owners(table: &Table, place: &Place) -> String {
+    let name = table.name;
+    let shown = if table.is_fitted {
+        format!("AND EXISTS (SELECT FROM {} t WHERE t.id = i.id)", place.relation())
+    } else {
+        String::new()
+    };
+    format!(
+        "SELECT i.id::text, c.scope FROM unnest(?1::uuid[]) i (id) CROSS JOIN LATERAL (SELECT c.scope \
+         FROM ryzed.changes c WHERE c.table_name = '{name}' AND c.row_id = i.id AND c.operation <> 'DELETE' {shown} LIMIT 1) c \
+         UNION ALL SELECT row_id::text, scope FROM ryzed.elsewhere('{name}', ?1::uuid[])"
     )
 }
 
@@ -101,7 +122,7 @@ pub(super) fn ensure_user(registry: &Registry, layout: &Layout) -> Option<String
     let (table, place) = (registry.get("users")?, layout.of("users")?);
     let given =
         [("id", "?1::uuid"), ("email", "?2"), ("created_at", "?3::timestamptz"), ("updated_at", "?3::timestamptz")];
-    let given = given.into_iter().filter(|(name, _)| table.column(name).is_some_and(|column| !column.read_only));
+    let given = given.into_iter().filter(|(name, _)| table.every_column().any(|c| c.name == *name && !c.is_computed));
     let (names, values): (Vec<String>, Vec<&str>) =
         given.map(|(name, value)| (quoted(place.physical(name)), value)).unzip();
     Some(format!(
@@ -119,8 +140,8 @@ pub(super) fn time_out(value: &str) -> String {
 }
 
 /// The columns of the row `alias`, each in the form in which it travels.
-pub(super) fn columns_out(table: &Table, place: &Place, alias: &str) -> String {
-    let columns: Vec<String> = table.columns.iter().map(|column| column_out(column, place, alias)).collect();
+pub(super) fn columns_out<'c>(columns: impl IntoIterator<Item = &'c Column>, place: &Place, alias: &str) -> String {
+    let columns: Vec<String> = columns.into_iter().map(|column| column_out(column, place, alias)).collect();
     columns.join(", ")
 }
 
@@ -148,12 +169,34 @@ fn upsert_whole(table: &Table, place: &Place) -> String {
     )
 }
 
-/// Of a row that is there, what is not brought stays as it is, in every digit; of a new one, the database fills it.
-fn upsert_brought(place: &Place) -> String {
-    let written: Vec<_> = place.columns.iter().filter(|column| !column.read_only).collect();
-    let names: Vec<String> = written.iter().map(|column| quoted(&column.column)).collect();
+/// What a part does not bring stays as it is; long values are not even read.
+fn update(table: &Table, place: &Place) -> String {
+    let written = place.columns.iter().filter(|column| column.name != "id" && table.column(&column.name).is_some());
+    let sets: Vec<String> = written
+        .map(|column| {
+            let (name, physical) = (quoted(&column.name), quoted(&column.column));
+            let key = literal(&column.name);
+            format!("{physical} = CASE WHEN j.brought ? {key} THEN r.{name} ELSE t.{physical} END")
+        })
+        .collect();
+    let typed = place.columns.iter().filter(|column| table.column(&column.name).is_some());
+    let typed: Vec<String> = typed.map(|column| format!("{} {}", quoted(&column.name), column.sql_type)).collect();
+    format!(
+        "UPDATE {relation} t SET {} FROM jsonb_array_elements(?1::jsonb) AS j (brought) \
+         CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) WHERE t.id = r.id",
+        sets.join(", "),
+        typed.join(", "),
+        relation = place.relation(),
+    )
+}
+
+/// Of a row that is there, what is not brought stays as it is, in every digit; of a new one, the database fills it. What stays
+/// home is never brought, and named only because the database may demand it of the row that would be inserted.
+fn upsert_brought(table: &Table, place: &Place) -> String {
+    let named: Vec<_> = place.columns.iter().filter(|column| !column.read_only).collect();
+    let written: Vec<_> = named.iter().filter(|column| table.column(&column.name).is_some()).collect();
     let typed: Vec<String> = written.iter().map(|c| format!("{} {}", quoted(&c.name), c.sql_type)).collect();
-    let values: Vec<String> = written
+    let values: Vec<String> = named
         .iter()
         .map(|column| {
             let (name, physical) = (quoted(&column.name), quoted(&column.column));
@@ -161,12 +204,15 @@ fn upsert_brought(place: &Place) -> String {
                 return "r.id".to_owned();
             }
             let default = as_it_is(column.default.as_deref().unwrap_or("NULL"));
-            let key = super::layout::literal(&column.name);
-            format!(
-                "CASE WHEN j.brought ? {key} THEN r.{name} WHEN e.id IS NOT NULL THEN e.{physical} ELSE {default} END"
-            )
+            let brought = match table.column(&column.name) {
+                Some(_) => format!("WHEN j.brought ? {} THEN r.{name} ", literal(&column.name)),
+                None => String::new(),
+            };
+            format!("CASE {brought}WHEN e.id IS NOT NULL THEN e.{physical} ELSE {default} END")
         })
         .collect();
+    let names: Vec<String> = named.iter().map(|column| quoted(&column.column)).collect();
+    let set: Vec<String> = written.iter().map(|column| quoted(&column.column)).collect();
     format!(
         "INSERT INTO {relation} ({}) SELECT {} FROM jsonb_array_elements(?1::jsonb) AS j (brought) \
          CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) LEFT JOIN {relation} e ON e.id = r.id \
@@ -174,7 +220,7 @@ fn upsert_brought(place: &Place) -> String {
         names.join(", "),
         values.join(", "),
         typed.join(", "),
-        sets(names.iter().map(String::as_str)),
+        sets(set.iter().map(String::as_str)),
         relation = place.relation(),
     )
 }

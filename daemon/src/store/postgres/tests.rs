@@ -54,11 +54,17 @@ async fn every_adapter_is_the_migrated_table_column_by_column() {
             found.keys.iter().map(|key| (key.column.clone(), key.name.clone())).collect();
         assert_eq!(there, wanted, "the references of {place}");
     }
-    let unfollowed = "SELECT f.conrelid::regclass || ' ' || f.conname FROM pg_constraint f WHERE f.contype = 'f' \
-        AND f.connamespace = 'public'::regnamespace AND (f.confdeltype <> 'c' OR NOT EXISTS (SELECT FROM pg_index x \
-        WHERE x.indrelid = f.conrelid AND x.indkey[0] = f.conkey[1]))";
-    let unfollowed = migrate::texts(&mut connection, unfollowed).await.expect("an answer");
-    assert!(unfollowed.is_empty(), "references that do not cascade, or have no index: {unfollowed:?}");
+    let followed = "SELECT format('%s.%s %s', c.relname, a.attname, f.confdeltype) FROM pg_constraint f \
+        JOIN pg_class c ON c.oid = f.conrelid JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1] \
+        WHERE f.contype = 'f' AND f.connamespace = 'public'::regnamespace AND EXISTS (SELECT FROM pg_index x \
+        WHERE x.indrelid = f.conrelid AND x.indkey[0] = f.conkey[1])";
+    let followed: BTreeSet<String> =
+        migrate::texts(&mut connection, followed).await.expect("an answer").into_iter().collect();
+    let on_delete = |table: &Table, column: &str| if table.is_part_by(column) { 'c' } else { 'n' };
+    let wanted = adapters.iter().flat_map(|table| {
+        table.references().map(move |(column, _)| format!("{}.{column} {}", table.name, on_delete(table, column)))
+    });
+    assert_eq!(followed, wanted.collect(), "what happens to a row when its parent goes; each has an index");
     let strange = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
     for table in migrate::texts(&mut connection, strange).await.expect("an answer") {
         assert!(adapters.get(&table).is_some(), "{table} has no adapter");

@@ -12,18 +12,21 @@ use super::Schema;
 use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
-use crate::store::answer::{device_of, raw};
+use crate::store::answer::{device_of, raw, receipts_of};
 use crate::store::presence::Presence;
 use crate::store::statement::statement;
 use crate::store::{
-    DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Read, Records, RowState, Rows, ScopeState, StoreError,
+    DeviceRow, Entry, PAGE_BYTES, Range, Read, Receipts, Records, RowState, Rows, ScopeState, States, StoreError,
     Transaction,
 };
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
 
 /// Parts JSON texts: JSON has no such character outside of an escape. An array of texts would have each taken apart twice.
-const SEPARATOR: &str = "\x1e";
+pub(super) const SEPARATOR: &str = "\x1e";
+
+/// Of longer former values there is the id alone, in bytes.
+const LONGEST_OLD: usize = 16 << 10;
 
 /// What a row is of which only the change was read.
 const NOT_READ: &str = "";
@@ -46,17 +49,19 @@ impl Transaction for PostgresTransaction<'_> {
         let mut fetching = Vec::with_capacity(wanted.len());
         for read in wanted {
             fetching.extend(match *read {
-                Read::Scopes(scopes) => self.expected(reads::scopes(scopes)),
-                Read::States(table, ids, scopes) => self.expected(reads::states(&schema, table, ids, scopes)?),
-                Read::Owners(table, ids) => self.expected(reads::owners(table, ids)),
+                Read::Scopes(scopes) => self.expected(reads::scopes(scopes), usize::MAX),
+                Read::States(table, ids, scopes, bytes) => {
+                    self.expected(reads::states(&schema, table, ids, scopes)?, bytes)
+                }
+                Read::Owners(table, ids) => self.expected(reads::owners(&schema, table, ids)?, usize::MAX),
                 Read::Entries(scope, after, tables, limit) => {
-                    self.expected(reads::entries(scope, after, tables, limit))
+                    self.expected(reads::entries(scope, after, tables, limit), usize::MAX)
                 }
                 Read::Records(scope, after, limit) => {
-                    self.expected(reads::records(self.likely_records(&schema), scope, after, limit))
+                    self.expected(reads::records(self.likely_records(&schema), scope, after, limit), PAGE_BYTES)
                 }
-                Read::Receipts(user, mutations) => self.expected(reads::receipts(user, mutations)),
-                Read::Device(user, device) => self.expected(reads::device(&schema, user, device)),
+                Read::Receipts(user, mutations) => self.expected(reads::receipts(user, mutations), usize::MAX),
+                Read::Device(user, device) => self.expected(reads::device(&schema, user, device), usize::MAX),
             });
         }
         self.fetch(fetching).await
@@ -80,11 +85,19 @@ impl Transaction for PostgresTransaction<'_> {
         self.run_ahead(statement(touch).text(list(scopes)).text(now)).await
     }
 
-    async fn states(&mut self, table: &Table, ids: &[RowId], scopes: &[Scope]) -> Result<Vec<RowState>, StoreError> {
+    async fn states(
+        &mut self,
+        table: &Table,
+        ids: &[RowId],
+        scopes: &[Scope],
+        bytes: usize,
+    ) -> Result<States, StoreError> {
         type Row =
             (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);
-        let rows: Vec<Row> = self.load(reads::states(&schema, table, ids, scopes)?).await?;
+        let size_of = |row: &Row| length(&row.1) + length(&row.5) + length(&row.6);
+        let wanted = reads::states(&schema, table, ids, scopes)?;
+        let (rows, is_whole): (Vec<Row>, bool) = self.load_some(wanted, bytes, size_of).await?;
         let form = Form::of(&schema, table);
         let states = rows.into_iter().filter(|row| row.1.is_some() || row.2.is_some()).map(
             |(id, row, scope, version, operation, field_versions, previous)| {
@@ -101,11 +114,12 @@ impl Transaction for PostgresTransaction<'_> {
                 }
             },
         );
-        Ok(states.collect())
+        Ok(States { rows: states.collect(), is_whole })
     }
 
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError> {
-        let rows: Vec<(String, String)> = self.load(reads::owners(table, ids)).await?;
+        let schema = Arc::clone(self.schema);
+        let rows: Vec<(String, String)> = self.load(reads::owners(&schema, table, ids)?).await?;
         Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
     }
 
@@ -125,6 +139,13 @@ impl Transaction for PostgresTransaction<'_> {
         }
     }
 
+    async fn update(&mut self, table: &Table, parts: &str, device: Option<&DeviceId>) -> Result<usize, StoreError> {
+        let schema = Arc::clone(self.schema);
+        self.on_behalf_of(device);
+        self.changed.insert(table.name);
+        self.try_run(statement(&schema.of(table)?.update).text(parts)).await
+    }
+
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
@@ -135,10 +156,11 @@ impl Transaction for PostgresTransaction<'_> {
         }
         let deleted = deleted.map_err(|error| Form::of(&schema, table).refusal_to_delete(error))?;
         // A row that is not deleted may have gone with another; or a trigger of the application keeps it.
-        if deleted < ids.len() && !self.owners(table.name, ids).await?.is_empty() {
-            return Err(StoreError::Constraint("the database keeps the row".into()));
+        if deleted == ids.len() {
+            return Ok(());
         }
-        Ok(())
+        let standing: Vec<String> = self.load(reads::standing(table.name, ids)).await?;
+        if standing.is_empty() { Ok(()) } else { Err(StoreError::Constraint("the database keeps the row".into())) }
     }
 
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
@@ -185,7 +207,7 @@ impl Transaction for PostgresTransaction<'_> {
     async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError> {
         type Row = (i64, String, String, String, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);
-        let size_of = |row: &Row| row.6.as_ref().map_or(0, String::len);
+        let size_of = |row: &Row| length(&row.5) + length(&row.6);
         let likely = reads::records(self.likely_records(&schema), scope, after, limit);
         let (mut rows, mut is_whole): (Vec<Row>, bool) = self.load_some(likely, PAGE_BYTES, size_of).await?;
         if rows.iter().any(|row| row.6.as_deref() == Some(NOT_READ)) {
@@ -203,14 +225,17 @@ impl Transaction for PostgresTransaction<'_> {
                 version,
                 table: table.name,
                 operation: Operation::of(&operation).unwrap_or(Operation::Update),
-                id: id.into(),
                 source_device: device.and_then(|device| device.parse().ok()),
                 row: row.map(raw).transpose()?,
                 old: old
                     // Who does not see the row does not see what it was.
                     .filter(|_| is_seen)
-                    .map(|old| raw(Form::of(&schema, table).travelling(Operation::Delete, &old)))
+                    .map(|old| match old.len() {
+                        0..=LONGEST_OLD => raw(Form::of(&schema, table).travelling(Operation::Delete, &old)),
+                        _ => raw(serde_json::json!({"id": id}).to_string()),
+                    })
                     .transpose()?,
+                id: id.into(),
             });
         }
         Ok(Records { records, reached, has_more })
@@ -218,10 +243,16 @@ impl Transaction for PostgresTransaction<'_> {
 
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError> {
         let scope = scope.to_string();
+        // Halves the versions: within a scope, times never run backwards.
         self.number(
             statement(
-                "SELECT version FROM ryzed.changes WHERE scope = ?1 AND changed_at < ?2::timestamptz \
-                 ORDER BY version DESC LIMIT 1",
+                "WITH RECURSIVE found (low, high) AS (SELECT 0::bigint, coalesce((SELECT max(version) FROM ryzed.changes \
+                 WHERE scope = ?1), 0) UNION ALL SELECT CASE WHEN c.changed_at < ?2::timestamptz THEN c.version ELSE f.low END, \
+                 CASE WHEN c.changed_at < ?2::timestamptz THEN f.high ELSE (f.low + f.high + 1) / 2 - 1 END \
+                 FROM found f LEFT JOIN LATERAL (SELECT c.version, c.changed_at FROM ryzed.changes c WHERE c.scope = ?1 \
+                 AND c.version >= (f.low + f.high + 1) / 2 AND c.version <= f.high ORDER BY c.version LIMIT 1) c ON TRUE \
+                 WHERE f.low < f.high) \
+                 SELECT max(low) FROM found",
             )
             .text(&scope)
             .text(time),
@@ -229,10 +260,10 @@ impl Transaction for PostgresTransaction<'_> {
         .await
     }
 
-    async fn count_after(&mut self, scope: Scope, after: Version) -> Result<i64, StoreError> {
+    async fn count_after(&mut self, scope: Scope, after: Version, most: i64) -> Result<i64, StoreError> {
         let scope = scope.to_string();
-        let count = "SELECT count(*) FROM ryzed.changes WHERE scope = ?1 AND version > ?2";
-        self.number(statement(count).text(&scope).int(after)).await
+        let count = "SELECT count(*) FROM (SELECT FROM ryzed.changes WHERE scope = ?1 AND version > ?2 LIMIT ?3) c";
+        self.number(statement(count).text(&scope).int(after).int(most)).await
     }
 
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError> {
@@ -242,9 +273,9 @@ impl Transaction for PostgresTransaction<'_> {
         Ok(rows.into_iter().map(|(table, rows, version_sum)| (table, TableDigest { rows, version_sum })).collect())
     }
 
-    async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Vec<(Uuid, String)>, StoreError> {
+    async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Receipts, StoreError> {
         let rows: Vec<(String, String)> = self.load(reads::receipts(user, mutations)).await?;
-        Ok(rows.into_iter().filter_map(|(id, result)| Some((Uuid::try_parse(&id).ok()?, result))).collect())
+        Ok(receipts_of(rows))
     }
 
     async fn keep_receipts(&mut self, user: UserId, receipts: &[(Uuid, String)], now: &str) -> Result<(), StoreError> {
@@ -252,10 +283,12 @@ impl Transaction for PostgresTransaction<'_> {
         let (ids, results) = (list(receipts.iter().map(|(id, _)| id)), results.join(SEPARATOR));
         self.run_ahead(
             statement(
-                "INSERT INTO ryzed.receipts (user_id, mutation_id, result, created_at) \
+                "WITH kept AS (INSERT INTO ryzed.receipts (user_id, mutation_id, result, created_at) \
                  SELECT ?1::uuid, r.id, r.result::json, ?4::timestamptz \
                  FROM unnest(?2::uuid[], string_to_array(?3, E'\\x1e')) AS r (id, result) \
-                 ON CONFLICT DO NOTHING",
+                 ON CONFLICT DO NOTHING RETURNING 1) \
+                 INSERT INTO ryzed.counts AS c SELECT 'receipts', ?1::uuid::text, count(*) FROM kept \
+                 ON CONFLICT (kind, whose) DO UPDATE SET count = c.count + excluded.count",
             )
             .text(user.to_string())
             .text(&ids)
@@ -303,52 +336,16 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn count_devices(&mut self, user: Option<UserId>) -> Result<i64, StoreError> {
-        let user = user.map(|user| user.to_string());
-        let count =
-            "SELECT count(*) FROM ryzed.devices WHERE (?1 IS NULL OR user_id = ?1::uuid) AND revoked_at IS NULL";
-        self.number(statement(count).maybe(user.as_deref())).await
-    }
-
-    async fn conflicts(&mut self, user: UserId, id: Option<Uuid>) -> Result<Vec<OpenConflict>, StoreError> {
-        let id = id.map(|id| id.to_string());
-        let rows: Vec<(String, String, String)> = self
-            .load(
-                statement::<(Text, Text, Text)>(
-                    "SELECT id::text, conflict::text, mutation::text FROM ryzed.conflicts WHERE user_id = ?1::uuid \
-                     AND (?2 IS NULL OR id = ?2::uuid) ORDER BY created_at, id",
-                )
-                .text(user.to_string())
-                .maybe(id.as_deref()),
-            )
-            .await?;
-        let open = rows.into_iter().filter_map(|(id, conflict, mutation)| {
-            Some(OpenConflict { id: Uuid::try_parse(&id).ok()?, conflict, mutation })
-        });
-        Ok(open.collect())
-    }
-
-    async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError> {
-        let joined = |text: fn(&OpenConflict) -> &str| conflicts.iter().map(text).collect::<Vec<_>>().join(SEPARATOR);
-        self.run_ahead(
-            statement(
-                "INSERT INTO ryzed.conflicts (id, user_id, created_at, conflict, mutation) \
-                 SELECT c.id, ?1::uuid, ?5::timestamptz, c.conflict::json, c.mutation::json \
-                 FROM unnest(?2::uuid[], string_to_array(?3, E'\\x1e'), string_to_array(?4, E'\\x1e')) \
-                 AS c (id, conflict, mutation)",
-            )
-            .text(user.to_string())
-            .text(list(conflicts.iter().map(|open| open.id)))
-            .text(joined(|open| &open.conflict))
-            .text(joined(|open| &open.mutation))
-            .text(now),
-        )
-        .await
-    }
-
-    async fn drop_conflict(&mut self, user: UserId, id: Uuid) -> Result<(), StoreError> {
-        let (user, id) = (user.to_string(), id.to_string());
-        let drop = "DELETE FROM ryzed.conflicts WHERE user_id = ?1::uuid AND id = ?2::uuid";
-        self.run_ahead(statement(drop).text(&user).text(&id)).await
+        match user {
+            Some(user) => {
+                let of = "SELECT count(*) FROM ryzed.devices WHERE user_id = ?1::uuid AND revoked_at IS NULL";
+                self.number(statement(of).text(user.to_string())).await
+            }
+            None => {
+                let kept = "SELECT coalesce(sum(count), 0)::bigint FROM ryzed.counts WHERE kind = 'devices'";
+                self.number(statement(kept)).await
+            }
+        }
     }
 
     async fn prune_tombstones(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
@@ -359,15 +356,18 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn prune_receipts(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
-        self.run(
+        let gone = self.number(
             statement(
-                "DELETE FROM ryzed.receipts WHERE (user_id, mutation_id) IN (SELECT user_id, mutation_id FROM ryzed.receipts \
-                 WHERE created_at < ?1::timestamptz ORDER BY created_at LIMIT ?2 FOR UPDATE SKIP LOCKED)",
+                "WITH gone AS (DELETE FROM ryzed.receipts WHERE (user_id, mutation_id) IN (SELECT user_id, mutation_id \
+                 FROM ryzed.receipts WHERE created_at < ?1::timestamptz ORDER BY created_at LIMIT ?2 FOR UPDATE SKIP LOCKED) \
+                 RETURNING user_id), counted AS (INSERT INTO ryzed.counts AS c SELECT 'receipts', user_id::text, -count(*) \
+                 FROM gone GROUP BY user_id ORDER BY user_id ON CONFLICT (kind, whose) \
+                 DO UPDATE SET count = c.count + excluded.count) SELECT count(*) FROM gone",
             )
             .text(before)
             .int(limit),
-        )
-        .await
+        );
+        Ok(usize::try_from(gone.await?).unwrap_or_default())
     }
 
     async fn see_devices(&mut self, seen: &[(UserId, DeviceId)], now: &str, before: &str) -> Result<(), StoreError> {
@@ -380,7 +380,9 @@ impl Transaction for PostgresTransaction<'_> {
         self.run(
             statement(
                 "DELETE FROM ryzed.devices WHERE (user_id, device_id) IN (SELECT user_id, device_id FROM ryzed.devices \
-                 WHERE last_seen < ?1::timestamptz AND revoked_at IS NULL ORDER BY last_seen LIMIT ?2 FOR UPDATE SKIP LOCKED)",
+                 WHERE last_seen < ?1::timestamptz AND revoked_at IS NULL AND barred_at IS NULL \
+                 AND (lost_until IS NULL OR lost_until < ?1::timestamptz) \
+                 ORDER BY last_seen LIMIT ?2 FOR UPDATE SKIP LOCKED)",
             )
             .text(before)
             .int(limit),
@@ -388,7 +390,20 @@ impl Transaction for PostgresTransaction<'_> {
         .await
     }
 
-    async fn ping(&mut self) -> Result<(), StoreError> {
-        self.number(statement("SELECT 1::bigint")).await.map(|_| ())
+    async fn forget_passing_device(&mut self, user: UserId, now: &str) -> Result<usize, StoreError> {
+        self.run(
+            statement(
+                "DELETE FROM ryzed.devices WHERE user_id = ?1::uuid AND device_id = (SELECT device_id FROM ryzed.devices \
+                 WHERE user_id = ?1::uuid AND revoked_at IS NULL AND barred_at IS NULL AND last_seen - first_seen < interval '1 hour' \
+                 AND ?2::timestamptz - last_seen >= interval '3 hours' ORDER BY last_seen LIMIT 1)",
+            )
+            .text(user.to_string())
+            .text(now),
+        )
+        .await
     }
+}
+
+fn length(text: &Option<String>) -> usize {
+    text.as_ref().map_or(0, String::len)
 }

@@ -229,6 +229,10 @@ impl Restore for SqliteRestore {
         for trigger in triggers::all(&schema.registry) {
             connection.batch_execute(&trigger)?;
         }
+        connection.batch_execute(
+            "DELETE FROM sync_counts WHERE kind = 'receipts'; \
+             INSERT INTO sync_counts SELECT 'receipts', user_id, count(*) FROM sync_receipts GROUP BY user_id",
+        )?;
         life::begin(connection, path, epoch)?;
         connection.batch_execute("COMMIT; PRAGMA optimize")?;
         Ok(())

@@ -1,7 +1,10 @@
 //! Moves what was written from the log (WAL) into the database file, on a thread of its own.
 //!
 //! SQLite would do so inside a commit, and the commit would wait for it. Done here, `PASSIVE`, nobody
-//! waits; only when this thread falls far behind does the writer do it after all, so that the log stays bounded.
+//! waits; only when this thread falls far behind does the writer do it after all.
+//!
+//! The log begins anew only at a moment when nobody reads from it. Where there is always somebody who reads, as with many
+//! downloads at once, that moment never comes by itself, and it is made: for a while, whoever wants to write waits.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -9,16 +12,25 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
+use diesel::sql_types::Integer;
+use diesel::{RunQueryDsl, SqliteConnection};
 
 use super::connect;
 use crate::store::StoreError;
+use crate::store::statement::statement;
 
 /// How often the log is looked at.
 const EVERY: Duration = Duration::from_millis(500);
 /// The log's length, in pages of 4 KiB, from which on the writer itself moves it.
 pub(super) const WRITER_HELPS: u32 = 16_384;
+
+/// The log's length, in pages of 4 KiB, from which on it is made to begin anew: 256 MiB.
+const TOO_LONG: i32 = 65_536;
+/// What of the log's file is kept when it begins anew, in bytes.
+pub(super) const LOG_KEPT: u32 = 64 << 20;
+/// How long those who read are waited for then; those who want to write wait as long.
+const MOMENT: &str = "PRAGMA busy_timeout = 200";
 
 /// The thread; ends with [`Checkpoints::close`] or when this is dropped.
 pub(super) struct Checkpoints {
@@ -28,12 +40,13 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
         let mut connection = connect(path, true)?;
+        connection.batch_execute(MOMENT)?;
         let (alive, end) = channel::<()>();
         let thread = thread::Builder::new()
             .name("sqlite-checkpoints".into())
             .spawn(move || {
                 while end.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                    checkpoint(&mut connection);
+                    checkpoint(&mut connection, TOO_LONG);
                 }
             })
             .map_err(|error| StoreError::Failed(format!("can't start the checkpoints: {error}")))?;
@@ -49,8 +62,57 @@ impl Checkpoints {
     }
 }
 
-fn checkpoint(connection: &mut SqliteConnection) {
-    if let Err(error) = connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)") {
+/// Moves what it can, and makes a log of more than `too_long` pages begin anew.
+fn checkpoint(connection: &mut SqliteConnection, too_long: i32) {
+    /// Whether somebody was in the way, how long the log is, how much of it was moved.
+    type Moved = (Integer, Integer, Integer);
+    let moved = statement::<Moved>("PRAGMA wal_checkpoint(PASSIVE)").load::<(i32, i32, i32)>(connection);
+    let anew = moved.and_then(|moved| match moved.first() {
+        Some((_, length, _)) if *length > too_long => connection.batch_execute("PRAGMA wal_checkpoint(RESTART)"),
+        _ => Ok(()),
+    });
+    if let Err(error) = anew {
         tracing::debug!(%error, "the log was not moved; the next round will");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Pages.
+    const LONG: i32 = 200;
+
+    #[test]
+    fn the_log_is_bounded_though_there_is_always_somebody_who_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.db");
+        let (mut writer, mut moving) = (connect(&path, false).unwrap(), connect(&path, false).unwrap());
+        moving.batch_execute(MOMENT).unwrap();
+        writer.batch_execute("CREATE TABLE t (x BLOB)").unwrap();
+        let ends = Arc::new(AtomicBool::new(false));
+        let readers = (1..=3).map(|nth| {
+            let (mut reader, ends) = (connect(&path, false).unwrap(), Arc::clone(&ends));
+            thread::spawn(move || {
+                while !ends.load(Ordering::Relaxed) {
+                    reader.batch_execute("BEGIN; SELECT count(*) FROM t").unwrap();
+                    // So long one reads, and never do all end together.
+                    thread::sleep(Duration::from_millis(7 * nth));
+                    reader.batch_execute("COMMIT").unwrap();
+                }
+            })
+        });
+        let readers: Vec<_> = readers.collect();
+        for _ in 0..100 {
+            writer.batch_execute("INSERT INTO t VALUES (zeroblob(100000)); DELETE FROM t").unwrap();
+            checkpoint(&mut moving, LONG);
+        }
+        ends.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        let log = folder.path().join("some.db-wal").metadata().unwrap().len();
+        assert!(log < 3 * 4096 * LONG as u64, "{log} bytes");
     }
 }

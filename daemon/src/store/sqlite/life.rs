@@ -163,7 +163,7 @@ pub(super) fn begin(connection: &mut SqliteConnection, database: &Path, epoch: O
     }
 }
 
-fn forget(connection: &mut SqliteConnection, key: &str) -> Result<(), StoreError> {
+pub(super) fn forget(connection: &mut SqliteConnection, key: &str) -> Result<(), StoreError> {
     statement::<()>("DELETE FROM sync_meta WHERE key = ?1").text(key).execute(connection)?;
     Ok(())
 }
@@ -174,18 +174,20 @@ fn beside(database: &Path) -> PathBuf {
     name.into()
 }
 
+/// The sum of all versions, which the database keeps.
 fn height(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let sum: Vec<i64> = statement::<BigInt>("SELECT coalesce(sum(version), 0) FROM sync_scopes").load(connection)?;
+    let kept = "SELECT count FROM sync_counts WHERE kind = 'versions' AND whose = ''";
+    let sum: Vec<i64> = statement::<BigInt>(kept).load(connection)?;
     Ok(sum.first().copied().unwrap_or(0))
 }
 
-fn get(connection: &mut SqliteConnection, key: &str) -> Result<Option<String>, StoreError> {
+pub(super) fn get(connection: &mut SqliteConnection, key: &str) -> Result<Option<String>, StoreError> {
     let value: Vec<String> =
         statement::<Text>("SELECT value FROM sync_meta WHERE key = ?1").text(key).load(connection)?;
     Ok(value.into_iter().next())
 }
 
-fn set(connection: &mut SqliteConnection, key: &str, value: &str) -> Result<(), StoreError> {
+pub(super) fn set(connection: &mut SqliteConnection, key: &str, value: &str) -> Result<(), StoreError> {
     statement::<()>("INSERT INTO sync_meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
         .text(key)
         .text(value)

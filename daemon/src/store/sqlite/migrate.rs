@@ -1,14 +1,17 @@
 //! The schema: plain SQL migrations, then the triggers, which follow the adapters.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
 use diesel::{RunQueryDsl, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use std::path::Path;
+use ryzed_adapters::Table;
 
-use super::{Schema, triggers};
+use super::{Schema, life, triggers};
 use crate::store::statement::statement;
 use crate::store::{MigrationState, StoreError};
 
@@ -38,6 +41,7 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
     connection.run_pending_migrations(MIGRATIONS).map_err(failed)?;
     let wanted = triggers::all(&schema.registry);
     connection.immediate_transaction(|connection| {
+        note_home(connection, schema)?;
         if standing(connection)? == sorted(&wanted) {
             return Ok(());
         }
@@ -50,6 +54,46 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
         }
         Ok(())
     })
+}
+
+/// The columns that stay home, table by table.
+type Home = BTreeMap<String, BTreeSet<String>>;
+
+/// Notes which columns stay home. Of one that does so from now on former values are erased; one that is let out again begins a
+/// new life, since devices have rows without it.
+fn note_home(connection: &mut SqliteConnection, schema: &Schema) -> Result<(), StoreError> {
+    const KEY: &str = "home";
+    let hidden = |table: &Table| table.hidden.iter().map(|column| column.name.clone()).collect::<BTreeSet<_>>();
+    let tables = schema.registry.iter().map(|table| (table.name.to_owned(), hidden(table)));
+    let now: Home = tables.filter(|(_, columns)| !columns.is_empty()).collect();
+    let noted = life::get(connection, KEY)?.unwrap_or_default();
+    let before: Home = serde_json::from_str(&noted).unwrap_or_default();
+    if now == before {
+        return Ok(());
+    }
+    let none = BTreeSet::new();
+    for (table, columns) in &now {
+        for column in columns.difference(before.get(table).unwrap_or(&none)) {
+            tracing::warn!(table, column, "the column stays home from now on");
+            statement::<()>(
+                "UPDATE sync_changes SET previous = json_remove(previous, ?2), field_versions = json_remove(field_versions, ?2) \
+                 WHERE table_name = ?1 AND (json_type(previous, ?2) IS NOT NULL OR json_type(field_versions, ?2) IS NOT NULL)",
+            )
+            .text(table)
+            .text(format!("$.{column}"))
+            .execute(connection)?;
+        }
+    }
+    let is_let_out = |(table, columns): (&String, &BTreeSet<String>)| {
+        let is_known = schema.registry.get(table).is_some();
+        is_known && columns.difference(now.get(table).unwrap_or(&none)).next().is_some()
+    };
+    if before.iter().any(is_let_out) {
+        tracing::warn!("columns are let out that stayed home: every device starts over");
+        life::forget(connection, "epoch")?;
+    }
+    let now = serde_json::to_string(&now).map_err(failed)?;
+    life::set(connection, KEY, &now)
 }
 
 /// Takes the generated triggers down; the transaction that does so puts them up again.

@@ -72,29 +72,44 @@ pub(super) fn rows<'s>(
     Ok(statement(&schema.of(table)?.rows).text(scope.to_string()).int(range.after).int(range.upto))
 }
 
-/// What the latest version changed, with its former values; of a tombstone the former row.
+/// What the latest version changed, with its former values; of a tombstone the former row. Of more than 16 KiB of those there is
+/// the id alone.
 pub(super) fn records(scope: Scope, after: Version, limit: i64) -> Statement<'static, RecordColumns> {
     statement(
-        "SELECT version, table_name, row_id, operation, source_device, CASE operation \
-         WHEN 'DELETE' THEN previous \
+        "SELECT version, table_name, row_id, operation, source_device, \
+         iif(length(old) > 16384, json_object('id', row_id), old) FROM (SELECT version, table_name, row_id, operation, \
+         source_device, CASE operation WHEN 'DELETE' THEN previous \
          WHEN 'UPDATE' THEN (SELECT json_group_object(key, json(value)) FROM (SELECT 'id' AS key, json_quote(row_id) AS value \
              UNION ALL SELECT f.key, json_extract(previous -> f.key, '$[#-1]') -> 1 \
-             FROM json_each(field_versions) f WHERE f.value = version AND f.key <> '*')) END \
-         FROM sync_changes WHERE scope = ?1 AND version > ?2 ORDER BY version LIMIT ?3",
+             FROM json_each(field_versions) f WHERE f.value = version AND f.key <> '*' \
+             AND json_array_length(previous -> f.key) > 0)) END AS old \
+         FROM sync_changes WHERE scope = ?1 AND version > ?2 ORDER BY version LIMIT ?3)",
     )
     .text(scope.to_string())
     .int(after)
     .int(limit)
 }
 
+/// Halves the versions until the last one is found whose time is before `time`: within a scope, times never run backwards.
 pub(super) fn version_before(scope: Scope, time: &str) -> Statement<'_, BigInt> {
-    statement("SELECT version FROM sync_changes WHERE scope = ?1 AND changed_at < ?2 ORDER BY version DESC LIMIT 1")
-        .text(scope.to_string())
-        .text(time)
+    statement(
+        "WITH RECURSIVE found (low, high) AS (SELECT 0, coalesce((SELECT max(version) FROM sync_changes WHERE scope = ?1), 0) \
+         UNION ALL SELECT iif(c.changed_at < ?2, c.version, low), iif(c.changed_at < ?2, high, (low + high + 1) / 2 - 1) \
+         FROM found LEFT JOIN sync_changes c ON c.scope = ?1 AND c.version = (SELECT version FROM sync_changes \
+             WHERE scope = ?1 AND version >= (low + high + 1) / 2 AND version <= high ORDER BY version LIMIT 1) \
+         WHERE low < high) \
+         SELECT max(low) FROM found",
+    )
+    .text(scope.to_string())
+    .text(time)
 }
 
-pub(super) fn count_after(scope: Scope, after: Version) -> Statement<'static, BigInt> {
-    statement("SELECT count(*) FROM sync_changes WHERE scope = ?1 AND version > ?2").text(scope.to_string()).int(after)
+/// How many come after a version, counted up to `most`.
+pub(super) fn count_after(scope: Scope, after: Version, most: i64) -> Statement<'static, BigInt> {
+    statement("SELECT count(*) FROM (SELECT 1 FROM sync_changes WHERE scope = ?1 AND version > ?2 LIMIT ?3)")
+        .text(scope.to_string())
+        .int(after)
+        .int(most)
 }
 
 pub(super) fn digest(scopes: &[Scope]) -> Statement<'static, (Text, BigInt, BigInt)> {
@@ -105,10 +120,17 @@ pub(super) fn digest(scopes: &[Scope]) -> Statement<'static, (Text, BigInt, BigI
     .text(json(&scopes))
 }
 
+/// Receipts, and in a row without an id how many there are. Those of older releases may hold whole rows and thousands of
+/// errors; of them only what is still kept of any is read.
 pub(super) fn receipts(user: UserId, mutations: &[Uuid]) -> Statement<'static, (Text, Text)> {
     statement(
-        "SELECT mutation_id, result FROM sync_receipts WHERE user_id = ?1 \
-         AND mutation_id IN (SELECT value FROM json_each(?2))",
+        "SELECT mutation_id, iif(length(result) < 16384, result, json_object('result', json_set(result -> '$.result', '$.errors', \
+         (SELECT json_group_array(json(e.value)) FROM (SELECT value FROM json_each(result, '$.result.errors') LIMIT 20) e)), \
+         'conflict', iif(result -> '$.conflict' IS NULL, NULL, json_object('conflict_id', result ->> '$.conflict.conflict_id', \
+         'strategy', result ->> '$.conflict.strategy', 'fields', (SELECT json_group_array(f.value ->> '$.field') \
+         FROM json_each(result, '$.conflict.fields') f))))) \
+         FROM sync_receipts WHERE user_id = ?1 AND mutation_id IN (SELECT value FROM json_each(?2)) \
+         UNION ALL SELECT '', coalesce((SELECT count FROM sync_counts WHERE kind = 'receipts' AND whose = ?1), 0)",
     )
     .text(user.to_string())
     .text(json(&mutations))
@@ -127,17 +149,12 @@ pub(super) fn devices(user: UserId, device: Option<&DeviceId>) -> Statement<'_, 
 
 /// How many devices a person may use, or all together.
 pub(super) fn count_devices(user: Option<&str>) -> Statement<'_, BigInt> {
-    statement("SELECT count(*) FROM sync_devices WHERE (?1 IS NULL OR user_id = ?1) AND revoked_at IS NULL").maybe(user)
-}
-
-/// All open conflicts of a person, or this one.
-pub(super) fn conflicts(user: UserId, id: Option<&str>) -> Statement<'_, (Text, Text, Text)> {
-    statement(
-        "SELECT id, conflict, mutation FROM sync_conflicts WHERE user_id = ?1 AND (?2 IS NULL OR id = ?2) \
-         ORDER BY created_at, id",
-    )
-    .text(user.to_string())
-    .maybe(id)
+    match user {
+        Some(user) => {
+            statement("SELECT count(*) FROM sync_devices WHERE user_id = ?1 AND revoked_at IS NULL").text(user)
+        }
+        None => statement("SELECT count FROM sync_counts WHERE kind = 'devices' AND whose = ''"),
+    }
 }
 
 /// A list as the JSON that `json_each` takes apart. Ids, scopes and names always have a JSON form.

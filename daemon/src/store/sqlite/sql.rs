@@ -11,6 +11,8 @@ pub(super) struct TableSql {
     pub rows: String,
     /// Writes the rows in `?1` (a JSON array of whole rows).
     pub upsert: String,
+    /// Sets the fields in `?1` (a JSON array of parts of rows, each with its id) of rows that are there.
+    pub update: String,
     /// Deletes the rows whose ids are in `?1` (a JSON array).
     pub delete: String,
     /// Enters rows into the index that it does not know, such as those written while no trigger stood.
@@ -20,8 +22,8 @@ pub(super) struct TableSql {
 impl TableSql {
     pub(super) fn of(table: &Table, registry: &Registry) -> Self {
         let name = table.name;
-        let row = row_json(table, "t", None);
-        let versioned = row_json(table, "t", Some("c.version"));
+        let row = row_json(&table.columns, "t", None);
+        let versioned = row_json(&table.columns, "t", Some("c.version"));
         Self {
             states: format!(
                 "SELECT i.value, iif(t.id IS NULL, NULL, {row}), c.scope, c.version, c.operation, c.field_versions, c.previous \
@@ -35,6 +37,7 @@ impl TableSql {
                  AND c.operation <> 'DELETE' ORDER BY c.version"
             ),
             upsert: upsert(table),
+            update: update(table),
             delete: format!("DELETE FROM {name} WHERE id IN (SELECT value FROM json_each(?1))"),
             backfill: format!(
                 "INSERT INTO sync_record (scope, table_name, row_id, operation) \
@@ -61,10 +64,14 @@ pub(super) fn scope(table: &Table, alias: &str, registry: &Registry) -> String {
     }
 }
 
-/// The row `alias` as a JSON object, with `_version` when there is one.
-pub(super) fn row_json(table: &Table, alias: &str, version: Option<&str>) -> String {
+/// These columns of the row `alias` as a JSON object, with `_version` when there is one.
+pub(super) fn row_json<'c>(
+    columns: impl IntoIterator<Item = &'c Column>,
+    alias: &str,
+    version: Option<&str>,
+) -> String {
     let mut pairs: Vec<String> =
-        table.columns.iter().map(|column| format!("'{}', {}", column.name, value_out(column, alias))).collect();
+        columns.into_iter().map(|column| format!("'{}', {}", column.name, value_out(column, alias))).collect();
     if let Some(version) = version {
         pairs.push(format!("'_version', {version}"));
     }
@@ -103,6 +110,19 @@ fn upsert(table: &Table) -> String {
         values.join(", "),
         sets.join(", ")
     )
+}
+
+/// What a part does not bring stays as it is.
+fn update(table: &Table) -> String {
+    let name = table.name;
+    let columns = table.columns.iter().filter(|column| column.name != "id");
+    let sets: Vec<String> = columns
+        .map(|column| {
+            let (field, value) = (&column.name, value_in(column));
+            format!("{field} = iif(value -> '$.{field}' IS NULL, {name}.{field}, {value})")
+        })
+        .collect();
+    format!("UPDATE {name} SET {} FROM json_each(?1) WHERE {name}.id = value ->> '$.id'", sets.join(", "))
 }
 
 fn value_in(column: &Column) -> String {

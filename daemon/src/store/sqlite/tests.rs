@@ -79,14 +79,17 @@ fn check(table: &Table, connection: &mut SqliteConnection) {
     }
     let wanted: BTreeSet<_> = table
         .references()
-        .map(|(column, parent)| (column.to_owned(), parent.to_owned(), "CASCADE".to_owned()))
+        .map(|(column, parent)| {
+            let on_delete = if table.is_part_by(column) { "CASCADE" } else { "SET NULL" };
+            (column.to_owned(), parent.to_owned(), on_delete.to_owned())
+        })
         .collect();
     assert_eq!(references(connection, table.name), wanted, "the references of {}", table.name);
     for (column, _) in table.references() {
         let sql = "SELECT i.name FROM pragma_index_list(?1) i JOIN pragma_index_info(i.name) c WHERE c.seqno = 0 AND c.name = ?2";
         let indexes: Vec<String> =
             statement::<Text>(sql).text(table.name).text(column).load(connection).expect("indexes");
-        assert!(!indexes.is_empty(), "{}.{column} is followed in cascades and has no index", table.name);
+        assert!(!indexes.is_empty(), "{}.{column} is followed when its parent goes and has no index", table.name);
     }
 }
 

@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::Schema;
 use super::reads::{self, json};
-use crate::store::answer::{device_of, raw};
+use crate::store::answer::{device_of, raw, receipts_of, travelling};
 use crate::store::statement::{Statement, statement};
 use crate::store::{
-    DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Records, RowState, Rows, ScopeState, StoreError, Transaction,
+    DeviceRow, Entry, PAGE_BYTES, Range, Receipts, Records, RowState, Rows, ScopeState, States, StoreError, Transaction,
 };
 use crate::sync::wire::TableDigest;
 use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
@@ -27,11 +27,11 @@ pub(super) struct SqliteTransaction<'c> {
 }
 
 impl SqliteTransaction<'_> {
-    fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
+    pub(super) fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
         Ok(statement.execute(self.connection)?)
     }
 
-    fn load<ST, T>(&mut self, statement: Statement<'_, ST>) -> Result<Vec<T>, StoreError>
+    pub(super) fn load<ST, T>(&mut self, statement: Statement<'_, ST>) -> Result<Vec<T>, StoreError>
     where
         for<'s> Statement<'s, ST>: diesel::query_dsl::LoadQuery<'s, SqliteConnection, T>,
     {
@@ -60,23 +60,40 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(())
     }
 
-    async fn states(&mut self, table: &Table, ids: &[RowId], scopes: &[Scope]) -> Result<Vec<RowState>, StoreError> {
+    async fn states(
+        &mut self,
+        table: &Table,
+        ids: &[RowId],
+        scopes: &[Scope],
+        bytes: usize,
+    ) -> Result<States, StoreError> {
         type Row =
             (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);
-        let rows: Vec<Row> = self.load(reads::states(&schema, table, ids, scopes)?)?;
-        let states = rows.into_iter().filter(|row| row.1.is_some() || row.2.is_some()).map(
-            |(id, row, scope, version, operation, field_versions, previous)| RowState {
+        let wanted = reads::states(&schema, table, ids, scopes)?;
+        let (mut found, mut size) = (States { rows: Vec::new(), is_whole: true }, 0);
+        for row in wanted.load_iter::<Row, DefaultLoadingMode>(self.connection)? {
+            let (id, row, scope, version, operation, field_versions, previous) = row?;
+            if row.is_none() && scope.is_none() {
+                continue;
+            }
+            if size > bytes {
+                found.is_whole = false;
+                break;
+            }
+            let state = RowState {
                 id: id.into(),
                 row,
                 scope: scope.and_then(|scope| scope.parse().ok()),
                 version: version.unwrap_or(0),
                 operation: operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert),
                 field_versions: field_versions.unwrap_or_else(|| "{}".into()),
-                previous: previous.unwrap_or_else(|| "{}".into()),
-            },
-        );
-        Ok(states.collect())
+                previous: previous.map_or_else(|| "{}".into(), |previous| travelling(table, previous)),
+            };
+            size += state.size();
+            found.rows.push(state);
+        }
+        Ok(found)
     }
 
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError> {
@@ -89,6 +106,14 @@ impl Transaction for SqliteTransaction<'_> {
         self.on_behalf_of(device)?;
         self.run(statement(&schema.of(table)?.upsert).text(rows))?;
         self.on_behalf_of(None)
+    }
+
+    async fn update(&mut self, table: &Table, parts: &str, device: Option<&DeviceId>) -> Result<usize, StoreError> {
+        let schema = Arc::clone(self.schema);
+        self.on_behalf_of(device)?;
+        let updated = self.run(statement(&schema.of(table)?.update).text(parts))?;
+        self.on_behalf_of(None)?;
+        Ok(updated)
     }
 
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
@@ -162,7 +187,7 @@ impl Transaction for SqliteTransaction<'_> {
                 id: id.into(),
                 source_device: device.and_then(|device| device.parse().ok()),
                 row: None,
-                old: old.map(raw).transpose()?,
+                old: old.map(|old| raw(travelling(table, old))).transpose()?,
             });
         }
         let range = Range { after, upto, bytes: PAGE_BYTES };
@@ -177,8 +202,8 @@ impl Transaction for SqliteTransaction<'_> {
         self.number(reads::version_before(scope, time))
     }
 
-    async fn count_after(&mut self, scope: Scope, after: Version) -> Result<i64, StoreError> {
-        self.number(reads::count_after(scope, after))
+    async fn count_after(&mut self, scope: Scope, after: Version, most: i64) -> Result<i64, StoreError> {
+        self.number(reads::count_after(scope, after, most))
     }
 
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError> {
@@ -186,15 +211,15 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(rows.into_iter().map(|(table, rows, version_sum)| (table, TableDigest { rows, version_sum })).collect())
     }
 
-    async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Vec<(Uuid, String)>, StoreError> {
+    async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Receipts, StoreError> {
         let rows: Vec<(String, String)> = self.load(reads::receipts(user, mutations))?;
-        Ok(rows.into_iter().filter_map(|(id, result)| Some((Uuid::try_parse(&id).ok()?, result))).collect())
+        Ok(receipts_of(rows))
     }
 
     async fn keep_receipts(&mut self, user: UserId, receipts: &[(Uuid, String)], now: &str) -> Result<(), StoreError> {
         let user = user.to_string();
         let receipts = json(&receipts);
-        self.run(
+        let kept = self.run(
             statement(
                 "INSERT INTO sync_receipts (user_id, mutation_id, result, created_at) \
                  SELECT ?1, value ->> 0, value ->> 1, ?3 FROM json_each(?2) WHERE TRUE ON CONFLICT DO NOTHING",
@@ -202,6 +227,14 @@ impl Transaction for SqliteTransaction<'_> {
             .text(&user)
             .text(&receipts)
             .text(now),
+        )?;
+        self.run(
+            statement(
+                "INSERT INTO sync_counts VALUES ('receipts', ?1, ?2) \
+                 ON CONFLICT (kind, whose) DO UPDATE SET count = count + excluded.count",
+            )
+            .text(&user)
+            .int(i64::try_from(kept).unwrap_or(i64::MAX)),
         )?;
         Ok(())
     }
@@ -218,8 +251,12 @@ impl Transaction for SqliteTransaction<'_> {
         let user = user.to_string();
         self.run(
             statement(
-                "INSERT OR REPLACE INTO sync_devices (user_id, device_id, device_type, app_version, name, first_seen, \
-                 last_seen, last_sync, pending_uploads, cursor, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO sync_devices (user_id, device_id, device_type, app_version, name, first_seen, last_seen, \
+                 last_sync, pending_uploads, cursor, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+                 ON CONFLICT (user_id, device_id) DO UPDATE SET device_type = excluded.device_type, \
+                 app_version = excluded.app_version, name = excluded.name, first_seen = excluded.first_seen, \
+                 last_seen = excluded.last_seen, last_sync = excluded.last_sync, \
+                 pending_uploads = excluded.pending_uploads, cursor = excluded.cursor, revoked_at = excluded.revoked_at",
             )
             .text(&user)
             .text(device.id.as_str())
@@ -238,37 +275,6 @@ impl Transaction for SqliteTransaction<'_> {
 
     async fn count_devices(&mut self, user: Option<UserId>) -> Result<i64, StoreError> {
         self.number(reads::count_devices(user.map(|user| user.to_string()).as_deref()))
-    }
-
-    async fn conflicts(&mut self, user: UserId, id: Option<Uuid>) -> Result<Vec<OpenConflict>, StoreError> {
-        let id = id.map(|id| id.to_string());
-        let rows: Vec<(String, String, String)> = self.load(reads::conflicts(user, id.as_deref()))?;
-        let open = rows.into_iter().filter_map(|(id, conflict, mutation)| {
-            Some(OpenConflict { id: Uuid::try_parse(&id).ok()?, conflict, mutation })
-        });
-        Ok(open.collect())
-    }
-
-    async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError> {
-        let user = user.to_string();
-        let conflicts: Vec<_> = conflicts.iter().map(|open| (open.id, &open.conflict, &open.mutation)).collect();
-        let conflicts = json(&conflicts);
-        self.run(
-            statement(
-                "INSERT INTO sync_conflicts (id, user_id, created_at, conflict, mutation) \
-                 SELECT value ->> 0, ?1, ?3, value ->> 1, value ->> 2 FROM json_each(?2)",
-            )
-            .text(&user)
-            .text(&conflicts)
-            .text(now),
-        )?;
-        Ok(())
-    }
-
-    async fn drop_conflict(&mut self, user: UserId, id: Uuid) -> Result<(), StoreError> {
-        let (user, id) = (user.to_string(), id.to_string());
-        self.run(statement("DELETE FROM sync_conflicts WHERE user_id = ?1 AND id = ?2").text(&user).text(&id))?;
-        Ok(())
     }
 
     async fn prune_tombstones(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
@@ -292,14 +298,24 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn prune_receipts(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
+        let gone: Vec<String> = statement::<Text>(
+            "DELETE FROM sync_receipts WHERE (user_id, mutation_id) IN (SELECT user_id, mutation_id FROM sync_receipts \
+             WHERE created_at < ?1 ORDER BY created_at LIMIT ?2) RETURNING user_id",
+        )
+        .text(before)
+        .int(limit)
+        .load(self.connection)?;
         self.run(
             statement(
-                "DELETE FROM sync_receipts WHERE (user_id, mutation_id) IN (SELECT user_id, mutation_id FROM sync_receipts \
-                 WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
+                "UPDATE sync_counts SET count = sync_counts.count - g.count FROM (SELECT value AS whose, count(*) AS count \
+                 FROM json_each(?1) GROUP BY 1) g WHERE kind = 'receipts' AND sync_counts.whose = g.whose",
             )
-            .text(before)
-            .int(limit),
-        )
+            .text(json(&gone)),
+        )?;
+        self.run(statement(
+            "DELETE FROM sync_counts WHERE kind = 'receipts' AND count <= 0 AND whose IN (SELECT value FROM json_each(?1))",
+        ).text(json(&gone)))?;
+        Ok(gone.len())
     }
 
     async fn see_devices(&mut self, seen: &[(UserId, DeviceId)], now: &str, before: &str) -> Result<(), StoreError> {
@@ -312,15 +328,24 @@ impl Transaction for SqliteTransaction<'_> {
         self.run(
             statement(
                 "DELETE FROM sync_devices WHERE (user_id, device_id) IN (SELECT user_id, device_id FROM sync_devices \
-                 WHERE last_seen < ?1 AND revoked_at IS NULL ORDER BY last_seen LIMIT ?2)",
+                 WHERE last_seen < ?1 AND revoked_at IS NULL AND barred_at IS NULL \
+                 AND (lost_until IS NULL OR lost_until < ?1) ORDER BY last_seen LIMIT ?2)",
             )
             .text(before)
             .int(limit),
         )
     }
 
-    async fn ping(&mut self) -> Result<(), StoreError> {
-        self.number(statement("SELECT 1")).map(|_| ())
+    async fn forget_passing_device(&mut self, user: UserId, now: &str) -> Result<usize, StoreError> {
+        self.run(
+            statement(
+                "DELETE FROM sync_devices WHERE user_id = ?1 AND device_id = (SELECT device_id FROM sync_devices \
+                 WHERE user_id = ?1 AND revoked_at IS NULL AND barred_at IS NULL AND unixepoch(last_seen) - unixepoch(first_seen) < 3600 \
+                 AND unixepoch(?2) - unixepoch(last_seen) >= 10800 ORDER BY last_seen LIMIT 1)",
+            )
+            .text(user.to_string())
+            .text(now),
+        )
     }
 }
 

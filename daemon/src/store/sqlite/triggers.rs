@@ -3,7 +3,7 @@
 //! They only say what happened to which row; the trigger of the view `sync_record` (in the migrations) keeps the books.
 //! They run in every connection that writes, so they use nothing that is newer than SQLite 3.38.
 
-use ryzed_adapters::{Merge, Registry, ScopeRule, Table};
+use ryzed_adapters::{Column, Kind, Merge, Registry, ScopeRule, Table};
 
 use super::sql::{row_json, scope, value_out};
 
@@ -41,13 +41,14 @@ fn on_update(table: &Table, registry: &Registry) -> String {
     let now_in = scope(table, "NEW", registry);
     format!(
         "CREATE TRIGGER sync_{name}_update AFTER UPDATE ON {name} WHEN NEW.id = OLD.id AND ({differs}) BEGIN \
-         INSERT INTO sync_record (scope, table_name, row_id, operation, former, deep) \
-         SELECT c.scope, '{name}', NEW.id, 'UPDATE', {former}, {deep} FROM sync_changes c \
+         INSERT INTO sync_record (scope, table_name, row_id, operation, former, deep, long) \
+         SELECT c.scope, '{name}', NEW.id, 'UPDATE', {former}, {deep}, {long} FROM sync_changes c \
          WHERE c.table_name = '{name}' AND c.row_id = NEW.id AND c.operation <> 'DELETE' AND c.scope = {now_in}; \
          {left} {entered} END",
         differs = differs(table),
         former = former(table),
         deep = deep(table),
+        long = long(table),
         left = record_gone(table, &format!("AND scope <> {now_in}")),
         entered = record_new(name, &now_in),
     )
@@ -93,7 +94,7 @@ fn moves_below(parent: &str, ids: &str, now_in: &str, registry: &Registry) -> St
              SELECT {now_in}, '{name}', d.id, 'INSERT' FROM {name} d WHERE d.{column} IN ({ids}) \
              AND {now_in} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sync_changes c WHERE c.table_name = '{name}' \
              AND c.row_id = d.id AND c.operation <> 'DELETE' AND c.scope = {now_in}); ",
-            row = row_json(child, "d", None),
+            row = row_json(&child.columns, "d", None),
         );
         let below = format!("SELECT id FROM {name} WHERE {column} IN ({ids})");
         body += &moves_below(name, &below, now_in, registry);
@@ -117,7 +118,7 @@ fn record_gone(table: &Table, only: &str) -> String {
         "INSERT INTO sync_record (scope, table_name, row_id, operation, former) \
          SELECT scope, '{name}', OLD.id, 'DELETE', {row} FROM sync_changes \
          WHERE table_name = '{name}' AND row_id = OLD.id AND operation <> 'DELETE' {only};",
-        row = row_json(table, "OLD", None),
+        row = row_json(&table.columns, "OLD", None),
     )
 }
 
@@ -126,14 +127,37 @@ fn differs(table: &Table) -> String {
     tests.join(" OR ")
 }
 
-/// The former values of the changed columns, as a JSON object.
+/// The longest former value that is kept, in characters.
+const LONGEST_FORMER: usize = 16_384;
+
+/// The former values of the changed columns, as a JSON object; without those that are too long.
 fn former(table: &Table) -> String {
-    let values: Vec<String> = table
-        .columns
-        .iter()
-        .map(|c| format!("('{0}', json_quote({1}), NEW.{0} IS NOT OLD.{0})", c.name, value_out(c, "OLD")))
-        .collect();
-    format!("(SELECT json_group_object(column1, json(column2)) FROM (VALUES {}) WHERE column3)", values.join(", "))
+    let value = |c: &Column| {
+        let fits = if can_be_long(c) { format!(" AND NOT {}", is_long(c)) } else { String::new() };
+        format!("('{0}', CASE WHEN NEW.{0} IS NOT OLD.{0}{fits} THEN json_quote({1}) END)", c.name, value_out(c, "OLD"))
+    };
+    let values: Vec<String> = table.columns.iter().map(value).collect();
+    let values = values.join(", ");
+    format!("(SELECT json_group_object(column1, json(column2)) FROM (VALUES {values}) WHERE column2 IS NOT NULL)")
+}
+
+/// The changed columns whose former values are too long.
+fn long(table: &Table) -> String {
+    let columns = table.columns.iter().filter(|c| can_be_long(c));
+    let names: Vec<String> =
+        columns.map(|c| format!("('{0}', NEW.{0} IS NOT OLD.{0} AND {1})", c.name, is_long(c))).collect();
+    if names.is_empty() {
+        return "NULL".into();
+    }
+    format!("(SELECT json_group_array(column1) FROM (VALUES {}) WHERE column2)", names.join(", "))
+}
+
+fn can_be_long(column: &Column) -> bool {
+    matches!(column.kind, Kind::Text | Kind::TextList | Kind::Json)
+}
+
+fn is_long(column: &Column) -> String {
+    format!("coalesce(length(OLD.{}), 0) > {LONGEST_FORMER}", column.name)
 }
 
 /// Columns whose conflicts need the value at any recent version, not just the last former one.

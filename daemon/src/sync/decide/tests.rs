@@ -5,6 +5,7 @@ use ryzed_adapters::Registry;
 use serde_json::json;
 
 use super::*;
+use crate::sync::wire::Mutation;
 use crate::sync::{Operation, Scope};
 
 fn object(value: Value) -> Row {
@@ -16,7 +17,8 @@ fn now() -> DateTime<Utc> {
 }
 
 fn around(strategy: Strategy) -> Circumstances {
-    Circumstances { now: now(), floor: 0, same_life: true, strategy: Some(strategy) }
+    let room = usize::MAX;
+    Circumstances { now: now(), floor: 0, same_life: true, strategy: Some(strategy), is_operators: false, room }
 }
 
 /// A HIIT session made at version 1, whose round went from 2 to 5 at version 7.
@@ -28,26 +30,22 @@ fn live() -> Working {
         "created_at": "2026-05-01T10:00:00.000000Z", "updated_at": "2026-05-01T10:00:00.000000Z"
     }));
     let known = Known {
-        row: Some(row.clone()),
+        is_live: true,
         scope: Some(Scope::Global),
         version: 7,
         operation: Operation::Update,
         field_versions: object(json!({"*": 1, "current_round": 7})),
         previous: object(json!({"current_round": [[1, 2]]})),
     };
-    Working { known: Some(known), row: Some(row), mine: Mine::Untouched, made_at: None }
+    Working::of(known, Some(row))
 }
 
 /// The same row, deleted at version 9.
 fn deleted() -> Working {
-    let mut working = live();
-    if let Some(known) = &mut working.known {
-        known.previous = known.row.take().unwrap_or_default();
-        known.version = 9;
-        known.operation = Operation::Delete;
-    }
-    working.row = None;
-    working
+    let live = live();
+    let (known, row) = (live.known.unwrap(), live.row.unwrap());
+    let known = Known { is_live: false, previous: row, version: 9, operation: Operation::Delete, ..known };
+    Working::of(known, None)
 }
 
 fn mutation(operation: Intent, base: Option<Version>, fields: Value) -> Mutation {
@@ -65,12 +63,13 @@ fn mutation(operation: Intent, base: Option<Version>, fields: Value) -> Mutation
 
 fn judge(working: &Working, mutation: &Mutation, around: &Circumstances) -> Decision {
     let registry = Registry::standard();
-    decide(registry.get("hiit_sessions").expect("a standard table"), working, mutation, around)
+    let table = registry.get("hiit_sessions").expect("a standard table");
+    decide(table, working, &Asked::of(mutation.clone(), table, false, around.now), around)
 }
 
 fn stored(decision: &Decision, field: &str) -> Option<Value> {
     match &decision.effect {
-        Effect::Put(row, _) => row.get(field).cloned(),
+        Effect::Put(set, _) => set.get(field).cloned(),
         Effect::Leave | Effect::Remove => None,
     }
 }
@@ -90,12 +89,12 @@ fn a_field_that_both_sides_changed_is_settled_by_the_strategy() {
         assert_eq!(stored(&decision, "current_round"), written.map(Value::from), "{strategy:?}");
         let field = ConflictField {
             field: "current_round".into(),
-            base: json!(2),
-            server: json!(5),
-            client: json!(3),
-            resolved: json!(resolved),
+            base: Some(json!(2)),
+            server: Some(json!(5)),
+            client: Some(json!(3)),
+            resolved: Some(json!(resolved)),
         };
-        assert_eq!(decision.conflict, Some(Met { strategy, fields: vec![field] }));
+        assert_eq!(decision.conflict.map(|met| (met.strategy, met.fields)), Some((strategy, vec![field])));
     }
 }
 
@@ -135,7 +134,7 @@ fn edits_of_different_fields_are_merged_and_equal_ones_are_none() {
     let other = mutation(Intent::Update, Some(1), json!({"current_phase": "rest"}));
     let decision = judge(&live(), &other, &around(Strategy::ServerWins));
     assert_eq!(decision.status, Status::Merged);
-    assert_eq!(stored(&decision, "current_round"), Some(json!(5)));
+    assert_eq!(stored(&decision, "current_round"), None, "only what is set is written");
     let same = mutation(Intent::Update, Some(1), json!({"current_round": 5.0}));
     let decision = judge(&live(), &same, &around(Strategy::ServerWins));
     assert_eq!((decision.status, decision.effect), (Status::Applied, Effect::Leave));
@@ -168,11 +167,11 @@ fn what_can_no_longer_be_judged_is_stale() {
 fn a_change_builds_on_what_the_same_request_asked_for() {
     let mut working = live();
     let first = mutation(Intent::Update, Some(1), json!({"current_phase": "rest"}));
-    let Effect::Put(row, brought) = judge(&working, &first, &around(Strategy::ServerWins)).effect else {
+    let Effect::Put(set, brought) = judge(&working, &first, &around(Strategy::ServerWins)).effect else {
         panic!("the phase is free to change");
     };
-    working.row = Some(row);
-    working.mine = Mine::Fields(brought);
+    let replaced = working.put(set);
+    working.keep(replaced, brought);
     let second = mutation(Intent::Update, Some(1), json!({"current_phase": "cooldown"}));
     assert_eq!(
         stored(&judge(&working, &second, &around(Strategy::ServerWins)), "current_phase"),
@@ -182,6 +181,66 @@ fn a_change_builds_on_what_the_same_request_asked_for() {
     working.mine = Mine::Fields([("current_round".into(), json!(3))].into());
     let third = mutation(Intent::Update, Some(1), json!({"current_round": 4}));
     assert_eq!(judge(&working, &third, &around(Strategy::ServerWins)).status, Status::Conflict);
+}
+
+/// A recipe whose steps are long, changed by somebody else at version 7.
+fn long() -> (Registry, Working) {
+    let row =
+        object(json!({"id": "11111111-1111-4111-8111-111111111111", "steps_en": ["x".repeat(100_000)], "tags": []}));
+    let known = Known {
+        is_live: true,
+        scope: Some(Scope::Global),
+        version: 7,
+        operation: Operation::Update,
+        field_versions: object(json!({"*": 1, "steps_en": 7, "tags": 7})),
+        previous: Row::new(),
+    };
+    (Registry::standard(), Working::of(known, Some(row)))
+}
+
+#[test]
+fn what_stays_in_the_row_is_told_once_and_where_there_is_room_and_what_is_lost_always() {
+    let (registry, mut working) = long();
+    let table = registry.get("recipes").unwrap();
+    let edit = mutation(Intent::Update, Some(1), json!({"steps_en": ["mine"]}));
+    let edit = Asked::of(edit, table, false, now());
+    let told = |working: &Working, strategy, room| {
+        let met = decide(table, working, &edit, &Circumstances { room, ..around(strategy) }).conflict.unwrap();
+        (met.fields[0].server.is_some(), met.cost)
+    };
+    for strategy in [Strategy::ServerWins, Strategy::Manual] {
+        assert!(told(&working, strategy, usize::MAX).0);
+        let (is_told, cost) = told(&working, strategy, 1000);
+        assert!(!is_told && cost.told < 100, "{cost:?}");
+    }
+    for strategy in [Strategy::ClientWins, Strategy::Merge] {
+        let (is_told, cost) = told(&working, strategy, 0);
+        assert!(is_told && cost.lost > 100_000 && cost.told == cost.lost, "{cost:?}");
+    }
+    working.told.insert("steps_en".into());
+    assert!(!told(&working, Strategy::ServerWins, usize::MAX).0, "it was told before");
+    assert!(told(&working, Strategy::ClientWins, 0).0);
+}
+
+#[test]
+fn a_row_over_its_bounds_may_only_shrink() {
+    let (registry, mut working) = long();
+    let table = registry.get("recipes").unwrap();
+    let most = Weight { bytes: 1000, values: 100, memory: 0 };
+    let mut put = |fields: Value| {
+        let replaced = working.put(object(fields));
+        let checked = check(table, &working, &replaced, most);
+        if checked.is_ok() {
+            working.keep(replaced, HashMap::new())
+        } else {
+            working.take_back(replaced)
+        }
+        checked.map_err(|errors| errors[0].code.clone())
+    };
+    assert_eq!(put(json!({"tags": ["a"]})), Err(code::TOO_LARGE.into()));
+    assert_eq!(put(json!({"steps_en": ["x".repeat(50_000)], "tags": ["a"]})), Ok(()));
+    assert_eq!(put(json!({"steps_en": ["short"], "tags": vec!["a"; 90]})), Ok(()));
+    assert_eq!(put(json!({"steps_fr": vec!["a"; 90]})), Err(code::TOO_LARGE.into()));
 }
 
 fn any_strategy() -> impl proptest::strategy::Strategy<Value = Strategy> {
@@ -201,7 +260,10 @@ proptest! {
         let working = live();
         let decision = judge(&working, &mutation(Intent::Update, base, sent.clone()), &around(strategy));
         let before = working.row.clone().unwrap_or_default();
-        let after = match &decision.effect { Effect::Put(row, _) => row.clone(), _ => before.clone() };
+        let mut after = before.clone();
+        if let Effect::Put(set, _) = &decision.effect {
+            after.extend(set.clone());
+        }
         for (field, value) in &before {
             let touched = sent.get(field).is_some() || field == "updated_at";
             prop_assert!(touched || after.get(field) == Some(value), "{} changed unasked", field);
@@ -209,7 +271,7 @@ proptest! {
         let reported: Vec<_> = decision.conflict.iter().flat_map(|met| &met.fields).collect();
         for (field, client) in sent.as_object().into_iter().flatten() {
             let lost = after.get(field) != Some(client);
-            let told = reported.iter().any(|conflict| &conflict.field == field && &conflict.client == client);
+            let told = reported.iter().any(|conflict| &conflict.field == field && conflict.client.as_ref() == Some(client));
             prop_assert!(!lost || told, "{} was lost in silence", field);
             let overwritten = after.get(field) != before.get(field) && base.is_none();
             prop_assert!(!overwritten || told, "{} was overwritten unseen and in silence", field);

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use ryzed_adapters::{Registry, Table};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, TimeDelta, Utc};
+use ryzed_adapters::{Registry, Table, format_time};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::{End, FORMAT, Header};
 use crate::store::archive::Part;
+
+/// For how long tokens are taken to live that an earlier release has not noted.
+const FORGOTTEN: TimeDelta = TimeDelta::days(30);
 
 /// What a line says.
 pub(super) enum Line<'r, 'l> {
@@ -32,6 +37,8 @@ struct Members<'l> {
     change: Option<&'l RawValue>,
     receipt: Option<&'l RawValue>,
     device: Option<&'l RawValue>,
+    #[serde(borrow)]
+    token: Option<&'l RawValue>,
     conflict: Option<&'l RawValue>,
 }
 
@@ -39,7 +46,7 @@ struct Members<'l> {
 pub(super) fn read<'r, 'l>(registry: &'r Registry, line: &'l str) -> Result<Line<'r, 'l>, String> {
     let members: Members<'l> =
         serde_json::from_str(line).map_err(|error| format!("is no line of an archive: {error}"))?;
-    let Members { ryzed, end, table, row, scope, change, receipt, device, conflict } = members;
+    let Members { ryzed, end, table, row, scope, change, receipt, device, token, conflict } = members;
     let mut found: Vec<Line<'r, 'l>> = Vec::new();
     if let Some(header) = ryzed {
         if header.format != FORMAT {
@@ -62,11 +69,15 @@ pub(super) fn read<'r, 'l>(registry: &'r Registry, line: &'l str) -> Result<Line
         (Part::Changes, change),
         (Part::Receipts, receipt),
         (Part::Devices, device),
+        (Part::Tokens, token),
         (Part::Conflicts, conflict),
     ];
     let records = sidecar.into_iter().filter_map(|(part, record)| Some((part, record?)));
     found.extend(records.map(|(part, record)| Line::Record { part, record: record.get().into() }));
     match (found.pop(), found.is_empty()) {
+        (Some(Line::Record { part: Part::Devices, record }), true) => {
+            Ok(Line::Record { part: Part::Devices, record: device_of(record)? })
+        }
         (Some(line), true) => Ok(line),
         _ => Err("does not say exactly one thing".into()),
     }
@@ -76,11 +87,11 @@ pub(super) fn read<'r, 'l>(registry: &'r Registry, line: &'l str) -> Result<Line
 fn whole<'l>(table: &Table, row: &'l RawValue) -> Result<Record<'l>, String> {
     let fields: BTreeMap<String, &RawValue> =
         serde_json::from_str(row.get()).map_err(|error| format!("has a row that is no JSON object: {error}"))?;
-    if let Some(strange) = fields.keys().find(|name| table.column(name).is_none()) {
+    if let Some(strange) = fields.keys().find(|name| table.every_column().all(|column| column.name != **name)) {
         return Err(format!("has a column {strange:?}, which {} does not have here", table.name));
     }
     let mut added = String::new();
-    for column in table.columns.iter().filter(|column| !fields.contains_key(&column.name)) {
+    for column in table.every_column().filter(|column| !fields.contains_key(&column.name)) {
         match &column.default {
             Some(default) => added += &format!(",\"{}\":{default}", column.name),
             None if column.nullable => {}
@@ -92,6 +103,30 @@ fn whole<'l>(table: &Table, row: &'l RawValue) -> Result<Record<'l>, String> {
     }
     let open = row.get().trim_end().strip_suffix('}').unwrap_or_default();
     Ok(format!("{open}{added}}}").into())
+}
+
+/// A device with everything that is kept of one. Earlier releases did not note what a device came with, so that for a while any
+/// older token counts as such.
+fn device_of(device: Record<'_>) -> Result<Record<'_>, String> {
+    #[derive(Deserialize)]
+    struct Known {
+        last_seen: DateTime<Utc>,
+        revoked_at: Option<DateTime<Utc>>,
+        #[serde(default, deserialize_with = "given")]
+        lost_until: Option<IgnoredAny>,
+    }
+    let known: Known = serde_json::from_str(&device).map_err(|error| format!("has a device that is none: {error}"))?;
+    if known.lost_until.is_some() {
+        return Ok(device);
+    }
+    let open = device.trim_end().strip_suffix('}').unwrap_or_default();
+    let lost_until = known.revoked_at.unwrap_or(known.last_seen) + FORGOTTEN;
+    Ok(format!("{open},\"lost_until\":\"{}\"}}", format_time(lost_until)).into())
+}
+
+/// Tells `null` from absent.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IgnoredAny>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(Some)
 }
 
 /// Writes a line that says one thing.
@@ -108,6 +143,7 @@ pub(super) fn write_record(to: &mut (dyn Write + Send), part: Part<'_>, record: 
         Part::Changes => writeln!(to, "{{\"change\":{record}}}"),
         Part::Receipts => writeln!(to, "{{\"receipt\":{record}}}"),
         Part::Devices => writeln!(to, "{{\"device\":{record}}}"),
+        Part::Tokens => writeln!(to, "{{\"token\":{record}}}"),
         Part::Conflicts => writeln!(to, "{{\"conflict\":{record}}}"),
     }
 }
@@ -123,8 +159,10 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let registry = Registry::standard();
+        let device = r#"{"last_seen":"2026-01-01T00:00:00.000000Z","revoked_at":null,"lost_until":null}"#;
         let row = r#"{"id":"a","email":null,"name":"b","is_onboarded":false,"created_at":"c","updated_at":"d"}"#;
         for part in Part::all(&registry).filter(|part| !matches!(part, Part::Rows(table) if table.name != "users")) {
+            let row = if matches!(part, Part::Devices) { device } else { row };
             let mut line = Vec::new();
             write_record(&mut line, part, row).unwrap();
             let line = String::from_utf8(line).unwrap();
@@ -139,6 +177,21 @@ mod tests {
         let line = r#"{"table":"users","row":{"id":"a","created_at":"c","updated_at":"d"}}"#;
         let Ok(Line::Record { record, .. }) = read(&registry, line) else { panic!("no record") };
         assert_eq!(record, r#"{"id":"a","created_at":"c","updated_at":"d","is_onboarded":false}"#);
+    }
+
+    #[test]
+    fn of_a_device_of_an_earlier_release_nobody_knows_what_it_came_with() {
+        let read = |device: &str| {
+            let line = format!("{{\"device\":{device}}}");
+            match read(&Registry::standard(), &line) {
+                Ok(Line::Record { record, .. }) => record.into_owned(),
+                _ => panic!("{device}"),
+            }
+        };
+        let used = r#"{"last_seen":"2026-01-01T00:00:00.000000Z","revoked_at":null"#;
+        assert_eq!(read(&format!("{used}}}")), format!(r#"{used},"lost_until":"2026-01-31T00:00:00.000000Z"}}"#));
+        assert_eq!(read(&format!("{used},\"lost_until\":null}}")), format!("{used},\"lost_until\":null}}"));
+        assert!(complaint(r#"{"device":{"last_seen":"then"}}"#).contains("device"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One column of an application's table beside one of an adapter: whether it can be that one, and what it is otherwise.
 
-use ryzed_adapters::{Column, Kind};
+use ryzed_adapters::{Column, Kind, Sort, Travel};
 use serde_json::{Value, json};
 
 use super::super::layout::{PlacedColumn, type_of};
@@ -52,9 +52,18 @@ pub(super) fn fills_itself(found: &FoundColumn) -> bool {
     found.default.is_some() || found.is_generated || found.is_counted
 }
 
+pub(super) fn is_computed(found: &FoundColumn) -> bool {
+    found.is_generated || found.is_counted
+}
+
+/// Whether a row needs a value that only who makes it can give.
+pub(super) fn must_be_given(found: &FoundColumn) -> bool {
+    !found.nullable && !fills_itself(found)
+}
+
 pub(super) fn described(found: &FoundColumn) -> String {
-    let read_only = if found.is_generated || found.is_counted { ", read-only" } else { "" };
-    let needed = if found.nullable || fills_itself(found) { "" } else { ", devices must give it" };
+    let read_only = if is_computed(found) { ", read-only" } else { "" };
+    let needed = if must_be_given(found) { ", devices must give it" } else { "" };
     format!("{}{read_only}{needed}", found.sql_type)
 }
 
@@ -66,10 +75,30 @@ pub(super) fn placed_column(wire: &str, found: &FoundColumn, property: Option<Va
         base: found.base.clone(),
         nullable: found.nullable,
         fills_itself: fills_itself(found),
-        read_only: found.is_generated || found.is_counted,
+        read_only: is_computed(found),
         longest: found.longest,
         property,
         default: found.default.clone(),
+        travel: Travel::default(),
+    }
+}
+
+/// What a column holds, as far as it decides whether it travels. Types that are on no list may hold anything.
+pub(super) fn sort(found: &FoundColumn) -> Sort {
+    if !found.labels.is_empty() || found.is_label_list {
+        return Sort::Text;
+    }
+    match found.base.as_str() {
+        "bool" => Sort::Switch,
+        "int2" | "int4" | "int8" | "numeric" | "float4" | "float8" | "money" => Sort::Number,
+        "timestamptz" | "timestamp" | "date" | "time" | "timetz" | "interval" => Sort::Moment,
+        "text" | "varchar" | "bpchar" | "citext" | "name" | "_text" | "_varchar" | "_bpchar" | "_citext" => Sort::Text,
+        "uuid" => Sort::Id,
+        "json" | "jsonb" | "_json" | "_jsonb" | "_uuid" | "_bool" | "_int2" | "_int4" | "_int8" | "_numeric"
+        | "_float4" | "_float8" | "_timestamptz" | "_timestamp" | "_date" | "_time" | "inet" | "cidr" | "macaddr" => {
+            Sort::Structure
+        }
+        _ => Sort::Unknown,
     }
 }
 

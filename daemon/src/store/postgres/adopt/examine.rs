@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::super::layout::{Layout, Place, PlacedColumn};
 use super::columns::{absence, described, fills_itself, mismatch, placed_column, property, tolerates};
 use super::facts::{Facts, FoundColumn, Relation};
+use super::ways::{self, Targets};
 use super::{Naming, TableNaming, policies};
 
 /// What was found.
@@ -42,6 +43,10 @@ pub struct TableReport {
     pub extra: Vec<(String, String)>,
     /// The adapter's columns that are not synced, and why.
     pub missing: Vec<(String, String)>,
+    /// Columns that stay home: name, and why, with the line of the configuration that lets them out.
+    pub home: Vec<(String, String)>,
+    /// Columns that devices may not write: name, and why, with the line that lets them.
+    pub read_only: Vec<(String, String)>,
     /// What is worth knowing.
     pub notes: Vec<String>,
     /// Why it can't be adopted, and what to do about it.
@@ -75,9 +80,10 @@ impl Examined {
 #[must_use]
 pub fn examine(adapters: &Registry, facts: &Facts, naming: &Naming) -> Examined {
     let mut examined = Examined { tables: Vec::new(), problems: server_problems(facts), layout: Layout::default() };
+    let targets = Targets::of(adapters, facts, naming);
     for table in adapters.iter() {
         let named = naming.get(table.name).cloned().unwrap_or_else(|| TableNaming::of(table.name));
-        let mut look = Look { facts, layout: &examined.layout, named: &named, table };
+        let mut look = Look { facts, layout: &examined.layout, targets: &targets, named: &named, table };
         let (report, place) = look.report();
         examined.tables.push(report);
         examined.layout.tables.extend(place);
@@ -121,6 +127,7 @@ struct Look<'a> {
     facts: &'a Facts,
     /// What fits among the tables before this one.
     layout: &'a Layout,
+    targets: &'a Targets,
     named: &'a TableNaming,
     table: &'a Table,
 }
@@ -137,6 +144,8 @@ impl Look<'_> {
             mapped: Vec::new(),
             extra: Vec::new(),
             missing: Vec::new(),
+            home: Vec::new(),
+            read_only: Vec::new(),
             notes: Vec::new(),
             problems: Vec::new(),
         };
@@ -152,7 +161,8 @@ impl Look<'_> {
         };
         report.rows = relation.rows;
         self.shape(relation, &mut report);
-        let columns = self.columns(relation, &mut report);
+        let mut columns = self.columns(relation, &mut report);
+        ways::judge(self.table, relation, self.targets, &self.named.rules, &mut columns, &mut report);
         let is_loose = self.owner(relation, &columns, &mut report);
         report.notes.extend(policies::notes(relation));
         if !report.problems.is_empty() {

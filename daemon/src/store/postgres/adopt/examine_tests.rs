@@ -1,8 +1,9 @@
 //! The examination of made-up catalogues: what fits, what is asked, what stands in the way.
 
-use ryzed_adapters::Kind;
+use ryzed_adapters::{Kind, Sort, TableRules, Travel};
 
-use super::super::facts::{ForeignKey, Server};
+use super::super::columns::sort;
+use super::super::facts::{ForeignKey, Pointer, Server};
 use super::*;
 
 fn server() -> Server {
@@ -26,6 +27,7 @@ fn column(name: &str, base: &str) -> FoundColumn {
         sql_type: base.into(),
         base: base.into(),
         labels: Vec::new(),
+        is_label_list: false,
         longest: None,
         nullable: true,
         default: None,
@@ -52,6 +54,7 @@ fn relation(name: &str, columns: &[(&str, &str)]) -> Relation {
         has_key: true,
         columns: columns.iter().map(|(name, base)| column(name, base)).collect(),
         keys: Vec::new(),
+        pointers: Vec::new(),
     }
 }
 
@@ -175,6 +178,97 @@ fn what_the_database_decides_is_read_only() {
     let examined = seen(vec![foods], &Naming::new());
     let place = &examined.layout.tables[0];
     assert!(place.at("slug").unwrap().read_only && place.at("number").unwrap().read_only);
+}
+
+fn points(column: &str, name: &str, there: &str) -> Pointer {
+    Pointer { column: column.into(), schema: "public".into(), name: name.into(), there: there.into() }
+}
+
+fn said<'r>(list: &'r [(String, String)], name: &str) -> &'r str {
+    list.iter().find(|(column, _)| column == name).map_or("", |(_, what)| what)
+}
+
+#[test]
+fn references_lead_to_what_is_seen_or_nowhere() {
+    let columns = [
+        ("id", "uuid"),
+        ("user_id", "uuid"),
+        ("tenant", "uuid"),
+        ("parent", "uuid"),
+        ("recipe", "uuid"),
+        ("coach", "uuid"),
+        ("label", "text"),
+        ("part", "uuid"),
+        ("both", "uuid"),
+    ];
+    let mut foods = relation("foods", &columns);
+    foods.pointers = vec![
+        points("user_id", "accounts", "id"),
+        points("tenant", "tenants", "id"),
+        points("tenant", "foods", "tenant"),
+        points("parent", "foods", "id"),
+        points("recipe", "recipes", "id"),
+        points("coach", "accounts", "id"),
+        points("label", "recipes", "label"),
+        points("part", "foods", "id"),
+        points("part", "parts", "food"),
+        points("both", "foods", "id"),
+        points("both", "recipes", "id"),
+    ];
+    let recipes = relation("recipes", &[("id", "uuid"), ("user_id", "uuid"), ("label", "text")]);
+    let examined = seen(vec![foods, recipes], &Naming::new());
+    let place = examined.layout.of("foods").unwrap();
+    let travel = |name: &str| place.at(name).unwrap().travel.clone();
+    assert_eq!(travel("user_id"), Travel::default(), "whose a row is, is checked as ever");
+    assert_eq!(travel("parent").references.as_deref(), Some("foods"));
+    assert_eq!(travel("recipe").references.as_deref(), Some("recipes"), "also of a table that comes later");
+    assert_eq!(travel("coach").references.as_deref(), Some("users"), "where people's ids are");
+    let report = of(&examined, "foods");
+    assert!(said(&report.read_only, "tenant").contains("refers to public.tenants"), "{:?}", report.read_only);
+    assert!(said(&report.read_only, "label").contains("by another column than id"), "{:?}", report.read_only);
+    assert!(said(&report.read_only, "part").contains("refers to public.parts"), "what leads out counts most");
+    assert!(!said(&report.read_only, "both").is_empty(), "two tables at once can't be looked at");
+    let served = examined.layout.fit(&Registry::standard());
+    let foods = served.get("foods").unwrap();
+    assert!(foods.column("tenant").unwrap().read_only && !foods.column("coach").unwrap().read_only);
+    assert_eq!(
+        foods.references().collect::<Vec<_>>(),
+        [("coach", "users"), ("parent", "foods"), ("recipe", "recipes")]
+    );
+    // Where that table is left alone, it is as if it were none.
+    let skipped = Naming::from([("recipes".to_owned(), TableNaming { skip: true, ..TableNaming::of("recipes") })]);
+    let mut foods = relation("foods", &columns);
+    foods.pointers = vec![points("recipe", "recipes", "id")];
+    let examined = seen(vec![foods, relation("recipes", &[("id", "uuid"), ("user_id", "uuid")])], &skipped);
+    assert!(
+        said(&of(&examined, "foods").read_only, "recipe").contains("refers to public.recipes, which is not synced")
+    );
+}
+
+#[test]
+fn types_that_are_not_known_stay_home() {
+    let known =
+        "uuid timestamptz date interval int2 int8 numeric float4 money bool text varchar citext jsonb _text _int4 inet";
+    for base in known.split(' ') {
+        assert_ne!(sort(&column("c", base)), Sort::Unknown, "{base}");
+    }
+    for base in
+        "bytea dose int4range tstzrange vector geometry hstore ltree tsvector xml _dose _bytea pg_lsn".split(' ')
+    {
+        assert_eq!(sort(&column("c", base)), Sort::Unknown, "{base}");
+    }
+    assert_eq!(sort(&FoundColumn { labels: vec!["a".into()], ..column("c", "mood") }), Sort::Text);
+}
+
+#[test]
+fn which_way_a_column_travels_is_no_other_table() {
+    let columns = [("id", "uuid"), ("user_id", "uuid"), ("note", "text")];
+    let before = seen(vec![relation("foods", &columns)], &Naming::new()).layout;
+    let rules = TableRules { hidden: ["note".to_owned()].into(), ..TableRules::default() };
+    let naming = Naming::from([("foods".to_owned(), TableNaming { rules, ..TableNaming::of("foods") })]);
+    let after = seen(vec![relation("foods", &columns)], &naming).layout;
+    assert!(after.of("foods").unwrap().at("note").unwrap().travel.home.is_some());
+    assert!(after.changes_since(&before).is_empty(), "nothing has to be adopted again");
 }
 
 #[test]

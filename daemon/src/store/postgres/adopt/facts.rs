@@ -80,6 +80,8 @@ pub struct Relation {
     pub columns: Vec<FoundColumn>,
     /// Foreign keys of one column.
     pub keys: Vec<ForeignKey>,
+    /// Where each column of its foreign keys points, also of those that have several.
+    pub pointers: Vec<Pointer>,
 }
 
 /// A column.
@@ -93,6 +95,8 @@ pub struct FoundColumn {
     pub base: String,
     /// The values of an enum, else none.
     pub labels: Vec<String>,
+    /// Whether it is a list of an enum's values.
+    pub is_label_list: bool,
     /// The most characters, where the type says so.
     pub longest: Option<u32>,
     /// Whether it takes NULL.
@@ -116,6 +120,19 @@ pub struct ForeignKey {
     pub name: String,
     /// Whether every row there must be there before those that point to it, by its id.
     pub is_firm: bool,
+}
+
+/// One column of a foreign key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Pointer {
+    /// The column.
+    pub column: String,
+    /// The schema of the table that it points to.
+    pub schema: String,
+    /// That table.
+    pub name: String,
+    /// The column there.
+    pub there: String,
 }
 
 impl Relation {
@@ -175,6 +192,7 @@ const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c
         'base', coalesce(b.typname, t.typname), \
         'labels', (SELECT coalesce(json_agg(e.enumlabel ORDER BY e.enumsortorder), '[]') FROM pg_enum e \
             WHERE e.enumtypid = coalesce(b.oid, t.oid)), \
+        'is_label_list', EXISTS (SELECT FROM pg_type i WHERE i.oid = coalesce(b.typelem, t.typelem) AND i.typtype = 'e'), \
         'longest', CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END, \
         'nullable', NOT a.attnotnull AND NOT t.typnotnull, 'default', CASE WHEN a.attgenerated = '' THEN coalesce( \
             pg_get_expr(d.adbin, d.adrelid), CASE WHEN a.attidentity = '' THEN t.typdefault END) END, \
@@ -188,7 +206,13 @@ const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c
             WHERE i.attrelid = f.confrelid AND i.attnum = f.confkey[1] AND i.attname = 'id'))), '[]') \
         FROM pg_constraint f JOIN pg_class r ON r.oid = f.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace \
         JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1] \
-        WHERE f.conrelid = c.oid AND f.contype = 'f' AND cardinality(f.conkey) = 1))::text \
+        WHERE f.conrelid = c.oid AND f.contype = 'f' AND cardinality(f.conkey) = 1), \
+    'pointers', (SELECT coalesce(json_agg(json_build_object('column', a.attname, 'schema', rn.nspname, 'name', r.relname, \
+        'there', o.attname)), '[]') FROM pg_constraint f JOIN pg_class r ON r.oid = f.confrelid \
+        JOIN pg_namespace rn ON rn.oid = r.relnamespace CROSS JOIN LATERAL unnest(f.conkey, f.confkey) k (here, there) \
+        JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.here \
+        JOIN pg_attribute o ON o.attrelid = f.confrelid AND o.attnum = k.there \
+        WHERE f.conrelid = c.oid AND f.contype = 'f'))::text \
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^(pg_|information_schema$|ryzed$)' \
     AND EXISTS (SELECT FROM json_to_recordset(?1::json) AS w (schema text, name text) \

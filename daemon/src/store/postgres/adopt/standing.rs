@@ -66,9 +66,8 @@ pub async fn layout_to_serve(url: &str, adapters: &Registry, naming: &Naming) ->
     let mut connection = migrate::open(url).await?;
     let refuse = |message: String| Err(AdoptError::Refused(message));
     let before = match Standing::of(&mut connection).await? {
-        Standing::Untouched | Standing::Own if naming.is_empty() => return Ok(None),
         Standing::Untouched | Standing::Own => {
-            let named = naming.keys().next().map_or("", String::as_str);
+            let Some((named, _)) = naming.iter().find(|(_, table)| table.is_of_adopted()) else { return Ok(None) };
             return refuse(format!(
                 "the configuration names tables of an adopted database (tables.{named}), and this one is not: run `ryzed adopt`"
             ));

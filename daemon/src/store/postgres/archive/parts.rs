@@ -33,12 +33,18 @@ const RECEIPTS: Sidecar = Sidecar {
 const DEVICES: Sidecar = Sidecar {
     table: "ryzed.devices",
     plain: &["user_id", "device_id", "device_type", "app_version", "name", "pending_uploads", "cursor"],
-    times: &["first_seen", "last_seen", "last_sync", "revoked_at"],
+    times: &["first_seen", "last_seen", "last_sync", "revoked_at", "barred_at", "lost_until"],
     key: "t.user_id, t.device_id COLLATE \"C\"",
+};
+const TOKENS: Sidecar = Sidecar {
+    table: "ryzed.tokens",
+    plain: &["user_id", "device_id", "mark", "is_barred"],
+    times: &["used_at", "expires_at"],
+    key: "t.user_id, t.mark COLLATE \"C\", t.device_id COLLATE \"C\"",
 };
 const CONFLICTS: Sidecar = Sidecar {
     table: "ryzed.conflicts",
-    plain: &["id", "user_id", "conflict", "mutation"],
+    plain: &["id", "user_id", "place", "bytes", "conflict", "mutation"],
     times: &["created_at"],
     key: "t.id",
 };
@@ -54,9 +60,10 @@ pub(super) fn table(part: Part<'_>) -> String {
 /// Selects every record.
 pub(super) fn read(part: Part<'_>, layout: &Layout) -> String {
     let (columns, key) = match (part, sidecar(part)) {
-        (Part::Rows(table), _) => {
-            (layout.of(table.name).map_or_else(|| "t.*".into(), |place| columns_out(table, place, "t")), "t.id")
-        }
+        (Part::Rows(table), _) => (
+            layout.of(table.name).map_or_else(|| "t.*".into(), |place| columns_out(table.every_column(), place, "t")),
+            "t.id",
+        ),
         (_, Some(sidecar)) => {
             let plain = sidecar.plain.iter().map(|name| format!("t.{name}"));
             let times = sidecar.times.iter().map(|name| format!("{} AS {name}", time_out(&format!("t.{name}"))));
@@ -72,7 +79,7 @@ pub(super) fn read(part: Part<'_>, layout: &Layout) -> String {
 pub(super) fn write(part: Part<'_>) -> String {
     let names = match (part, sidecar(part)) {
         (Part::Rows(table), _) => {
-            table.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+            table.every_column().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
         }
         (_, sidecar) => {
             let columns = sidecar.into_iter().flat_map(|sidecar| sidecar.plain.iter().chain(sidecar.times));
@@ -90,6 +97,7 @@ fn sidecar(part: Part<'_>) -> Option<&'static Sidecar> {
         Part::Changes => Some(&CHANGES),
         Part::Receipts => Some(&RECEIPTS),
         Part::Devices => Some(&DEVICES),
+        Part::Tokens => Some(&TOKENS),
         Part::Conflicts => Some(&CONFLICTS),
     }
 }

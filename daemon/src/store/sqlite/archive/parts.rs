@@ -5,10 +5,11 @@ use ryzed_adapters::{Column, Kind, Table};
 use super::super::sql::row_json;
 use crate::store::archive::Part;
 
-/// A table of the sidecar: its name, its columns that hold text or numbers, those that hold JSON, and its key.
+/// A table of the sidecar: its name, its columns that hold text or numbers, those that hold truths and JSON, and its key.
 struct Sidecar {
     table: &'static str,
     plain: &'static [&'static str],
+    truths: &'static [&'static str],
     json: &'static [&'static str],
     key: (&'static str, &'static str),
 }
@@ -16,18 +17,21 @@ struct Sidecar {
 const SCOPES: Sidecar = Sidecar {
     table: "sync_scopes",
     plain: &["scope", "version", "floor", "changed_at"],
+    truths: &[],
     json: &[],
     key: ("scope", ""),
 };
 const CHANGES: Sidecar = Sidecar {
     table: "sync_changes",
     plain: &["table_name", "row_id", "scope", "version", "operation", "changed_at", "source_device"],
+    truths: &[],
     json: &["field_versions", "previous"],
     key: ("scope", "version"),
 };
 const RECEIPTS: Sidecar = Sidecar {
     table: "sync_receipts",
     plain: &["user_id", "mutation_id", "created_at"],
+    truths: &[],
     json: &["result"],
     key: ("user_id", "mutation_id"),
 };
@@ -44,13 +48,24 @@ const DEVICES: Sidecar = Sidecar {
         "last_sync",
         "pending_uploads",
         "revoked_at",
+        "barred_at",
+        "lost_until",
     ],
+    truths: &[],
     json: &["cursor"],
     key: ("user_id", "device_id"),
 };
+const TOKENS: Sidecar = Sidecar {
+    table: "sync_tokens",
+    plain: &["user_id", "device_id", "mark", "used_at", "expires_at"],
+    truths: &["is_barred"],
+    json: &[],
+    key: ("user_id", "mark"),
+};
 const CONFLICTS: Sidecar = Sidecar {
     table: "sync_conflicts",
-    plain: &["id", "user_id", "created_at"],
+    plain: &["id", "user_id", "created_at", "place", "bytes"],
+    truths: &[],
     json: &["conflict", "mutation"],
     key: ("id", ""),
 };
@@ -67,11 +82,12 @@ pub(super) fn table(part: Part<'_>) -> &str {
 /// record.
 pub(super) fn read(part: Part<'_>) -> String {
     match (part, sidecar(part)) {
-        (Part::Rows(table), _) => page(table.name, &row_json(table, "t", None), ("id", "")),
+        (Part::Rows(table), _) => page(table.name, &row_json(table.every_column(), "t", None), ("id", "")),
         (_, Some(sidecar)) => {
             let plain = sidecar.plain.iter().map(|name| format!("'{name}', t.{name}"));
+            let truths = sidecar.truths.iter().map(|name| format!("'{name}', json(iif(t.{name}, 'true', 'false'))"));
             let json = sidecar.json.iter().map(|name| format!("'{name}', json(t.{name})"));
-            let pairs: Vec<String> = plain.chain(json).collect();
+            let pairs: Vec<String> = plain.chain(truths).chain(json).collect();
             page(sidecar.table, &format!("json_object({})", pairs.join(", ")), sidecar.key)
         }
         (_, None) => String::new(),
@@ -88,6 +104,11 @@ fn page(table: &str, record: &str, (first, second): (&str, &str)) -> String {
             "SELECT t.{first}, CAST(t.version AS TEXT), {record} FROM {table} t \
              WHERE (t.{first}, t.version) > (?1, ?2) ORDER BY t.{first}, t.version LIMIT ?3"
         ),
+        // Of fixed length, and not alone: the same token may have come with several devices.
+        "mark" => format!(
+            "SELECT t.{first}, t.mark || t.device_id, {record} FROM {table} t WHERE (t.{first}, t.mark, t.device_id) \
+             > (?1, substr(?2, 1, 64), substr(?2, 65)) ORDER BY t.{first}, t.mark, t.device_id LIMIT ?3"
+        ),
         _ => format!(
             "SELECT t.{first}, t.{second}, {record} FROM {table} t WHERE (t.{first}, t.{second}) > (?1, ?2) \
              ORDER BY t.{first}, t.{second} LIMIT ?3"
@@ -100,7 +121,7 @@ pub(super) fn write(part: Part<'_>) -> String {
     match (part, sidecar(part)) {
         (Part::Rows(table), _) => write_rows(table),
         (_, Some(sidecar)) => {
-            let plain = sidecar.plain.iter().map(|name| (*name, false));
+            let plain = sidecar.plain.iter().chain(sidecar.truths).map(|name| (*name, false));
             let json = sidecar.json.iter().map(|name| (*name, true));
             insert(sidecar.table, plain.chain(json))
         }
@@ -110,7 +131,7 @@ pub(super) fn write(part: Part<'_>) -> String {
 
 fn write_rows(table: &Table) -> String {
     let is_json = |column: &Column| matches!(column.kind, Kind::TextList | Kind::Json);
-    insert(table.name, table.columns.iter().map(|column| (column.name.as_str(), is_json(column))))
+    insert(table.name, table.every_column().map(|column| (column.name.as_str(), is_json(column))))
 }
 
 fn insert<'n>(table: &str, columns: impl Iterator<Item = (&'n str, bool)>) -> String {
@@ -131,6 +152,7 @@ fn sidecar(part: Part<'_>) -> Option<&'static Sidecar> {
         Part::Changes => Some(&CHANGES),
         Part::Receipts => Some(&RECEIPTS),
         Part::Devices => Some(&DEVICES),
+        Part::Tokens => Some(&TOKENS),
         Part::Conflicts => Some(&CONFLICTS),
     }
 }

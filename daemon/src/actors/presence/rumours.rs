@@ -1,0 +1,65 @@
+//! What other instances say that only the database knows: that a socket here may have to be closed, that somebody is there who
+//! is not known. However often it is said, the database is asked once.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::PresenceMsg;
+use crate::actors::live::{self, Shared};
+use crate::sync::{DeviceId, UserId};
+
+/// What was said, until the actor takes it. It outlives the actor.
+#[derive(Default)]
+pub(crate) struct Rumours {
+    /// Devices that are connected here, so there are never more than those.
+    doubted: Mutex<HashSet<(UserId, DeviceId)>>,
+    /// An instance is there that is not known.
+    strangers: AtomicBool,
+}
+
+impl Rumours {
+    fn with<T>(&self, act: impl FnOnce(&mut HashSet<(UserId, DeviceId)>) -> T) -> T {
+        act(&mut self.doubted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All devices in doubt, once.
+    pub(super) fn doubted(&self) -> HashSet<(UserId, DeviceId)> {
+        self.with(std::mem::take)
+    }
+
+    /// It is asked who there is: whoever is heard of from here on is another reason to ask.
+    pub(super) fn look_around(&self) {
+        self.strangers.store(false, Ordering::Release);
+    }
+}
+
+impl Shared {
+    /// A device may be connected elsewhere by now: asks the database, if it is connected here.
+    pub(crate) fn doubt(&self, user: UserId, device: DeviceId) {
+        if self.roster.link(user, &device).is_none() {
+            return;
+        }
+        let is_first = self.rumours.with(|doubted| {
+            let is_first = doubted.is_empty();
+            doubted.insert((user, device));
+            is_first
+        });
+        if is_first {
+            self.tell_presence(PresenceMsg::Doubted);
+        }
+    }
+
+    /// Asks who there is, if that is not about to be done.
+    pub(crate) fn look_around_soon(&self) {
+        if !self.rumours.strangers.swap(true, Ordering::AcqRel) {
+            self.tell_presence(PresenceMsg::LookAround);
+        }
+    }
+
+    fn tell_presence(&self, message: PresenceMsg) {
+        if let Some(presence) = live::held(&self.presence) {
+            let _ = presence.cast(message);
+        }
+    }
+}

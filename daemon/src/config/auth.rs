@@ -1,0 +1,131 @@
+//! `[auth]`: whose tokens are believed.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Complaint;
+
+/// `[auth]`: whose tokens are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Whether tokens are believed that are signed with a secret.
+    pub hs256: Hs256,
+    /// The secret of HS256 tokens; none means a file.
+    pub secret: Option<String>,
+    /// The file that holds it; none means `secret` in the data directory, made on first start.
+    pub secret_file: Option<PathBuf>,
+    /// Whether a secret may be shorter than [`Auth::SHORTEST_SECRET`].
+    pub allow_short_secret: bool,
+    /// A PEM file with the public key of RS256, ES256 or EdDSA tokens.
+    pub public_key_file: Option<PathBuf>,
+    /// A JWKS file with such keys.
+    pub jwks_file: Option<PathBuf>,
+    /// Where such a file is fetched, and fetched again when keys rotate.
+    pub jwks_url: Option<String>,
+    /// What a token's `iss` must be.
+    pub issuer: Option<String>,
+    /// What a token's `aud` must hold.
+    pub audience: Option<String>,
+}
+
+impl Auth {
+    /// The shortest secret that is taken, in bytes without blanks round it: HS256 wants no fewer.
+    pub const SHORTEST_SECRET: usize = 32;
+
+    /// What makes a secret.
+    pub const HOW_TO_MAKE_A_SECRET: &str = "make one with `head -c 32 /dev/urandom | base64 -w 0`; tokens that were signed \
+        with the old one then end. Until they have, auth.allow_short_secret = true goes on with it, which is not safe";
+
+    /// Whether keys are configured whose private half an issuer keeps.
+    #[must_use]
+    pub fn has_public_keys(&self) -> bool {
+        self.public_key_file.is_some() || self.jwks_file.is_some() || self.jwks_url.is_some()
+    }
+
+    /// Whether keys are fetched so that whoever stands between could put in others.
+    #[must_use]
+    pub fn fetches_unguarded(&self) -> bool {
+        let Some(rest) = self.jwks_url.as_deref().and_then(|url| url.strip_prefix("http://")) else { return false };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+        let is_port = |(_, port): &(&str, &str)| !port.ends_with(']');
+        let host = place.rsplit_once(':').filter(is_port).map_or(place, |(host, _)| host);
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        !(host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback()))
+    }
+
+    /// Whether a secret is too easy to guess.
+    #[must_use]
+    pub fn is_too_short(&self, secret: &[u8]) -> bool {
+        !self.allow_short_secret && secret.trim_ascii().len() < Self::SHORTEST_SECRET
+    }
+
+    /// What the types alone can't say.
+    pub(super) fn check(&self) -> Result<(), Complaint> {
+        if self.secret.is_some() && self.secret_file.is_some() {
+            return Err(("auth.secret", "is given as well as auth.secret_file; keep one of them".into()));
+        }
+        if self.secret.as_deref().is_some_and(|secret| secret.trim().is_empty()) {
+            return Err(("auth.secret", "must not be empty; 32 random bytes make a good one".into()));
+        }
+        if self.hs256 == Hs256::Off && !self.has_public_keys() {
+            let complaint = "is off, and no public key is given: nobody would be believed. Give auth.jwks_url, auth.jwks_file or \
+                             auth.public_key_file";
+            return Err(("auth.hs256", complaint.into()));
+        }
+        if self.hs256 != Hs256::Off
+            && let Some(secret) = self.secret.as_deref().filter(|secret| self.is_too_short(secret.as_bytes()))
+        {
+            let (found, least) = (secret.trim().len(), Auth::SHORTEST_SECRET);
+            let complaint = format!(
+                "has {found} bytes and could be guessed; it needs {least} bytes: {}",
+                Auth::HOW_TO_MAKE_A_SECRET
+            );
+            return Err(("auth.secret", complaint));
+        }
+        match self.jwks_url.as_deref() {
+            Some(url) if !url.starts_with("https://") && !url.starts_with("http://") => {
+                Err(("auth.jwks_url", "must start with https:// or http://".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether tokens are believed that are signed with a secret (HS256).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hs256 {
+    /// Where a secret is named, or no public key; where there are public keys alone, only with a secret that is there already.
+    #[default]
+    Auto,
+    /// Always; the secret is made when there is none.
+    On,
+    /// Never.
+    Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_unguarded_over_a_network_without_tls() {
+        for (url, is_unguarded) in [
+            ("https://auth.example.com/keys", false),
+            ("http://auth.example.com/keys", true),
+            ("http://127.0.0.1:8080/keys", false),
+            ("http://[::1]:8080/keys", false),
+            ("http://localhost", false),
+            ("http://localhost.evil.example", true),
+            ("http://127.0.0.1@evil.example/", true),
+            ("http://10.0.0.1/127.0.0.1", true),
+        ] {
+            let auth = Auth { jwks_url: Some(url.into()), ..Auth::default() };
+            assert_eq!(auth.fetches_unguarded(), is_unguarded, "{url}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What the device is told of its changes: results, and conflicts with the rows that they are about, as far as there is room.
+
+use std::collections::HashSet;
+
+use ryzed_adapters::Row;
+use serde_json::Value;
+
+use super::super::batch::Key;
+use super::super::request::Ready;
+use super::Push;
+use super::receipt::{FieldName, Noted, Receipt};
+use super::work::Work;
+use crate::sync::RowId;
+use crate::sync::decide::{Decision, Met};
+use crate::sync::weight::Weight;
+use crate::sync::wire::{ChangeResult, Conflict, ConflictField, Status};
+
+/// A row over so many bytes is told once, however many conflicts are about it.
+const LONG: usize = 16 << 10;
+
+/// What the device is told of one change.
+pub(super) struct Told {
+    pub result: ChangeResult,
+    pub conflict: Option<Conflict>,
+}
+
+impl Told {
+    /// Without a conflict.
+    pub(super) fn of(result: ChangeResult) -> Self {
+        Self { result, conflict: None }
+    }
+}
+
+/// What may still be told, in bytes.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub left: usize,
+    /// The long rows that were told.
+    rows: HashSet<Key>,
+}
+
+impl Room {
+    pub(super) fn of(push: &Push) -> Self {
+        Self { left: push.limits.conflict_bytes, rows: HashSet::new() }
+    }
+
+    pub(super) fn take(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+    }
+
+    /// Whether there is room for a row that weighs so much.
+    fn takes(&mut self, key: &Key, weight: Weight) -> bool {
+        let fits = weight.bytes <= self.left && (weight.bytes <= LONG || self.rows.insert(key.clone()));
+        if fits {
+            self.take(weight.bytes);
+        }
+        fits
+    }
+}
+
+impl Work<'_> {
+    /// What a change came to.
+    pub(super) fn told(&mut self, change: &Ready, decision: Decision) -> Told {
+        let version = self.version(&(change.rank, change.id.clone()));
+        let conflict = decision.conflict.map(|met| self.conflict(change, met));
+        let result = ChangeResult {
+            mutation_id: change.asked.mutation_id,
+            status: decision.status,
+            table: change.table.to_owned(),
+            id: Some(change.id.clone()),
+            version: version.filter(|_| decision.status != Status::Rejected),
+            errors: decision.errors,
+        };
+        Told { result, conflict }
+    }
+
+    fn conflict(&mut self, change: &Ready, met: Met) -> Conflict {
+        Conflict {
+            conflict_id: None,
+            mutation_id: change.asked.mutation_id,
+            table: change.table.to_owned(),
+            id: change.id.clone(),
+            strategy: met.strategy,
+            fields: met.fields,
+            row: self.row_told((change.rank, change.id.clone())),
+        }
+    }
+
+    /// What a change came to that was seen before; a conflict is told as the row is now.
+    pub(super) fn told_again(&mut self, change: &Ready, receipt: Receipt) -> Told {
+        let conflict = receipt.conflict.map(|noted| self.noted(change, noted));
+        Told { result: receipt.result, conflict }
+    }
+
+    fn noted(&mut self, change: &Ready, noted: Noted) -> Conflict {
+        let key = (change.rank, change.id.clone());
+        let mut fields = Vec::with_capacity(noted.fields.len());
+        let table = self.push.registry.get(change.table);
+        let travels = |name: &FieldName| table.is_some_and(|table| table.column(&name.0).is_some());
+        for name in noted.fields.into_iter().filter(travels) {
+            let now = self.row(key.0, &key.1).and_then(|row| row.get(&name.0)).unwrap_or(&Value::Null);
+            let server = Weight::within(now, self.room.left.min(LONG)).map(|weight| (now.clone(), weight.bytes));
+            self.room.take(server.as_ref().map_or(0, |(_, bytes)| *bytes));
+            let server = server.map(|(value, _)| value);
+            fields.push(ConflictField {
+                client: Some(change.asked.brought().and_then(|row| row.get(&name.0)).cloned().unwrap_or(Value::Null)),
+                field: name.0,
+                base: None,
+                resolved: server.clone(),
+                server,
+            });
+        }
+        Conflict {
+            conflict_id: noted.conflict_id,
+            mutation_id: change.asked.mutation_id,
+            table: change.table.to_owned(),
+            id: change.id.clone(),
+            strategy: noted.strategy,
+            fields,
+            row: self.row_told(key),
+        }
+    }
+
+    /// The row as it is now, when there is room for it: inside none when it is deleted.
+    fn row_told(&mut self, key: Key) -> Option<Option<Row>> {
+        let version = self.version(&key);
+        let working = self.batch.working(&key)?;
+        let Some(row) = &working.row else { return Some(None) };
+        if !self.room.takes(&key, working.weight()) {
+            return None;
+        }
+        let mut row = row.clone();
+        row.extend(version.map(|version| ("_version".to_owned(), version.into())));
+        Some(Some(row))
+    }
+
+    pub(super) fn row(&self, rank: usize, id: &RowId) -> Option<&Row> {
+        self.batch.working(&(rank, id.clone())).and_then(|working| working.row.as_ref())
+    }
+}

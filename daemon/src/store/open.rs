@@ -1,0 +1,61 @@
+//! Conflicts that wait for a person.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::sync::UserId;
+
+/// A conflict that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenConflict {
+    /// Its id. Later ones have greater ids.
+    pub id: Uuid,
+    /// Which conflicts are one with it. None of one that an older release has kept.
+    pub place: Option<String>,
+    /// What the client was told, as JSON.
+    pub conflict: String,
+    /// What the client had sent, as JSON.
+    pub mutation: String,
+}
+
+/// How many conflicts of a person are open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpenStand {
+    /// How many.
+    pub count: usize,
+    /// What they take, in bytes.
+    pub bytes: usize,
+}
+
+/// Some of a person's open conflicts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenPage {
+    /// Oldest first.
+    pub open: Vec<OpenConflict>,
+    /// Whether there are more behind them.
+    pub has_more: bool,
+}
+
+/// What can be done in a transaction about open conflicts.
+#[async_trait]
+pub trait OpenConflicts: Send {
+    /// The person's open conflicts behind `after`, oldest first; at most `limit` and about `bytes`, and at least one.
+    async fn open_page(
+        &mut self,
+        user: UserId,
+        after: Option<Uuid>,
+        limit: i64,
+        bytes: usize,
+    ) -> Result<OpenPage, StoreError>;
+    /// One open conflict.
+    async fn open_conflict(&mut self, user: UserId, id: Uuid) -> Result<Option<OpenConflict>, StoreError>;
+    /// The person's open conflicts at these places.
+    async fn conflicts_at(&mut self, user: UserId, places: &[String]) -> Result<Vec<OpenConflict>, StoreError>;
+    /// How many conflicts of the person are open, and what they take.
+    async fn open_stand(&mut self, user: UserId) -> Result<OpenStand, StoreError>;
+    /// Keeps open conflicts, new ones and those that have changed.
+    async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError>;
+    /// Forgets a conflict that was settled.
+    async fn drop_conflict(&mut self, user: UserId, id: Uuid) -> Result<(), StoreError>;
+}

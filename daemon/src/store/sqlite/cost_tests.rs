@@ -1,0 +1,132 @@
+//! What is asked again and again costs the same however much there is, and what is counted as it comes and goes is right.
+
+use std::sync::Arc;
+
+use diesel::connection::SimpleConnection;
+use diesel::debug_query;
+use diesel::query_builder::{QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel::{QueryableByName, RunQueryDsl};
+use ryzed_adapters::Registry;
+use uuid::Uuid;
+
+use super::reads;
+use super::{Settings, SqliteStore, connect};
+use crate::store::statement::statement;
+use crate::sync::{Scope, UserId};
+
+const MANY: i64 = 100_000;
+
+fn migrated() -> (tempfile::TempDir, SqliteConnection) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ryzed.db");
+    let settings = Settings { path: path.clone(), durable: false, readers: 1, resident: true };
+    drop(SqliteStore::open(&settings, Arc::new(Registry::standard()), Arc::new(|| {})).unwrap());
+    let connection = connect(&path, false).unwrap();
+    (folder, connection)
+}
+
+/// Numbers from 1 on, as a table `n`.
+fn many(insert: &str) -> String {
+    format!("WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {MANY}) {insert};")
+}
+
+fn number(connection: &mut SqliteConnection, sql: &str) -> i64 {
+    statement::<BigInt>(sql).load(connection).unwrap()[0]
+}
+
+#[derive(QueryableByName)]
+struct Step {
+    #[diesel(sql_type = Text)]
+    detail: String,
+}
+
+/// The tables that a statement reads from end to end.
+fn scanned<Q: QueryFragment<Sqlite> + QueryId>(connection: &mut SqliteConnection, query: &Q) -> Vec<String> {
+    let text = debug_query::<Sqlite, _>(query).to_string();
+    let sql = text.rsplit_once(" -- binds").map_or(text.as_str(), |(sql, _)| sql);
+    let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(connection).unwrap();
+    assert!(!steps.is_empty());
+    steps.into_iter().map(|step| step.detail).filter(|detail| detail.starts_with("SCAN sync_")).collect()
+}
+
+#[test]
+fn nothing_that_is_asked_all_the_time_reads_a_table_from_end_to_end() {
+    let (_folder, mut connection) = migrated();
+    let fill = [
+        "INSERT INTO sync_scopes SELECT 'user:' || n, n, 0, '2026-01-01T00:00:00.000000Z' FROM n",
+        "INSERT INTO sync_devices (user_id, device_id, first_seen, last_seen) SELECT n, 'phone', '2026', '2026' FROM n",
+        "INSERT INTO sync_receipts SELECT n % 100, n, '{}', '2026' FROM n",
+    ];
+    connection.batch_execute(&fill.map(many).concat()).unwrap();
+    connection.batch_execute("ANALYZE").unwrap();
+    let (user, scope, id) = (UserId(Uuid::nil()), Scope::User(UserId(Uuid::nil())), Uuid::nil());
+    let height = statement::<BigInt>("SELECT count FROM sync_counts WHERE kind = 'versions' AND whose = ''");
+    let looked = [
+        scanned(&mut connection, &height),
+        scanned(&mut connection, &reads::count_devices(None)),
+        scanned(&mut connection, &reads::count_devices(Some("x"))),
+        scanned(&mut connection, &reads::scopes(&[scope, Scope::Global])),
+        scanned(&mut connection, &reads::receipts(user, &[id])),
+        scanned(&mut connection, &reads::version_before(scope, "2026")),
+        scanned(&mut connection, &reads::count_after(scope, 0, 10)),
+        scanned(&mut connection, &super::open::open_page(user, "x", 10)),
+        scanned(&mut connection, &super::open::open_stand(user)),
+        scanned(&mut connection, &super::open::conflicts_at(user, &["x".into()])),
+    ];
+    assert_eq!(looked.concat(), Vec::<String>::new());
+}
+
+#[test]
+fn the_last_version_before_a_time_is_found_by_halves() {
+    let (_folder, mut connection) = migrated();
+    // Times that repeat, and versions with holes.
+    connection
+        .batch_execute(&many(
+            "INSERT INTO sync_changes (table_name, row_id, scope, version, operation, changed_at) \
+             SELECT 'foods', n, 'user:00000000-0000-0000-0000-000000000000', 3 * n, 'INSERT', printf('%08d', n / 7) FROM n",
+        ))
+        .unwrap();
+    let scope = Scope::User(UserId(Uuid::nil()));
+    for at in [0, 1, 2, 70, 9_999, 14_285, 20_000] {
+        let time = format!("{at:08}");
+        let found: Vec<i64> = reads::version_before(scope, &time).load(&mut connection).unwrap();
+        let all = format!(
+            "SELECT coalesce(max(version), 0) FROM sync_changes WHERE scope <> 'global' AND changed_at < '{time}'"
+        );
+        assert_eq!(found, [number(&mut connection, &all)], "{time}");
+    }
+    let nobody: Vec<i64> =
+        reads::version_before(Scope::User(UserId(Uuid::max())), "2026").load(&mut connection).unwrap();
+    assert_eq!(nobody, [0]);
+    let after: Vec<i64> = reads::count_after(scope, 30, 5).load(&mut connection).unwrap();
+    assert_eq!(after, [5]);
+}
+
+#[test]
+fn kept_counts_are_what_counting_would_find() {
+    let (_folder, mut connection) = migrated();
+    for done in [
+        "INSERT INTO sync_devices (user_id, device_id, first_seen, last_seen) VALUES ('a', 'x', '', ''), ('a', 'y', '', '')",
+        "INSERT INTO sync_devices (user_id, device_id, first_seen, last_seen, revoked_at) VALUES ('b', 'x', '', '', '2026')",
+        "UPDATE sync_devices SET revoked_at = '2026' WHERE user_id = 'a' AND device_id = 'x'",
+        "UPDATE sync_devices SET revoked_at = NULL WHERE user_id = 'b'",
+        "UPDATE sync_devices SET last_seen = '2027'",
+        "DELETE FROM sync_devices WHERE device_id = 'x'",
+        "INSERT INTO sync_scopes VALUES ('user:a', 5, 0, '')",
+        "UPDATE sync_scopes SET version = version + 2",
+        "UPDATE sync_scopes SET floor = 1",
+        "DELETE FROM sync_scopes WHERE scope = 'user:a'",
+        "INSERT INTO users (id, email, created_at, updated_at) VALUES ('c', NULL, '2026', '2026')",
+    ] {
+        connection.batch_execute(done).unwrap();
+        for (kind, counting) in [
+            ("devices", "SELECT count(*) FROM sync_devices WHERE revoked_at IS NULL"),
+            ("versions", "SELECT coalesce(sum(version), 0) FROM sync_scopes"),
+        ] {
+            let kept = number(&mut connection, &format!("SELECT sum(count) FROM sync_counts WHERE kind = '{kind}'"));
+            assert_eq!(kept, number(&mut connection, counting), "{kind} after {done}");
+        }
+    }
+}

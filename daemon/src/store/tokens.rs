@@ -1,0 +1,87 @@
+//! Whom a database refuses because of a revoked device, and what it remembers for that of the tokens that devices came with.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::StoreError;
+use crate::sync::{DeviceId, Mark, Token, UserId};
+
+/// What a person comes with. Every transaction on behalf of somebody begins with a look whether it is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Credentials {
+    /// The token; none for a command beside the daemon.
+    pub token: Option<Arc<Token>>,
+    /// The device that the token is used by, where that is known.
+    pub device: Option<DeviceId>,
+}
+
+impl Credentials {
+    /// Whether there is nothing that could be refused.
+    pub(super) fn are_none(&self) -> bool {
+        self.token.is_none() && self.device.is_none()
+    }
+}
+
+/// Why somebody is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The device is revoked.
+    Device,
+    /// The token was used by a device that was revoked since, or names it, or is of its session.
+    Token,
+    /// The device was revoked and allowed again, and the token is older than that.
+    Age,
+}
+
+impl Refusal {
+    /// As both houses name it; none when nothing is refused.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        match word {
+            "device" => Some(Self::Device),
+            "token" => Some(Self::Token),
+            "age" => Some(Self::Age),
+            _ => None,
+        }
+    }
+}
+
+/// Somebody who is connected.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The person.
+    pub user: UserId,
+    /// What they came with.
+    pub credentials: Credentials,
+}
+
+/// A mark that is to be remembered, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    /// The mark of a token or of its session.
+    pub mark: Mark,
+    /// When it can be forgotten.
+    pub until: DateTime<Utc>,
+}
+
+/// What can be done in a transaction about revoked devices.
+#[async_trait]
+pub trait Tokens: Send {
+    /// Remembers what a device came with. Of one person at most `most` marks are kept: of those that go, the oldest first,
+    /// the device is noted to have had some that are no longer known.
+    async fn keep_uses(
+        &mut self,
+        user: UserId,
+        device: &DeviceId,
+        uses: &[Use],
+        now: &str,
+        most: i64,
+    ) -> Result<(), StoreError>;
+    /// From `at` on whatever the device came with until now is refused, also when the device is allowed again.
+    async fn bar(&mut self, user: UserId, device: &DeviceId, at: &str) -> Result<(), StoreError>;
+    /// Those who are refused, by their places in `standings`.
+    async fn refused(&mut self, standings: &[Standing]) -> Result<Vec<(usize, Refusal)>, StoreError>;
+    /// Forgets at most `limit` marks whose time was over `before`; returns how many.
+    async fn prune_uses(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
+}

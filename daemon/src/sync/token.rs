@@ -1,0 +1,56 @@
+//! What is remembered of a token: enough to know it again and to refuse it, never the token itself.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer};
+
+use super::ids::DeviceId;
+
+/// The SHA-256 of what a token says, or of the name of its session. As text 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mark(pub [u8; 32]);
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Marks stay out of the log, where nobody needs them.
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mark")
+    }
+}
+
+impl Serialize for Mark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A token that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Tells it from every other one.
+    pub mark: Mark,
+    /// Tells its session: the sign-in that it was refreshed from. None when the token names none.
+    pub session: Option<Mark>,
+    /// When it was issued, to the second. None when it does not say, or says what can't be.
+    pub issued_at: Option<DateTime<Utc>>,
+    /// The device that it names.
+    pub device: Option<DeviceId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_written_in_digits_and_never_shown() {
+        let mark = Mark([0x0f; 32]);
+        assert_eq!(mark.to_string(), "0f".repeat(32));
+        assert_eq!(format!("{mark:?}"), "Mark");
+    }
+}

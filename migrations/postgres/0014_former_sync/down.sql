@@ -1,0 +1,2 @@
+-- A function that keeps less than before may stay.
+SELECT 1;

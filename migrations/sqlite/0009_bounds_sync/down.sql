@@ -1,0 +1,12 @@
+DROP TRIGGER count_devices_insert;
+DROP TRIGGER count_devices_delete;
+DROP TRIGGER count_devices_update;
+DROP TRIGGER count_versions_insert;
+DROP TRIGGER count_versions_delete;
+DROP TRIGGER count_versions_update;
+DROP TABLE sync_counts;
+DROP INDEX sync_conflicts_place;
+DROP INDEX sync_conflicts_page;
+CREATE INDEX sync_conflicts_user_id ON sync_conflicts (user_id, created_at);
+ALTER TABLE sync_conflicts DROP COLUMN place;
+ALTER TABLE sync_conflicts DROP COLUMN bytes;
