@@ -210,7 +210,7 @@ async fn a_lock_that_is_not_given_is_a_503_for_reads_and_writes() {
     assert_eq!(me.rows("food_entries").await.len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn when_every_connection_is_busy_callers_are_put_off_and_nobody_hangs() {
     let (daemon, me) = house(|builder| builder.env("RYZED_DATABASE__CONNECTIONS", 2));
     let slow = "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -237,7 +237,7 @@ async fn when_every_connection_is_busy_callers_are_put_off_and_nobody_hangs() {
 }
 
 #[tokio::test]
-async fn when_the_server_gives_no_more_connections_callers_are_put_off() {
+async fn when_the_server_gives_no_more_connections_callers_share_those_there_are() {
     let url = CLUSTER.new_database();
     let name = url.rsplit_once('/').expect("a database").1.to_owned();
     psql(&url, &format!("CREATE ROLE few LOGIN CREATEROLE CONNECTION LIMIT 3; ALTER DATABASE {name} OWNER TO few"))
@@ -250,22 +250,15 @@ async fn when_the_server_gives_no_more_connections_callers_are_put_off() {
     let daemon = tokio::task::spawn_blocking(move || Daemon::builder().env("RYZED_DATABASE__URL", few).start());
     let daemon = daemon.await.expect("a daemon");
     let people: Vec<Account> = (0..12).map(|_| daemon.account()).collect();
-    let mut put_off = 0;
     for _ in 0..10 {
         let calls = people.iter().map(|me| {
             let (api, body) = (me.api.clone(), push_of(&food_entry(json!({}))));
             tokio::spawn(async move { api.post("/sync", &body).await })
         });
         for call in calls.collect::<Vec<_>>() {
-            let answer = call.await.expect("an answer");
-            if answer.status != 200 {
-                unavailable(&answer);
-                put_off += 1;
-            }
+            call.await.expect("an answer").ok();
         }
     }
-    assert!(put_off > 0, "three connections were enough for everybody");
-    people[0].store("food_entries", &food_entry(json!({}))).await;
     assert!(!daemon.log().contains("ERROR"), "{}", daemon.log());
 }
 

@@ -40,6 +40,16 @@ async fn what_was_revoked_here_is_refused_there() {
     }
 }
 
+/// An instance that has just come is not known to those before it for a moment: what they say meanwhile reaches nobody.
+#[tokio::test]
+async fn what_is_said_while_an_instance_comes_is_found_by_it() {
+    let both = Instances::without_redis(|builder| builder);
+    let (here, there) = both.account();
+    let mut replaced = there.socket("replaced").await;
+    let _newer = here.socket("replaced").await;
+    assert_eq!(replaced.expect_close().await.0, 4409);
+}
+
 #[tokio::test]
 async fn a_token_that_was_used_here_is_refused_when_its_device_is_revoked_there() {
     let both = Instances::without_redis(|builder| builder);

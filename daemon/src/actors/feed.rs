@@ -1,5 +1,6 @@
 //! Asks the database where the scopes are, and hints where a session is behind: at every sweep, and soon
-//! after somebody else wrote to the database. Each sweep also asks which devices may not stay.
+//! after somebody else wrote to the database. Each sweep also asks which devices may not stay, and so does each look after
+//! something may have been missed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -78,10 +79,7 @@ impl Actor for Feed {
         match message {
             FeedMsg::Sweep => {
                 myself.send_after(state.shared.settings.sweep, || FeedMsg::Sweep);
-                if let Err(error) = standing::look(&state.shared, &state.shared.roster.links(Scope::Global)).await {
-                    debug!(%error, "who may not stay could not be asked; the next sweep will");
-                }
-                state.pulse.get_on();
+                state.shared.missed.store(true, Ordering::Release);
             }
             FeedMsg::Revoked(user) => {
                 let links = state.shared.roster.links(Scope::User(user));
@@ -100,7 +98,7 @@ impl Actor for Feed {
             FeedMsg::Fault(fault) => fault.happen().await,
         }
         let began = Instant::now();
-        let looked = look(&state.shared).await;
+        let looked = state.look().await;
         state.rested = rested(began, began.elapsed());
         if let Err(error) = looked {
             debug!(%error, "the scopes could not be looked at; soon again");
@@ -109,6 +107,21 @@ impl Actor for Feed {
             }
         }
         Ok(())
+    }
+}
+
+impl State {
+    /// Looks where the scopes are, and who may not stay if that may have been missed.
+    async fn look(&self) -> Result<(), ServiceError> {
+        let shared = &self.shared;
+        if shared.missed.swap(false, Ordering::AcqRel)
+            && let Err(error) = standing::look(shared, &shared.roster.links(Scope::Global)).await
+        {
+            shared.missed.store(true, Ordering::Release);
+            return Err(error);
+        }
+        self.pulse.get_on();
+        look(shared).await
     }
 }
 

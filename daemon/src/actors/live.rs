@@ -93,6 +93,8 @@ pub(crate) struct Shared {
     pub rumours: Rumours,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
+    /// Anything that other instances said may have been missed, and was not yet looked for.
+    pub missed: AtomicBool,
     sockets: AtomicUsize,
     next_link: AtomicU64,
     draining: watch::Sender<bool>,
@@ -116,6 +118,14 @@ impl Shared {
         {
             let _ = feed.cast(FeedMsg::Outside);
         }
+    }
+
+    /// Has everything looked for that other instances may have said unheard: where the scopes are, who may not stay, and who
+    /// has connected elsewhere.
+    pub(crate) fn missed_something(&self) {
+        self.missed.store(true, Ordering::Release);
+        self.look_soon();
+        self.compare_soon();
     }
 
     /// What another actor answers, unless it takes so long that the one who asks would be taken for hung.
@@ -187,6 +197,7 @@ impl Live {
             moves: Moves::default(),
             rumours: Rumours::default(),
             outside: AtomicBool::new(false),
+            missed: AtomicBool::new(false),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),
             draining: watch::Sender::new(false),

@@ -32,7 +32,7 @@ use moves::{Group, Move};
 const RENEWALS: u32 = 3;
 /// The database is waited for no longer than this part of the lease, so that a renewal that is due comes in time.
 const SHARES: u32 = 6;
-/// How often it is asked who there is, however many are heard of that are not known.
+/// How often the database is asked who there is, or who is connected where, however often somebody gives reason to.
 const LOOK_AROUND: Duration = Duration::from_millis(500);
 
 /// What the actor is told.
@@ -49,6 +49,8 @@ pub(crate) enum PresenceMsg {
     Doubted,
     /// It is time to compare what is connected with what the database knows.
     Compare,
+    /// The same, as something may have been missed.
+    Missed,
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]
     Fault(Fault),
@@ -108,6 +110,8 @@ pub(crate) struct State {
     due: Instant,
     /// When it was last asked who there is.
     looked: Option<Instant>,
+    /// When what is connected was last compared with the database.
+    compared: Option<Instant>,
     /// The database was away when it was last asked; said once.
     is_away: bool,
 }
@@ -124,11 +128,13 @@ impl Actor for PresenceActor {
     ) -> Result<State, ActorProcessingErr> {
         live::hold(&shared.presence, myself.clone());
         shared.rumours.look_around();
+        shared.rumours.compare();
         myself.cast(PresenceMsg::Renew)?;
         myself.cast(PresenceMsg::Moved)?;
         myself.cast(PresenceMsg::Doubted)?;
+        myself.cast(PresenceMsg::Missed)?;
         myself.send_after(shared.settings.sweep, || PresenceMsg::Compare);
-        Ok(State { shared, pulse, directory, due: Instant::now(), looked: None, is_away: false })
+        Ok(State { shared, pulse, directory, due: Instant::now(), looked: None, compared: None, is_away: false })
     }
 
     async fn handle(
@@ -150,16 +156,22 @@ impl Actor for PresenceActor {
                 state.renew().await;
                 if let Some(newcomer) = newcomer {
                     // What was told before this instance knew of it may have gone another way.
-                    state.shared.bridge.tell(Topic::Instance(newcomer), &Message::Look);
+                    state.shared.bridge.tell(Topic::Instance(newcomer), &Message::Missed);
                 }
             }
-            PresenceMsg::LookAround => match state.looked.map(|looked| looked + LOOK_AROUND) {
-                Some(next) if Instant::now() < next => {
-                    myself.send_after(next - Instant::now(), || PresenceMsg::LookAround);
-                }
-                _ => {
+            PresenceMsg::LookAround => match pause_after(state.looked) {
+                Some(pause) => drop(myself.send_after(pause, || PresenceMsg::LookAround)),
+                None => {
                     state.shared.rumours.look_around();
                     state.renew().await;
+                }
+            },
+            PresenceMsg::Missed => match pause_after(state.compared) {
+                Some(pause) => drop(myself.send_after(pause, || PresenceMsg::Missed)),
+                None => {
+                    state.shared.rumours.compare();
+                    state.stay_alive().await;
+                    state.compare().await;
                 }
             },
             PresenceMsg::Doubted => {
@@ -174,6 +186,13 @@ impl Actor for PresenceActor {
         }
         Ok(())
     }
+}
+
+/// How long to wait before the database is asked again what it was asked then.
+fn pause_after(asked: Option<Instant>) -> Option<Duration> {
+    asked
+        .and_then(|asked| (asked + LOOK_AROUND).checked_duration_since(Instant::now()))
+        .filter(|pause| !pause.is_zero())
 }
 
 impl State {
@@ -237,7 +256,7 @@ impl State {
         if trust.has_elders() && !had_elders {
             // What it has told so far was not taken for anything.
             bridge.owe_hello();
-            self.shared.look_soon();
+            self.shared.missed_something();
         }
         self.gone(&around.gone);
         let notice = bridge.say_hello();
@@ -328,12 +347,16 @@ impl State {
 
     /// Finds what was lost: devices that the database does not know, or that have connected elsewhere.
     async fn compare(&mut self) {
+        self.compared = Some(Instant::now());
         let mut links = self.shared.roster.links(Scope::Global);
         links.retain(|link| link.is_entered());
         let held = links.iter().map(|link| link.place()).collect();
         let compared = match self.asked(self.directory.compare(self.me(), held)).await {
             Ok(compared) => compared,
-            Err(error) => return debug!(%error, "who is connected could not be compared; the next sweep will"),
+            Err(error) => {
+                debug!(%error, "who is connected could not be compared; soon again");
+                return self.shared.compare_soon();
+            }
         };
         self.gone(&compared.gone);
         self.settle(&links, compared.differing);

@@ -35,7 +35,7 @@ use super::archive::sealed;
 use super::presence::BridgeKey;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
-use pool::Connections;
+use pool::{Connections, is_full};
 use probe::Probe;
 use sql::TableSql;
 use triggers::Placed;
@@ -175,7 +175,11 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.probe.ask().await
+        match self.probe.ask().await {
+            // The server gives it none of its own.
+            Err(StoreError::Unavailable(reason)) if is_full(&reason) => self.connections.ask().await,
+            asked => asked,
+        }
     }
 
     fn pool_use(&self) -> Option<PoolUse> {

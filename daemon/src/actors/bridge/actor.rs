@@ -24,6 +24,9 @@ use crate::sync::Scope;
 /// When to compare again after the database refused.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// It is asked for so many people one by one whether their devices may stay; for more, it is asked for everybody at once.
+const ONE_BY_ONE: usize = 8;
+
 /// What the bridge is told.
 pub(crate) enum BridgeMsg {
     /// Redis works, or does not, and why.
@@ -107,6 +110,7 @@ impl Actor for BridgeActor {
         match message {
             BridgeMsg::Redis(news) => state.redis(news),
             BridgeMsg::Compare(scopes) => {
+                state.look_at(&scopes);
                 state.behind.extend(scopes);
                 state.compare(&myself).await;
             }
@@ -134,6 +138,18 @@ impl State {
         if turn != Turn::Same {
             self.shared.bridge.owe_hello();
             Bridge::renew_now(&self.shared, None);
+        }
+    }
+
+    /// What was said of the devices of these scopes may have been missed, too.
+    fn look_at(&self, scopes: &[Scope]) {
+        if scopes.len() > ONE_BY_ONE {
+            return self.shared.missed_something();
+        }
+        for scope in scopes {
+            if let Scope::User(user) = scope {
+                self.shared.look_at_devices_of(*user);
+            }
         }
     }
 
@@ -188,7 +204,7 @@ fn messages(shared: &Arc<Shared>) -> Ear {
     let shared = Arc::clone(shared);
     Arc::new(move |news| match news {
         Heard::Letter(letter) => heard(&shared, &letter),
-        Heard::Late => shared.look_soon(),
+        Heard::Late => shared.missed_something(),
         Heard::Stranger => shared.look_around_soon(),
         // Of a carrier that can be away; the others' is the actor's business.
         Heard::Up | Heard::Down(_) | Heard::Following(_) => {}

@@ -54,6 +54,8 @@ pub(crate) enum Message<'m> {
     },
     /// Any scope may have moved: ask the database.
     Look,
+    /// Anything may have been said unheard: ask the database.
+    Missed,
     /// An instance has come, or is heard in another way than before: ask who there is, and look.
     Hello,
 }

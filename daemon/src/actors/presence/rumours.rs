@@ -16,6 +16,8 @@ pub(crate) struct Rumours {
     doubted: Mutex<HashSet<(UserId, DeviceId)>>,
     /// An instance is there that is not known.
     strangers: AtomicBool,
+    /// What was said of who is connected where may have been missed.
+    missed: AtomicBool,
 }
 
 impl Rumours {
@@ -31,6 +33,11 @@ impl Rumours {
     /// It is asked who there is: whoever is heard of from here on is another reason to ask.
     pub(super) fn look_around(&self) {
         self.strangers.store(false, Ordering::Release);
+    }
+
+    /// It is compared who is connected where: what is missed from here on is another reason to.
+    pub(super) fn compare(&self) {
+        self.missed.store(false, Ordering::Release);
     }
 }
 
@@ -54,6 +61,13 @@ impl Shared {
     pub(crate) fn look_around_soon(&self) {
         if !self.rumours.strangers.swap(true, Ordering::AcqRel) {
             self.tell_presence(PresenceMsg::LookAround);
+        }
+    }
+
+    /// Compares what is connected with what the database knows, if that is not about to be done.
+    pub(crate) fn compare_soon(&self) {
+        if !self.rumours.missed.swap(true, Ordering::AcqRel) {
+            self.tell_presence(PresenceMsg::Missed);
         }
     }
 

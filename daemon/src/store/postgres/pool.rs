@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use rand::Rng;
 
 use super::Schema;
-use super::fault::Remedy;
+use super::fault::{Remedy, judge};
 use super::lanes::{Lanes, PATIENCE, Place, busy};
 use super::outage::Outage;
 use super::server::connect;
@@ -27,6 +27,8 @@ const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(20);
 /// The same after a lock was not given in time, without a connection in hand.
 const PAUSE_FOR_LOCK: Duration = Duration::from_millis(500);
+/// How often a caller asks again for a connection of which the server gives no more.
+const PAUSE_FOR_OTHERS: Duration = Duration::from_millis(50);
 /// How long a caller waits for a transaction: longer than a statement may take, so only a server that has stopped to answer is
 /// given up so.
 const LONGEST: Duration = Duration::from_secs(45);
@@ -80,6 +82,12 @@ impl Connections {
                 Err(StoreError::Unavailable(silent.into()))
             }
         }
+    }
+
+    /// A round trip on one of the connections.
+    pub(super) async fn ask(&self) -> Result<(), StoreError> {
+        let mut connection: &AsyncPgConnection = &*self.connection().await?;
+        connection.batch_execute("SELECT 1").await.map_err(|error| judge(&error).0)
     }
 
     pub(super) fn used(&self) -> PoolUse {
@@ -204,10 +212,18 @@ impl Connections {
     }
 
     async fn connection(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
-        match tokio::time::timeout(PATIENCE, self.pool.get()).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(StoreError::Unavailable(format!("no connection to the database: {error}"))),
-            Err(_) => Err(busy()),
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let error = match tokio::time::timeout_at(until, self.pool.get()).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => return Err(busy()),
+            };
+            // The server gives no more than there are: one of those will be free.
+            if !is_full(&error) || self.pool.status().size == 0 {
+                return Err(StoreError::Unavailable(format!("no connection to the database: {error}")));
+            }
+            tokio::time::sleep(PAUSE_FOR_OTHERS).await;
         }
     }
 }
@@ -227,6 +243,11 @@ fn timed(access: &Access, took: Duration) {
         let whose = Whose::from(access);
         tracing::warn!(?whose, seconds = took.as_secs_f32(), "a connection was held by one upload (limits.work_bytes)");
     }
+}
+
+/// Whether the server, or what stands before it, has refused a connection as it has too many.
+pub(super) fn is_full(error: &str) -> bool {
+    ["too many", "connection slots", "no more connections"].iter().any(|words| error.contains(words))
 }
 
 /// A job whose connection is gone has no error that counts.
