@@ -71,7 +71,7 @@ pub struct ImportArgs {
     /// What separates the cells of a CSV file [default: a comma, or a tab in a .tsv file]
     #[arg(long, value_name = "CHARACTER")]
     pub delimiter: Option<char>,
-    /// The kind of cardio that a track is [default: what its <type> says, else running]
+    /// The kind of cardio that a track is [default: what the file says of it, else running]
     #[arg(long, value_name = "TYPE")]
     pub activity: Option<String>,
 }
