@@ -27,6 +27,7 @@ mod reference;
 mod resume;
 mod retention;
 mod revoking;
+mod revoking_remembered;
 mod roles;
 mod socket_closes;
 mod socket_compression;
