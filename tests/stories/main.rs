@@ -38,6 +38,7 @@ mod validation;
 // What is about one process, its settings, its commands or its end.
 mod command_line;
 mod durability;
+mod files_private;
 mod forgetting;
 mod hidden_columns;
 mod hostile_readers;
@@ -55,6 +56,7 @@ mod secrets;
 mod stopping;
 mod supervision;
 mod systemd;
+mod two_daemons;
 
 static SHARED: LazyLock<Daemon> = LazyLock::new(Daemon::start);
 static KEEPERS: LazyLock<Daemon> = LazyLock::new(Daemon::start);
