@@ -1,5 +1,6 @@
 //! Asks the database where the scopes are, and hints where a session is behind: at every sweep, and soon
-//! after somebody else wrote to the database. Each sweep also asks which devices may not stay.
+//! after somebody else wrote to the database. Each sweep also asks which devices may not stay, and so does a look for what
+//! another instance may have told in vain.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -75,12 +76,11 @@ impl Actor for Feed {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.pulse.begin();
+        let mut began = Instant::now();
         match message {
             FeedMsg::Sweep => {
                 myself.send_after(state.shared.settings.sweep, || FeedMsg::Sweep);
-                if let Err(error) = standing::look(&state.shared, &state.shared.roster.links(Scope::Global)).await {
-                    debug!(%error, "who may not stay could not be asked; the next sweep will");
-                }
+                close_the_refused(&state.shared).await;
                 state.pulse.get_on();
             }
             FeedMsg::Revoked(user) => {
@@ -93,23 +93,41 @@ impl Actor for Feed {
             }
             FeedMsg::Outside => {
                 tokio::time::sleep_until(state.rested).await;
+                began = Instant::now();
                 // From here on another write needs another look.
                 state.shared.outside.store(false, Ordering::Release);
+                if state.shared.missed.swap(false, Ordering::AcqRel) && !close_the_refused(&state.shared).await {
+                    state.shared.missed.store(true, Ordering::Release);
+                    look_again(&myself, &state.shared);
+                }
+                state.pulse.get_on();
             }
             #[cfg(any(test, feature = "faults"))]
             FeedMsg::Fault(fault) => fault.happen().await,
         }
-        let began = Instant::now();
         let looked = look(&state.shared).await;
         state.rested = rested(began, began.elapsed());
         if let Err(error) = looked {
             debug!(%error, "the scopes could not be looked at; soon again");
-            if !state.shared.outside.swap(true, Ordering::AcqRel) {
-                myself.send_after(AGAIN, || FeedMsg::Outside);
-            }
+            look_again(&myself, &state.shared);
         }
         Ok(())
     }
+}
+
+fn look_again(feed: &ActorRef<FeedMsg>, shared: &Shared) {
+    if !shared.outside.swap(true, Ordering::AcqRel) {
+        feed.send_after(AGAIN, || FeedMsg::Outside);
+    }
+}
+
+/// Closes the sockets of those who may not; `false` when the database could not be asked.
+async fn close_the_refused(shared: &Shared) -> bool {
+    let looked = standing::look(shared, &shared.roster.links(Scope::Global)).await;
+    if let Err(error) = &looked {
+        debug!(%error, "who may not stay could not be asked; later again");
+    }
+    looked.is_ok()
 }
 
 /// When to look again after one that took so long.

@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     pub rumours: Rumours,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
+    /// Something that another instance told may have been missed and was not yet made up for.
+    pub missed: AtomicBool,
     sockets: AtomicUsize,
     next_link: AtomicU64,
     draining: watch::Sender<bool>,
@@ -114,6 +116,12 @@ impl Shared {
         {
             let _ = feed.cast(FeedMsg::Outside);
         }
+    }
+
+    /// Has the feed look for whatever another instance may have told in vain: where the scopes are, and who may not stay.
+    pub(crate) fn look_for_missed(&self) {
+        self.missed.store(true, Ordering::Release);
+        self.look_soon();
     }
 
     /// What another actor answers, unless it takes so long that the one who asks would be taken for hung.
@@ -185,6 +193,7 @@ impl Live {
             moves: Moves::default(),
             rumours: Rumours::default(),
             outside: AtomicBool::new(false),
+            missed: AtomicBool::new(false),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),
             draining: watch::Sender::new(false),

@@ -237,7 +237,7 @@ impl State {
         if trust.has_elders() && !had_elders {
             // What it has told so far was not taken for anything.
             bridge.owe_hello();
-            self.shared.look_soon();
+            self.shared.look_for_missed();
         }
         self.gone(&around.gone);
         let notice = bridge.say_hello();

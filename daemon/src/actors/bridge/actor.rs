@@ -107,6 +107,7 @@ impl Actor for BridgeActor {
         match message {
             BridgeMsg::Redis(news) => state.redis(news),
             BridgeMsg::Compare(scopes) => {
+                state.shared.look_for_missed();
                 state.behind.extend(scopes);
                 state.compare(&myself).await;
             }
@@ -188,7 +189,7 @@ fn messages(shared: &Arc<Shared>) -> Ear {
     let shared = Arc::clone(shared);
     Arc::new(move |news| match news {
         Heard::Letter(letter) => heard(&shared, &letter),
-        Heard::Late => shared.look_soon(),
+        Heard::Late => shared.look_for_missed(),
         Heard::Stranger => shared.look_around_soon(),
         // Of a carrier that can be away; the others' is the actor's business.
         Heard::Up | Heard::Down(_) | Heard::Following(_) => {}

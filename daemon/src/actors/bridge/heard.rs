@@ -19,7 +19,7 @@ const TOGETHER: Duration = Duration::from_millis(500);
 pub(crate) fn heard(shared: &Shared, letter: &Letter) {
     let Some((message, again)) = envelope::read(&letter.text) else {
         debug!("a message of another release");
-        return shared.look_soon();
+        return shared.look_for_missed();
     };
     match message {
         Message::Moved { scope, version } => {
@@ -34,10 +34,10 @@ pub(crate) fn heard(shared: &Shared, letter: &Letter) {
         }
         Message::Doubt { user, device } => shared.doubt(user, device),
         Message::Revoked { user } => shared.look_at_devices_of(user),
-        Message::Look => shared.look_soon(),
+        Message::Look => shared.look_for_missed(),
         Message::Hello => {
             Bridge::renew_now(shared, Some(letter.from));
-            shared.look_soon();
+            shared.look_for_missed();
         }
     }
 }
