@@ -126,6 +126,7 @@ type Outcome = Result<(), Failure>;
 /// Runs the command that was typed.
 #[must_use]
 pub fn run() -> ExitCode {
+    crate::private::by_default();
     // Ends the process by itself: 0 for help, 2 for what it does not understand.
     let cli = Cli::parse();
     let (code, error) = match execute(cli) {

@@ -25,6 +25,7 @@ pub mod config;
 pub mod faults;
 pub mod http;
 pub mod metrics;
+pub mod private;
 pub mod service;
 pub mod store;
 pub mod sync;

@@ -30,22 +30,22 @@ const CALLS: [(Method, &str, &str); 18] = [
 ];
 
 /// A token of the same person, made after whatever is revoked in a story: issuers' clocks may be ahead so far.
-fn newer(me: &Account) -> Account {
+pub(crate) fn newer(me: &Account) -> Account {
     me.with_token(me.token().issued_in(20))
 }
 
 /// The same person as seen from a device with a token of its own.
-fn from(me: &Account) -> Account {
+pub(crate) fn from(me: &Account) -> Account {
     me.with_token(me.token())
 }
 
-fn is_revoked(answer: &Answer) {
+pub(crate) fn is_revoked(answer: &Answer) {
     let problem = answer.problem(&[401]);
     assert_eq!(problem["type"], "/problems/token-revoked", "{problem}");
 }
 
 /// Nothing answers to this token, over HTTP or over a socket, whichever device it speaks for.
-async fn opens_nothing(thief: &Account) {
+pub(crate) async fn opens_nothing(thief: &Account) {
     for (method, path, body) in CALLS {
         let headers = [("content-type", "application/json")];
         let answer = thief.api.raw(method.clone(), path, &headers, body).await;
@@ -58,7 +58,7 @@ async fn opens_nothing(thief: &Account) {
 }
 
 /// Everything that others are concerned with goes on.
-async fn goes_on(me: &Account) {
+pub(crate) async fn goes_on(me: &Account) {
     me.api.get("/changes").await.done();
     me.push([insert("food_entries", &food_entry(json!({})))]).await;
     me.socket("laptop").await.fence().await;
@@ -327,45 +327,4 @@ async fn a_socket_that_heard_nothing_of_its_revocation_is_closed_by_the_sweep() 
     daemon.database().revoke(me.person.id, "second");
     assert_eq!(disguised.expect_close().await.0, 4403);
     is_revoked(&lost.api.get("/changes").await);
-}
-
-#[tokio::test]
-async fn more_tokens_than_are_remembered_are_refused_and_not_forgotten() {
-    let daemon = Daemon::builder().env("RYZED_LIMITS__TOKENS_PER_USER", 4).start();
-    let me = daemon.account();
-    let of: Vec<Account> = (0..9).map(|_| from(&me)).collect();
-    for used in &of[..6] {
-        used.sync(json!({"device_id": "lost"})).await;
-    }
-    for used in &of[6..8] {
-        used.sync(json!({"device_id": "other"})).await;
-    }
-    let keeper = newer(&me);
-    keeper.api.delete("/devices/lost").await.done();
-    for used in &of[..6] {
-        opens_nothing(used).await;
-    }
-    // Nobody can tell any more that these have not been used by it: so they count by when they were issued.
-    is_revoked(&of[6].api.get("/changes").await);
-    is_revoked(&of[8].api.get("/changes").await);
-    keeper.api.get("/changes").await.done();
-    newer(&me).sync(json!({"device_id": "other"})).await;
-}
-
-#[tokio::test]
-async fn a_restart_forgets_no_token() {
-    let mut daemon = Daemon::start();
-    let me = daemon.account();
-    let (lost, late) = (me.token(), me.token());
-    me.sync(json!({"device_id": "other"})).await;
-    me.with_token(lost.clone()).sync(json!({"device_id": "lost"})).await;
-    me.with_token(late.clone()).sync(json!({"device_id": "late"})).await;
-    me.api.delete("/devices/lost").await.done();
-    daemon.kill9();
-    daemon.restart();
-    let me = daemon.account_of(me.person);
-    me.api.delete("/devices/late").await.done();
-    opens_nothing(&me.with_token(lost)).await;
-    opens_nothing(&me.with_token(late)).await;
-    goes_on(&me).await;
 }

@@ -1,5 +1,5 @@
 //! Which of the connected may not stay, because a device was revoked since they came. The database alone is believed; it is asked
-//! at every sweep, and at once when somebody says that a device of a person was revoked.
+//! at every sweep, at once when somebody says that a device of a person was revoked, and when that may have been said in vain.
 
 use std::sync::Arc;
 

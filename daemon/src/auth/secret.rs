@@ -11,6 +11,7 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 
 use crate::config::{Auth, Config, Hs256};
+use crate::private;
 
 /// How many random bytes make a secret.
 const BYTES: usize = Auth::SHORTEST_SECRET;
@@ -69,6 +70,7 @@ impl Secret {
             return Ok(Some(Self::of(secret.as_bytes())));
         }
         if let Some(path) = &auth.secret_file {
+            warn_if_open(path);
             return Self::read(path, auth).map(Some);
         }
         let path = config.data_dir.join("secret");
@@ -108,7 +110,6 @@ impl Secret {
     fn read(path: &Path, auth: &Auth) -> Result<Self, SecretError> {
         let read = |error| SecretError::Read { path: path.to_owned(), error };
         let bytes = fs::read(path).map_err(read)?;
-        warn_if_open(path);
         // An editor or `echo` leaves a line end, which is not part of the secret.
         let secret = bytes.trim_ascii();
         if secret.is_empty() {
@@ -127,7 +128,7 @@ impl Secret {
         OsRng.try_fill_bytes(&mut random).map_err(|error| make(io::Error::other(error)))?;
         let text = URL_SAFE_NO_PAD.encode(random);
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(make)?;
+            private::make_folder(folder).map_err(make)?;
         }
         let draft = path.with_extension(format!("{}.new", std::process::id()));
         let outcome = write_private(&draft, &text).and_then(|()| match fs::hard_link(&draft, path) {

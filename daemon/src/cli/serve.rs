@@ -21,6 +21,7 @@ use crate::carrier::{self, Trust};
 use crate::clock::SystemClock;
 use crate::config::{Config, Sources};
 use crate::http::{self, App, Guests, Listening, SocketFilter};
+use crate::private;
 use crate::service::Service;
 use crate::transfer::starter;
 
@@ -39,8 +40,12 @@ pub(super) fn run(config: Config, sources: Sources, settings: &Settings) -> Outc
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
-    std::fs::create_dir_all(&config.data_dir)
+    private::make_folder(&config.data_dir)
         .with_context(|| format!("can't make the data directory {}", config.data_dir.display()))?;
+    // Until the process ends. Several daemons on one server may share what little they keep there.
+    let _held = store::hold_folder(&config)?;
+    let database = config.database_server().is_none().then(|| config.database_path());
+    private::look_after(&config.data_dir, database.as_deref());
     let secret = Secret::load_or_create(&config).map_err(Failure::usage)?;
     let verifier = Arc::new(Verifier::new(&config.auth, secret.as_ref()).map_err(Failure::usage)?);
     let runtime =

@@ -8,6 +8,7 @@ use ryzed_adapters::Registry;
 
 use super::Failure;
 use crate::config::{Config, Synchronous};
+use crate::private;
 use crate::store::archive::{Dump, Restore};
 use crate::store::postgres::adopt::{AdoptError, Naming, TableNaming, layout_to_serve};
 use crate::store::{OnOutsideWrite, Store, StoreError, postgres, sqlite};
@@ -53,6 +54,15 @@ pub(super) async fn wait_until_there(config: &Config) -> Result<(), Failure> {
     let patience = Duration::from_secs(config.database.wait_seconds);
     let about = || format!("can't reach the database {} (database.url)", config.database_name());
     Ok(postgres::wait_until_there(&url, patience).await.with_context(about)?)
+}
+
+/// Keeps other daemons out of the data directory, where the database is a file.
+pub(super) fn hold_folder(config: &Config) -> Result<Option<sqlite::Lock>, Failure> {
+    if config.database_server().is_some() {
+        return Ok(None);
+    }
+    let held = sqlite::Lock::of_folder(&config.data_dir);
+    held.map(Some).map_err(|error| judged(anyhow::Error::new(error).context("can't start (data_dir)")))
 }
 
 /// Opens the database and brings its schema up to date. Blocks while a file is opened.
@@ -182,5 +192,5 @@ fn file(config: &Config, stay: Stay) -> sqlite::Settings {
 
 fn make_folder(settings: &sqlite::Settings) -> anyhow::Result<()> {
     let Some(folder) = settings.path.parent() else { return Ok(()) };
-    std::fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))
+    private::make_folder(folder).with_context(|| format!("can't make the folder {}", folder.display()))
 }

@@ -15,7 +15,7 @@ mod triggers;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use diesel::connection::SimpleConnection;
@@ -27,11 +27,11 @@ use super::archive::sealed;
 use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
 use crate::metrics::PoolUse;
 use checkpoints::{Checkpoints, LOG_KEPT, WRITER_HELPS};
-use lock::Lock;
 use readers::Readers;
 use sql::TableSql;
 use writer::Writer;
 
+pub use lock::Lock;
 pub use migrate::migration_states;
 
 /// How the database is opened.
@@ -72,7 +72,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     checkpoints: Checkpoints,
-    _lock: Lock,
+    lock: Mutex<Option<Lock>>,
 }
 
 impl SqliteStore {
@@ -81,7 +81,7 @@ impl SqliteStore {
     /// # Errors
     /// When the file can't be opened or migrated, was sealed, or is being moved as a whole.
     pub fn open(settings: &Settings, registry: Arc<Registry>, outside: OnOutsideWrite) -> Result<Self, StoreError> {
-        let lock = Lock::shared(&settings.path)?;
+        let lock = if settings.resident { Lock::resident(&settings.path)? } else { Lock::visiting(&settings.path)? };
         let schema = Schema::new(registry);
         let mut connection = connect(&settings.path, settings.durable)?;
         migrate::up_to_date(&mut connection, &schema)?;
@@ -97,7 +97,7 @@ impl SqliteStore {
         let readers = Readers::open(&settings.path, settings.readers, &schema)?;
         let checkpoints = Checkpoints::start(&settings.path)?;
         let writer = Writer::start(connection, schema, life, outside)?;
-        Ok(Self { epoch, writer, readers, checkpoints, _lock: lock })
+        Ok(Self { epoch, writer, readers, checkpoints, lock: Mutex::new(Some(lock)) })
     }
 }
 
@@ -132,6 +132,8 @@ impl Store for SqliteStore {
         self.readers.close().await;
         self.checkpoints.close().await;
         self.writer.close().await;
+        // Behind the last connection, and before somebody who was told that it is closed.
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

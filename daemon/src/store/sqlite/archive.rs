@@ -38,7 +38,7 @@ pub fn dump(settings: &Settings, registry: Arc<Registry>, seal: bool) -> Result<
     if !settings.path.exists() {
         return Err(StoreError::Failed(format!("there is no database {}", settings.path.display())));
     }
-    let lock = if seal { Lock::alone(&settings.path)? } else { Lock::shared(&settings.path)? };
+    let lock = if seal { Lock::alone(&settings.path)? } else { Lock::visiting(&settings.path)? };
     let mut whole = Whole::open(settings, registry, lock)?;
     // Whether a backup was restored here is what decides how much the epoch that goes along is worth.
     let life =

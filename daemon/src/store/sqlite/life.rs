@@ -14,6 +14,7 @@ use diesel::{RunQueryDsl, SqliteConnection};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 
+use crate::private;
 use crate::store::StoreError;
 use crate::store::statement::statement;
 
@@ -122,7 +123,7 @@ impl Life {
         let Some(beside) = &self.beside else { return };
         let temporary = beside.with_extension("life.new");
         let written = serde_json::to_vec(&self.note).map_err(std::io::Error::other).and_then(|bytes| {
-            let mut file = fs::File::create(&temporary)?;
+            let mut file = private::create(&temporary)?;
             file.write_all(&bytes)?;
             fs::rename(&temporary, beside)
         });
