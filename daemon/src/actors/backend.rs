@@ -26,8 +26,13 @@ pub trait Backend: Send + Sync + 'static {
     async fn push(&self, caller: &Caller, device: &DeviceId, changes: Vec<Value>) -> Result<Pushed, ServiceError>;
     /// Uploads, then downloads.
     async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<SyncResponse, ServiceError>;
-    /// A scope's changes after a version.
-    async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError>;
+    /// A scope's changes after a version, `likely` of this table.
+    async fn scope_page(
+        &self,
+        scope: Scope,
+        after: Version,
+        likely: Option<&'static str>,
+    ) -> Result<ScopePage, ServiceError>;
     /// Where the scopes are.
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError>;
     /// Where the caller's newest state is.
@@ -60,8 +65,13 @@ impl Backend for Service {
         Self::sync(self, caller, request).await
     }
 
-    async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
-        Self::scope_page(self, scope, after).await
+    async fn scope_page(
+        &self,
+        scope: Scope,
+        after: Version,
+        likely: Option<&'static str>,
+    ) -> Result<ScopePage, ServiceError> {
+        Self::scope_page(self, scope, after, likely).await
     }
 
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError> {

@@ -43,7 +43,7 @@ impl Replay {
     pub async fn next(mut self) -> Result<ReplayPage, CloseReason> {
         let scope = [Scope::Global, Scope::User(self.link.user)][self.scope];
         let after = self.at.at(scope);
-        let page = self.backend.scope_page(scope, after).await.map_err(|error| CloseReason::of(&error))?;
+        let page = self.backend.scope_page(scope, after, None).await.map_err(|error| CloseReason::of(&error))?;
         let mut records = page.records;
         {
             let outbox = self.link.outbox();
