@@ -202,6 +202,9 @@ pub trait Transaction: OpenConflicts + Tokens {
         Ok(())
     }
 
+    /// Tells of which table the changes are most likely that are about to be read. Others come as well.
+    fn expect_rows_of(&mut self, _table: Option<&'static str>) {}
+
     /// What is known of the instances that share the database; none where there is only one.
     fn presence(&mut self) -> Option<&mut dyn presence::Presence> {
         None

@@ -168,7 +168,7 @@ impl World {
             }
         }
         assert_eq!(self.devices[0].counter(), self.increments, "each increment counts once");
-        let page = self.service.scope_page(Scope::User(self.caller.user), 0).await.expect("a page");
+        let page = self.service.scope_page(Scope::User(self.caller.user), 0, None).await.expect("a page");
         assert!(page.records.windows(2).all(|pair| pair[0].version < pair[1].version), "versions rise");
     }
 }

@@ -30,8 +30,13 @@ pub trait Backend: Send + Sync + 'static {
     async fn push(&self, caller: &Caller, device: &DeviceId, change: Uploads) -> Result<Pushed, ServiceError>;
     /// Uploads, then downloads.
     async fn sync(&self, caller: &Caller, request: SyncRequest) -> Result<Served<SyncResponse>, ServiceError>;
-    /// A scope's changes after a version.
-    async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError>;
+    /// A scope's changes after a version, `likely` of this table.
+    async fn scope_page(
+        &self,
+        scope: Scope,
+        after: Version,
+        likely: Option<&'static str>,
+    ) -> Result<ScopePage, ServiceError>;
     /// The same for one of this person's devices that replays what it missed.
     async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError>;
     /// Where the scopes are.
@@ -74,8 +79,13 @@ impl Backend for Service {
         Self::sync(self, caller, request).await
     }
 
-    async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
-        Self::scope_page(self, scope, after).await
+    async fn scope_page(
+        &self,
+        scope: Scope,
+        after: Version,
+        likely: Option<&'static str>,
+    ) -> Result<ScopePage, ServiceError> {
+        Self::scope_page(self, scope, after, likely).await
     }
 
     async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {

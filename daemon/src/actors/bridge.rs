@@ -103,7 +103,10 @@ impl Bridge {
 
     /// Tells others of a commit: that there is something, which they read from the database.
     pub(crate) fn committed(&self, commit: &Committed) {
-        let moved = Message::Moved { scope: commit.scope.to_string().into(), version: commit.version };
+        let table = commit.records.first().map(|record| record.table);
+        let table = table.filter(|table| commit.records.iter().all(|record| record.table == *table));
+        let (scope, table) = (commit.scope.to_string().into(), table.map(Into::into));
+        let moved = Message::Moved { scope, version: commit.version, table };
         self.tell(Topic::Scope(commit.scope), &moved);
     }
 

@@ -78,8 +78,13 @@ impl Backend for Patient {
         self.to_its_end(async move { inner.sync(&caller, request).await }).await
     }
 
-    async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
-        self.bounded(self.inner.scope_page(scope, after)).await
+    async fn scope_page(
+        &self,
+        scope: Scope,
+        after: Version,
+        likely: Option<&'static str>,
+    ) -> Result<ScopePage, ServiceError> {
+        self.bounded(self.inner.scope_page(scope, after, likely)).await
     }
 
     async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {

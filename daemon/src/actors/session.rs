@@ -4,8 +4,8 @@
 
 mod order;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -63,9 +63,18 @@ struct Backlog {
     /// How far the scope is, by the database or a commit of this instance; nobody else's word is kept.
     hinted: AtomicI64,
     /// Somebody else says that there is more: the database is to be asked, once for all who have said so by then.
-    told: AtomicBool,
+    told: Mutex<Option<Guess>>,
     checking: AtomicBool,
     last: AtomicI64,
+}
+
+/// The one table whose rows are likely to be read; none when they may be of several.
+type Guess = Option<&'static str>;
+
+impl Backlog {
+    fn told(&self) -> MutexGuard<'_, Option<Guess>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl SessionRef {
@@ -92,10 +101,13 @@ impl SessionRef {
         true
     }
 
-    /// Another instance says that the scope stands at `version`, at least. Whatever it is, it only makes the session look.
-    pub(crate) fn told(&self, version: Version) {
+    /// Another instance says that the scope stands at `version`, at least, after changes of `table`. Whatever it is, it only
+    /// makes the session look.
+    pub(crate) fn told(&self, version: Version, table: Guess) {
         if version > self.backlog.last.load(Ordering::Acquire) {
-            self.backlog.told.store(true, Ordering::Release);
+            let mut told = self.backlog.told();
+            *told = Some(table.filter(|_| told.is_none_or(|former| former == table)));
+            drop(told);
             self.check();
         }
     }
@@ -230,7 +242,7 @@ impl Session {
             Some(Next::Deliver(records)) => self.deliver(state, &records),
             Some(Next::Read) => {
                 metrics().holes_filled.inc();
-                self.read(state).await?;
+                self.read(state, None).await?;
             }
             Some(Next::Nothing) | None => {}
         }
@@ -241,25 +253,26 @@ impl Session {
     async fn check(&self, state: &mut State) -> Result<(), ServiceError> {
         state.backlog.checking.store(false, Ordering::Release);
         state.retrying = false;
-        if state.backlog.told.swap(false, Ordering::AcqRel) {
+        let told = state.backlog.told().take();
+        if told.is_some() {
             metrics().bridge_reads.inc();
             state.behind = true;
         }
         self.begin(state).await?;
         let hinted = state.backlog.hinted.load(Ordering::Acquire);
         if state.behind || state.order.as_ref().is_some_and(|order| hinted > order.last()) {
-            self.read(state).await?;
+            self.read(state, told.flatten()).await?;
             state.behind = false;
         }
         Ok(())
     }
 
     /// Reads everything after what was handed on.
-    async fn read(&self, state: &mut State) -> Result<(), ServiceError> {
+    async fn read(&self, state: &mut State, likely: Guess) -> Result<(), ServiceError> {
         let backend: Arc<dyn Backend> = Arc::clone(&state.shared.backend);
         while let Some(after) = state.order.as_ref().map(Order::last) {
             state.pulse.get_on();
-            let page = backend.scope_page(self.scope, after).await?;
+            let page = backend.scope_page(self.scope, after, likely).await?;
             let Some((records, more)) = state.order.as_mut().map(|order| order.page(page)) else { break };
             for (index, some) in records.chunks(CHUNK).enumerate() {
                 if index > 0 {

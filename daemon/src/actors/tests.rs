@@ -3,6 +3,7 @@
 pub(crate) mod fake;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -255,6 +256,29 @@ async fn a_users_session_ends_with_the_last_device_and_begins_with_the_next() {
         };
         tokio::time::timeout(WITHIN, gone).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_another_instance_says_only_makes_a_session_look() {
+    let fake = Fake::new();
+    let live = started(&fake).await;
+    let mut web = Dev::connect(&live, 1, "web", None).await;
+    let session = live.shared.session_of(Scope::User(user(1))).unwrap();
+    // However far it is said to be, and however often, it is neither frozen nor kept busy.
+    for _ in 0..1000 {
+        session.told(1_000_000_000_000_000, None);
+    }
+    live.settled(Scope::User(user(1)), 0).await;
+    let reads = fake.reads.load(Ordering::Relaxed);
+    assert!((1..=2).contains(&reads), "{reads} reads");
+    fake.commit(Scope::User(user(1)), "phone");
+    session.told(1, Some("exercises"));
+    web.until_version(1).await;
+    // What is known by the database's own word is not asked for again.
+    let reads = fake.reads.load(Ordering::Relaxed);
+    session.told(1, None);
+    live.settled(Scope::User(user(1)), 0).await;
+    assert_eq!(fake.reads.load(Ordering::Relaxed), reads);
 }
 
 #[tokio::test]

@@ -45,14 +45,20 @@ impl Service {
         Ok(can_serve(cursor, self.epoch(), &stands))
     }
 
-    /// A page of a scope's changes after `after`.
+    /// A page of a scope's changes after `after`; cheaper when all are of the `likely` table.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
+    pub async fn scope_page(
+        &self,
+        scope: Scope,
+        after: Version,
+        likely: Option<&'static str>,
+    ) -> Result<ScopePage, ServiceError> {
         self.store
             .read(scope, move |tx| {
                 Box::pin(async move {
+                    tx.expect_rows_of(likely);
                     tx.foresee(&[Read::Scopes(&[scope]), Read::Records(scope, after, PAGE)]).await?;
                     let newest = tx.scopes(&[scope]).await?.first().map_or(0, |state| state.version);
                     let page = tx.records(scope, after, PAGE).await?;
@@ -69,7 +75,7 @@ impl Service {
     /// Those of the database.
     pub async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
         let _turn = self.budget.turn(user, Kind::Read).await?;
-        self.scope_page(scope, after).await
+        self.scope_page(scope, after, None).await
     }
 
     /// The newest versions of these scopes, in one query; scopes that have none are 0.

@@ -22,9 +22,10 @@ pub(crate) fn heard(shared: &Shared, letter: &Letter) {
         return shared.missed_something();
     };
     match message {
-        Message::Moved { scope, version } => {
+        Message::Moved { scope, version, table } => {
             if let Some(session) = scope.parse().ok().and_then(|scope| shared.session_of(scope)) {
-                session.told(version);
+                let table = table.and_then(|table| shared.backend.registry().get(&table)).map(|table| table.name);
+                session.told(version, table);
             }
         }
         // Clients would see it twice. Whoever does not hear Redis, or whose Redis the sender does not reach, has this one only.

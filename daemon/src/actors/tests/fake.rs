@@ -1,6 +1,7 @@
 //! A backend in memory: versions and who made them, no rows.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
@@ -30,6 +31,8 @@ pub(crate) struct Fake {
     live: OnceLock<Live>,
     /// Told when a sync begins that never ends: that of the device `stuck`.
     pub stuck: Notify,
+    /// Pages that were read.
+    pub reads: AtomicUsize,
 }
 
 pub(crate) fn user(n: u128) -> UserId {
@@ -46,7 +49,15 @@ impl Fake {
         let limits = Arc::new(Limits { messages_per_second: 10_000, message_burst: 10_000, ..Limits::default() });
         let registry = Arc::new(Registry::standard());
         let budget = Budget::new(Arc::clone(&limits));
-        Arc::new(Self { registry, limits, budget, log: Mutex::default(), live: OnceLock::new(), stuck: Notify::new() })
+        Arc::new(Self {
+            registry,
+            limits,
+            budget,
+            log: Mutex::default(),
+            live: OnceLock::new(),
+            stuck: Notify::new(),
+            reads: AtomicUsize::new(0),
+        })
     }
 
     pub(crate) fn hint_to(&self, live: Live) {
@@ -140,7 +151,13 @@ impl Backend for Fake {
         Ok(Served { answer, turn: self.budget.turn(caller.user, Kind::Read).await? })
     }
 
-    async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
+    async fn scope_page(
+        &self,
+        scope: Scope,
+        after: Version,
+        _: Option<&'static str>,
+    ) -> Result<ScopePage, ServiceError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
         let log = self.log.lock().unwrap();
         let log = log.get(&scope).map_or(&[][..], Vec::as_slice);
@@ -150,7 +167,7 @@ impl Backend for Fake {
     }
 
     async fn replay_page(&self, _: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
-        self.scope_page(scope, after).await
+        self.scope_page(scope, after, None).await
     }
 
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError> {

@@ -35,7 +35,7 @@ pub(super) struct PostgresTransaction<'c> {
     foreseen: HashMap<String, Arc<Fetched>>,
     /// On whose behalf the triggers believe to run.
     device: Option<DeviceId>,
-    /// The tables whose rows it has changed.
+    /// The tables whose rows it has changed, or expects to read.
     pub(super) changed: BTreeSet<&'static str>,
     /// What is to be done about the last error.
     pub(super) remedy: Remedy,

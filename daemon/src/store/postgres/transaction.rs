@@ -32,7 +32,7 @@ const LONGEST_OLD: usize = 16 << 10;
 const NOT_READ: &str = "";
 
 impl PostgresTransaction<'_> {
-    /// What reads changes: whoever has changed rows of one table is most likely to ask for those.
+    /// What reads changes: whoever has changed rows of one table, or expects them, is most likely to ask for those.
     fn likely_records<'s>(&self, schema: &'s Schema) -> &'s str {
         let mut changed = self.changed.iter().filter_map(|name| schema.of(schema.registry.get(name)?).ok());
         match (changed.next(), changed.next()) {
@@ -65,6 +65,10 @@ impl Transaction for PostgresTransaction<'_> {
             });
         }
         self.fetch(fetching).await
+    }
+
+    fn expect_rows_of(&mut self, table: Option<&'static str>) {
+        self.changed.extend(table);
     }
 
     fn presence(&mut self) -> Option<&mut dyn Presence> {
