@@ -3,6 +3,7 @@
 
 import { DEPOSED, Device } from './device.js';
 import { Keeper } from './keeper.js';
+import { more, preload, queries } from './later.js';
 import { nameOf } from './naming.js';
 import { canonical, plain } from './plain.js';
 import { attempt, surroundings, uuid, within } from './platform.js';
@@ -244,6 +245,8 @@ export class RyzeRealtimeClient {
     this.#sleep();
     // In each tab: the one that leads may be hidden.
     this.#sleep = this.#platform.wakes(() => this.#begun && this.#have('nudge'));
+    // Fetched while the copy is loaded.
+    this.#device.load().catch(() => {});
     await this.#ready();
     // The one that leads has a token of its own: whose is this one?
     if (!this.#tabs.leads) await this.#device.token().catch(() => {});
@@ -287,13 +290,14 @@ export class RyzeRealtimeClient {
     await this.#tabs.join();
     await this.#keeper.load(this.#tabs.leads);
     if (this.#tabs.leads) {
-      const taking = others.length ? import('./more.js').then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
+      const taking = others.length ? more().then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
       await within(this.#platform, TAKE_OVER_MS, taking).catch(() => {});
       await this.#device.name();
     }
     this.#refresh();
     this.#isReady = true;
     this.#tabs.begin();
+    preload();
   }
 
   /** An edit: its promise ends once it is stored, or said not to be; `settled` is its verdict. @param {string} task @param {any[]} given @returns {Edited<any>} */
@@ -365,7 +369,7 @@ export class RyzeRealtimeClient {
     // It may have been asked of this tab while that led.
     if (!this.#tabs.leads) throw DEPOSED;
     if (task !== 'forget') this.#device.admit(sub, /^(write|connect|performSync)$/.test(task));
-    return /** @type {any} */ (this.#device)[task](...given);
+    return this.#device.run(task, given);
   }
 
   /** Leaves the copy to a tab of its person. @param {string} [sub] Who asks */
@@ -505,7 +509,7 @@ export class RyzeRealtimeClient {
         return () => void this.#watchers.delete(looks);
       },
     };
-    const make = () => import('./more.js').then(({ Query }) => /** @type {any} */ (new Query(source, table, spec)));
+    const make = () => queries().then(({ Query }) => /** @type {any} */ (new Query(source, table, spec)));
     const made = Object.fromEntries(['get', 'first', 'count', 'sum', 'avg', 'min', 'max'].map((what) => [
       what, (/** @type {any} */ given) => quiet(make().then((query) => query[what](given))),
     ]));
