@@ -29,13 +29,12 @@ const TOKEN_AGAIN_MS = 5000;
  * @property {() => number} pending How many edits wait
  * @property {(fault: Failure) => void} failed
  * @property {boolean} [isShared] Whether other tabs of this device may have led before
+ * @property {(sub?: string) => void} whose Hears whose token it is, once that is known
  * @property {() => void} check Throws when the token is another person's
  */
 
 export class Connection {
   line = IDLE;
-  /** Whose token it is, once that is known. @type {string | undefined} */
-  sub;
   #owner;
   /** @type {Token | undefined} */
   #source;
@@ -55,7 +54,7 @@ export class Connection {
   /** @param {Owner} owner @param {Token} [source] */
   constructor(owner, source) {
     this.#owner = owner;
-    this.#take(source);
+    this.#source = source;
   }
 
   /** Ends when whatever is under way has to stop. */
@@ -79,7 +78,7 @@ export class Connection {
 
   /** @param {Token} source */
   renew(source) {
-    this.#take(source);
+    this.#source = source;
     this.#token = '';
     this.#asking = null;
     this.#againAt = 0;
@@ -121,7 +120,7 @@ export class Connection {
         if (token === refused && !mayRepeat) throw new Error('it was refused before.');
         if (token === this.#token) this.#againAt = this.#owner.platform.now() + this.#pause();
         this.#token = token;
-        this.sub = claims(token).sub;
+        this.#owner.whose(claims(token).sub);
       }
     } else if (!source || refused === source) {
       throw new Failure('The token is missing or was refused: set another one.', { loss: { code: 4401 } });
@@ -143,12 +142,6 @@ export class Connection {
     if (this.#socket?.readyState !== 1) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
-  }
-
-  /** @param {Token | undefined} source */
-  #take(source) {
-    this.#source = source;
-    this.sub = typeof source === 'string' ? claims(source).sub : undefined;
   }
 
   /** @param {Effect} effect */

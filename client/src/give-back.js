@@ -1,6 +1,6 @@
 // Edits when the server turns out to be another one.
 
-import { settle } from './queue.js';
+import { settle } from './verdicts.js';
 
 /** @import { Device } from './exchange.js' */
 /** @import { Edit, Result, SyncSummary } from './types.js' */

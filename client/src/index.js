@@ -1,8 +1,9 @@
 // The client as the app has it. What a device does is in `device.js`; here are the app's listeners and queries, and the
 // choice whether this tab does it or asks the one that leads.
 
-import { DEPOSED, Device } from './device.js';
+import { DEPOSED, Device, LOG_MOST } from './device.js';
 import { Keeper } from './keeper.js';
+import { more, preload, queries } from './later.js';
 import { nameOf } from './naming.js';
 import { canonical, plain } from './plain.js';
 import { attempt, surroundings, uuid, within } from './platform.js';
@@ -16,7 +17,7 @@ import { Tabs } from './tabs.js';
 import { Watch } from './watch.js';
 import { Watched } from './watched.js';
 
-/** @import { Changed, Edited, Info, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
+/** @import { Changed, Edited, Info, Insertable, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
 /** @typedef {import('./types.js').Conflict} Conflict */
 /** @typedef {import('./types.js').Edit} Edit */
 /** @typedef {import('./types.js').Events} Events */
@@ -34,7 +35,9 @@ const TAKE_OVER_MS = 10_000;
 /** From the best verdict to the worst. */
 const VERDICTS = ['withdrawn', 'unknown', 'applied', 'merged', 'conflict', 'rejected'];
 
-/** @template {object} [Tables=Record<string, Row>] */
+/** `Tables` are the rows of each table as they are read, `Inserts` as they are inserted, where that differs by more than the id.
+ * @template {object} [Tables=Record<string, Row>] @template {object} [Inserts={}]
+ */
 export class RyzeRealtimeClient {
   /** `state` of the line, `why` it is no better, `retryInMs` while it waits; `stored`: this device can store; `refused`: edits that wait for the person. */
   status = new Watched(/** @type {Status} */ ({ state: 'off', why: '', retryInMs: 0, stored: true, refused: 0 }));
@@ -70,6 +73,11 @@ export class RyzeRealtimeClient {
   #told = [];
   /** Calls whose edits have no verdict yet. @type {Map<string, {settle: (verdict: Verdict) => void, settled: Promise<Verdict>, worst: Verdict, isQueued: boolean}>} */
   #unsettled = new Map();
+
+  /** What this tab wrote and can take back. @type {string[]} */
+  #made = [];
+  /** What a batch collects. @type {{writes: any[][], made: Promise<[Edited<any[]>]>} | undefined} */
+  #set;
 
   /**
    * @param {string} url Where the daemon answers, such as `https://sync.example.com`
@@ -162,7 +170,7 @@ export class RyzeRealtimeClient {
     return () => handlers.delete(handler);
   }
 
-  /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name]>} */
+  /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name], Name extends keyof Inserts ? Inserts[Name] : Insertable<Tables[Name]>>} */
   table(name) {
     this.#device.learn(name);
     return new Table(name, {
@@ -201,6 +209,39 @@ export class RyzeRealtimeClient {
   /** @param {string} table @param {Operation | Lowercase<Operation>} operation @param {Row} row @returns {Edited<Row | undefined>} */
   sendDataChange(table, operation, row) {
     return this.#write('write', table, operation.toUpperCase(), row);
+  }
+
+  /** Makes several writes one: all of them or none, here, in storage and on the server.
+   * @param {() => void} make Makes them, waiting for none @returns {Edited<any[]>} Their rows; each write's own promise ends as this one does
+   */
+  batch(make) {
+    if (this.#set) throw new Error('A batch can’t hold another one.');
+    /** @type {(made: [Edited<any[]>]) => void} */
+    let give = () => {};
+    const { writes } = (this.#set = { writes: [], made: new Promise((resolve) => (give = resolve)) });
+    /** @type {Edited<any[]>} */
+    let done;
+    try {
+      const waits = /** @type {any} */ (make());
+      if (Object(waits).then) {
+        quiet(Promise.resolve(waits));
+        throw new Error('A batch can’t wait: write in it, and wait for the batch.');
+      }
+      this.#set = undefined;
+      done = this.#write('writeAll', writes);
+    } catch (fault) {
+      this.#set = undefined;
+      done = Object.assign(quiet(Promise.reject(fault)), { settled: Promise.resolve(/** @type {Verdict} */ ({ status: 'withdrawn' })) });
+    }
+    give([done]);
+    return done;
+  }
+
+  /** Takes back what this tab wrote last, a batch as a whole; again, what it wrote before. Another one's later change of a field stays.
+   * @returns {Edited<any[]>} The rows that it changed; none if there is nothing to take back
+   */
+  undo() {
+    return this.#write('undo', this.#made.pop() ?? '');
   }
 
   /** To the person's other devices, not stored. @param {string} event @param {any} payload @returns {Promise<boolean>} Whether it left */
@@ -244,6 +285,8 @@ export class RyzeRealtimeClient {
     this.#sleep();
     // In each tab: the one that leads may be hidden.
     this.#sleep = this.#platform.wakes(() => this.#begun && this.#have('nudge'));
+    // Fetched while the copy is loaded.
+    this.#device.load().catch(() => {});
     await this.#ready();
     // The one that leads has a token of its own: whose is this one?
     if (!this.#tabs.leads) await this.#device.token().catch(() => {});
@@ -270,6 +313,7 @@ export class RyzeRealtimeClient {
     this.#sleep();
     this.#begun = null;
     this.#isReady = false;
+    this.#made = [];
     this.#device.rest();
     this.#tabs.leave(this.#keeper.stored());
     this.#keeper.reset();
@@ -287,18 +331,25 @@ export class RyzeRealtimeClient {
     await this.#tabs.join();
     await this.#keeper.load(this.#tabs.leads);
     if (this.#tabs.leads) {
-      const taking = others.length ? import('./more.js').then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
+      const taking = others.length ? more().then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
       await within(this.#platform, TAKE_OVER_MS, taking).catch(() => {});
       await this.#device.name();
     }
     this.#refresh();
     this.#isReady = true;
     this.#tabs.begin();
+    preload();
   }
 
   /** An edit: its promise ends once it is stored, or said not to be; `settled` is its verdict. @param {string} task @param {any[]} given @returns {Edited<any>} */
   #write(task, ...given) {
+    if (this.#set && task === 'write') {
+      const { writes, made } = this.#set;
+      const at = writes.push(given) - 1;
+      return Object.assign(quiet(made.then(([done]) => done).then((rows) => rows[at])), { settled: made.then(([{ settled }]) => settled) });
+    }
     const ask = uuid();
+    if (task !== 'undo') this.#made = [...this.#made, ask].slice(-LOG_MOST);
     /** @type {(verdict: Verdict) => void} */
     let settle = () => {};
     const settled = new Promise((/** @type {(verdict: Verdict) => void} */ resolve) => (settle = resolve));
@@ -309,7 +360,10 @@ export class RyzeRealtimeClient {
       if (!waiting) return;
       waiting.isQueued = true;
       if (!this.#keeper.copy.queue.findLast(({ asks, done: isDone }) => !isDone && asks?.includes(ask))) this.#settleMissed(ask);
-    }, ({ message, errors = [] }) => this.#settle(ask, { status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'invalid', message }] }, true));
+    }, ({ message, errors = [] }) => {
+      this.#made = this.#made.filter((made) => made !== ask);
+      this.#settle(ask, { status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'invalid', message }] }, true);
+    });
     return Object.assign(done, { settled });
   }
 
@@ -364,8 +418,8 @@ export class RyzeRealtimeClient {
     await this.#ready();
     // It may have been asked of this tab while that led.
     if (!this.#tabs.leads) throw DEPOSED;
-    if (task !== 'forget') this.#device.admit(sub, /^(write|connect|performSync)$/.test(task));
-    return /** @type {any} */ (this.#device)[task](...given);
+    if (task !== 'forget') this.#device.admit(sub, /^(write|writeAll|undo|connect|performSync)$/.test(task));
+    return this.#device.run(task, given);
   }
 
   /** Leaves the copy to a tab of its person. @param {string} [sub] Who asks */
@@ -505,7 +559,7 @@ export class RyzeRealtimeClient {
         return () => void this.#watchers.delete(looks);
       },
     };
-    const make = () => import('./more.js').then(({ Query }) => /** @type {any} */ (new Query(source, table, spec)));
+    const make = () => queries().then(({ Query }) => /** @type {any} */ (new Query(source, table, spec)));
     const made = Object.fromEntries(['get', 'first', 'count', 'sum', 'avg', 'min', 'max'].map((what) => [
       what, (/** @type {any} */ given) => quiet(make().then((query) => query[what](given))),
     ]));

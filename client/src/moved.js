@@ -1,7 +1,7 @@
 // An address that answers with redirects.
 
 import { within } from './platform.js';
-import { MARK, PATIENCE_MS } from './server.js';
+import { MARK, PATIENCE_MS } from './call.js';
 
 /** @import { Platform } from './types.js' */
 

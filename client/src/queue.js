@@ -1,11 +1,7 @@
 // The edits that the server has not judged yet, oldest first. Pure: every function answers with a new queue.
 
-import { uuid } from './platform.js';
+/** @import { Edit, Operation, Row } from './types.js' */
 
-/** @import { Edit, Operation, Result, Row } from './types.js' */
-
-/** An edit that the server can't take now goes out again after this. */
-const LATER_MS = 30_000;
 /** How many calls an edit remembers that joined it. */
 const ASKS_MOST = 50;
 
@@ -20,8 +16,6 @@ const ASKS_MOST = 50;
  * @returns {Edit[]}
  */
 export function enqueue(queue, { table, operation, data, asks }, base, newId, mine = queue.filter((queued) => sameRow(queued, table, data.id))) {
-  // Asked again, since the tab that was asked first went without an answer.
-  if (asks?.some((ask) => mine.some((edit) => edit.asks?.includes(ask)))) return queue;
   const last = mine[mine.length - 1];
   // What was judged applied is the row that this edit's author saw, though it was not downloaded yet.
   const done = mine.findLast((edit) => edit.done)?.done;
@@ -39,6 +33,30 @@ export function enqueue(queue, { table, operation, data, asks }, base, newId, mi
     return swap(queue, last, joined(last, { data: { ...last.data, ...data }, operation: becomes }, asks));
   }
   return split(queue, mine, fresh, asks);
+}
+
+/**
+ * Queues edits as one set, which goes out by itself: all of it or nothing. It joins nothing, and nothing joins it.
+ * @param {Edit[]} queue
+ * @param {{table: string, operation: Operation, data: Row, base?: number, asks?: string[]}[]} edits
+ * @param {string} set
+ * @param {() => string} newId
+ * @returns {Edit[]}
+ */
+export function enqueueSet(queue, edits, set, newId) {
+  const rows = new Set(edits.map(keyOf));
+  const before = queue.map((edit) => (rows.has(keyOf(edit)) ? { ...edit, sent: true } : edit));
+  const old = new Set(before);
+  /** @type {Map<string, Edit>} */
+  const made = new Map();
+  for (const edit of edits.reduce((now, { base, ...one }) => enqueue(now, one, base, newId), before)) {
+    if (old.has(edit)) continue;
+    const other = made.get(keyOf(edit));
+    if (other?.operation === 'DELETE') throw new Error('A batch can’t delete a row and make it anew.');
+    // What follows an edit under way, and what does not: one edit a row goes out.
+    made.set(keyOf(edit), { ...other, ...edit, data: { ...other?.data, ...edit.data }, ...(other && { follows: true }), sent: true, set });
+  }
+  return [...before, ...made.values()];
 }
 
 /**
@@ -78,73 +96,13 @@ function remove(queue, mine, removal) {
 }
 
 /**
- * The edits that go out next: one a row, since a later one builds on the version that the first makes.
- * @param {Edit[]} queue
- * @param {number} most
- * @param {number} [now] In ms; what has to wait longer is left out, with what is behind it
- */
-export function batch(queue, most, now = Infinity) {
-  const busy = new Set();
-  const found = [];
-  for (const edit of queue) {
-    if (found.length >= most) break;
-    const key = `${edit.table} ${edit.data.id}`;
-    if (edit.done || busy.has(key)) continue;
-    busy.add(key);
-    if (!(/** @type {number} */ (edit.later) > now)) found.push(edit);
-  }
-  return found;
-}
-
-/** Notes which edits go out. Stored before they do, so that a crash can't make one join what the server has seen.
- * @param {Edit[]} queue
- * @param {Edit[]} edits
- */
-export function markSent(queue, edits) {
-  const leaving = new Set(edits.filter(({ sent }) => !sent));
-  return leaving.size ? queue.map((edit) => (leaving.has(edit) ? { ...edit, sent: true } : edit)) : queue;
-}
-
-/**
- * Takes the server's verdicts, at most one a row. A rejected edit leaves at once, which undoes it on the screen; others
- * stay visible, as `done`, until the download brings their rows. One that is to come later does so under a new id, since
- * a verdict is final for its id.
- * @param {Edit[]} queue
- * @param {Result | Result[]} results
- * @param {number} [now] In ms
- * @param {() => string} [newId]
- */
-export function settle(queue, results, now = 0, newId = uuid) {
-  const verdicts = new Map([results].flat().map((result) => [result.mutation_id, result]));
-  /** @type {Map<string, Edit>} */
-  const judged = new Map();
-  const rejected = new Set();
-  const put = new Map();
-  for (const edit of queue) {
-    const verdict = !edit.done && verdicts.get(edit.mutation_id);
-    if (!verdict) continue;
-    const { status, version } = verdict;
-    if (status === 'rejected') rejected.add(edit);
-    else if (status === 'later') put.set(edit, { ...edit, mutation_id: newId(), later: now + LATER_MS });
-    else judged.set(`${edit.table} ${edit.data.id}`, { ...edit, done: { status, version } });
-  }
-  if (!judged.size && !rejected.size && !put.size) return queue;
-  return queue.filter((edit) => !rejected.has(edit)).map((edit) => {
-    if (put.has(edit)) return put.get(edit);
-    const verdict = judged.get(`${edit.table} ${edit.data.id}`);
-    if (!verdict || edit.done) return edit;
-    return edit.mutation_id === verdict.mutation_id ? verdict : behind(edit, verdict);
-  });
-}
-
-/**
  * An edit behind a judged one, which it may build on. After a conflict, or next to somebody else's edit, it keeps its
  * base: its author had not seen the other side. Then the judged one goes along, for the server to know what was seen.
  * @param {Edit} edit
  * @param {Edit} judged
  * @returns {Edit}
  */
-function behind(edit, { done, ...judged }) {
+export function behind(edit, { done, ...judged }) {
   if (!done) return edit;
   const { status, version } = done;
   const builds = version !== undefined && (status === 'applied' || (status === 'merged' && edit.follows));
@@ -159,13 +117,6 @@ export function missing(queue, judged, edits) {
   const known = new Set(queue.flatMap(({ mutation_id, asks = [] }) => [mutation_id, ...asks]));
   return edits.filter(({ mutation_id, asks, done }) => !done && !known.has(mutation_id) && !asks?.every((ask) => known.has(ask) || judged?.[ask]));
 }
-
-/** Drops what the downloaded rows now show. @param {Edit[]} queue */
-export const withoutDone = (queue) => queue.filter(({ done }) => !done);
-
-/** An edit as the protocol wants it, behind the one that it follows if that met a conflict. @param {Edit} edit @returns {object[]} */
-export const onTheWire = ({ mutation_id, table, operation, data, base_version, after }) =>
-  [...(after ? onTheWire({ ...after, after: undefined }) : []), { mutation_id, table, operation, data, base_version }];
 
 /**
  * A row as the person sees it: the confirmed one with its queued edits on top.
@@ -191,6 +142,9 @@ export function difference(before, now) {
   while (end > at && till > at && before[end - 1] === now[till - 1]) end--, till--;
   return { at, gone: before.slice(at, end), come: now.slice(at, till) };
 }
+
+/** Names a row. @param {{table: string, data: Row}} edit */
+export const keyOf = ({ table, data: { id } }) => `${table} ${id}`;
 
 /** @param {Edit} edit @param {string} table @param {string} id */
 const sameRow = (edit, table, id) => edit.table === table && edit.data.id === id;

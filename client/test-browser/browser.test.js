@@ -3,11 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { Daemon } from '../test-support/daemon.js';
+import { CURRENT, served } from '../test-support/pages.js';
 
 const ROWS = 10_000;
 const BATCH = 1000;
@@ -31,11 +30,7 @@ before(async () => {
   daemon = await Daemon.start();
   token = daemon.token(user);
   for (let from = 0; from < ROWS; from += BATCH) await upload();
-  const client = readFileSync(new URL('../dist/client.js', import.meta.url));
-  pages = createServer(({ url }, answer) => {
-    answer.setHeader('content-type', url === '/client.js' ? 'text/javascript' : 'text/html');
-    answer.end(url === '/client.js' ? client : '<!doctype html><title>test</title>');
-  }).listen(0, '127.0.0.1');
+  pages = await served({ '/client.js': CURRENT });
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 });
 after(async () => {
@@ -74,7 +69,7 @@ async function tab(context, whose = token) {
   const page = await context.newPage();
   page.sockets = 0;
   page.on('websocket', () => page.sockets++);
-  await page.goto(`http://127.0.0.1:${pages.address().port}/`);
+  await page.goto(`${pages.url}/`);
   await load(page, whose);
   return page;
 }

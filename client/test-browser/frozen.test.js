@@ -62,7 +62,7 @@ for (const [kind, [stop, start]] of Object.entries(KINDS)) {
     const row = await insert(second, 2);
     assert.deepEqual([row.quantity, row._stored], [2, undefined], `the edit’s promise: ${row}`);
     await until(async () => (await theirs(token)).length === 2, 'the daemon has it');
-    assert.equal(await state(second), 'live');
+    await until(async () => (await state(second)) === 'live', 'its socket is open');
     await second.reload();
     await load(second, daemon.url, token);
     assert.deepEqual(await held(second), [1, 2], 'after a reload as well');

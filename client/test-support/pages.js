@@ -11,14 +11,17 @@ const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
   '--disable-component-update', '--disable-sync'];
 const built = (name) => readFileSync(fileURLToPath(new URL(`../${name}`, import.meta.url)));
 export const RELEASED = built('test-support/releases/0.1.0.js');
-export const MORE = built('dist/client-more.js');
+/** What the client loads later, by its path. */
+export const BESIDE = Object.fromEntries(['/client-online.js', '/client-more.js', '/client-query.js'].map((file) => [file, built(`dist${file}`)]));
 export const CURRENT = process.env.RYZED_CLIENT ? readFileSync(process.env.RYZED_CLIENT) : built('dist/client.js');
 
 /** Answers with files by their path; a path that ends in `.js` is a script, others are pages. */
 export async function served(files) {
   const server = createServer(({ url }, answer) => {
     const path = url.split('?')[0];
-    const file = path === '/client-more.js' ? MORE : files[path];
+    const file = files[path] ?? BESIDE[path];
+    // A sandboxed frame is of no origin.
+    answer.setHeader('access-control-allow-origin', '*');
     answer.setHeader('content-type', path.endsWith('.js') ? 'text/javascript' : 'text/html');
     answer.end(file ?? '<!doctype html><title>test</title>');
   });

@@ -2,7 +2,7 @@
 
 import { createServer, request } from 'node:http';
 import { connect } from 'node:net';
-import { CURRENT, MORE } from './pages.js';
+import { BESIDE, CURRENT } from './pages.js';
 
 /**
  * `mood` gets each request with its body and answers with nothing to let it pass, or with what the proxy says itself:
@@ -40,7 +40,8 @@ export class Proxy {
     const body = await new Response(asked).text().catch(() => '');
     const { method, url, headers } = asked;
     if (url === '/') return answer.setHeader('content-type', 'text/html').end('<!doctype html><title>test</title>');
-    if (/^\/client(-more)?\.js/.test(url)) return answer.setHeader('content-type', 'text/javascript').end(url.includes('more') ? MORE : CURRENT);
+    const script = url === '/client.js' ? CURRENT : BESIDE[url];
+    if (script) return answer.setHeader('content-type', 'text/javascript').end(script);
     this.seen.push({ method, url, authorization: headers.authorization, body });
     const own = await this.mood({ method, url, headers, body });
     if (own) return answer.writeHead(own.status, own.headers).end(own.body ?? '');

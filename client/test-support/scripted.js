@@ -1,6 +1,10 @@
 // A server that follows a script, and a clock that goes when it is told to.
 
 import { RyzeRealtimeClient } from '../src/index.js';
+// Loaded later by the client; here the clock stands still meanwhile.
+import '../src/more.js';
+import '../src/online.js';
+import '../src/query.js';
 
 /** Lets everything run that needs no time. */
 export async function settled() {

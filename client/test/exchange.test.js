@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { live } from '../src/answers.js';
 import { exchange } from '../src/exchange.js';
 import { memoryStorage } from '../src/index.js';
-import { applyPatch, live, open } from '../src/replica.js';
+import { applyPatch, open } from '../src/replica.js';
 import { applied, page, scripted, settled } from '../test-support/scripted.js';
 
 test('what is live during an exchange waits for its end, and a jump is pulled', async () => {

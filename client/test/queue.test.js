@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { batch, enqueue, markSent, onTheWire, overlaid, settle } from '../src/queue.js';
+import { enqueue, overlaid } from '../src/queue.js';
+import { batch, markSent, onTheWire, settle } from '../src/verdicts.js';
 import { table } from '../test-support/spec.js';
 
 const edit = (operation, data, id = 'a') => ({ table: 'meals', operation, data: { id, ...data } });

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answered, applyPatch, cursorText, damaged, digestOf, live, open, request, see, seeAll, HELD_MOST, REPAIR_EVERY_MS } from '../src/replica.js';
+import { answered, cursorText, live, request, HELD_MOST } from '../src/answers.js';
+import { damaged, digestOf, REPAIR_EVERY_MS } from '../src/damage.js';
+import { applyPatch, open, see, seeAll } from '../src/replica.js';
 import { page } from '../test-support/scripted.js';
 
 const OWN = { scope: 'user:u', type: 'data_updated', table: 'meals', operation: 'UPDATE' };

@@ -130,7 +130,18 @@ async fn what_the_daemon_answers_is_what_its_description_says() {
     // What was revoked with the device.
     description.check(&format!("DELETE {device}"), &me.api.delete("/devices/phone").await);
     description.check(&format!("GET {}", api("ws/{device_id}")), &me.api.get("/ws/phone").await);
-    for path in ["/livez", "/readyz", "/metrics", "/openapi.json", "/client.js", "/client-more.js", "/", "/demo"] {
+    for path in [
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/client.js",
+        "/client-online.js",
+        "/client-more.js",
+        "/client-query.js",
+        "/",
+        "/demo",
+    ] {
         description.check(&format!("GET {path}"), &me.api.get(&format!("/{path}")).await);
     }
     let refused = me.api.with_token(None).raw(Method::GET, "/devices", &[], "").await.expect("an answer");

@@ -14,8 +14,9 @@ fn stranger() -> Api {
 
 /// How old may be what `/health` tells.
 const SOON: Duration = Duration::from_secs(5);
-/// What the client may weigh on the way.
-const CLIENT_MOST: usize = 18_500;
+/// What the client's files may weigh on the way, in bytes: what pages name, what it loads to go online, the others.
+const CLIENT_MOST: [(&str, usize); 4] =
+    [("client.js", 12_000), ("client-online.js", 7_700), ("client-more.js", 4_000), ("client-query.js", 3_000)];
 
 #[tokio::test]
 async fn it_says_that_it_lives_and_is_ready() {
@@ -133,15 +134,17 @@ fn decompressed(encoding: &str, body: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_client_is_served_as_one_module() {
-    let answer = stranger().get("//client.js").await;
-    answer.done();
-    assert!(answer.header("content-type").starts_with("text/javascript"));
-    assert!(answer.text().contains("export"), "a module");
-    assert!(answer.text().contains("./client-more.js"), "and what it loads later lies beside it");
-    let more = stranger().get("//client-more.js").await;
-    more.done();
-    assert!(more.header("content-type").starts_with("text/javascript") && more.text().contains("export"));
+async fn the_client_is_served_as_modules_that_lie_beside_one_another() {
+    let client = stranger().get("//client.js").await.text();
+    assert!(client.contains("./client-"), "what it loads later lies beside it");
+    for (file, _) in CLIENT_MOST {
+        let answer = stranger().get(&format!("//{file}")).await;
+        answer.done();
+        assert!(answer.header("content-type").starts_with("text/javascript"), "{file}");
+        assert!(answer.text().contains("export"), "{file} is a module");
+        // A file that could not be had is asked for by another address.
+        assert_eq!(stranger().get(&format!("//{file}?2")).await.text(), answer.text());
+    }
 }
 
 #[tokio::test]
@@ -156,7 +159,11 @@ async fn embedded_files_are_served_as_small_as_they_get() {
             api.raw(Method::GET, "//client.js", &[("accept-encoding", accepted)], "").await.expect("an answer");
         assert_eq!(answer.header("content-encoding"), encoding, "{accepted}");
         assert!(answer.header("vary").to_lowercase().contains("accept-encoding"), "{:?}", answer.headers);
-        assert!(answer.body.len() < CLIENT_MOST, "{} bytes as {encoding}", answer.body.len());
+        for (file, most) in CLIENT_MOST {
+            let headers = [("accept-encoding", accepted)];
+            let answer = api.raw(Method::GET, &format!("//{file}"), &headers, "").await.expect("an answer");
+            assert!(answer.body.len() < most, "{file}: {} bytes as {encoding}", answer.body.len());
+        }
         assert_eq!(decompressed(encoding, &answer.body), plain.body, "{encoding}");
         assert_eq!(answer.header("etag"), plain.header("etag"));
         let headers = [("accept-encoding", accepted), ("if-none-match", answer.header("etag"))];

@@ -88,8 +88,9 @@ macro_rules! client {
     };
 }
 
-/// The client: one file, and those that it loads when it needs them. `client/` has their source.
-static CLIENT: [Asset; 2] = [client!("client.js"), client!("client-more.js")];
+/// The client: the file that pages name, and those that it loads. `client/` has their source.
+static CLIENT: [Asset; 4] =
+    [client!("client.js"), client!("client-online.js"), client!("client-more.js"), client!("client-query.js")];
 
 /// The page: its address. Its files are below it.
 const PAGE: &str = "index.html";
@@ -114,9 +115,19 @@ pub(super) async fn client(call: Call) -> Answer {
     answer(&CLIENT[0], &call.headers).await
 }
 
+/// `GET /client-online.js`.
+pub(super) async fn client_online(call: Call) -> Answer {
+    answer(&CLIENT[1], &call.headers).await
+}
+
 /// `GET /client-more.js`.
 pub(super) async fn client_more(call: Call) -> Answer {
-    answer(&CLIENT[1], &call.headers).await
+    answer(&CLIENT[2], &call.headers).await
+}
+
+/// `GET /client-query.js`.
+pub(super) async fn client_query(call: Call) -> Answer {
+    answer(&CLIENT[3], &call.headers).await
 }
 
 /// `GET /`: there is one page to show.

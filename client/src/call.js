@@ -1,0 +1,57 @@
+// The server's HTTP side: a call in, its body or a `Failure` out.
+
+import { attempt, within } from './platform.js';
+import { Failure } from './server.js';
+
+/** @import { Platform } from './types.js' */
+
+/** The header of the server's own answers. Releases before it are told by the form of what they say. */
+export const MARK = 'ryzed-release';
+/** A hung call is given up after this long. */
+export const PATIENCE_MS = 60_000;
+
+/**
+ * @param {Platform} platform
+ * @param {string} address
+ * @param {{token: string, method?: string, body?: object, signal?: AbortSignal}} how
+ */
+export async function call(platform, address, { token, body, method = body ? 'POST' : 'GET', signal }) {
+  const given = new AbortController();
+  const stop = () => given.abort();
+  const stopped = new Promise((_, reject) => given.signal.addEventListener('abort', () => reject(new Error('it was called off'))));
+  stopped.catch(() => {});
+  signal?.addEventListener('abort', stop);
+  if (signal?.aborted) stop();
+  const ask = async () => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    // A redirect that the platform followed would lose the method or the token, or hand both to somebody else.
+    const answer = await platform.fetch(address, { method, headers, body: body && JSON.stringify(body), signal: given.signal, redirect: 'manual' });
+    const text = await answer.text();
+    return judged(answer, attempt(() => JSON.parse(text)), /\/sync$/.test(address), platform.now());
+  };
+  try {
+    return await within(platform, PATIENCE_MS, Promise.race([ask(), stopped]));
+  } catch (fault) {
+    if (fault instanceof Failure) throw fault;
+    throw new Failure(`The server can’t be reached: ${/** @type {Error} */ (fault).message}`, { loss: { code: 1006 } });
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    stop();
+  }
+}
+
+/** @param {Response} answer @param {any} body @param {boolean} isSync @param {number} now */
+function judged({ ok, status, headers }, body, isSync, now) {
+  const { type, title, detail, errors } = Object(body);
+  const isMarked = headers.has(MARK);
+  if (ok && (isMarked || (isSync ? body?.results : status === 204 || Object(body) === body))) return body;
+  const isOurs = isMarked || (!ok && String(type).includes('/problems/'));
+  const wait = headers.get('retry-after') ?? '';
+  const ms = Math.max(0, Number(wait) * 1000 || Date.parse(wait) - now || 0);
+  const later = status >= 500 || status === 408 || !isOurs;
+  const isRevoked = isOurs && type?.endsWith('/device-revoked');
+  const code = status === 429 ? 4429 : later ? 1013 : status === 401 ? 4401 : isRevoked ? 4403 : 4400;
+  const why = isOurs ? detail ?? title ?? `The server answered ${status}.` : `Something on the way answers in the server’s place, with ${status || 'a redirect'}.`;
+  // In a browser all that shows of a redirect is a status of 0.
+  throw new Failure(why, { status, errors, type, isOurs, isRedirect: !isOurs && !ok && status < 400, loss: { code, ms } });
+}
