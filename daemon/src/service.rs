@@ -98,6 +98,23 @@ impl Service {
         self.store.read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.ping().await?) })).await
     }
 
+    /// Whether nothing was ever written into the database.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.store.is_new()
+    }
+
+    /// Ready once the database can't be worked on any more before the daemon was started again; says why.
+    pub async fn gone(&self) -> String {
+        self.store.gone().await
+    }
+
+    /// Why the database can't be written just now, in words for an operator; none as far as nothing has shown it.
+    #[must_use]
+    pub fn storage_fault(&self) -> Option<&'static str> {
+        self.store.storage_fault()
+    }
+
     /// How much of the database's connections is in use; none where that is not known.
     #[must_use]
     pub fn pool_use(&self) -> Option<PoolUse> {

@@ -2,8 +2,10 @@
 
 mod answer;
 pub mod archive;
+mod outage;
 pub mod postgres;
 pub mod presence;
+mod releases;
 mod rows;
 pub mod sqlite;
 mod statement;
@@ -20,6 +22,7 @@ use crate::sync::wire::TableDigest;
 use crate::sync::{Caller, DeviceId, Role, RowId, Scope, UserId, Version};
 use tokens::{Credentials, Refusal, Tokens};
 
+pub use releases::MigrationState;
 pub use rows::{DeviceRow, Entry, OpenConflict, PAGE_BYTES, Range, Records, RowState, Rows, ScopeState};
 
 /// A database. Everything happens in transactions: `read` sees one snapshot,
@@ -39,6 +42,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many connections are in use; those that read, where others write.
     fn pool_use(&self) -> Option<PoolUse>;
+
+    /// Whether nothing was ever written into it.
+    fn is_new(&self) -> bool;
+
+    /// Ready once the database can't be worked on any more before the daemon was started again; says why.
+    async fn gone(&self) -> String {
+        std::future::pending().await
+    }
+
+    /// Why it can't be written just now, as far as that has shown: a full disk and the like, which no read would tell.
+    fn storage_fault(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Whether several instances can work on it at the same time; then [`Transaction::presence`] is there.
     fn is_shared(&self) -> bool {
@@ -113,20 +129,22 @@ impl From<Scope> for Access {
     }
 }
 
+/// Whose the database is while it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// The daemon's: it brings the schema up to date and takes part in the database's life.
+    Resident,
+    /// A command's that brings the schema up to date.
+    Keeper,
+    /// A command's that works beside the daemon, and leaves the schema to it.
+    Visitor,
+}
+
 /// Called when somebody else has written to the database.
 pub type OnOutsideWrite = Arc<dyn Fn() + Send + Sync>;
 
 /// Called with each notice, of another instance, of this one, or of anybody else; must not block.
 pub type OnNotice = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// One migration and whether the database has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MigrationState {
-    /// Its name, as its folder's.
-    pub name: String,
-    /// Whether it was applied.
-    pub applied: bool,
-}
 
 /// The work of one transaction. It may be run again when the database asks for a retry.
 pub type Job =
@@ -325,7 +343,18 @@ pub enum StoreError {
     /// The database was taken elsewhere as a whole.
     #[error("{0}")]
     Sealed(String),
+    /// What is there is nothing that this release can work on, or nothing at all; says what to do.
+    #[error("{0}")]
+    Unsuitable(String),
     /// The statement failed.
     #[error("{0}")]
     Failed(String),
+}
+
+impl StoreError {
+    /// Whether a person has to decide or do something first, and trying again changes nothing.
+    #[must_use]
+    pub fn is_for_people(&self) -> bool {
+        matches!(self, Self::InUse(_) | Self::Sealed(_) | Self::Unsuitable(_))
+    }
 }

@@ -13,6 +13,7 @@ pub mod record;
 pub mod rounds;
 pub mod token;
 pub mod wire;
+pub mod words;
 
 pub use caller::{Caller, Role};
 pub use cursor::Cursor;

@@ -44,14 +44,17 @@ mod imports;
 mod imports_tracks;
 mod limits;
 mod logs;
+mod lost_files;
 mod metrics;
 mod moving;
+mod newer_release;
 mod openapi;
 mod operator_log;
 mod origins;
 mod request_lines;
 mod secrets;
 mod stopping;
+mod storage_faults;
 mod supervision;
 mod systemd;
 

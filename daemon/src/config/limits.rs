@@ -46,8 +46,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The first limit that is zero, which would lock everybody out.
-    pub(super) fn first_zero(&self) -> Option<&'static str> {
+    /// The limits that are zero, which would lock everybody out.
+    pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
         let amounts = [
             ("limits.message_bytes", self.message_bytes),
             ("limits.request_bytes", self.request_bytes),
@@ -60,6 +60,6 @@ impl Limits {
             ("limits.messages_per_second", self.messages_per_second as usize),
             ("limits.message_burst", self.message_burst as usize),
         ];
-        amounts.into_iter().find_map(|(name, amount)| (amount == 0).then_some(name))
+        amounts.into_iter().filter(|(_, amount)| *amount == 0).map(|(name, _)| name)
     }
 }

@@ -12,6 +12,7 @@ use warp::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 
 use super::problem::{Kind, Problem};
 use crate::config::Config;
+use crate::sync::words::plain;
 
 /// How long is listened to a body that was refused, so that the client gets to read why instead of a broken pipe.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
@@ -113,7 +114,8 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
 fn problem_of(path: &str, error: &serde_json::Error) -> Problem {
     let message = error.to_string();
     if error.classify() != Category::Data {
-        return Problem::new(Kind::NotJson, format!("the body is not JSON: {}", quoted(&message)));
+        let (line, column) = (error.line(), error.column());
+        return Problem::new(Kind::NotJson, format!("the body is not JSON: see line {line}, character {column}"));
     }
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
     let code = match message {
@@ -132,7 +134,7 @@ fn problem_of(path: &str, error: &serde_json::Error) -> Problem {
         (inside, Some(name)) if code == code::REQUIRED => format!("{inside}.{name}"),
         (inside, _) => inside.to_owned(),
     };
-    Problem::invalid(vec![FieldError::new(quoted(&field), code, quoted(message))])
+    Problem::invalid(vec![FieldError::new(quoted(&field), code, quoted(&plain(message)))])
 }
 
 fn quoted(message: &str) -> String {

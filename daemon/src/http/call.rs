@@ -22,6 +22,7 @@ use super::query::Query;
 use super::{App, SocketFilter};
 use crate::auth::{AuthError, Caller};
 use crate::metrics::metrics;
+use crate::sync::DeviceId;
 
 /// What a handler comes to.
 pub(super) type Answer = Result<Response, Problem>;
@@ -51,6 +52,11 @@ impl Call {
             identity.set(caller.user);
         }
         Ok(caller)
+    }
+
+    /// Notes for the log which of the caller's devices it is.
+    pub(super) fn is_device(&self, device: &DeviceId) {
+        self.identity.iter().for_each(|identity| identity.is_device(device));
     }
 }
 

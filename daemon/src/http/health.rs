@@ -23,7 +23,7 @@ pub(super) async fn health(call: Call) -> Answer {
     let counts = call.app.live.counts().await;
     let is_there = total_devices.is_some();
     json(&json!({
-        "status": if is_there { "healthy" } else { "degraded" },
+        "status": if is_there && service.storage_fault().is_none() { "healthy" } else { "degraded" },
         "service": "realtime-sync",
         "version": RELEASE,
         "active_connections": counts.connections,
@@ -56,7 +56,10 @@ pub(super) async fn ready(call: Call) -> Answer {
         return Err(Problem::unavailable("the daemon is stopping", RETRY));
     }
     match tokio::time::timeout(PATIENCE, call.app.service.ready()).await {
-        Ok(Ok(())) => Ok(plain("ready\n")),
+        Ok(Ok(())) => match call.app.service.storage_fault() {
+            None => Ok(plain("ready\n")),
+            Some(fault) => Err(Problem::unavailable(format!("{fault}; only reading works"), RETRY)),
+        },
         Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the database does not answer", RETRY)),
     }
 }

@@ -8,6 +8,7 @@ mod handshake;
 mod origin;
 mod pump;
 mod stream;
+mod told;
 mod welcome;
 
 use std::future::ready;
@@ -32,6 +33,7 @@ use crate::auth::Verify;
 use crate::config::Config;
 use origin::Origins;
 use stream::SharedStream;
+use told::Told;
 use welcome::Arrival;
 
 /// What is read at once from an idle socket; grows for a large message and shrinks after it.
@@ -120,11 +122,13 @@ impl Shell {
         };
         let stream = SharedStream::new(TokioIo::new(upgraded));
         let Some(mut socket) = self.open(stream.clone(), extension) else { return };
+        let mut told = Told::of(arrival.device());
         // Boxed, since it is needed only at the beginning of a long life.
-        let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival)).await {
-            Ok(connection) => pump::run(&mut socket, connection).await,
+        let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival, &mut told)).await {
+            Ok(connection) => pump::run(&mut socket, connection, &mut told).await,
             Err(ended) => ended,
         };
+        told.write(&ended);
         Box::pin(stream::end(socket, stream, ended)).await;
         drop(guard);
     }

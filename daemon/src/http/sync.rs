@@ -21,6 +21,7 @@ const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";
 pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
     let request: SyncRequest = call.body.json().await?;
     let (device, full) = (request.device_id.clone(), request.force_full_sync);
+    call.is_device(&device);
     let response = call.app.service.sync(&caller, request).await?;
     if let Some(count) = response.notable_changes(full) {
         call.app.live.synced(caller.user, &device, count).await;
@@ -50,6 +51,7 @@ pub(super) async fn digest(call: Call, caller: Caller) -> Answer {
 /// `GET /sync-status?device_id=`. A device that never called is no error: it is told what waits for it.
 pub(super) async fn status(call: Call, caller: Caller) -> Answer {
     let device: DeviceId = call.query.required("device_id", A_DEVICE)?;
+    call.is_device(&device);
     let status = call.app.service.sync_status(&caller, &device).await?;
     let is_online = call.app.live.online(caller.user).await.contains(&device);
     let pending_uploads = status.device.as_ref().map_or(0, |known| known.pending_uploads);

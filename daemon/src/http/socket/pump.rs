@@ -18,6 +18,7 @@ use yawc::frame::{Frame, OpCode};
 
 use super::Socket;
 use super::stream::Ended;
+use super::told::Told;
 use crate::actors::{Answer, CloseReason, Connection, Input, Link, Replay, ReplayPage};
 use crate::sync::{ChangeRecord, Scope, Version};
 
@@ -27,12 +28,13 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const SLOW_READER: Duration = Duration::from_secs(10);
 
 /// Serves a device until its socket ends.
-pub(super) async fn run(socket: &mut Socket, mut connection: Connection) -> Ended {
+pub(super) async fn run(socket: &mut Socket, mut connection: Connection, told: &mut Told) -> Ended {
     let link = Arc::clone(connection.link());
     let welcome = connection.take_welcome().into_iter().map(Direct::Message).collect();
     let replay = connection.take_replay();
     let mut pump = Pump {
         socket,
+        told,
         link: Arc::clone(&link),
         direct: welcome,
         after: 0,
@@ -59,6 +61,7 @@ pub(super) async fn run(socket: &mut Socket, mut connection: Connection) -> Ende
 
 struct Pump<'a> {
     socket: &'a mut Socket,
+    told: &'a mut Told,
     connection: Connection,
     link: Arc<Link>,
     /// What is written past the outbox: the welcome, the replay, answers.
@@ -184,7 +187,10 @@ impl Pump<'_> {
             },
             Turn::Came(frame) => match frame.opcode() {
                 OpCode::Close => return Some(Ended::ByPeer),
-                OpCode::Text => self.ask(Input::Text(frame.into_payload())),
+                OpCode::Text => {
+                    self.told.received();
+                    self.ask(Input::Text(frame.into_payload()));
+                }
                 OpCode::Binary | OpCode::Continuation => self.ask(Input::Binary),
                 OpCode::Ping | OpCode::Pong => self.ask(Input::Heard),
             },
@@ -222,6 +228,7 @@ impl Pump<'_> {
             ready!(self.socket.poll_ready_unpin(cx)).map_err(|_| Ended::Gone)?;
             let Some(bytes) = self.next_output() else { continue };
             self.socket.start_send_unpin(Frame::text(bytes)).map_err(|_| Ended::Gone)?;
+            self.told.sent();
             self.unflushed = true;
             self.progress = true;
         }

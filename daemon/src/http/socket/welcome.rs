@@ -8,6 +8,7 @@ use warp::http::header::AUTHORIZATION;
 use yawc::frame::OpCode;
 
 use super::stream::Ended;
+use super::told::Told;
 use super::{Shell, Socket, handshake};
 use crate::actors::{CloseReason, Connection, Hello, token_of};
 use crate::sync::{Cursor, DeviceId};
@@ -33,10 +34,20 @@ impl Arrival {
         let token = given.map(str::to_owned);
         Self { device, token, query, is_at_home }
     }
+
+    /// What stands where the device's id belongs.
+    pub(super) fn device(&self) -> &str {
+        &self.device
+    }
 }
 
 /// Connects who has come, or says why not.
-pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival) -> Result<Connection, Ended> {
+pub(super) async fn welcome(
+    shell: &Shell,
+    socket: &mut Socket,
+    arrival: Arrival,
+    told: &mut Told,
+) -> Result<Connection, Ended> {
     let Arrival { device, token, query, is_at_home } = arrival;
     if !is_at_home {
         return Err(refused("origin", &"pages from there may not connect (server.allowed_origins)"));
@@ -48,6 +59,7 @@ pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival
     };
     let verified = shell.verify.verify(&token).await;
     let caller = verified.map_err(|error| Ended::Closed(CloseReason::denied(error)))?;
+    told.is_of(caller.user);
     let cursor = match named(&query, "cursor") {
         Some(text) => Some(text.parse::<Cursor>().map_err(|error| refused("cursor", &error))?),
         None => None,

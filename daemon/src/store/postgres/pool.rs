@@ -12,11 +12,11 @@ use futures_util::FutureExt;
 use rand::Rng;
 
 use super::Schema;
-use super::fault::Remedy;
-use super::outage::Outage;
+use super::fault::{Remedy, storage_fault};
 use super::server::connect;
 use super::session::PostgresTransaction;
 use crate::metrics::{PoolUse, metrics};
+use crate::store::outage::Outage;
 use crate::store::{Access, Job, Mode, StoreError};
 
 /// How often a transaction is begun again that got in the way of another, or whose connection was lost before its commit.
@@ -68,7 +68,7 @@ impl Connections {
             Ok(Err(error)) => Err(StoreError::Failed(format!("a transaction failed: {error}"))),
             Err(_) => {
                 let silent = "the database does not answer";
-                self.outage.failed(silent);
+                self.outage.failed(silent, None);
                 Err(StoreError::Unavailable(silent.into()))
             }
         }
@@ -77,6 +77,10 @@ impl Connections {
     pub(super) fn used(&self) -> PoolUse {
         let status = self.pool.status();
         PoolUse { busy: status.size.saturating_sub(status.available), most: status.max_size }
+    }
+
+    pub(super) fn storage_fault(&self) -> Option<&'static str> {
+        self.outage.storage_fault()
     }
 
     pub(super) fn close(&self) {
@@ -89,7 +93,9 @@ impl Connections {
             tried += 1;
             let error = match self.once(mode, &access, job, is_strict).await {
                 Try::Over(Ok(())) => {
-                    self.outage.worked();
+                    // What instances note of themselves may still find room where people's rows do not.
+                    let is_telling = mode == Mode::Write && access != Access::Daemon;
+                    self.outage.worked(if is_telling { Mode::Write } else { Mode::Read });
                     return Ok(());
                 }
                 Try::Strictly => {
@@ -106,7 +112,7 @@ impl Connections {
                 Try::Over(Err(error)) | Try::Again(error) => error,
             };
             if let StoreError::Unavailable(reason) = &error {
-                self.outage.failed(reason);
+                self.outage.failed(reason, storage_fault(reason));
             }
             return Err(error);
         }

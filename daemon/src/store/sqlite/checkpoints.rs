@@ -4,8 +4,8 @@
 //! waits; only when this thread falls far behind does the writer do it after all, so that the log stays bounded.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 
 use super::connect;
+use super::ground::Ground;
 use crate::store::StoreError;
 
 /// How often the log is looked at.
@@ -26,14 +27,14 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn start(path: &Path, ground: Arc<Ground>) -> Result<Self, StoreError> {
         let mut connection = connect(path, true)?;
         let (alive, end) = channel::<()>();
         let thread = thread::Builder::new()
             .name("sqlite-checkpoints".into())
             .spawn(move || {
                 while end.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                    checkpoint(&mut connection);
+                    checkpoint(&mut connection, &ground);
                 }
             })
             .map_err(|error| StoreError::Failed(format!("can't start the checkpoints: {error}")))?;
@@ -49,8 +50,9 @@ impl Checkpoints {
     }
 }
 
-fn checkpoint(connection: &mut SqliteConnection) {
-    if let Err(error) = connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)") {
+fn checkpoint(connection: &mut SqliteConnection, ground: &Ground) {
+    if let Err(error) = connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)").map_err(StoreError::from) {
         tracing::debug!(%error, "the log was not moved; the next round will");
+        ground.refused(&error);
     }
 }

@@ -12,11 +12,12 @@ use diesel::sql_types::Integer;
 use diesel::{RunQueryDsl, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use super::ground::Ground;
 use super::life::Life;
 use super::transaction::SqliteTransaction;
 use super::{Asked, Schema, finish};
 use crate::store::statement::statement;
-use crate::store::{OnOutsideWrite, StoreError};
+use crate::store::{Mode, OnOutsideWrite, StoreError};
 
 /// Jobs that may wait for the writer; more wait in their callers.
 const QUEUE: usize = 1024;
@@ -24,6 +25,8 @@ const QUEUE: usize = 1024;
 const LONGEST_GROUP: Duration = Duration::from_millis(10);
 /// How often the idle writer looks whether somebody else has written.
 const LOOK_OUTSIDE: Duration = Duration::from_millis(100);
+/// How often it is tried whether a database that could not be written can be again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 type Done = oneshot::Sender<Result<(), StoreError>>;
 
@@ -43,6 +46,7 @@ impl Writer {
         connection: SqliteConnection,
         schema: Arc<Schema>,
         life: Life,
+        ground: Arc<Ground>,
         outside: OnOutsideWrite,
     ) -> Result<Self, StoreError> {
         let (orders, queue) = mpsc::channel(QUEUE);
@@ -50,7 +54,8 @@ impl Writer {
             .enable_time()
             .build()
             .map_err(|error| StoreError::Failed(format!("can't start the writer: {error}")))?;
-        let mut work = Work { connection, schema, life, outside, data_version: 0 };
+        let tried = Instant::now();
+        let mut work = Work { connection, schema, life, ground, outside, data_version: 0, tried };
         work.data_version = work.look();
         let thread = thread::Builder::new()
             .name("sqlite-writer".into())
@@ -85,9 +90,15 @@ struct Work {
     connection: SqliteConnection,
     schema: Arc<Schema>,
     life: Life,
+    ground: Arc<Ground>,
     outside: OnOutsideWrite,
     data_version: i32,
+    /// When it was last tried whether the database can be written again.
+    tried: Instant,
 }
+
+/// Jobs of one transaction, with what became of each.
+struct Group(Vec<(Done, Result<(), StoreError>)>);
 
 impl Work {
     async fn until_closed(mut self, mut queue: mpsc::Receiver<Order>) {
@@ -97,8 +108,7 @@ impl Work {
             let order = tokio::select! {
                 order = queue.recv() => order,
                 _ = ticks.tick() => {
-                    self.look_outside();
-                    self.life.keep(&mut self.connection);
+                    self.tick();
                     continue;
                 }
             };
@@ -112,8 +122,17 @@ impl Work {
                 None => break None,
             }
         };
-        self.life.end(&mut self.connection);
-        drop(self.connection);
+        if self.ground.check().is_ok() {
+            self.life.end(&mut self.connection);
+        } else {
+            self.life.leave_trace();
+        }
+        if self.ground.is_replaced() {
+            // SQLite would remove the log of the file that is there now: it goes by names.
+            std::mem::forget(self.connection);
+        } else {
+            drop(self.connection);
+        }
         if let Some(closing) = closing {
             let _ = closing.send(());
         }
@@ -123,14 +142,17 @@ impl Work {
     fn group(&mut self, asked: Asked, done: Done, queue: &mut mpsc::Receiver<Order>) -> Option<oneshot::Sender<()>> {
         let began = Instant::now();
         let mut closing = None;
-        if let Err(error) = self.connection.batch_execute("BEGIN IMMEDIATE") {
-            let _ = done.send(Err(error.into()));
+        let begun = self.ground.check().and_then(|()| Ok(self.connection.batch_execute("BEGIN IMMEDIATE")?));
+        if let Err(error) = begun {
+            self.ground.refused(&error);
+            let _ = done.send(Err(error));
             return None;
         }
-        let mut answers = vec![(done, self.one(&asked))];
-        while began.elapsed() < LONGEST_GROUP {
+        let mut group = Group(Vec::new());
+        let mut whole = self.one(&asked, done, &mut group);
+        while whole.is_ok() && began.elapsed() < LONGEST_GROUP {
             match queue.try_recv() {
-                Ok(Order::Run(asked, done)) => answers.push((done, self.one(&asked))),
+                Ok(Order::Run(asked, done)) => whole = self.one(&asked, done, &mut group),
                 Ok(Order::Close(order)) => {
                     closing = Some(order);
                     break;
@@ -138,28 +160,66 @@ impl Work {
                 Err(_) => break,
             }
         }
-        let committed = self.connection.batch_execute("COMMIT").map_err(StoreError::from);
-        if committed.is_err() {
+        let committed = whole.and_then(|()| Ok(self.connection.batch_execute("COMMIT")?));
+        // What went into a file that nobody will open again is not there.
+        let committed = committed.and_then(|()| self.ground.check());
+        if let Err(error) = &committed {
             let _ = self.connection.batch_execute("ROLLBACK");
+            self.ground.refused(error);
         }
-        for (done, outcome) in answers {
-            let _ = done.send(match (&committed, outcome) {
-                (Err(error), Ok(())) => Err(StoreError::Unavailable(error.to_string())),
-                (_, outcome) => outcome,
-            });
-        }
+        group.answer(committed, &self.ground);
         closing
     }
 
-    /// One job in its savepoint: its failure, or its panic, is its own.
-    fn one(&mut self, asked: &Asked) -> Result<(), StoreError> {
-        self.connection.batch_execute("SAVEPOINT job")?;
-        let mut transaction = SqliteTransaction { connection: &mut self.connection, schema: &self.schema };
-        let outcome = catch_unwind(AssertUnwindSafe(|| finish(asked, &mut transaction)))
-            .unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())));
+    /// One job in its savepoint: its failure, or its panic, is its own. An error means that the whole transaction is gone:
+    /// SQLite rolls it back by itself when the disk is full.
+    fn one(&mut self, asked: &Asked, done: Done, group: &mut Group) -> Result<(), StoreError> {
+        let begun = self.connection.batch_execute("SAVEPOINT job");
+        let mut transaction =
+            SqliteTransaction { connection: &mut self.connection, schema: &self.schema, trouble: None };
+        let outcome = match begun {
+            Ok(()) => catch_unwind(AssertUnwindSafe(|| finish(asked, &mut transaction)))
+                .unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into()))),
+            Err(error) => Err(error.into()),
+        };
+        // The job has turned the cause into an error of its own.
+        let outcome = match (outcome, transaction.trouble.take()) {
+            (Err(_), Some(trouble)) => Err(StoreError::Unavailable(trouble)),
+            (outcome, _) => outcome,
+        };
         let end = if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-        self.connection.batch_execute(end)?;
-        outcome
+        let ended = self.connection.batch_execute(end);
+        let lost = match (&outcome, &ended) {
+            (Err(StoreError::Unavailable(why)), Err(_)) => Some(StoreError::Unavailable(why.clone())),
+            (_, Err(error)) => Some(StoreError::Unavailable(error.to_string())),
+            (_, Ok(())) => None,
+        };
+        group.0.push((done, outcome));
+        lost.map_or(Ok(()), Err)
+    }
+
+    fn tick(&mut self) {
+        self.look_outside();
+        if self.ground.check().is_ok() {
+            self.life.keep(&mut self.connection);
+            self.try_again();
+        }
+    }
+
+    /// Finds out whether a database that could not be written can be again, by writing what it says already.
+    fn try_again(&mut self) {
+        if self.ground.fault().is_none() || self.tried.elapsed() < TRY_AGAIN {
+            return;
+        }
+        self.tried = Instant::now();
+        let probe = "BEGIN IMMEDIATE; UPDATE sync_meta SET value = value WHERE key = 'epoch'; COMMIT";
+        match self.connection.batch_execute(probe).map_err(StoreError::from) {
+            Ok(()) => self.ground.worked(Mode::Write),
+            Err(error) => {
+                let _ = self.connection.batch_execute("ROLLBACK");
+                self.ground.refused(&error);
+            }
+        }
     }
 
     fn look_outside(&mut self) {
@@ -174,5 +234,23 @@ impl Work {
     fn look(&mut self) -> i32 {
         let seen: Result<Vec<i32>, _> = statement::<Integer>("PRAGMA data_version").load(&mut self.connection);
         seen.ok().and_then(|rows| rows.first().copied()).unwrap_or(self.data_version)
+    }
+}
+
+impl Group {
+    /// Tells the callers, once it is known whether their changes are there.
+    fn answer(self, committed: Result<(), StoreError>, ground: &Ground) {
+        for (done, outcome) in self.0 {
+            let outcome = match (&committed, outcome) {
+                (Err(StoreError::Unavailable(why)), Ok(())) => Err(StoreError::Unavailable(why.clone())),
+                (Err(error), Ok(())) => Err(StoreError::Unavailable(error.to_string())),
+                (_, outcome) => outcome,
+            };
+            match &outcome {
+                Ok(()) => ground.worked(Mode::Write),
+                Err(error) => ground.refused(error),
+            }
+            let _ = done.send(outcome);
+        }
     }
 }
