@@ -172,11 +172,13 @@ pub struct Sync {
     pub sweep_seconds: u64,
     /// How long an instance counts as alive after it was last heard of, and with it its devices.
     pub lease_seconds: u64,
+    /// How many hours ahead of the server's clock a row's times may lie, where its table does not allow more.
+    pub future_hours: u32,
 }
 
 impl Default for Sync {
     fn default() -> Self {
-        Self { tombstone_days: 90, heartbeat_seconds: 30, sweep_seconds: 30, lease_seconds: 15 }
+        Self { tombstone_days: 90, heartbeat_seconds: 30, sweep_seconds: 30, lease_seconds: 15, future_hours: 24 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The use cases. Transactions are opened here and nowhere else; nothing here knows HTTP or actors.
 
 mod batch;
+mod chronicle;
 mod conflicts;
 mod devices;
 mod export;
@@ -14,6 +15,7 @@ mod pull;
 mod push;
 mod request;
 mod sync;
+mod times;
 mod tokens;
 mod types;
 
@@ -48,6 +50,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     hints: OnceLock<Arc<dyn Hints>>,
     met: met::Met,
+    chronicle: chronicle::Chronicle,
     noted: tokens::Noted,
 }
 
@@ -61,16 +64,8 @@ impl Service {
         limits: Limits,
         keep: TimeDelta,
     ) -> Self {
-        Self {
-            registry,
-            clock,
-            limits,
-            keep,
-            store,
-            hints: OnceLock::new(),
-            met: met::Met::default(),
-            noted: tokens::Noted::default(),
-        }
+        let (hints, met, chronicle, noted) = Default::default();
+        Self { registry, clock, limits, keep, store, hints, met, chronicle, noted }
     }
 
     /// Tells who hears of commits. Once; later calls change nothing.

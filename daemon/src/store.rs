@@ -9,6 +9,7 @@ mod releases;
 mod rows;
 pub mod sqlite;
 mod statement;
+pub mod times;
 pub mod tokens;
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use crate::metrics::PoolUse;
 use crate::sync::wire::TableDigest;
 use crate::sync::{Caller, DeviceId, Role, RowId, Scope, UserId, Version};
+use times::Times;
 use tokens::{Credentials, Refusal, Tokens};
 
 pub use releases::MigrationState;
@@ -207,7 +209,7 @@ impl dyn Store {
 
 /// What can be done in a transaction.
 #[async_trait]
-pub trait Transaction: Tokens + Send {
+pub trait Transaction: Times + Tokens + Send {
     /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
     /// makes it forget what was not asked for yet.
     async fn foresee(&mut self, _reads: &[Read<'_>]) -> Result<(), StoreError> {

@@ -35,6 +35,7 @@ mod tokens;
 mod validation;
 
 // What is about one process, its settings, its commands or its end.
+mod clocks;
 mod command_line;
 mod durability;
 mod forgetting;

@@ -19,7 +19,7 @@ use super::{Failure, Outcome, Settings, traces};
 use crate::actors::{self, Live, Neighbours};
 use crate::auth::{Secret, Verifier, Verify};
 use crate::carrier::{self, Trust};
-use crate::clock::SystemClock;
+use crate::clock::{self, SystemClock};
 use crate::config::{Config, Sources};
 use crate::http::{self, App, Listening, SocketFilter};
 use crate::service::Service;
@@ -134,6 +134,7 @@ async fn assemble(
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let service = Service::new(store, registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
+    service.begin_time(clock::is_set_by_others()).await.context("can't ask the database for the time")?;
     if !is_adopted {
         starter::load(&service).await.context("can't load the starter catalogue")?;
     }

@@ -54,15 +54,20 @@ pub(super) async fn open(config: &Config, stay: Stay, outside: OnOutsideWrite) -
     }
 }
 
+/// The tables that the program knows, with the times that the configuration allows in them.
+fn adapters(config: &Config) -> Registry {
+    Registry::standard().allowing_ahead(|table| config.future_hours(table))
+}
+
 /// The tables as they are in a database of our own, under the rules of the configuration.
 pub(super) fn own_tables(config: &Config) -> Result<Registry, Failure> {
-    let ruled = Registry::standard().ruled(&config.rules());
+    let ruled = adapters(config).ruled(&config.rules());
     ruled.map_err(|(key, complaint)| Failure::Usage(anyhow!("{key}: {complaint}")))
 }
 
 async fn open_server(config: &Config, url: String, stay: Stay, outside: OnOutsideWrite) -> Result<Opened, Failure> {
     let name = || format!("can't open the database {} (database.url)", config.database_name());
-    let adapters = Registry::standard();
+    let adapters = adapters(config);
     let adopted =
         layout_to_serve(&url, &adapters, &naming(config)).await.map_err(failure).map_err(|f| f.context(name()))?;
     let adapters = Arc::new(if adopted.is_some() { adapters } else { own_tables(config)? });

@@ -18,6 +18,8 @@ pub struct TableConfig {
     pub columns: BTreeMap<String, String>,
     /// Whether a table of an adopted database is left alone although it is there.
     pub skip: bool,
+    /// How many hours ahead of the server's clock its rows' times may lie, where that is more than for all tables.
+    pub future_hours: Option<u32>,
     /// Columns that stay home.
     pub hidden: BTreeSet<String>,
     /// Columns that devices may not write.
@@ -71,6 +73,13 @@ impl Config {
     #[must_use]
     pub fn rules(&self) -> BTreeMap<String, TableRules> {
         self.tables.iter().map(|(table, said)| (table.clone(), said.rules())).collect()
+    }
+
+    /// How many hours ahead of the server's clock the times of a table's rows may lie.
+    #[must_use]
+    pub fn future_hours(&self, table: &str) -> u32 {
+        let own = self.tables.get(table).and_then(|said| said.future_hours);
+        own.unwrap_or_default().max(self.sync.future_hours)
     }
 
     /// Names of tables and columns that do not exist, and rules that contradict, with what to do about them. What columns an

@@ -61,6 +61,7 @@ fn the_shown_examples_of_tables_are_good() {
     assert_eq!(config.tables["foods"].place("foods"), ("app".into(), "foods".into()));
     assert_eq!(config.tables["foods"].columns["user_id"], "created_by");
     assert!(config.tables["recipes"].skip);
+    assert_eq!((config.future_hours("workout_sessions"), config.future_hours("foods")), (8760, 24));
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Service {
                 atomic: false,
                 same_life: true,
                 now: self.clock.now(),
+                newest: self.newest_time(),
             },
             id,
             settlement,

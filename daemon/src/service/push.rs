@@ -39,6 +39,8 @@ pub(super) struct Push {
     pub atomic: bool,
     pub same_life: bool,
     pub now: DateTime<Utc>,
+    /// The newest time that is known.
+    pub newest: DateTime<Utc>,
 }
 
 /// Why the transaction is rolled back.
@@ -142,7 +144,7 @@ impl Push {
             let (Some(receipt), Some(table)) = (done, self.registry.get(ready.table)) else { continue };
             // What it may not write it has sent back, or the change would not have been done.
             let data = table.without_read_only(ready.mutation.data.clone(), self.is_operators(), |_, _| true);
-            let data = data.and_then(|data| table.accept(data, Purpose::Patch, self.now));
+            let data = data.and_then(|data| table.accept(data, Purpose::Patch, self.newest));
             let Ok(data) = data else { continue };
             let made = ready.mutation.base_version.is_none() && receipt.result.status == Status::Applied;
             let puts = matches!(ready.mutation.operation, Intent::Insert | Intent::Upsert);
@@ -203,7 +205,10 @@ impl Push {
             if id.is_some_and(|id| retried.contains(&id) || !kept.insert(id)) {
                 continue;
             }
-            if let Some(id) = id {
+            // What is refused only for now gets another answer later.
+            if let Some(id) = id
+                && !answer.result.is_refused_for_now()
+            {
                 receipts.push((id, to_json(answer)?));
             }
             if let Some((conflict, id)) = answer.conflict.as_ref().and_then(|met| Some((met, met.conflict_id?))) {

@@ -48,6 +48,7 @@ impl Service {
             atomic: request.atomic,
             same_life: epoch.is_empty() || epoch == self.epoch(),
             now: self.clock.now(),
+            newest: self.newest_time(),
         };
         let device = seen.device.clone();
         let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
@@ -114,6 +115,7 @@ impl Service {
             atomic: false,
             same_life: true,
             now: self.clock.now(),
+            newest: self.newest_time(),
         });
         let outcome = self
             .store

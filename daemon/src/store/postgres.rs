@@ -16,6 +16,7 @@ mod reads;
 mod server;
 mod session;
 mod sql;
+mod times;
 mod tls;
 mod tokens;
 mod transaction;

@@ -9,6 +9,7 @@ mod migrate;
 mod readers;
 mod reads;
 mod sql;
+mod times;
 mod tokens;
 mod transaction;
 mod triggers;

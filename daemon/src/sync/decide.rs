@@ -44,6 +44,8 @@ pub enum Mine {
 pub struct Circumstances {
     /// The time that writes are stamped with.
     pub now: DateTime<Utc>,
+    /// The newest time that is known, which is later where the clock is behind.
+    pub newest: DateTime<Utc>,
     /// Up to here tombstones of the row's scope are gone.
     pub floor: Version,
     /// Whether the client's base versions are of this database's life.
@@ -170,7 +172,7 @@ impl Case<'_> {
         let purpose = if whole { Purpose::Whole } else { Purpose::Patch };
         let is_sent_back = |column: &Column, value: &Value| self.is_sent_back(column, value);
         let data = self.table.without_read_only(data, self.around.is_operators, is_sent_back);
-        let data = match data.and_then(|data| self.table.accept(data, purpose, self.around.now)) {
+        let data = match data.and_then(|data| self.table.accept(data, purpose, self.around.newest)) {
             Ok(data) => data,
             Err(errors) => return Decision::rejected(errors),
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Row, Strategy};
+use ryzed_adapters::{FieldError, Row, Strategy, code};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -109,6 +109,15 @@ pub struct ChangeResult {
     /// Why it was rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+}
+
+impl ChangeResult {
+    /// Whether it is refused for what is now and not for what it is, so that the client keeps it and sends it again.
+    #[must_use]
+    pub fn is_refused_for_now(&self) -> bool {
+        let is_passing = |error: &FieldError| error.code == code::IN_FUTURE;
+        self.status == Status::Rejected && !self.errors.is_empty() && self.errors.iter().all(is_passing)
+    }
 }
 
 /// What became of one upload, in a word.

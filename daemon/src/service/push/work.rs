@@ -57,6 +57,7 @@ impl Work<'_> {
         }
         let around = Circumstances {
             now: self.push.now,
+            newest: self.push.newest,
             floor: self.floor(working.known.as_ref().and_then(|known| known.scope)),
             same_life: self.push.same_life,
             strategy: self.push.strategy,

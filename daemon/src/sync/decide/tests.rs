@@ -16,7 +16,8 @@ fn now() -> DateTime<Utc> {
 }
 
 fn around(strategy: Strategy) -> Circumstances {
-    Circumstances { now: now(), floor: 0, same_life: true, strategy: Some(strategy), is_operators: false }
+    let (newest, strategy) = (now(), Some(strategy));
+    Circumstances { now: now(), newest, floor: 0, same_life: true, strategy, is_operators: false }
 }
 
 /// A HIIT session made at version 1, whose round went from 2 to 5 at version 7.
