@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use hyper::Method;
-use ryzed_tests::rows::food_entry;
-use ryzed_tests::{Daemon, Database, delete, insert};
+use ryzed_tests::rows::{food_entry, row, workout_session};
+use ryzed_tests::{Daemon, Database, delete, insert, update};
 use serde_json::{Value, json};
 
 fn text(time: DateTime<Utc>) -> String {
@@ -132,4 +132,42 @@ async fn devices_of_several_people_contradict_the_clock() {
         assert_eq!(answer.status, 200);
     }
     daemon.logged(&["WARN", "several people's devices say", "hours=47.9"]).await;
+}
+
+#[tokio::test]
+async fn what_builds_on_a_row_that_is_refused_for_now_waits_with_it() {
+    let mut daemon = Daemon::builder().alone().start();
+    let me = daemon.account();
+    let ahead = text(Utc::now() + TimeDelta::hours(30));
+    let session = workout_session(json!({"start_time": ahead}));
+    let exercise = row("workout_exercises", json!({"session_id": session["id"]}));
+    let set = row("exercise_sets", json!({"workout_exercise_id": exercise["id"]}));
+    let elsewhere = food_entry(json!({}));
+    let changes = [
+        insert("exercise_sets", &set),
+        insert("workout_sessions", &session),
+        insert("workout_exercises", &exercise),
+        update("workout_sessions", &session["id"], json!({"name": "Legs"})),
+        insert("food_entries", &elsewhere),
+    ];
+    let told = |answer: &Value| -> Vec<String> {
+        let results = answer["results"].as_array().expect("results").iter();
+        results
+            .map(|result| result["errors"][0]["code"].as_str().or(result["status"].as_str()).unwrap_or("").to_owned())
+            .collect()
+    };
+    let answer = me.push(changes.clone()).await;
+    assert_eq!(told(&answer), ["in_future", "in_future", "in_future", "in_future", "applied"], "{answer}");
+    daemon.terminate();
+    assert_eq!(daemon.exit_code().await, 0);
+    daemon.set_env("RYZED_SYNC__FUTURE_HOURS", "48");
+    daemon.restart();
+    let me = daemon.account_of(me.person);
+    let answer = me.push(changes).await;
+    assert_eq!(told(&answer), ["applied"; 5], "{answer}");
+    assert_eq!(me.row("workout_sessions", &session["id"]).await.expect("the session")["name"], "Legs");
+    // What was refused for now and is taken back before it could be taken stays away.
+    let late = food_entry(json!({"consumed_at": text(Utc::now() + TimeDelta::days(9))}));
+    let answer = me.push([insert("food_entries", &late), delete("food_entries", &late["id"])]).await;
+    assert_eq!(told(&answer), ["in_future", "in_future"], "{answer}");
 }

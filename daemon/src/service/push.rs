@@ -1,6 +1,7 @@
 //! The upload: decide each change, write them with a statement a table, keep the receipts, all in one transaction.
 
 mod owner;
+mod waiting;
 mod work;
 
 use std::collections::{HashMap, HashSet};
@@ -98,7 +99,7 @@ impl Push {
         let mut batch = Batch::load(tx, &self.registry, &ready, &self.scopes()).await?;
         self.recall(&seen, &mut batch);
         let floors = before.iter().map(|state| (state.scope, state.floor)).collect();
-        let mut work = Work { push: self, batch, floors, outcomes: HashMap::new() };
+        let mut work = Work { push: self, batch, floors, outcomes: HashMap::new(), waiting: HashSet::new() };
         let steps: Vec<Step<'_>> = ready.iter().map(|change| step(change)).collect();
         for round in rounds(&steps) {
             work.decide_all(&round.puts, &ready);

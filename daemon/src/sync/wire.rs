@@ -115,9 +115,14 @@ impl ChangeResult {
     /// Whether it is refused for what is now and not for what it is, so that the client keeps it and sends it again.
     #[must_use]
     pub fn is_refused_for_now(&self) -> bool {
-        let is_passing = |error: &FieldError| error.code == code::IN_FUTURE;
-        self.status == Status::Rejected && !self.errors.is_empty() && self.errors.iter().all(is_passing)
+        self.status == Status::Rejected && is_for_now(&self.errors)
     }
+}
+
+/// Whether a change with these errors is refused for what is now and not for what it is.
+#[must_use]
+pub fn is_for_now(errors: &[FieldError]) -> bool {
+    !errors.is_empty() && errors.iter().all(|error| error.code == code::IN_FUTURE)
 }
 
 /// What became of one upload, in a word.

@@ -1,7 +1,7 @@
 //! The changes of one request, worked through: decided in memory, written with a statement a table.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use ryzed_adapters::{FieldError, Row, Strategy, Table};
@@ -29,6 +29,8 @@ pub(super) struct Work<'p> {
     pub(super) floors: Vec<(Scope, Version)>,
     /// By the change's place among the fresh ones.
     pub(super) outcomes: HashMap<usize, Decision>,
+    /// The rows of which a change was refused for now.
+    pub(super) waiting: HashSet<Key>,
 }
 
 impl Work<'_> {
@@ -36,13 +38,18 @@ impl Work<'_> {
         for index in indices {
             let change = ready[*index];
             let key: Key = (change.rank, change.id.clone());
-            let decision = match self.decide(change, &key) {
+            let decided = match self.waits(change, &key) {
+                Some(waits) => Ok((waits, None)),
+                None => self.decide(change, &key),
+            };
+            let decision = match decided {
                 Ok((mut decision, scope)) => {
                     self.batch.apply(&key, std::mem::replace(&mut decision.effect, Effect::Leave), scope);
                     decision
                 }
                 Err(error) => Decision::rejected(vec![error]),
             };
+            self.note_waiting(&key, &decision);
             self.outcomes.insert(*index, decision);
         }
     }
