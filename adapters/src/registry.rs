@@ -56,6 +56,13 @@ impl Registry {
         Self { tables, by_name }
     }
 
+    /// The same tables, whose rows' times may lie so many hours ahead of the server's clock; more where an adapter says so.
+    #[must_use]
+    pub fn allowing_ahead(mut self, hours: impl Fn(&str) -> u32) -> Self {
+        self.tables.iter_mut().for_each(|table| table.allow_ahead(hours(table.name)));
+        self
+    }
+
     /// The same tables under the rules of the configuration, where they are our own.
     ///
     /// # Errors

@@ -13,8 +13,8 @@ use crate::{
     Domain, FieldError, Merge, Row, ScopeRule, Sighting, Strategy, TableAdapter, TableRules, check, code, schema,
 };
 
-/// How far ahead of the server's clock a row's times may lie.
-const FUTURE: TimeDelta = TimeDelta::hours(24);
+/// How many hours ahead of the server's clock a row's times may lie, unless more is allowed.
+const FUTURE_HOURS: u32 = 24;
 
 /// A compiled adapter.
 pub struct Table {
@@ -34,6 +34,8 @@ pub struct Table {
     pub schema: Value,
     /// Whether the table belongs to an application whose database was there before, see [`Table::fitted`].
     pub is_fitted: bool,
+    /// How many hours ahead of the server's clock a row's times may lie.
+    future_hours: u32,
     whole: Validator,
     patch: Validator,
     check: fn(&Row) -> Vec<FieldError>,
@@ -64,6 +66,7 @@ impl Table {
             columns: columns_of(&row, T::SCOPE),
             hidden: Vec::new(),
             is_fitted: false,
+            future_hours: FUTURE_HOURS.max(T::FUTURE_HOURS),
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
             schema: row,
@@ -141,11 +144,18 @@ impl Table {
             columns,
             hidden,
             is_fitted,
+            future_hours: self.future_hours,
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
             schema: row,
             check: self.check,
         }
+    }
+
+    /// Lets a row's times lie so many hours ahead of the server's clock, where the adapter does not allow more.
+    pub(crate) fn allow_ahead(&mut self, hours: u32) {
+        let own = if self.future_hours > FUTURE_HOURS { self.future_hours } else { 0 };
+        self.future_hours = own.max(hours);
     }
 
     /// Whether a row is known by the column, or its owner found.
@@ -215,6 +225,7 @@ impl Table {
 
     /// Checks a row that came from outside and brings every value into its one form.
     ///
+    /// `now` is the newest time that is known, by which a time counts as one of the future.
     /// `null` in a column that has a default and holds none means the default. `_version` and `updated_at` are dropped: clients send back what they got, and both are the server's.
     ///
     /// # Errors
@@ -272,14 +283,18 @@ impl Table {
     }
 
     fn canonical(&self, row: Row, now: DateTime<Utc>) -> Result<Row, Vec<FieldError>> {
-        let latest = format_time(now + FUTURE);
+        let latest = format_time(now + TimeDelta::hours(self.future_hours.into()));
         let mut errors = Vec::new();
         let mut canonical = Row::new();
         for (name, value) in row {
             let kind = self.column(&name).map_or(Kind::Json, |column| column.kind);
             match kind.canonical(value) {
                 Some(Value::String(time)) if kind == Kind::Time && time > latest => {
-                    errors.push(FieldError::new(name, code::IN_FUTURE, "must not be more than 24 h ahead"));
+                    let message = format!(
+                        "is more than {} h ahead of the server's clock; keep the change and send it again later",
+                        self.future_hours
+                    );
+                    errors.push(FieldError::new(name, code::IN_FUTURE, message));
                 }
                 Some(value) => {
                     canonical.insert(name, value);

@@ -10,6 +10,7 @@ mod serve;
 mod store;
 mod tables;
 mod token;
+mod traces;
 mod transfer;
 
 use std::path::PathBuf;
@@ -73,7 +74,7 @@ struct Settings {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve until told to stop; what happens without a command
-    Serve,
+    Serve(serve::Options),
     /// Bring the database's schema up to date; serve does so as well
     Migrate(migrate::Options),
     /// Sync the tables of a PostgreSQL database that an application has already
@@ -86,7 +87,7 @@ enum Command {
     Import(ImportArgs),
     /// Write everything that a person owns, the catalogue, or the whole database, as NDJSON
     Export(ExportArgs),
-    /// Check the configuration and print what came of it, secrets masked
+    /// Check the configuration and the files it names, and print what came of it and from where, secrets masked
     CheckConfig,
     /// Print a completion script for a shell
     Completions(completions::Options),
@@ -146,6 +147,9 @@ fn execute(cli: Cli) -> Outcome {
         return completions::run(options);
     }
     let sources = cli.settings.sources();
+    if let Some(Command::CheckConfig) = &cli.command {
+        return check_config::run(&sources);
+    }
     let config = sources.load().map_err(Failure::usage)?;
     telemetry::init(&config.log).map_err(Failure::usage)?;
     for name in sources.strangers() {
@@ -153,16 +157,15 @@ fn execute(cli: Cli) -> Outcome {
     }
     #[cfg(feature = "faults")]
     crate::faults::arm().map_err(Failure::usage)?;
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(config, sources, &cli.settings),
+    match cli.command.unwrap_or_else(|| Command::Serve(serve::Options::default())) {
+        Command::Serve(options) => serve::run(config, sources, &cli.settings, &options),
         Command::Migrate(options) => migrate::run(&config, &options),
         Command::Adopt(options) => adopt::run(&config, &options),
         Command::Token(options) => token::run(&config, options),
         Command::Tables => tables::run(),
         Command::Import(args) => transfer::import(&config, &args),
         Command::Export(args) => transfer::export(&config, &args),
-        Command::CheckConfig => check_config::run(&config),
-        Command::Completions(_) => Ok(()),
+        Command::CheckConfig | Command::Completions(_) => Ok(()),
     }
 }
 

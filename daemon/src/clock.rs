@@ -1,11 +1,19 @@
 //! The one place that asks what time it is; everybody else is told.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 /// Tells the time. Tests bring their own.
 pub trait Clock: Send + Sync + 'static {
     /// Now.
     fn now(&self) -> DateTime<Utc>;
+
+    /// The time since the machine was started, sleep included; it goes on whatever the clock is set to.
+    fn uptime(&self) -> Duration {
+        let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(since.tv_sec.unsigned_abs(), u32::try_from(since.tv_nsec).unwrap_or(0))
+    }
 }
 
 /// The machine's clock.
@@ -16,4 +24,11 @@ impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }
+}
+
+/// Whether the system says that its clock was set by others since it was started. That it does not say so means nothing.
+#[must_use]
+pub fn is_set_by_others() -> bool {
+    // systemd-timesyncd leaves it there once it has heard of a server.
+    std::path::Path::new("/run/systemd/timesync/synchronized").exists()
 }

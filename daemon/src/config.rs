@@ -4,6 +4,8 @@
 //! `config/ryzed.toml` shows every key; a test holds it to this file.
 
 mod auth;
+mod check;
+mod file;
 mod level;
 mod limits;
 mod load;
@@ -11,9 +13,9 @@ mod masked;
 mod redis_address;
 mod tables;
 mod trusted_proxy;
+mod value;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use auth::{Auth, Hs256};
 pub use level::log_filter;
 pub use limits::Limits;
-pub use load::{ConfigError, Flag, Sources};
+pub use load::{ConfigError, Flag, Loaded, Sources};
 pub use redis_address::{RedisAddress, RedisKind};
 pub use tables::{Reach, TableConfig};
 pub use trusted_proxy::TrustedProxy;
@@ -176,11 +178,13 @@ pub struct Sync {
     pub sweep_seconds: u64,
     /// How long an instance counts as alive after it was last heard of, and with it its devices.
     pub lease_seconds: u64,
+    /// How many hours ahead of the server's clock a row's times may lie, where its table does not allow more.
+    pub future_hours: u32,
 }
 
 impl Default for Sync {
     fn default() -> Self {
-        Self { tombstone_days: 90, heartbeat_seconds: 30, sweep_seconds: 30, lease_seconds: 15 }
+        Self { tombstone_days: 90, heartbeat_seconds: 30, sweep_seconds: 30, lease_seconds: 15, future_hours: 24 }
     }
 }
 
@@ -218,9 +222,6 @@ pub struct Dev {
     /// Whether `POST /test-broadcast` exists.
     pub test_broadcast: bool,
 }
-
-/// A key whose value makes no sense, and what to do about it.
-type Complaint = (&'static str, String);
 
 impl Config {
     /// The URL of the PostgreSQL server, when the database is not a file.
@@ -260,116 +261,10 @@ impl Config {
             None => self.data_dir.join("ryzed.db"),
         }
     }
-
-    /// What the types alone can't say. Nothing is opened or fetched.
-    fn check(&self) -> Result<(), Complaint> {
-        let positive = [
-            ("server.drain_seconds", self.server.drain_seconds),
-            ("server.header_timeout_seconds", self.server.header_timeout_seconds),
-            ("server.write_timeout_seconds", self.server.write_timeout_seconds),
-            ("server.patience_seconds", self.server.patience_seconds),
-            ("database.readers", self.database.readers as u64),
-            ("database.connections", self.database.connections as u64),
-            ("sync.heartbeat_seconds", self.sync.heartbeat_seconds),
-            ("sync.sweep_seconds", self.sync.sweep_seconds),
-            ("sync.lease_seconds", self.sync.lease_seconds),
-        ];
-        let zero = positive.into_iter().find_map(|(key, value)| (value == 0).then_some(key));
-        if let Some(key) = zero.or(self.limits.first_zero()) {
-            return Err((key, "must be at least 1".into()));
-        }
-        self.check_limits()?;
-        log_filter(&self.log.level).map_err(|complaint| ("log.level", complaint))?;
-        self.check_listen()?;
-        self.check_database()?;
-        self.check_redis()?;
-        self.auth.check()?;
-        self.check_origins()
-    }
-
-    /// What is wrapped into more levels must still be read.
-    fn check_limits(&self) -> Result<(), Complaint> {
-        const DEEPEST: usize = 110;
-        if self.limits.value_depth > DEEPEST {
-            return Err((
-                "limits.value_depth",
-                format!("must be at most {DEEPEST}: no reader of JSON follows much further"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Names are looked up at the start.
-    fn check_listen(&self) -> Result<(), Complaint> {
-        let listen = self.server.listen.as_str();
-        let is_named = |(host, port): (&str, &str)| {
-            !host.is_empty() && host.bytes().all(is_of_name) && port.parse::<u16>().is_ok()
-        };
-        if listen.parse::<SocketAddr>().is_ok() || listen.rsplit_once(':').is_some_and(is_named) {
-            return Ok(());
-        }
-        Err((
-            "server.listen",
-            "must be an address or a name, and a port, such as 127.0.0.1:8000 or localhost:8000".into(),
-        ))
-    }
-
-    fn check_database(&self) -> Result<(), Complaint> {
-        const KEY: &str = "database.url";
-        if self.database.password_file.is_some() && self.database_server().is_none() {
-            return Err(("database.password_file", "is for a PostgreSQL server; database.url names none".into()));
-        }
-        match self.database.url.as_deref() {
-            Some(url) if is_server(url) => Ok(()),
-            Some(url) if url.strip_prefix("sqlite://").is_none_or(str::is_empty) => Err((
-                KEY,
-                "must be sqlite://<path>, such as sqlite:///var/lib/ryzed/ryzed.db, or postgres://<user>@<host>/<database>"
-                    .into(),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_redis(&self) -> Result<(), Complaint> {
-        let redis = &self.redis;
-        if redis.url.is_some() && redis.url_file.is_some() {
-            return Err(("redis.url", "is given as well as redis.url_file; keep one of them".into()));
-        }
-        if let Some(url) = &redis.url {
-            RedisAddress::parse(url).map_err(|complaint| ("redis.url", complaint))?;
-        }
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
-        if redis.prefix.is_empty() || !redis.prefix.bytes().all(allowed) {
-            return Err(("redis.prefix", "must be of the characters [A-Za-z0-9._:-], such as ryzed".into()));
-        }
-        Ok(())
-    }
-
-    fn check_origins(&self) -> Result<(), Complaint> {
-        let an_origin = |origin: &str| {
-            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            origin == "*" || host.is_some_and(|host| !host.is_empty() && host.bytes().all(is_of_authority))
-        };
-        match self.server.allowed_origins.iter().find(|origin| !an_origin(origin)) {
-            Some(origin) => Err((
-                "server.allowed_origins",
-                format!("{origin:?} is no origin: write scheme, host and port only, such as https://app.example.com"),
-            )),
-            None => Ok(()),
-        }
-    }
 }
 
 fn is_server(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
-}
-
-fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
-}
-
-fn is_of_authority(byte: u8) -> bool {
-    is_of_name(byte) || matches!(byte, b':' | b'[' | b']')
 }
 
 #[cfg(test)]

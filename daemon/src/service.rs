@@ -1,6 +1,7 @@
 //! The use cases. Transactions are opened here and nowhere else; nothing here knows HTTP or actors.
 
 mod batch;
+mod chronicle;
 mod conflicts;
 mod devices;
 mod export;
@@ -14,6 +15,7 @@ mod pull;
 mod push;
 mod request;
 mod sync;
+mod times;
 mod tokens;
 mod types;
 
@@ -53,6 +55,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     hints: OnceLock<Arc<dyn Hints>>,
     met: met::Met,
+    chronicle: chronicle::Chronicle,
     noted: tokens::Noted,
 }
 
@@ -68,17 +71,8 @@ impl Service {
     ) -> Self {
         let limits = Arc::new(limits);
         let budget = Budget::new(Arc::clone(&limits));
-        Self {
-            registry,
-            clock,
-            limits,
-            budget,
-            keep,
-            store,
-            hints: OnceLock::new(),
-            met: met::Met::default(),
-            noted: tokens::Noted::default(),
-        }
+        let (hints, met, chronicle, noted) = Default::default();
+        Self { registry, clock, limits, budget, keep, store, hints, met, chronicle, noted }
     }
 
     /// Tells who hears of commits. Once; later calls change nothing.
@@ -104,6 +98,23 @@ impl Service {
     /// When it does not answer.
     pub async fn ready(&self) -> Result<(), ServiceError> {
         Ok(self.store.ping().await?)
+    }
+
+    /// Whether nothing was ever written into the database.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.store.is_new()
+    }
+
+    /// Ready once the database can't be worked on any more before the daemon was started again; says why.
+    pub async fn gone(&self) -> String {
+        self.store.gone().await
+    }
+
+    /// Why the database can't be written just now, in words for an operator; none as far as nothing has shown it.
+    #[must_use]
+    pub fn storage_fault(&self) -> Option<&'static str> {
+        self.store.storage_fault()
     }
 
     /// How much of the database's connections is in use; none where that is not known.

@@ -3,11 +3,14 @@
 mod answer;
 pub mod archive;
 mod open;
+mod outage;
 pub mod postgres;
 pub mod presence;
+mod releases;
 mod rows;
 pub mod sqlite;
 mod statement;
+pub mod times;
 pub mod tokens;
 mod turns;
 
@@ -20,9 +23,11 @@ use uuid::Uuid;
 use crate::metrics::PoolUse;
 use crate::sync::wire::TableDigest;
 use crate::sync::{Caller, DeviceId, Role, RowId, Scope, UserId, Version};
+use times::Times;
 use tokens::{Credentials, Refusal, Tokens};
 
 pub use open::{OpenConflict, OpenConflicts, OpenPage, OpenStand};
+pub use releases::MigrationState;
 pub use rows::{DeviceRow, Entry, PAGE_BYTES, Range, Receipts, Records, RowState, Rows, ScopeState, States};
 
 /// A database. Everything happens in transactions: `read` sees one snapshot,
@@ -45,6 +50,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many connections are in use; those that read, where others write.
     fn pool_use(&self) -> Option<PoolUse>;
+
+    /// Whether nothing was ever written into it.
+    fn is_new(&self) -> bool;
+
+    /// Ready once the database can't be worked on any more before the daemon was started again; says why.
+    async fn gone(&self) -> String {
+        std::future::pending().await
+    }
+
+    /// Why it can't be written just now, as far as that has shown: a full disk and the like, which no read would tell.
+    fn storage_fault(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Whether several instances can work on it at the same time; then [`Transaction::presence`] is there.
     fn is_shared(&self) -> bool {
@@ -119,20 +137,22 @@ impl From<Scope> for Access {
     }
 }
 
+/// Whose the database is while it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stay {
+    /// The daemon's: it brings the schema up to date and takes part in the database's life.
+    Resident,
+    /// A command's that brings the schema up to date.
+    Keeper,
+    /// A command's that works beside the daemon, and leaves the schema to it.
+    Visitor,
+}
+
 /// Called when somebody else has written to the database.
 pub type OnOutsideWrite = Arc<dyn Fn() + Send + Sync>;
 
 /// Called with each notice, of another instance, of this one, or of anybody else; must not block.
 pub type OnNotice = Arc<dyn Fn(&str) + Send + Sync>;
-
-/// One migration and whether the database has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MigrationState {
-    /// Its name, as its folder's.
-    pub name: String,
-    /// Whether it was applied.
-    pub applied: bool,
-}
 
 /// The work of one transaction. It may be run again when the database asks for a retry.
 pub type Job =
@@ -195,7 +215,7 @@ impl dyn Store {
 
 /// What can be done in a transaction.
 #[async_trait]
-pub trait Transaction: OpenConflicts + Tokens {
+pub trait Transaction: OpenConflicts + Times + Tokens {
     /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
     /// makes it forget what was not asked for yet.
     async fn foresee(&mut self, _reads: &[Read<'_>]) -> Result<(), StoreError> {
@@ -334,7 +354,18 @@ pub enum StoreError {
     /// The database was taken elsewhere as a whole.
     #[error("{0}")]
     Sealed(String),
+    /// What is there is nothing that this release can work on, or nothing at all; says what to do.
+    #[error("{0}")]
+    Unsuitable(String),
     /// The statement failed.
     #[error("{0}")]
     Failed(String),
+}
+
+impl StoreError {
+    /// Whether a person has to decide or do something first, and trying again changes nothing.
+    #[must_use]
+    pub fn is_for_people(&self) -> bool {
+        matches!(self, Self::InUse(_) | Self::Sealed(_) | Self::Unsuitable(_))
+    }
 }

@@ -16,6 +16,7 @@ pub mod rounds;
 pub mod token;
 pub mod weight;
 pub mod wire;
+pub mod words;
 
 pub use caller::{Caller, Role};
 pub use cursor::Cursor;

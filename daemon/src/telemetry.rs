@@ -41,10 +41,10 @@ pub enum LogError {
     },
     /// There is a log already.
     #[error("the log can't be set up: {0}")]
-    Twice(#[from] tracing::subscriber::SetGlobalDefaultError),
+    Twice(tracing::subscriber::SetGlobalDefaultError),
     /// The standard error can't be used.
     #[error("the log can't be written to the standard error: {0}")]
-    Output(#[from] io::Error),
+    Output(io::Error),
 }
 
 /// Sets the log up, for the whole process. What panics is written to it as well. Nobody who logs ever waits for whoever reads
@@ -55,10 +55,11 @@ pub enum LogError {
 pub fn init(log: &Log) -> Result<(), LogError> {
     let filter = filter(log)?;
     // Past the lock of the standard error: a writer that a slow reader holds up must hold up nobody else.
-    let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let out = File::from(io::stderr().as_fd().try_clone_to_owned().map_err(LogError::Output)?);
     let queue = Queue::start(out, |lines| {
         tracing::warn!(lines, "lines of the log were dropped, since nobody read them in time");
-    })?;
+    })
+    .map_err(LogError::Output)?;
     let (filter, level) = reload::Layer::new(filter);
     let lines = fmt::layer()
         .log_internal_errors(false)
@@ -69,7 +70,7 @@ pub fn init(log: &Log) -> Result<(), LogError> {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing::subscriber::set_global_default(Registry::default().with(filter).with(lines))?;
+    tracing::subscriber::set_global_default(Registry::default().with(filter).with(lines)).map_err(LogError::Twice)?;
     let _ = LOG.set(Running { queue, level });
     std::panic::set_hook(Box::new(told_panic));
     Ok(())
@@ -86,6 +87,19 @@ pub fn set_level(log: &Log) -> Result<String, LogError> {
         let _ = running.level.reload(filter);
     }
     Ok(chosen(log).1)
+}
+
+/// Checks the level that the environment sets for one run.
+///
+/// # Errors
+/// When it can't be read.
+pub fn check_override() -> Result<(), LogError> {
+    match chosen(&Log::default()) {
+        (VARIABLE, level) => {
+            log_filter(&level).map(|_| ()).map_err(|complaint| LogError::Level { place: VARIABLE, complaint })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a line for the person who started the process. It goes behind what was logged before, and like that holds up nobody.

@@ -39,7 +39,7 @@ use owner::Owner;
 use progress::Progress;
 use source::{Incoming, Input};
 
-pub use args::{ExportArgs, Format, ImportArgs};
+pub use args::{ExportArgs, Format, ImportArgs, a_uuid};
 pub use export::export;
 pub use whole::{export_all, import_all};
 
@@ -50,12 +50,12 @@ pub enum TransferError {
     #[error("{0}")]
     Usage(String),
     /// A file can't be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {error}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// The file as a whole is not what it should be.
     #[error("{0}")]
@@ -73,7 +73,8 @@ impl TransferError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Store(StoreError::InUse(_) | StoreError::Sealed(_)) => 2,
+            Self::Usage(_) => 2,
+            Self::Store(error) if error.is_for_people() => 2,
             _ => 1,
         }
     }

@@ -18,6 +18,7 @@ pub mod logged;
 pub mod metrics;
 pub mod moving;
 pub mod person;
+pub mod pooler;
 mod ports;
 pub mod postgres;
 mod process;

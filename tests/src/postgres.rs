@@ -14,7 +14,7 @@ use crate::ports;
 /// Where distributions keep the server's programs, a folder a version.
 const INSTALLED: &str = "/usr/lib/postgresql";
 /// The superuser.
-const SUPERUSER: &str = "postgres";
+pub(crate) const SUPERUSER: &str = "postgres";
 /// In a story a lost machine is no matter, and nobody waits for the disk.
 const FORGETFUL: &str = "-c fsync=off -c full_page_writes=off";
 const SETTINGS: &str =
@@ -279,13 +279,13 @@ fn as_nobody_special(program: &Path) -> Command {
     command
 }
 
-fn own(folder: &Path) {
+pub(crate) fn own(folder: &Path) {
     if is_root() {
         done(Command::new("chown").arg(SUPERUSER).arg(folder).stderr(Stdio::piped()));
     }
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().expect("id");
     output.stdout.trim_ascii() == b"0"
 }

@@ -66,3 +66,54 @@ async fn every_request_is_a_line_under_the_id_that_its_answer_carries() {
         assert!(of_it[0].contains(status), "{of_it:?}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_request_says_why_and_whose_it_was() {
+    let daemon = Daemon::builder().alone().start();
+    let me = daemon.account();
+    me.push([]).await;
+    let user = me.person.id.to_string();
+    me.api.with_token(None).get("/devices").await.problem(&[401]);
+    daemon.logged(&["status=401", "unauthenticated: ", "a token is needed"]).await;
+    let expired = me.token().expires_in(-3600).sign();
+    me.api.with_token(Some(expired)).get("/devices").await.problem(&[401]);
+    daemon.logged(&["status=401", "unauthenticated: ", "expired"]).await;
+    me.api.post("/sync", &json!({"device_id": "phone", "tables": [MARK]})).await.problem(&[422]);
+    daemon.logged(&["status=422", "unknown-table: tables", &user, "phone"]).await;
+    me.api.get("/changes?limit=many").await.problem(&[422]);
+    daemon.logged(&["status=422", "invalid-fields: limit (", &user]).await;
+    for n in 0..21 {
+        me.api.post("/sync", &json!({"device_id": format!("device-{n}")})).await;
+    }
+    daemon.logged(&["status=409", "limit-reached: ", "devices_per_user", &user, "device-20"]).await;
+    assert!(!daemon.log().contains(MARK), "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn the_end_of_a_socket_is_a_line_with_its_reason() {
+    let daemon = Daemon::builder().alone().start();
+    let me = daemon.account();
+    let user = me.person.id.to_string();
+    let forged = me.token().forged("role", "admin");
+    assert_eq!(me.connect("tablet").token(&forged).token_in(TokenIn::Query).refused().await, 4401);
+    let line = daemon.logged(&["a socket ended", "code=4401", "signature", "device_id=tablet"]).await;
+    assert!(!line.contains(&user), "nobody knows whose it was: {line}");
+    assert_eq!(me.connect("no%20id").refused().await, 4400);
+    daemon.logged(&["a socket ended", "code=4400", "device_id"]).await;
+    assert_eq!(me.connect("tablet").query("tables", MARK).refused().await, 4400);
+    daemon.logged(&["a socket ended", "code=4400", "there is no table", &user]).await;
+    for n in 0..21 {
+        me.api.post("/sync", &json!({"device_id": format!("device-{n}")})).await;
+    }
+    assert_eq!(me.connect("one-more").refused().await, 4429);
+    daemon.logged(&["a socket ended", "code=4429", "devices_per_user", &user, "device_id=one-more"]).await;
+
+    let mut socket = me.socket("device-1").await;
+    socket.fence().await;
+    socket.close().await;
+    let line = daemon.logged(&["a socket ended", "by=\"client\"", &user, "device_id=device-1", "seconds="]).await;
+    assert!(line.contains("received=1") && line.contains("sent="), "{line}");
+    me.socket("device-2").await.vanish();
+    daemon.logged(&["a socket ended", "by=\"network\"", "device_id=device-2"]).await;
+    assert!(!daemon.log().contains(MARK) && !daemon.log().contains("eyJ"), "{}", daemon.log());
+}

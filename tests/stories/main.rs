@@ -39,6 +39,7 @@ mod validation;
 
 // What is about one process, its settings, its commands or its end.
 mod budgets;
+mod clocks;
 mod command_line;
 mod connections;
 mod durability;
@@ -51,8 +52,10 @@ mod imports_tracks;
 mod judging;
 mod limits;
 mod logs;
+mod lost_files;
 mod metrics;
 mod moving;
+mod newer_release;
 mod openapi;
 mod operator_log;
 mod origins;
@@ -60,6 +63,7 @@ mod request_lines;
 mod secrets;
 mod sqlite_held;
 mod stopping;
+mod storage_faults;
 mod supervision;
 mod systemd;
 mod turns;

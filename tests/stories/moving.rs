@@ -135,6 +135,7 @@ async fn only_an_empty_database_is_filled() {
 
     // People are somebody, and so is a catalogue that is looked after.
     let kept = Place::usual();
+    stop(&mut kept.serve()).await;
     let own = kept.file("own.csv");
     std::fs::write(&own, "name_en,name_fr,calories\nMedlar,Nèfle,53\n").expect("a file");
     kept.run(&["import", own.to_str().expect("a path"), "--table", "foods"]).ok();

@@ -69,11 +69,12 @@ async fn a_reader_of_the_log_that_stops_reading_holds_up_nobody() {
     assert!(read.lines().filter(|line| line.contains("/api/realtime/devices")).count() > 100, "{read}");
 }
 
-#[test]
-fn a_command_whose_words_nobody_reads_does_its_work() {
+#[tokio::test]
+async fn a_command_whose_words_nobody_reads_does_its_work() {
     // `2>&-` closes the standard error, a pipe whose reader ends at once breaks both.
     for redirection in ["2>&-", "2>&1 | true"] {
         let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(Foreground::start(folder.path(), &[]).stop().await, 0);
         let file = folder.path().join("foods.csv");
         std::fs::write(&file, "name_en,name_fr,calories\nFig,Figue,x\nOat,Avoine,389\n").expect("a file");
         let script = format!("\"$0\" import \"$1\" --table foods {redirection}; exit 0");

@@ -73,17 +73,12 @@ impl Secret {
             warn_if_open(path);
             return Self::read(path, auth).map(Some);
         }
-        let path = config.data_dir.join("secret");
-        let only_public = auth.hs256 == Hs256::Auto && auth.has_public_keys();
+        let path = Self::own_path(config);
         match Self::read(&path, auth) {
             Err(SecretError::Read { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-                if only_public {
-                    Ok(None)
-                } else {
-                    Self::create(&path, auth).map(Some)
-                }
+                if Self::only_public(auth) { Ok(None) } else { Self::create(&path, auth).map(Some) }
             }
-            Ok(left_over) if only_public => {
+            Ok(left_over) if Self::only_public(auth) => {
                 tracing::warn!(
                     "besides the tokens of the configured keys, those are believed that are signed with {}, which was made \
                      before: say auth.hs256 = \"off\", or \"on\" when they are meant",
@@ -93,6 +88,25 @@ impl Secret {
             }
             outcome => outcome.map(Some),
         }
+    }
+
+    /// Whether [`Self::load_or_create`] would make one.
+    #[must_use]
+    pub fn is_to_be_made(config: &Config) -> bool {
+        let auth = &config.auth;
+        let is_wanted = auth.hs256 != Hs256::Off && !Self::only_public(auth);
+        is_wanted && auth.secret.is_none() && auth.secret_file.is_none() && !Self::own_path(config).exists()
+    }
+
+    /// Whether the tokens of others alone are believed, as long as nothing else is said.
+    fn only_public(auth: &Auth) -> bool {
+        auth.hs256 == Hs256::Auto && auth.has_public_keys()
+    }
+
+    /// Where the daemon keeps the one that it has made, when none is configured.
+    #[must_use]
+    pub fn own_path(config: &Config) -> PathBuf {
+        config.data_dir.join("secret")
     }
 
     /// The bytes.

@@ -39,7 +39,8 @@ pub(super) struct Options {
     /// Say what fits and what does not, and change nothing
     #[arg(long, conflicts_with = "undo")]
     dry_run: bool,
-    /// Remove everything that adopting has made; devices lose what they have not uploaded yet
+    /// Remove everything that adopting has made, open conflicts and revocations of devices too; what devices have not uploaded
+    /// stays with them
     #[arg(long)]
     undo: bool,
 }

@@ -1,11 +1,93 @@
-//! `ryzed check-config`: what came of file, environment and flags. What is wrong has been reported before.
+//! `ryzed check-config`: all that is wrong with file, environment and flags, and with the files that they name; what came of
+//! it, and where each value was written. Nothing is made, changed or connected to.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
-use super::{Outcome, print};
-use crate::config::Config;
+use super::{Failure, Outcome, print, store};
+use crate::auth::{Secret, Verifier};
+use crate::config::{Config, Loaded, Sources};
+use crate::telemetry;
 
-pub(super) fn run(config: &Config) -> Outcome {
+pub(super) fn run(sources: &Sources) -> Outcome {
+    let loaded = sources.look();
+    for name in sources.strangers() {
+        aside!("ryzed: the environment variable {name} sets no key and is passed over");
+    }
+    print(&shown(&loaded)?)?;
+    let mut faults = loaded.faults.clone();
+    faults.extend(telemetry::check_override().err().map(|error| error.to_string()));
+    faults.extend(unusable(&loaded));
+    match faults.len() {
+        0 => Ok(()),
+        count => Err(Failure::Usage(anyhow!("{count} faults in the configuration:\n{}", faults.join("\n")))),
+    }
+}
+
+/// What a start would not be able to use, although it is written as it should be.
+fn unusable(loaded: &Loaded) -> Vec<String> {
+    let config = &loaded.config;
+    let mut faults = Vec::new();
+    let mut fault = |key: &str, complaint: String| faults.push(loaded.fault(key, &complaint));
+    if config.data_dir.exists() && !config.data_dir.is_dir() {
+        fault("data_dir", format!("{} is no folder", config.data_dir.display()));
+    }
+    // One that is missing is made at the first start.
+    if !Secret::is_to_be_made(config)
+        && let Err(error) = Secret::load_or_create(config)
+    {
+        let key = if config.auth.secret.is_some() { "auth.secret" } else { "auth.secret_file" };
+        fault(key, error.to_string());
+    }
+    check_keys(config, &mut fault);
+    if let Err(Failure::Usage(error) | Failure::Running(error)) = store::server_url(config) {
+        let key = if config.database.password_file.is_some() { "database.password_file" } else { "database.url" };
+        fault(key, format!("{error:#}"));
+    }
+    if let Err(complaint) = config.redis_address()
+        && config.redis.url.is_none()
+    {
+        fault("redis.url_file", complaint);
+    }
+    if let Some(complaint) = store::unreadable(config) {
+        fault("database.url", complaint);
+    }
+    faults
+}
+
+fn check_keys(config: &Config, fault: &mut impl FnMut(&str, String)) {
+    // One at a time, so that one fault hides no other.
+    let keys = [
+        ("auth.public_key_file", config.auth.public_key_file.clone(), None),
+        ("auth.jwks_file", None, config.auth.jwks_file.clone()),
+    ];
+    for (key, public_key_file, jwks_file) in keys {
+        let auth = crate::config::Auth { public_key_file, jwks_file, ..Default::default() };
+        if let Err(error) = Verifier::new(&auth, None) {
+            fault(key, error.to_string());
+        }
+    }
+}
+
+/// The configuration as TOML, without secrets, with the place of each value.
+fn shown(loaded: &Loaded) -> anyhow::Result<String> {
+    let config = &loaded.config;
     let text = toml::to_string(&config.masked()).context("can't write the configuration as TOML")?;
-    print(&text)
+    let mut shown = match &loaded.file {
+        Some(file) => format!("# The file that was read: {}\n", file.display()),
+        None => {
+            "# No file was read: none was named, and neither ./ryzed.toml nor /etc/ryzed/ryzed.toml is there.\n".into()
+        }
+    };
+    shown += &format!("# The database: {}\n", config.database_name());
+    let mut section = String::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = format!("{name}.");
+        }
+        match line.split_once(" = ") {
+            Some((name, _)) => shown += &format!("{line}  # {}\n", loaded.origin(&format!("{section}{name}"))),
+            None => shown += &format!("{line}\n"),
+        }
+    }
+    Ok(shown)
 }

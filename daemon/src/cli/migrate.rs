@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 
-use super::store::{self, Stay};
+use super::store;
 use super::{Outcome, print};
 use crate::config::Config;
-use crate::store::{MigrationState, postgres, sqlite};
+use crate::store::{MigrationState, Stay, postgres, sqlite};
 
-/// Bring the database's schema up to date; serve does so as well.
+/// Bring the database's schema up to date; serve does so as well. A database in a file is made by serve alone.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +34,7 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
         Some(url) => runtime.block_on(postgres::migration_states(&url)),
         None => sqlite::migration_states(&config.database_path()),
     };
-    let before = before.with_context(|| format!("can't look at the database {name}"))?;
+    let before = before.with_context(|| format!("can't look at the database {name}")).map_err(store::judged)?;
     if options.status {
         return print(&listed(&before));
     }
@@ -55,7 +55,7 @@ fn listed(states: &[MigrationState]) -> String {
 
 /// Opens the database, which brings it up to date, and closes it.
 async fn apply(config: &Config) -> Outcome {
-    let opened = store::open(config, Stay::Visitor, Arc::new(|| ())).await?;
+    let opened = store::open(config, Stay::Keeper, Arc::new(|| ())).await?;
     opened.store.close().await;
     Ok(())
 }

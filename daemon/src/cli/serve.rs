@@ -10,23 +10,33 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::TimeDelta;
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use super::store::{self, Opened, Stay};
-use super::{Failure, Outcome, Settings};
+use super::store::{self, Opened};
+use super::{Failure, Outcome, Settings, traces};
 use crate::actors::{self, Live, Neighbours};
 use crate::auth::{Secret, Verifier, Verify};
 use crate::carrier::{self, Trust};
-use crate::clock::SystemClock;
+use crate::clock::{self, SystemClock};
 use crate::config::{Config, Sources};
 use crate::http::{self, App, Guests, Listening, SocketFilter};
 use crate::private;
 use crate::service::Service;
+use crate::store::Stay;
 use crate::transfer::starter;
 
 /// What is left of the ten seconds that stopping may take, for what no drain waits for.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Serve until told to stop; what happens without a command.
+#[derive(Debug, Default, Args)]
+pub(super) struct Options {
+    /// Begin an empty database although there was one; every device then starts over
+    #[arg(long)]
+    new_database: bool,
+}
 
 /// The parts that were joined.
 struct Assembled {
@@ -35,22 +45,27 @@ struct Assembled {
     socket: SocketFilter,
 }
 
-pub(super) fn run(config: Config, sources: Sources, settings: &Settings) -> Outcome {
+pub(super) fn run(config: Config, sources: Sources, settings: &Settings, options: &Options) -> Outcome {
     // Every socket is a file; a shell's soft limit of 1,024 is soon reached, the hard one is the operator's.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
+    let load = || Secret::load_or_create(&config).map_err(Failure::usage);
+    // One that is there is looked at first: what is wrong with it is no question of the database.
+    let known = if Secret::is_to_be_made(&config) { None } else { Some(load()?) };
+    traces::check(&config, options.new_database)?;
     private::make_folder(&config.data_dir)
         .with_context(|| format!("can't make the data directory {}", config.data_dir.display()))?;
     // Until the process ends. Several daemons on one server may share what little they keep there.
     let _held = store::hold_folder(&config)?;
     let database = config.database_server().is_none().then(|| config.database_path());
     private::look_after(&config.data_dir, database.as_deref());
-    let secret = Secret::load_or_create(&config).map_err(Failure::usage)?;
+    let secret = known.map_or_else(load, Ok)?;
     let verifier = Arc::new(Verifier::new(&config.auth, secret.as_ref()).map_err(Failure::usage)?);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can't start the runtime")?;
-    let outcome = runtime.block_on(serve(Arc::new(config), sources, secret.as_ref(), verifier, settings));
+    let keys = (secret.as_ref(), verifier as Arc<dyn Verify>);
+    let outcome = runtime.block_on(serve(Arc::new(config), sources, keys, settings, options));
     runtime.shutdown_timeout(LAST_MOMENT);
     outcome
 }
@@ -58,13 +73,15 @@ pub(super) fn run(config: Config, sources: Sources, settings: &Settings) -> Outc
 async fn serve(
     config: Arc<Config>,
     sources: Sources,
-    secret: Option<&Secret>,
-    verifier: Arc<dyn Verify>,
+    (secret, verifier): (Option<&Secret>, Arc<dyn Verify>),
     settings: &Settings,
+    options: &Options,
 ) -> Outcome {
     // From here on a signal is a wish to end well, even while the database is still being migrated; and a hangup kills nothing.
     let mut stop = Box::pin(stop_signal()?);
     let hangups = signal(SignalKind::hangup()).context("can't listen for SIGHUP")?;
+    // A file that may not grow is an error of the disk like others; left to itself the system would end the process.
+    let _too_large = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     let reloads = tokio::spawn(reload::at_hangups(hangups, sources, Config::clone(&config)));
     let address = &config.server.listen;
     if config.redis_is_idle() {
@@ -81,20 +98,23 @@ async fn serve(
             return Ok(());
         }
     }
+    traces::check_server(&config, options.new_database).await?;
     let files = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
     let guests = Guests::new(&config.limits, &config.server.trusted_proxies, files);
     let Assembled { service, live, socket } = assemble(&config, &verifier, &guests, redis).await?;
+    traces::leave(&config, service.epoch());
     let address = listening.address().context("can't tell the address that is listened on")?;
     banner::print(address, &config, secret, settings)?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
     notify::ready();
     let watchdog = notify::feed_watchdog(Arc::clone(&service));
     let app = App::new(service, verifier, Arc::new(live.clone()), guests, config);
-    let mut has_failed = false;
+    let mut failed = None;
     let stop = async {
         tokio::select! {
             () = stop => {}
-            () = live.ended() => has_failed = true,
+            () = live.ended() => failed = Some("the actors have ended; the log says why".to_owned()),
+            gone = app.service.gone() => failed = Some(gone),
         }
         notify::stopping();
         tracing::info!("stopping");
@@ -104,7 +124,7 @@ async fn serve(
     reloads.abort();
     app.service.close().await;
     tracing::info!("stopped");
-    if has_failed { Err(anyhow::anyhow!("the actors have ended; the log says why").into()) } else { Ok(()) }
+    failed.map_or(Ok(()), |failed| Err(anyhow::anyhow!(failed).into()))
 }
 
 /// Opens the store, starts what lives on it, and joins them.
@@ -122,6 +142,7 @@ async fn assemble(
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let service = Service::new(store, registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
+    service.begin_time(clock::is_set_by_others()).await.context("can't ask the database for the time")?;
     if !is_adopted {
         starter::load(&service).await.context("can't load the starter catalogue")?;
     }

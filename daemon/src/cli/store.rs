@@ -11,17 +11,8 @@ use crate::config::{Config, Synchronous};
 use crate::private;
 use crate::store::archive::{Dump, Restore};
 use crate::store::postgres::adopt::{AdoptError, Naming, TableNaming, layout_to_serve};
-use crate::store::{OnOutsideWrite, Store, StoreError, postgres, sqlite};
+use crate::store::{OnOutsideWrite, Stay, Store, StoreError, postgres, sqlite};
 use crate::transfer::TransferError;
-
-/// Whose the database is while it is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stay {
-    /// The daemon's.
-    Resident,
-    /// A command's, which works beside the daemon.
-    Visitor,
-}
 
 /// An open database.
 pub(super) struct Opened {
@@ -73,20 +64,24 @@ pub(super) async fn open(config: &Config, stay: Stay, outside: OnOutsideWrite) -
     }
 }
 
+/// The tables that the program knows, with the times that the configuration allows in them.
+fn adapters(config: &Config) -> Registry {
+    Registry::standard().allowing_ahead(|table| config.future_hours(table))
+}
+
 /// The tables as they are in a database of our own, under the rules of the configuration.
 pub(super) fn own_tables(config: &Config) -> Result<Registry, Failure> {
-    let ruled = Registry::standard().ruled(&config.rules());
+    let ruled = adapters(config).ruled(&config.rules());
     ruled.map_err(|(key, complaint)| Failure::Usage(anyhow!("{key}: {complaint}")))
 }
 
 async fn open_server(config: &Config, url: String, stay: Stay, outside: OnOutsideWrite) -> Result<Opened, Failure> {
     let name = || format!("can't open the database {} (database.url)", config.database_name());
-    let adapters = Registry::standard();
+    let adapters = adapters(config);
     let adopted =
         layout_to_serve(&url, &adapters, &naming(config)).await.map_err(failure).map_err(|f| f.context(name()))?;
     let adapters = Arc::new(if adopted.is_some() { adapters } else { own_tables(config)? });
-    let settings =
-        postgres::Settings { url, connections: config.database.connections, resident: stay == Stay::Resident };
+    let settings = postgres::Settings { url, connections: config.database.connections, stay };
     let is_adopted = adopted.is_some();
     let store = postgres::PostgresStore::open(&settings, &adapters, adopted, outside).await;
     let store = store.with_context(name).map_err(judged)?;
@@ -96,7 +91,10 @@ async fn open_server(config: &Config, url: String, stay: Stay, outside: OnOutsid
 
 fn open_file(config: &Config, registry: Arc<Registry>, stay: Stay, outside: OnOutsideWrite) -> anyhow::Result<Opened> {
     let settings = file(config, stay);
-    make_folder(&settings)?;
+    match stay {
+        Stay::Resident => make_folder(&settings)?,
+        Stay::Keeper | Stay::Visitor => must_be_there(config)?,
+    }
     let store = sqlite::SqliteStore::open(&settings, Arc::clone(&registry), outside);
     let store = store.with_context(|| format!("can't open the database {} (database.url)", config.database_name()))?;
     Ok(Opened { store: Arc::new(store), registry, is_adopted: false })
@@ -117,6 +115,7 @@ pub(super) fn naming(config: &Config) -> Naming {
 pub(super) fn failure(error: AdoptError) -> Failure {
     match error {
         AdoptError::Refused(message) => Failure::Usage(anyhow!(message)),
+        AdoptError::Store(error) if error.is_for_people() => Failure::Usage(error.into()),
         AdoptError::Store(error) => Failure::Running(error.into()),
     }
 }
@@ -126,7 +125,10 @@ pub(super) async fn dump(config: &Config, seal: bool) -> Result<(Box<dyn Dump>, 
     let (server, registry) = whole(config).await?;
     let opened = match server {
         Some(url) => postgres::archive::dump(&url, Arc::clone(&registry), seal).await,
-        None => sqlite::archive::dump(&file(config, Stay::Visitor), Arc::clone(&registry), seal),
+        None => {
+            must_be_there(config).map_err(judged)?;
+            sqlite::archive::dump(&file(config, Stay::Visitor), Arc::clone(&registry), seal)
+        }
     };
     let opened = opened.with_context(|| format!("can't take {} along as a whole", config.database_name()));
     Ok((opened.map_err(judged)?, registry))
@@ -138,7 +140,11 @@ pub(super) async fn restore(config: &Config) -> Result<(Box<dyn Restore>, Arc<Re
     let opened = match server {
         Some(url) => postgres::archive::restore(&url, Arc::clone(&registry)).await,
         None => {
-            let settings = file(config, Stay::Visitor);
+            let settings = file(config, Stay::Keeper);
+            // It may make a database, but none where nobody has said where.
+            if config.database.url.is_none() && config.data_dir == Config::default().data_dir {
+                must_be_there(config).map_err(judged)?;
+            }
             make_folder(&settings)?;
             sqlite::archive::restore(&settings, Arc::clone(&registry))
         }
@@ -152,7 +158,10 @@ pub(super) async fn unseal(config: &Config) -> Result<bool, Failure> {
     let (server, registry) = whole(config).await?;
     let unsealed = match server {
         Some(url) => postgres::archive::unseal(&url, registry).await,
-        None => sqlite::archive::unseal(&file(config, Stay::Visitor), registry),
+        None => {
+            must_be_there(config).map_err(judged)?;
+            sqlite::archive::unseal(&file(config, Stay::Keeper), registry)
+        }
     };
     unsealed.with_context(|| format!("can't unseal {}", config.database_name())).map_err(judged)
 }
@@ -175,7 +184,7 @@ async fn whole(config: &Config) -> Result<(Option<String>, Arc<Registry>), Failu
 /// How a command ends that could not do what it was to: wrong use, where trying again changes nothing.
 pub(super) fn judged(error: anyhow::Error) -> Failure {
     let is_wrong_use = match error.downcast_ref::<StoreError>() {
-        Some(error) => matches!(error, StoreError::InUse(_) | StoreError::Sealed(_)),
+        Some(error) => error.is_for_people(),
         None => error.downcast_ref::<TransferError>().is_some_and(|error| error.exit_code() == 2),
     };
     if is_wrong_use { Failure::Usage(error) } else { Failure::Running(error) }
@@ -186,8 +195,30 @@ fn file(config: &Config, stay: Stay) -> sqlite::Settings {
         path: config.database_path(),
         durable: config.database.synchronous == Synchronous::Full,
         readers: config.database.readers,
-        resident: stay == Stay::Resident,
+        stay,
     }
+}
+
+/// Refuses to go on where there is no database: none but the daemon makes one.
+fn must_be_there(config: &Config) -> anyhow::Result<()> {
+    let path = config.database_path();
+    if path.exists() {
+        return Ok(());
+    }
+    Err(StoreError::Unsuitable(format!(
+        "there is no database {}: `ryzed serve` makes one at its first start. If it is elsewhere, say so: --config, --data-dir \
+         or --database-url; `ryzed check-config` tells what was read",
+        path.display()
+    ))
+    .into())
+}
+
+/// Why the database's file can't be read, when it is there.
+pub(super) fn unreadable(config: &Config) -> Option<String> {
+    let path = config.database_path();
+    let is_file = config.database_server().is_none() && path.exists();
+    let error = is_file.then(|| std::fs::File::open(&path).err()).flatten()?;
+    Some(format!("can't read {}: {error}", path.display()))
 }
 
 fn make_folder(settings: &sqlite::Settings) -> anyhow::Result<()> {

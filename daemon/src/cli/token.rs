@@ -12,6 +12,7 @@ use crate::auth::{Grant, Role, Secret, sign};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::sync::UserId;
+use crate::transfer::a_uuid;
 
 /// Why there is nothing to sign a token with.
 const UNBELIEVED: &str = "a token of ours would not be believed here, where tokens come from the issuer whose public keys are \
@@ -29,7 +30,7 @@ Examples:
   curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8000/api/realtime/tables")]
 pub(super) struct Options {
     /// The person, a UUID
-    #[arg(long)]
+    #[arg(long, value_parser = a_uuid)]
     user: Uuid,
     /// What they may do
     #[arg(long, default_value = "authenticated")]
@@ -43,6 +44,14 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(config: &Config, options: Options) -> Outcome {
+    if Secret::is_to_be_made(config) {
+        let path = Secret::own_path(config);
+        return Err(Failure::usage(anyhow!(
+            "there is no token secret {}: `ryzed serve` makes one at its first start. If the daemon's data is elsewhere, say so: \
+             --config, --data-dir, or auth.secret_file",
+            path.display()
+        )));
+    }
     let secret = Secret::load_or_create(config).map_err(Failure::usage)?;
     let secret = secret.ok_or_else(|| Failure::usage(anyhow!(UNBELIEVED)))?;
     let grant = Grant {

@@ -6,11 +6,12 @@ use anyhow::{Context, anyhow};
 use chrono::TimeDelta;
 use futures_util::future::LocalBoxFuture;
 
-use super::store::{self, Stay};
+use super::store;
 use super::{Failure, Outcome};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::service::Service;
+use crate::store::Stay;
 use crate::transfer::{self, ExportArgs, ImportArgs, TransferError};
 
 pub(super) fn import(config: &Config, args: &ImportArgs) -> Outcome {

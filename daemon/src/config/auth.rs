@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Complaint;
+use super::check::{Complaints, complain};
 
 /// `[auth]`: whose tokens are believed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -64,35 +64,41 @@ impl Auth {
     }
 
     /// What the types alone can't say.
-    pub(super) fn check(&self) -> Result<(), Complaint> {
+    pub(super) fn check(&self, complaints: &mut Complaints) {
         if self.secret.is_some() && self.secret_file.is_some() {
-            return Err(("auth.secret", "is given as well as auth.secret_file; keep one of them".into()));
-        }
-        if self.secret.as_deref().is_some_and(|secret| secret.trim().is_empty()) {
-            return Err(("auth.secret", "must not be empty; 32 random bytes make a good one".into()));
+            complain(complaints, "auth.secret", "is given as well as auth.secret_file; keep one of them");
         }
         if self.hs256 == Hs256::Off && !self.has_public_keys() {
             let complaint = "is off, and no public key is given: nobody would be believed. Give auth.jwks_url, auth.jwks_file or \
                              auth.public_key_file";
-            return Err(("auth.hs256", complaint.into()));
+            complain(complaints, "auth.hs256", complaint);
         }
         if self.hs256 != Hs256::Off
             && let Some(secret) = self.secret.as_deref().filter(|secret| self.is_too_short(secret.as_bytes()))
         {
             let (found, least) = (secret.trim().len(), Auth::SHORTEST_SECRET);
-            let complaint = format!(
-                "has {found} bytes and could be guessed; it needs {least} bytes: {}",
-                Auth::HOW_TO_MAKE_A_SECRET
-            );
-            return Err(("auth.secret", complaint));
+            let complaint = match found {
+                0 => "must not be empty; 32 random bytes make a good one".to_owned(),
+                _ => format!(
+                    "has {found} bytes and could be guessed; it needs {least} bytes: {}",
+                    Auth::HOW_TO_MAKE_A_SECRET
+                ),
+            };
+            complain(complaints, "auth.secret", complaint);
+        } else if self.secret.as_deref().is_some_and(|secret| secret.trim().is_empty()) {
+            complain(complaints, "auth.secret", "must not be empty; 32 random bytes make a good one");
         }
-        match self.jwks_url.as_deref() {
-            Some(url) if !url.starts_with("https://") && !url.starts_with("http://") => {
-                Err(("auth.jwks_url", "must start with https:// or http://".into()))
-            }
-            _ => Ok(()),
+        if self.jwks_url.as_deref().is_some_and(|url| !is_web_address(url)) {
+            complain(complaints, "auth.jwks_url", "must start with https:// or http://, and a host");
         }
     }
+}
+
+fn is_web_address(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let place = authority.map(|authority| authority.rsplit_once('@').map_or(authority, |(_, place)| place));
+    place.is_some_and(|place| !place.is_empty() && !place.starts_with(':'))
 }
 
 /// Whether tokens are believed that are signed with a secret (HS256).

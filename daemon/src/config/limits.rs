@@ -19,10 +19,10 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// The first limit that is zero, which would lock everybody out.
-            pub(super) fn first_zero(&self) -> Option<&'static str> {
-                let zero: &[(&str, bool)] = &[$((concat!("limits.", stringify!($name)), self.$name == 0)),*];
-                zero.iter().find_map(|(name, is_zero)| is_zero.then_some(*name))
+            /// The limits that are zero, which would lock everybody out.
+            pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
+                let amounts = [$((concat!("limits.", stringify!($name)), self.$name == 0)),*];
+                amounts.into_iter().filter_map(|(name, is_zero)| is_zero.then_some(name))
             }
         }
     };

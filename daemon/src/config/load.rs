@@ -1,14 +1,14 @@
-//! Where the configuration comes from: defaults < file < environment < flags. A wrong key or value is reported with
-//! its name and the place it was written. What the keys mean is in [`super`].
+//! Where the configuration comes from: defaults < file < environment < flags. All that is wrong in it is reported at once,
+//! each with its key and the place where it was written. What the keys mean is in [`super`].
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use figment::Figment;
-use figment::providers::Serialized;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Config;
+use super::file::File;
+use super::value::{Known, put, typed};
 
 /// What every environment variable of ours starts with.
 const PREFIX: &str = "RYZED_";
@@ -43,10 +43,37 @@ pub struct Flag {
     pub value: String,
 }
 
-/// Something in the configuration is wrong. Says what and where, for the person who wrote it.
+/// Something in the configuration is wrong. Says what and where, for the person who wrote it: a line a fault.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(Vec<String>);
+
+/// What the sources came to.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, with the default where a value is wrong.
+    pub config: Config,
+    /// All that is wrong, a line a fault.
+    pub faults: Vec<String>,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    set: Vec<Set>,
+}
+
+/// A value that was written somewhere.
+#[derive(Debug)]
+struct Set {
+    key: String,
+    origin: Origin,
+    value: Value,
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    Line(PathBuf, usize),
+    Variable,
+    Flag(&'static str),
+}
 
 impl Sources {
     /// The process's environment, the usual files, and these.
@@ -58,154 +85,149 @@ impl Sources {
     /// Reads and checks everything.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its name and place.
+    /// All that is wrong.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        let file = self.read_file()?;
-        let environment = environment_layer(&self.environment)?;
-        let mut figment = Figment::from(Serialized::defaults(Config::default()));
-        if let Some(file) = &file {
-            figment = figment.merge(Serialized::defaults(&file.values));
+        let Loaded { config, faults, .. } = self.look();
+        if faults.is_empty() { Ok(config) } else { Err(ConfigError(faults)) }
+    }
+
+    /// Reads and checks everything, and tells where it was found, also when some of it is wrong.
+    #[must_use]
+    pub fn look(&self) -> Loaded {
+        let known = Known::new();
+        let mut loaded = Loaded { config: Config::default(), faults: Vec::new(), file: None, set: Vec::new() };
+        if let Some(path) = self.path() {
+            match File::read(&path) {
+                Ok(file) => loaded.take_file(path, file),
+                Err(fault) => loaded.faults.push(fault),
+            }
         }
-        figment = figment.merge(Serialized::defaults(&environment.values));
+        self.take_environment(&mut loaded, &known);
         for flag in &self.flags {
-            figment = figment.merge(Serialized::default(flag.key, &flag.value));
+            let (key, value) = (flag.key.to_owned(), flag.value.clone().into());
+            loaded.set.push(Set { key, origin: Origin::Flag(flag.name), value });
         }
-        let place = |key: &str| self.place_of(key, &environment, file.as_ref());
-        let config: Config = figment.extract().map_err(|error| {
-            let key = error.path.join(".");
-            ConfigError(format!("{}: {}", place(&key), error.kind))
-        })?;
-        config.check().map_err(|(key, complaint)| ConfigError(format!("{}: {complaint}", place(key))))?;
-        config.check_tables().map_err(|(key, complaint)| ConfigError(format!("{}: {complaint}", place(&key))))?;
-        Ok(config)
+        loaded.settle(&known);
+        loaded
     }
 
     /// Variables that begin as ours do and are no key's: of the client, of a container's neighbours, or misspelt. One that names
     /// a section has been refused.
     #[must_use]
     pub fn strangers(&self) -> Vec<&str> {
-        let known = serde_json::to_value(Config::default()).unwrap_or_default();
+        let known = Known::new();
         let names = self.environment.iter().filter_map(|(name, _)| name.to_str());
         let ours = names.filter(|name| name.starts_with(PREFIX) && !is_read_elsewhere(name));
         ours.filter(|name| key_of(name, &known).is_none()).collect()
     }
 
-    fn read_file(&self) -> Result<Option<File>, ConfigError> {
-        let from_environment = self
-            .environment
-            .iter()
-            .find(|(name, value)| name == FILE_VARIABLE && !value.is_empty())
-            .map(|(_, value)| PathBuf::from(value));
-        if let Some(path) = self.file.clone().or(from_environment) {
-            return File::read(path).map(Some);
-        }
-        let usual = USUAL_FILES.iter().map(PathBuf::from).find(|path| self.usual_files && path.exists());
-        usual.map(File::read).transpose()
+    /// The file to read, if there is one.
+    fn path(&self) -> Option<PathBuf> {
+        let named = self.environment.iter().find(|(name, value)| name == FILE_VARIABLE && !value.is_empty());
+        let named = self.file.clone().or_else(|| named.map(|(_, value)| PathBuf::from(value)));
+        // One that can't be looked at is there, and an error: passing it over would mean another database.
+        let is_there = |path: &PathBuf| self.usual_files && !matches!(path.try_exists(), Ok(false));
+        let usual = || USUAL_FILES.iter().map(PathBuf::from).find(is_there);
+        named.or_else(usual)
     }
 
-    /// The key and where its value was written, from the place that counts most downwards.
-    fn place_of(&self, key: &str, environment: &Environment, file: Option<&File>) -> String {
-        if let Some(flag) = self.flags.iter().rev().find(|flag| flag.key == key) {
-            return format!("{} ({key})", flag.name);
-        }
-        if environment.keys.iter().any(|set| set == key) {
-            return format!("environment variable {} ({key})", variable_of(key));
-        }
-        match file.and_then(|file| Some((file, file.line_of(key)?))) {
-            Some((file, line)) => format!("{}:{line}: {key}", file.path.display()),
-            None => key.to_owned(),
-        }
-    }
-}
-
-/// The file, already known to be a configuration of its own.
-struct File {
-    path: PathBuf,
-    text: String,
-    values: toml::Table,
-}
-
-impl File {
-    fn read(path: PathBuf) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| ConfigError(format!("can't read the configuration {}: {error}", path.display())))?;
-        let values = parse(&path, &text)?;
-        Ok(Self { path, text, values })
-    }
-
-    /// The line that sets `key`.
-    fn line_of(&self, key: &str) -> Option<usize> {
-        let document = toml::de::DeTable::parse(&self.text).ok()?;
-        let (mut table, mut names) = (document.get_ref(), key.split('.').peekable());
-        while let Some(name) = names.next() {
-            let (found, value) = table.iter().find(|(found, _)| found.get_ref().as_ref() == name)?;
-            if names.peek().is_none() {
-                return Some(line_at(&self.text, found.span().start));
+    /// Each variable read as its key's type wants it: a secret of digits stays a text.
+    fn take_environment(&self, loaded: &mut Loaded, known: &Known) {
+        for (name, value) in &self.environment {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+            let Some((key, default)) = key_of(name, known) else {
+                if name.contains("__") {
+                    loaded.faults.push(format!(
+                        "environment variable {name}: there is no such key; the names are {PREFIX}<SECTION>__<KEY>, as in RYZED_SERVER__LISTEN"
+                    ));
+                }
+                continue;
+            };
+            let text = value.to_str().ok_or("UTF-8");
+            // How those who start programs from a template say "none".
+            if text == Ok("") && default.is_null() {
+                continue;
             }
-            table = value.get_ref().as_table()?;
-        }
-        None
-    }
-}
-
-/// Reads the file as a whole configuration, so that what is wrong in it can name its line.
-fn parse(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
-    let complain = |key: &str, error: &toml::de::Error| {
-        let line = error.span().map_or(1, |span| line_at(text, span.start));
-        let key = if key.is_empty() || key == "." { String::new() } else { format!("{key}: ") };
-        ConfigError(format!("{}:{line}: {key}{}", path.display(), error.message()))
-    };
-    let document = toml::Deserializer::parse(text).map_err(|error| complain("", &error))?;
-    serde_path_to_error::deserialize::<_, Config>(document)
-        .map_err(|error| complain(&error.path().to_string(), error.inner()))?;
-    toml::from_str(text).map_err(|error| complain("", &error))
-}
-
-fn line_at(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
-}
-
-/// What the environment sets.
-struct Environment {
-    values: Value,
-    keys: Vec<String>,
-}
-
-/// Each variable read as its key's type wants it: a secret of digits stays a text.
-fn environment_layer(variables: &[(OsString, OsString)]) -> Result<Environment, ConfigError> {
-    let known = serde_json::to_value(Config::default()).unwrap_or_default();
-    let mut layer = Environment { values: json!({}), keys: Vec::new() };
-    for (name, value) in variables {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-        let Some((key, default)) = key_of(name, &known) else {
-            if name.contains("__") {
-                return Err(ConfigError(format!(
-                    "environment variable {name}: there is no such key; the names are {PREFIX}<SECTION>__<KEY>, as in RYZED_SERVER__LISTEN"
-                )));
+            match text.and_then(|text| typed(text, default)) {
+                Ok(value) => loaded.set.push(Set { key, origin: Origin::Variable, value }),
+                Err(wanted) => {
+                    loaded.faults.push(format!("environment variable {name} ({key}): must be {wanted}"));
+                }
             }
-            continue;
-        };
-        let complain = |wanted: &str| ConfigError(format!("environment variable {name} ({key}): must be {wanted}"));
-        let text = value.to_str().ok_or_else(|| complain("UTF-8"))?;
-        // How those who start programs from a template say "none".
-        if text.is_empty() && default.is_null() {
-            continue;
         }
-        let value = typed(text, default).map_err(complain)?;
-        let mut place = &mut layer.values;
-        for part in key.split('.') {
-            place = &mut place[part];
-        }
-        *place = value;
-        layer.keys.push(key);
     }
-    Ok(layer)
+}
+
+impl Loaded {
+    /// Where the value of `key` was written.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> String {
+        match self.set.iter().rev().find(|set| set.key == key) {
+            None => "default".to_owned(),
+            Some(Set { origin: Origin::Line(path, line), .. }) => format!("{}:{line}", path.display()),
+            Some(Set { origin: Origin::Variable, .. }) => variable_of(key),
+            Some(Set { origin: Origin::Flag(name), .. }) => (*name).to_owned(),
+        }
+    }
+
+    /// A fault of `key`, with the place of its value.
+    #[must_use]
+    pub fn fault(&self, key: &str, complaint: &str) -> String {
+        match self.nearest(key) {
+            None => format!("{key}: {complaint}"),
+            Some(set) => placed(&set.origin, key, complaint),
+        }
+    }
+
+    fn take_file(&mut self, path: PathBuf, file: File) {
+        let lines = file.leaves.into_iter();
+        self.set.extend(lines.map(|leaf| Set {
+            key: leaf.key,
+            origin: Origin::Line(path.clone(), leaf.line),
+            value: leaf.value,
+        }));
+        self.file = Some(path);
+    }
+
+    /// Makes the configuration of what was written, and reports what can't be meant. A value that is wrong is left at its
+    /// default, so that it hides no other fault.
+    fn settle(&mut self, known: &Known) {
+        let mut values = Value::Object(serde_json::Map::new());
+        for set in &self.set {
+            match known.complaint(&set.key, &set.value) {
+                None => put(&mut values, &set.key, set.value.clone()),
+                Some(complaint) => self.faults.push(placed(&set.origin, &set.key, &complaint)),
+            }
+        }
+        match serde_json::from_value(values) {
+            Ok(config) => self.config = config,
+            // Each value alone was good.
+            Err(error) => self.faults.push(format!("the configuration: {error}")),
+        }
+        let complaints = self.config.complaints();
+        let faults: Vec<String> = complaints.iter().map(|(key, complaint)| self.fault(key, complaint)).collect();
+        self.faults.extend(faults);
+    }
+
+    /// What sets `key`, or the first key below it.
+    fn nearest(&self, key: &str) -> Option<&Set> {
+        let within = |set: &&Set| set.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        self.set.iter().rev().find(|set| set.key == key).or_else(|| self.set.iter().find(within))
+    }
+}
+
+fn placed(origin: &Origin, key: &str, complaint: &str) -> String {
+    match origin {
+        Origin::Line(path, line) => format!("{}:{line}: {key}: {complaint}", path.display()),
+        Origin::Variable => format!("environment variable {} ({key}): {complaint}", variable_of(key)),
+        Origin::Flag(name) => format!("{name} ({key}): {complaint}"),
+    }
 }
 
 /// The key that a variable sets, with its default; none when it is no key's.
-fn key_of<'k>(name: &str, known: &'k Value) -> Option<(String, &'k Value)> {
+fn key_of<'k>(name: &str, known: &'k Known) -> Option<(String, &'k Value)> {
     let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace("__", ".");
-    let default = known.pointer(&format!("/{}", key.replace('.', "/")))?;
+    let default = known.default(&key)?;
     (!default.is_object() && variable_of(&key) == name).then_some((key, default))
 }
 
@@ -216,20 +238,6 @@ fn is_read_elsewhere(name: &str) -> bool {
         return true;
     }
     name == FILE_VARIABLE || name == LOG_VARIABLE
-}
-
-/// `text` as the type that `default` has.
-fn typed(text: &str, default: &Value) -> Result<Value, &'static str> {
-    match default {
-        Value::Bool(_) => match text {
-            "true" | "1" => Ok(true.into()),
-            "false" | "0" => Ok(false.into()),
-            _ => Err("true or false"),
-        },
-        Value::Number(_) => text.parse::<u64>().map(Value::from).map_err(|_| "a whole number"),
-        Value::Array(_) => Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect()),
-        _ => Ok(Value::from(text)),
-    }
 }
 
 fn variable_of(key: &str) -> String {

@@ -6,6 +6,7 @@ use ryzed_adapters::{Registry, TableRules};
 use serde::{Deserialize, Serialize};
 
 use super::Config;
+use super::check::{Complaints, complain};
 
 /// `[tables.<table>]`: what is said of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -17,6 +18,8 @@ pub struct TableConfig {
     pub columns: BTreeMap<String, String>,
     /// Whether a table of an adopted database is left alone although it is there.
     pub skip: bool,
+    /// How many hours ahead of the server's clock its rows' times may lie, where that is more than for all tables.
+    pub future_hours: Option<u32>,
     /// Columns that stay home.
     pub hidden: BTreeSet<String>,
     /// Columns that devices may not write.
@@ -72,59 +75,67 @@ impl Config {
         self.tables.iter().map(|(table, said)| (table.clone(), said.rules())).collect()
     }
 
+    /// How many hours ahead of the server's clock the times of a table's rows may lie.
+    #[must_use]
+    pub fn future_hours(&self, table: &str) -> u32 {
+        let own = self.tables.get(table).and_then(|said| said.future_hours);
+        own.unwrap_or_default().max(self.sync.future_hours)
+    }
+
     /// Names of tables and columns that do not exist, and rules that contradict, with what to do about them. What columns an
     /// adopted database has is only known once it is there.
-    pub(super) fn check_tables(&self) -> Result<(), (String, String)> {
+    pub(super) fn check_tables(&self, complaints: &mut Complaints) {
         let registry = Registry::standard();
         let mut places = BTreeSet::new();
         for (table, said) in &self.tables {
             let key = format!("tables.{table}");
             let Some(adapter) = registry.get(table) else {
                 let known: Vec<&str> = registry.iter().map(|table| table.name).collect();
-                return Err((key, format!("there is no such table; the tables are {}", known.join(", "))));
+                complain(complaints, key, format!("there is no such table; the tables are {}", known.join(", ")));
+                continue;
             };
             if said.is_of_adopted() && self.database_server().is_none() {
                 let complaint = "names the tables of an adopted PostgreSQL database, and database.url is none";
-                return Err((key, complaint.into()));
+                complain(complaints, key, complaint);
+                continue;
             }
             if said
                 .relation
                 .as_deref()
                 .is_some_and(|name| name.split('.').any(str::is_empty) || name.matches('.').count() > 1)
             {
-                return Err((format!("{key}.relation"), "must be <table> or <schema>.<table>".into()));
+                complain(complaints, format!("{key}.relation"), "must be <table> or <schema>.<table>");
             }
             if !places.insert(said.place(table)) {
-                return Err((format!("{key}.relation"), "two tables can't be the same one of the database".into()));
+                let complaint = "two tables can't be the same one of the database";
+                complain(complaints, format!("{key}.relation"), complaint);
             }
-            said.check_columns(&key, |name| adapter.column(name).is_some())?;
-            if let Some((list, complaint)) = said.rules().contradictions().into_iter().next() {
-                return Err((format!("{key}.{list}"), complaint));
+            said.check_columns(&key, |name| adapter.column(name).is_some(), complaints);
+            for (list, complaint) in said.rules().contradictions() {
+                complain(complaints, format!("{key}.{list}"), complaint);
             }
         }
-        if self.database_server().is_none() {
-            registry.ruled(&self.rules())?;
+        if self.database_server().is_none()
+            && let Err((key, complaint)) = registry.ruled(&self.rules())
+        {
+            complain(complaints, key, complaint);
         }
-        Ok(())
     }
 }
 
 impl TableConfig {
-    fn check_columns(&self, key: &str, is_known: impl Fn(&str) -> bool) -> Result<(), (String, String)> {
+    fn check_columns(&self, key: &str, is_known: impl Fn(&str) -> bool, complaints: &mut Complaints) {
         let mut there = BTreeSet::new();
         for (name, column) in &self.columns {
             let key = format!("{key}.columns.{name}");
             if !is_known(name) {
-                let complaint = "there is no such column; on the left stands a name that `ryzed tables` lists".into();
-                return Err((key, complaint));
-            }
-            if name == "id" {
-                return Err((key, "the row's key must be the column id of the database".into()));
-            }
-            if column.is_empty() || !there.insert(column) {
-                return Err((key, "must name a column of the database that no other is mapped to".into()));
+                let complaint = "there is no such column; on the left stands a name that `ryzed tables` lists";
+                complain(complaints, key, complaint);
+            } else if name == "id" {
+                complain(complaints, key, "the row's key must be the column id of the database");
+            } else if column.is_empty() || !there.insert(column) {
+                complain(complaints, key, "must name a column of the database that no other is mapped to");
             }
         }
-        Ok(())
     }
 }

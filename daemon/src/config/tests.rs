@@ -61,6 +61,7 @@ fn the_shown_examples_of_tables_are_good() {
     assert_eq!(config.tables["foods"].place("foods"), ("app".into(), "foods".into()));
     assert_eq!(config.tables["foods"].columns["user_id"], "created_by");
     assert!(config.tables["recipes"].skip);
+    assert_eq!((config.future_hours("workout_sessions"), config.future_hours("foods")), (8760, 24));
 }
 
 #[test]
@@ -127,10 +128,10 @@ fn what_is_wrong_in_the_file_names_itself_and_its_line() {
         ("[database]\nurl = \"mysql://here\"", 2, "sqlite://"),
         ("[server]\nallowed_origins = [\"app.example.com\"]", 2, "no origin"),
         ("[auth]\nsecret = \"a\"\nsecret_file = \"b\"", 2, "auth.secret"),
-        ("[tables.foods]\nskip = true", 1, "adopted PostgreSQL"),
+        ("[tables.foods]\nskip = true", 2, "adopted PostgreSQL"),
         (
             "[database]\nurl = \"postgres://h\"\n[tables.foodz]\nskip = true",
-            3,
+            4,
             "no such table; the tables are users, foods",
         ),
         ("[database]\nurl = \"postgres://h\"\n[tables.foods]\ncolumns = { user = \"a\" }", 4, "no such column"),
@@ -145,6 +146,58 @@ fn what_is_wrong_in_the_file_names_itself_and_its_line() {
     ] {
         let error = with_file(text, &[]).unwrap_err();
         assert!(error.contains(&format!("here.toml:{line}:")) && error.contains(words), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let text = "data_dir = 5\nlisen = 1\n[server]\nlisten = \"nowhere\"\n[sever]\nlisten = 1\n[log]\nlevel = \"inof\"\nformat = \"xml\"\n\
+                [sync]\nsweep_seconds = \"often\"\n[limits]\noutbox_bytes = 0\nmessage_bytes = -1\n[database]\nurl = \"postgres://me:a/b@/db\"\n[auth]\njwks_url = \"https://\"\n[redis]\nurl = \"redis://\"";
+    let error = with_file(
+        text,
+        &[("RYZED_SERVER__LISEN", "1"), ("RYZED_SYNC__LEASE_SECONDS", "x"), ("RYZED_DEV__TEST_BROADCAST", "y")],
+    );
+    let error = error.unwrap_err();
+    let faults: Vec<&str> = error.lines().collect();
+    for (place, words) in [
+        ("here.toml:1: data_dir", "a text"),
+        ("here.toml:2: lisen", "no such key; there are auth, data_dir"),
+        ("here.toml:4: server.listen", "127.0.0.1:8000"),
+        ("here.toml:6: sever.listen", "no such key"),
+        ("here.toml:8: log.level", "\"inof\""),
+        ("here.toml:9: log.format", "\"text\" or \"json\""),
+        ("here.toml:11: sync.sweep_seconds", "a whole number"),
+        ("here.toml:13: limits.outbox_bytes", "at least 1"),
+        ("here.toml:14: limits.message_bytes", "a whole number"),
+        ("here.toml:16: database.url", "names no host"),
+        ("here.toml:18: auth.jwks_url", "a host"),
+        ("here.toml:20: redis.url", "host"),
+        ("RYZED_SERVER__LISEN", "no such key"),
+        ("RYZED_SYNC__LEASE_SECONDS", "a whole number"),
+        ("RYZED_DEV__TEST_BROADCAST", "true or false"),
+    ] {
+        assert!(faults.iter().any(|fault| fault.contains(place) && fault.contains(words)), "{place} {words}: {error}");
+    }
+    assert_eq!(faults.len(), 15, "{error}");
+    assert!(!error.contains("usize") && !error.contains("me:a"), "{error}");
+}
+
+#[test]
+fn where_a_value_comes_from_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("here.toml");
+    std::fs::write(&path, "[sync]\n\ntombstone_days = 9\nsweep_seconds = 8\n").unwrap();
+    let flags = vec![Flag { name: "--listen", key: "server.listen", value: "127.0.0.1:3".into() }];
+    let environment = environment(&[("RYZED_SYNC__SWEEP_SECONDS", "7")]);
+    let loaded = Sources { file: Some(path.clone()), usual_files: false, environment, flags }.look();
+    assert_eq!((loaded.file.as_ref(), loaded.faults.len()), (Some(&path), 0));
+    for (key, origin) in [
+        ("sync.tombstone_days", format!("{}:3", path.display())),
+        ("sync.sweep_seconds", "RYZED_SYNC__SWEEP_SECONDS".into()),
+        ("server.listen", "--listen".into()),
+        ("log.level", "default".into()),
+    ] {
+        assert_eq!(loaded.origin(key), origin);
     }
 }
 

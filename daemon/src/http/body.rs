@@ -245,18 +245,20 @@ fn problem_of(path: &str, error: &serde_json::Error) -> Problem {
     }
     let (code, message) = fault(error);
     // A field that is not there has no place of its own: the message names it.
-    let named = message.split('`').nth(1).filter(|_| code == code::REQUIRED || code == code::UNKNOWN_FIELD);
+    let raw = error.to_string();
+    let named = raw.split('`').nth(1).filter(|_| code == code::REQUIRED || code == code::UNKNOWN_FIELD);
     let inside = if path == "." || path == "?" { "" } else { path };
     let field = match (inside, named) {
         ("", Some(name)) => name.to_owned(),
         (inside, Some(name)) if code == code::REQUIRED => format!("{inside}.{name}"),
         (inside, _) => inside.to_owned(),
     };
-    Problem::invalid(vec![FieldError::new(field, code, quoted(&message))])
+    Problem::invalid(vec![FieldError::new(quoted(&field), code, quoted(&message))])
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {
-    Problem::new(Kind::NotJson, format!("the body is not JSON: {}", quoted(&error.to_string())))
+    let (line, column) = (error.line(), error.column());
+    Problem::new(Kind::NotJson, format!("the body is not JSON: see line {line}, character {column}"))
 }
 
 fn quoted(message: &str) -> String {

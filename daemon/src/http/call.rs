@@ -5,13 +5,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use warp::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
 use warp::http::{Method, StatusCode};
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -24,7 +25,7 @@ use super::{App, SocketFilter};
 use crate::auth::{AuthError, Caller};
 use crate::budget::{Turn, Visit, cost_of};
 use crate::metrics::metrics;
-use crate::sync::UserId;
+use crate::sync::{DeviceId, UserId};
 
 /// The room for an answer that is not known to be long, in bytes.
 pub(super) const SMALL: usize = 256;
@@ -57,6 +58,9 @@ impl Call {
             None => Err(AuthError::Missing),
         };
         let caller = verified.inspect_err(|error| metrics().auth_refusals.inc(error.into()))?;
+        if let Some(date) = date(&self.headers) {
+            self.app.service.hear_clock(caller.user, date);
+        }
         if let Some(identity) = &self.identity {
             identity.set(caller.user);
         }
@@ -134,6 +138,17 @@ impl Call {
         drop(turn);
         Ok(of_json(memory.keep(text)))
     }
+
+    /// Notes for the log which of the caller's devices it is.
+    pub(super) fn is_device(&self, device: &DeviceId) {
+        self.identity.iter().for_each(|identity| identity.is_device(device));
+    }
+}
+
+/// What time it is for the client, if it says so. Browsers don't.
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok().map(Into::into)
 }
 
 /// A path and what can be asked of it.

@@ -29,7 +29,7 @@ pub(super) async fn health(call: Call) -> Answer {
     let total_devices = if is_there { devices(app).await } else { None };
     let connections = connections(app).await;
     json(&json!({
-        "status": if is_there { "healthy" } else { "degraded" },
+        "status": if is_there && service.storage_fault().is_none() { "healthy" } else { "degraded" },
         "service": "realtime-sync",
         "version": RELEASE,
         "active_connections": connections,
@@ -76,10 +76,12 @@ pub(super) async fn ready(call: Call) -> Answer {
     if call.app.live.is_draining() {
         return Err(Problem::unavailable("the daemon is stopping", RETRY));
     }
-    if is_ready(&call.app).await {
-        Ok(plain("ready\n"))
-    } else {
-        Err(Problem::unavailable("the database does not answer", RETRY))
+    if !is_ready(&call.app).await {
+        return Err(Problem::unavailable("the database does not answer", RETRY));
+    }
+    match call.app.service.storage_fault() {
+        None => Ok(plain("ready\n")),
+        Some(fault) => Err(Problem::unavailable(format!("{fault}; only reading works"), RETRY)),
     }
 }
 

@@ -16,7 +16,7 @@ use warp::http::{HeaderName, HeaderValue, Method, Request, Response};
 
 use super::unread::Exchange;
 use crate::metrics::{RequestLabels, metrics};
-use crate::sync::UserId;
+use crate::sync::{DeviceId, UserId};
 
 /// The header that carries a request's id, both ways.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,25 +35,41 @@ pub struct Peer(pub SocketAddr);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(pub Arc<str>);
 
+/// Why a request was refused; an extension of answers that say so. Holds no token and nothing of a row.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal(pub Arc<str>);
+
 /// Who the request turned out to be from and which route took it; an extension of every request, for its line in the log
 /// and for the metrics.
 #[derive(Debug, Clone, Default)]
-pub struct Identity(Arc<(OnceLock<UserId>, OnceLock<&'static str>)>);
+pub struct Identity(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    user: OnceLock<UserId>,
+    device: OnceLock<DeviceId>,
+    route: OnceLock<&'static str>,
+}
 
 impl Identity {
     /// Notes who it is. The first time counts.
     pub fn set(&self, user: UserId) {
-        let _ = self.0.0.set(user);
+        let _ = self.0.user.set(user);
     }
 
     /// Whether anybody was found.
     pub(super) fn is_known(&self) -> bool {
-        self.0.0.get().is_some()
+        self.0.user.get().is_some()
     }
 
     /// Notes the template of the route that took the request.
     pub(super) fn took(&self, route: &'static str) {
-        let _ = self.0.1.set(route);
+        let _ = self.0.route.set(route);
+    }
+
+    /// Notes which of the person's devices it is.
+    pub(super) fn is_device(&self, device: &DeviceId) {
+        let _ = self.0.device.set(device.clone());
     }
 }
 
@@ -75,6 +91,7 @@ where
         path: request.uri().path().chars().take(LONGEST_PATH).collect(),
         identity: Identity::default(),
         status: 0,
+        refused: None,
         bytes: 0,
         start: Instant::now(),
     };
@@ -91,7 +108,8 @@ where
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response.headers_mut().insert(RELEASE, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
-    let line = Line { status: response.status().as_u16(), ..line };
+    let refused = response.extensions_mut().remove::<Refusal>();
+    let line = Line { status: response.status().as_u16(), refused, ..line };
     response.map(|body| Watched { body, line, exchange })
 }
 
@@ -117,6 +135,7 @@ struct Line {
     path: String,
     identity: Identity,
     status: u16,
+    refused: Option<Refusal>,
     bytes: u64,
     start: Instant,
 }
@@ -126,7 +145,7 @@ impl Line {
         let took = self.start.elapsed();
         let duration_ms = took.as_micros() as f64 / 1000.0;
         let labels = RequestLabels {
-            route: self.identity.0.1.get().copied().unwrap_or_default(),
+            route: self.identity.0.route.get().copied().unwrap_or_default(),
             method: known(&self.method),
             status: self.status,
         };
@@ -139,7 +158,9 @@ impl Line {
             duration_ms,
             bytes = self.bytes,
             request_id = %self.id,
-            user_id = self.identity.0.0.get().map(tracing::field::display),
+            user_id = self.identity.0.user.get().map(tracing::field::display),
+            device_id = self.identity.0.device.get().map(tracing::field::display),
+            reason = self.refused.as_ref().map(|refused| &*refused.0),
         );
     }
 }

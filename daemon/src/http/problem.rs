@@ -8,12 +8,16 @@ use warp::http::StatusCode;
 use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::reply::Response;
 
+use super::observe::Refusal;
 use crate::auth::AuthError;
 use crate::budget::{Refused, Who, note_key, whole_seconds};
 use crate::service::ServiceError;
 
 /// The code of a [`FieldError`] that names a table which is not there.
 const UNKNOWN_TABLE: &str = "unknown_table";
+/// How many fields the log names, and how long a name may be in it.
+const FIELDS_NAMED: usize = 5;
+const LONGEST_FIELD: usize = 64;
 /// When to come back when nothing better is known.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -183,6 +187,22 @@ impl Problem {
         Self { header: Some(Box::new((RETRY_AFTER, seconds))), ..self }
     }
 
+    /// Why, for the log: what the daemon says by itself, and of what it repeats of the request only the names of fields.
+    fn reason(&self) -> String {
+        let name = self.kind.described().0;
+        match self.kind {
+            Kind::NotJson | Kind::Unreadable => name.to_owned(),
+            Kind::InvalidFields | Kind::UnknownTable => {
+                let shown = self.errors.iter().take(FIELDS_NAMED).map(|error| {
+                    let field: String = error.field.escape_debug().take(LONGEST_FIELD).collect();
+                    format!("{field} ({})", error.code)
+                });
+                format!("{name}: {}", shown.collect::<Vec<_>>().join(", "))
+            }
+            _ => format!("{name}: {}", self.detail),
+        }
+    }
+
     /// The body.
     pub(super) fn to_json(&self) -> Value {
         let (name, title, status) = self.kind.described();
@@ -199,6 +219,7 @@ impl Problem {
     #[must_use]
     pub fn into_response(self) -> Response {
         let mut response = Response::new(self.to_json().to_string().into());
+        response.extensions_mut().insert(Refusal(self.reason().into()));
         *response.status_mut() = self.kind.described().2;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -9,6 +9,7 @@ mod meter;
 mod origin;
 mod pump;
 mod stream;
+mod told;
 mod welcome;
 
 use std::future::ready;
@@ -37,6 +38,7 @@ use crate::config::Config;
 use meter::Meter;
 use origin::Origins;
 use stream::SharedStream;
+use told::Told;
 use welcome::{Arrival, Whence};
 
 /// What is read at once from an idle socket; grows for a large message and shrinks after it.
@@ -133,14 +135,16 @@ impl Shell {
         };
         let stream = SharedStream::new(TokioIo::new(upgraded), Meter::new(self.message_bytes));
         let Some(mut socket) = self.open(stream.clone(), extension) else { return };
+        let mut told = Told::of(arrival.device());
         // Boxed, since it is needed only at the beginning of a long life.
-        let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival)).await {
+        let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival, &mut told)).await {
             Ok((connection, _seat)) => {
                 stream.belongs_to(self.live.budget(), connection.link().user);
-                pump::run(&mut socket, &stream, connection).await
+                pump::run(&mut socket, &stream, connection, &mut told).await
             }
             Err(ended) => ended,
         };
+        told.write(&ended);
         Box::pin(stream::end(socket, stream, ended)).await;
         drop(guard);
     }

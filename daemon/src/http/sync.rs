@@ -28,6 +28,7 @@ pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
         budget.charge(caller.user, LONG_READ)?;
     }
     let (device, full) = (request.device_id.clone(), request.force_full_sync);
+    device.iter().for_each(|device| call.is_device(device));
     let Served { answer, turn } = call.app.service.sync(&caller, request).await?;
     if let (Some(device), Some(count)) = (device, answer.notable_changes(full)) {
         call.app.live.synced(caller.user, &device, count).await;
@@ -62,6 +63,7 @@ pub(super) async fn digest(call: Call, caller: Caller) -> Answer {
 /// `GET /sync-status?device_id=`. A device that never called is no error: it is told what waits for it.
 pub(super) async fn status(call: Call, caller: Caller) -> Answer {
     let device: DeviceId = call.query.required("device_id", A_DEVICE)?;
+    call.is_device(&device);
     let status = call.app.service.sync_status(&caller, &device).await?;
     let is_online = call.app.live.online(caller.user).await.contains(&device);
     let pending_uploads = status.device.as_ref().map_or(0, |known| known.pending_uploads);

@@ -84,7 +84,8 @@ async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let secret = Secret::load_or_create(&config).unwrap().unwrap();
     let verifier = Arc::new(Verifier::new(&config.auth, Some(&secret)).unwrap());
     let registry = Arc::new(Registry::standard());
-    let settings = Settings { path: config.database_path(), durable: false, readers: 1, resident: true };
+    let settings =
+        Settings { path: config.database_path(), durable: false, readers: 1, stay: crate::store::Stay::Resident };
     let store = SqliteStore::open(&settings, Arc::clone(&registry), Arc::new(|| ())).unwrap();
     let (clock, limits) = (Arc::new(SystemClock), config.limits.clone());
     let service = Service::new(Arc::new(store), registry, clock, limits, TimeDelta::days(90));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use ryzed_adapters::{Registry, Row, Strategy, code};
 use serde_json::Value;
 use uuid::Uuid;
@@ -88,6 +89,7 @@ impl Service {
             id,
             resolution: settlement.resolution,
             chosen,
+            newest: self.newest_time(),
         });
         let _turn = self.budget.turn(caller.user, Kind::Write).await?;
         let (pushed, result) = self
@@ -108,6 +110,8 @@ struct Settle {
     resolution: Resolution,
     /// The values, for [`Resolution::Fields`].
     chosen: Row,
+    /// The newest time that is known.
+    newest: DateTime<Utc>,
 }
 
 impl Settle {
@@ -130,7 +134,7 @@ impl Settle {
             };
             return Ok((Pushed::default(), result));
         };
-        let change = Change::of(mutation, &self.push.registry, false, self.push.now);
+        let change = Change::of(mutation, &self.push.registry, false, self.newest);
         let change = change.map_err(|error| ServiceError::Invalid(vec![*error]))?;
         let push = Push {
             registry: Arc::clone(&self.push.registry),

@@ -86,13 +86,14 @@ impl Kind {
 
 impl Service {
     /// Forgets what is older than the time that things are kept for, in small batches and a bounded number of them. Devices
-    /// that are connected here are seen.
+    /// that are connected here are seen. A clock that has leapt forgets nothing before it is believed.
     ///
     /// # Errors
     /// Those of the database; what was forgotten until then stays forgotten.
     pub async fn collect(&self, connected: Vec<(UserId, DeviceId)>) -> Result<Forgotten, ServiceError> {
         self.see(connected).await?;
-        let now = self.clock.now();
+        self.keep_time().await?;
+        let now = self.believed_time();
         let mut all = Forgotten::default();
         for kind in [Kind::Tombstones, Kind::Receipts, Kind::Devices, Kind::Tokens] {
             let before = format_time(now - kind.kept(self.keep));

@@ -49,7 +49,7 @@ pub enum ServiceError {
     },
     /// The daemon's own fault.
     #[error("the database refused: {0}")]
-    Store(#[source] StoreError),
+    Store(StoreError),
 }
 
 impl From<StoreError> for ServiceError {
@@ -69,6 +69,7 @@ impl From<StoreError> for ServiceError {
             | StoreError::RolledBack
             | StoreError::InUse(_)
             | StoreError::Sealed(_)
+            | StoreError::Unsuitable(_)
             | StoreError::Failed(_) => DatabaseError::Failed,
         });
         match error {

@@ -4,6 +4,7 @@ mod open;
 mod owner;
 mod receipt;
 mod told;
+mod waiting;
 mod work;
 
 use std::collections::{HashMap, HashSet};
@@ -101,6 +102,7 @@ impl Push {
             batch,
             floors: before.iter().map(|state| (state.scope, state.floor)).collect(),
             outcomes: HashMap::new(),
+            waiting: HashSet::new(),
             open: OpenBook::load(tx, self, &ready).await?,
             room: Room::of(self),
             cost: Cost::default(),
@@ -304,7 +306,7 @@ fn receipts(fresh: &[(usize, &Ready)], told: &[Told]) -> Vec<(Uuid, Receipt)> {
 
 /// Whether the same change may go well another time.
 fn is_passing(result: &ChangeResult) -> bool {
-    result.errors.iter().any(|error| error.code == open::TOO_MANY)
+    result.is_refused_for_now() || result.errors.iter().any(|error| error.code == open::TOO_MANY)
 }
 
 /// The ids that come more than once.

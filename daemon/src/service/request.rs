@@ -42,14 +42,14 @@ impl Change {
         registry: &Registry,
         bounds: RowBounds,
         is_operators: bool,
-        now: DateTime<Utc>,
+        newest: DateTime<Utc>,
     ) -> Self {
         let members = match members(upload) {
             Ok(members) => members,
             Err(error) => return Told::default().rejected(error),
         };
         let mutation = members.mutation(bounds).map_err(Box::new);
-        let change = mutation.and_then(|mutation| Self::of(mutation, registry, is_operators, now));
+        let change = mutation.and_then(|mutation| Self::of(mutation, registry, is_operators, newest));
         change.unwrap_or_else(|error| Told::of(&members).rejected(*error))
     }
 
@@ -58,7 +58,7 @@ impl Change {
         mut mutation: Mutation,
         registry: &Registry,
         is_operators: bool,
-        now: DateTime<Utc>,
+        newest: DateTime<Utc>,
     ) -> Result<Self, Box<FieldError>> {
         let refuse = |field: &str, code: &str, message: &str| Box::new(FieldError::new(field, code, message));
         let Some(table) = registry.get(&mutation.table) else {
@@ -80,7 +80,7 @@ impl Change {
             mutation.data.remove("user_id");
         }
         let rank = registry.rank(table.name).unwrap_or_default();
-        let asked = Asked::of(mutation, table, is_operators, now);
+        let asked = Asked::of(mutation, table, is_operators, newest);
         Ok(Self::Ready(Box::new(Ready { rank, table: table.name, id: id.into(), asked })))
     }
 

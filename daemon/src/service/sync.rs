@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use ryzed_adapters::{code, format_time};
 use serde_json::value::RawValue;
 
@@ -48,7 +48,7 @@ impl Service {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: Some(seen.device.clone()),
-            changes: self.read(&request.changes.list, false, now),
+            changes: self.read(&request.changes.list, false),
             strategy: request.conflict_strategy,
             atomic: request.atomic,
             same_life: epoch.is_empty() || epoch == self.epoch(),
@@ -115,7 +115,7 @@ impl Service {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: device.cloned(),
-            changes: self.read(&changes.list, is_operators, now),
+            changes: self.read(&changes.list, is_operators),
             is_operators,
             strategy: None,
             atomic: false,
@@ -135,8 +135,9 @@ impl Service {
         Ok(pushed)
     }
 
-    fn read(&self, changes: &[Box<RawValue>], is_operators: bool, now: DateTime<Utc>) -> Vec<Change> {
-        let read = |change: &RawValue| Change::read(change, &self.registry, self.row_bounds(), is_operators, now);
+    fn read(&self, changes: &[Box<RawValue>], is_operators: bool) -> Vec<Change> {
+        let newest = self.newest_time();
+        let read = |change: &RawValue| Change::read(change, &self.registry, self.row_bounds(), is_operators, newest);
         changes.iter().map(|change| read(change)).collect()
     }
 

@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod archive;
 mod fault;
+mod fit;
 mod form;
 mod kept;
 mod lanes;
@@ -11,7 +12,6 @@ mod life;
 mod listen;
 mod migrate;
 mod open;
-mod outage;
 mod pool;
 mod presence;
 mod probe;
@@ -19,6 +19,7 @@ mod reads;
 mod server;
 mod session;
 mod sql;
+mod times;
 mod tls;
 mod tokens;
 mod transaction;
@@ -33,15 +34,16 @@ use tokio::task::JoinHandle;
 
 use super::archive::sealed;
 use super::presence::BridgeKey;
-use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Store, StoreError};
+use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Stay, Store, StoreError};
 use crate::metrics::PoolUse;
+use migrate::texts;
 use pool::{Connections, is_full};
 use probe::Probe;
 use sql::TableSql;
 use triggers::Placed;
 
 pub use layout::{Layout, Permits, Place, PlacedColumn};
-pub use migrate::migration_states;
+pub use migrate::{is_begun, migration_states};
 pub use server::{AddressError, check_url, wait_until_there, with_password};
 
 /// How the database is opened.
@@ -51,9 +53,9 @@ pub struct Settings {
     pub url: String,
     /// The most connections that work at once; one more listens, and one asks whether the database is there.
     pub connections: usize,
-    /// Whether this process is the daemon, which hears of writes from outside. A command that works beside it does not, and
-    /// the daemon hears of it.
-    pub resident: bool,
+    /// Whose the database is. The daemon hears of writes from outside; a command that works beside it does not, and the daemon
+    /// hears of it.
+    pub stay: Stay,
 }
 
 /// The SQL of every table.
@@ -107,6 +109,7 @@ impl Schema {
 /// A PostgreSQL database.
 pub struct PostgresStore {
     epoch: String,
+    is_new: bool,
     registry: Arc<Registry>,
     bridge_key: BridgeKey,
     connections: Connections,
@@ -132,13 +135,15 @@ impl PostgresStore {
             None => (Arc::clone(adapters), Layout::own(adapters)),
         };
         let placed = Placed { registry: &registry, layout: &layout };
-        let mut connection = migrate::up_to_date(&settings.url, placed).await?;
+        let mut connection = migrate::up_to_date(&settings.url, placed, settings.stay).await?;
         if life::is_sealed(&mut connection).await? {
             return Err(sealed());
         }
         kept::note(&mut connection, placed, false).await?;
         let epoch = life::epoch(&mut connection).await?;
         let bridge_key = life::bridge_key(&mut connection).await?;
+        let written =
+            texts(&mut connection, "SELECT 'yes' WHERE EXISTS (SELECT FROM ryzed.scopes WHERE version > 0)").await?;
         let speaks_english = server::speaks_english(&mut connection).await?;
         if !speaks_english {
             tracing::warn!(
@@ -146,11 +151,14 @@ impl PostgresStore {
                  let a superuser say: ALTER ROLE <user of database.url> SET lc_messages = 'C'"
             );
         }
-        let schema = Arc::new(Schema::new(Arc::clone(&registry), layout, settings.resident, speaks_english));
+        let schema =
+            Arc::new(Schema::new(Arc::clone(&registry), layout, settings.stay == Stay::Resident, speaks_english));
         let connections = Connections::new(&settings.url, settings.connections, schema)?;
         let ear = Arc::default();
-        let listener = settings.resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
-        Ok(Self { epoch, registry, bridge_key, connections, probe: Probe::new(&settings.url), listener, ear })
+        let is_resident = settings.stay == Stay::Resident;
+        let listener = is_resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
+        let (is_new, probe) = (written.is_empty(), Probe::new(&settings.url));
+        Ok(Self { epoch, is_new, registry, bridge_key, connections, probe, listener, ear })
     }
 
     /// The tables that the database has.
@@ -184,6 +192,14 @@ impl Store for PostgresStore {
 
     fn pool_use(&self) -> Option<PoolUse> {
         Some(self.connections.used())
+    }
+
+    fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    fn storage_fault(&self) -> Option<&'static str> {
+        self.connections.storage_fault()
     }
 
     fn is_shared(&self) -> bool {

@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod checkpoints;
+mod ground;
 mod life;
 mod lock;
 mod migrate;
@@ -9,6 +10,7 @@ mod open;
 mod readers;
 mod reads;
 mod sql;
+mod times;
 mod tokens;
 mod transaction;
 mod triggers;
@@ -24,13 +26,15 @@ use futures_util::FutureExt;
 use ryzed_adapters::{Registry, Table};
 
 use super::archive::sealed;
-use super::{Access, Job, Mode, OnOutsideWrite, Store, StoreError};
+use super::{Access, Job, Mode, OnOutsideWrite, Stay, Store, StoreError};
 use crate::metrics::PoolUse;
 use checkpoints::{Checkpoints, LOG_KEPT, WRITER_HELPS};
+use ground::Ground;
 use readers::Readers;
 use sql::TableSql;
 use writer::Writer;
 
+pub use ground::{is_begun, leftovers, put_aside};
 pub use lock::Lock;
 pub use migrate::migration_states;
 
@@ -43,8 +47,8 @@ pub struct Settings {
     pub durable: bool,
     /// Connections that read.
     pub readers: usize,
-    /// Whether this process is the daemon, which takes part in the database's life. A command that works beside it is not.
-    pub resident: bool,
+    /// Whose the database is.
+    pub stay: Stay,
 }
 
 /// The SQL of every table.
@@ -69,9 +73,11 @@ impl Schema {
 /// A SQLite database.
 pub struct SqliteStore {
     epoch: String,
+    is_new: bool,
     writer: Writer,
     readers: Readers,
     checkpoints: Checkpoints,
+    ground: Arc<Ground>,
     lock: Mutex<Option<Lock>>,
 }
 
@@ -81,23 +87,34 @@ impl SqliteStore {
     /// # Errors
     /// When the file can't be opened or migrated, was sealed, or is being moved as a whole.
     pub fn open(settings: &Settings, registry: Arc<Registry>, outside: OnOutsideWrite) -> Result<Self, StoreError> {
-        let lock = if settings.resident { Lock::resident(&settings.path)? } else { Lock::visiting(&settings.path)? };
+        Self::opened(settings, registry, outside).map_err(|error| ground::judged(&settings.path, error))
+    }
+
+    fn opened(settings: &Settings, registry: Arc<Registry>, outside: OnOutsideWrite) -> Result<Self, StoreError> {
+        let lock = match settings.stay {
+            Stay::Resident => Lock::resident(&settings.path)?,
+            Stay::Keeper | Stay::Visitor => Lock::visiting(&settings.path)?,
+        };
         let schema = Schema::new(registry);
         let mut connection = connect(&settings.path, settings.durable)?;
-        migrate::up_to_date(&mut connection, &schema)?;
+        ground::must_be_whole(&mut connection, &settings.path)?;
+        match settings.stay {
+            Stay::Resident | Stay::Keeper => migrate::up_to_date(&mut connection, &schema)?,
+            Stay::Visitor => migrate::must_be_up_to_date(&mut connection)?,
+        }
         if life::is_sealed(&mut connection)? {
             return Err(sealed());
         }
-        let life = if settings.resident {
-            life::Life::resume(&mut connection, &settings.path)?
-        } else {
-            life::Life::visit(&mut connection)?
+        let life = match settings.stay {
+            Stay::Resident => life::Life::resume(&mut connection, &settings.path)?,
+            Stay::Keeper | Stay::Visitor => life::Life::visit(&mut connection)?,
         };
-        let epoch = life.epoch().to_owned();
+        let (epoch, is_new) = (life.epoch().to_owned(), life::height(&mut connection)? == 0);
         let readers = Readers::open(&settings.path, settings.readers, &schema)?;
-        let checkpoints = Checkpoints::start(&settings.path)?;
-        let writer = Writer::start(connection, schema, life, outside)?;
-        Ok(Self { epoch, writer, readers, checkpoints, lock: Mutex::new(Some(lock)) })
+        let ground = Arc::new(Ground::of(&settings.path)?);
+        let checkpoints = Checkpoints::start(&settings.path, Arc::clone(&ground))?;
+        let writer = Writer::start(connection, schema, life, Arc::clone(&ground), outside)?;
+        Ok(Self { epoch, is_new, writer, readers, checkpoints, ground, lock: Mutex::new(Some(lock)) })
     }
 }
 
@@ -114,7 +131,14 @@ impl Store for SqliteStore {
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
         let asked = Asked { access, job };
         match mode {
-            Mode::Read => self.readers.run(asked).await,
+            Mode::Read => {
+                let done = self.readers.run(asked).await;
+                match &done {
+                    Ok(()) => self.ground.worked(Mode::Read),
+                    Err(error) => self.ground.refused(error),
+                }
+                done
+            }
             Mode::Write => self.writer.run(asked).await,
         }
     }
@@ -125,6 +149,18 @@ impl Store for SqliteStore {
 
     fn pool_use(&self) -> Option<PoolUse> {
         Some(self.readers.used())
+    }
+
+    fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    async fn gone(&self) -> String {
+        self.ground.gone().await
+    }
+
+    fn storage_fault(&self) -> Option<&'static str> {
+        self.ground.fault()
     }
 
     async fn close(&self) {
@@ -185,7 +221,7 @@ impl From<diesel::result::Error> for StoreError {
 
 /// Whether SQLite's message is about now and not about the statement.
 fn is_passing(message: &str) -> bool {
-    ["locked", "busy", "disk is full", "disk I/O error", "unable to open"].iter().any(|part| message.contains(part))
+    ground::is_fault(message) || ["locked", "busy"].iter().any(|part| message.contains(part))
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::words::plain;
+
 /// What a value takes where it lies, with the room that a list keeps in advance, in bytes.
 const VALUE: usize = 48;
 /// What a list takes besides its values.
@@ -276,7 +278,7 @@ pub fn fault(error: &serde_json::Error) -> (&'static str, String) {
         _ if message.starts_with("invalid type") || message.starts_with("invalid length") => code::WRONG_TYPE,
         _ => code::INVALID_FORMAT,
     };
-    (code, message.to_owned())
+    (code, plain(message))
 }
 
 /// What a row from outside may be like.

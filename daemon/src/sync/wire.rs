@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Row, Strategy};
+use ryzed_adapters::{FieldError, Row, Strategy, code};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -111,6 +111,20 @@ pub struct ChangeResult {
     /// Why it was rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+}
+
+impl ChangeResult {
+    /// Whether it is refused for what is now and not for what it is, so that the client keeps it and sends it again.
+    #[must_use]
+    pub fn is_refused_for_now(&self) -> bool {
+        self.status == Status::Rejected && is_for_now(&self.errors)
+    }
+}
+
+/// Whether a change with these errors is refused for what is now and not for what it is.
+#[must_use]
+pub fn is_for_now(errors: &[FieldError]) -> bool {
+    !errors.is_empty() && errors.iter().all(|error| error.code == code::IN_FUTURE)
 }
 
 /// What became of one upload, in a word.

@@ -57,7 +57,7 @@ pub struct ImportArgs {
     #[arg(long, short)]
     pub table: Option<String>,
     /// Whose the rows are. Without it they go into the catalogue, where the table has one
-    #[arg(long, short, value_name = "UUID", conflicts_with = "catalogue")]
+    #[arg(long, short, value_name = "UUID", conflicts_with = "catalogue", value_parser = a_uuid)]
     pub user: Option<Uuid>,
     /// The rows are for the catalogue that everybody reads
     #[arg(long)]
@@ -82,7 +82,7 @@ pub struct ImportArgs {
 #[command(group(ArgGroup::new("whose").required(true)))]
 pub struct ExportArgs {
     /// Whose rows
-    #[arg(long, short, value_name = "UUID", group = "whose")]
+    #[arg(long, short, value_name = "UUID", group = "whose", value_parser = a_uuid)]
     pub user: Option<Uuid>,
     /// The catalogue that everybody reads
     #[arg(long, group = "whose")]
@@ -99,6 +99,14 @@ pub struct ExportArgs {
     /// Where to write; stdout unless given
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// A person's id as somebody types it.
+///
+/// # Errors
+/// What it must be.
+pub fn a_uuid(text: &str) -> Result<Uuid, &'static str> {
+    Uuid::try_parse(text).map_err(|_| "must be a UUID, such as 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001")
 }
 
 /// What a file holds.

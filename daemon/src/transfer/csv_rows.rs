@@ -176,7 +176,7 @@ fn is_base(name: &str) -> bool {
 
 fn failed(path: &std::path::Path, line: u64, error: csv::Error) -> TransferError {
     match error.into_kind() {
-        ErrorKind::Io(source) => TransferError::File { path: path.to_owned(), source },
+        ErrorKind::Io(source) => TransferError::File { path: path.to_owned(), error: source },
         _ => TransferError::Content(format!("{}: no CSV at line {line}", path.display())),
     }
 }

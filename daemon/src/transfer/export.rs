@@ -21,7 +21,7 @@ pub async fn export(service: &Arc<Service>, args: &ExportArgs) -> Result<u8, Tra
         Some(path) => to_file(service, scope, path).await?,
         None => match write(service, scope, &mut io::stdout(), Path::new("stdout")).await {
             // Who reads has seen enough, as `head` does.
-            Err(TransferError::File { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
+            Err(TransferError::File { error, .. }) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
             outcome => outcome?,
         },
     };
@@ -40,12 +40,12 @@ async fn to_file(service: &Arc<Service>, scope: Scope, path: &Path) -> Result<u6
 /// A new file in the folder of `path`.
 pub(super) fn beside(path: &Path) -> Result<NamedTempFile, TransferError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    NamedTempFile::new_in(folder).map_err(|source| TransferError::File { path: path.to_owned(), source })
+    NamedTempFile::new_in(folder).map_err(|source| TransferError::File { path: path.to_owned(), error: source })
 }
 
 /// Puts a file that is complete in the place of what `path` was.
 pub(super) fn put(file: NamedTempFile, path: &Path) -> Result<(), TransferError> {
-    let fail = |source| TransferError::File { path: path.to_owned(), source };
+    let fail = |source| TransferError::File { path: path.to_owned(), error: source };
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|error| fail(error.error))?;
     Ok(())
@@ -57,7 +57,7 @@ async fn write(
     to: &mut (dyn Write + Send),
     path: &Path,
 ) -> Result<u64, TransferError> {
-    let fail = |source| TransferError::File { path: PathBuf::from(path), source };
+    let fail = |source| TransferError::File { path: PathBuf::from(path), error: source };
     let mut pages = service.export(scope);
     let mut rows = 0;
     while let Some(page) = pages.next().await {

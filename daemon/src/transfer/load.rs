@@ -261,5 +261,5 @@ impl Waiting {
 }
 
 fn spool(source: std::io::Error) -> TransferError {
-    TransferError::File { path: std::env::temp_dir(), source }
+    TransferError::File { path: std::env::temp_dir(), error: source }
 }

@@ -81,7 +81,7 @@ impl Iterator for NdjsonRows {
                 Ok(false) => self.ended = true,
                 Err(source) => {
                     self.ended = true;
-                    return Some(Err(TransferError::File { path: self.path.clone(), source }));
+                    return Some(Err(TransferError::File { path: self.path.clone(), error: source }));
                 }
             }
         }

@@ -38,7 +38,7 @@ impl Input {
         if path == Path::new("-") {
             return Ok(Self::of("stdin", io::stdin()));
         }
-        let fail = |source| TransferError::File { path: path.to_owned(), source };
+        let fail = |source| TransferError::File { path: path.to_owned(), error: source };
         let file = File::open(path).map_err(fail)?;
         let about = file.metadata().map_err(fail)?;
         if about.is_dir() {

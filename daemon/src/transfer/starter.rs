@@ -22,20 +22,20 @@ const FILES: [(&str, &str); 6] = [
     ("cardio_activities", include_str!("../../../config/catalogue/cardio_activities.csv")),
 ];
 
-/// Fills the catalogue if there never was anything in it, so that what an operator deletes stays deleted. Says whether it
-/// did, and logs it.
+/// Fills the catalogue of a database into which nothing was ever written, so that what an operator deletes stays deleted, and a
+/// database that lost its rows is not taken for a new one. Says whether it did, and logs it.
 ///
 /// # Errors
 /// Those of the database. The files go in as one batch, and so all or none, unless the configuration makes batches smaller.
 pub async fn load(service: &Service) -> Result<Option<Summary>, TransferError> {
     let heads = service.heads(&[Scope::Global]).await?;
-    if heads.iter().any(|(_, version)| *version > 0) {
+    if !service.is_new() || heads.iter().any(|(_, version)| *version > 0) {
         return Ok(None);
     }
     let rows = rows()?.into_iter().map(|incoming| travelling(incoming, &service.registry));
     let rows: Vec<_> = rows.collect();
     let summary = Loader::new(service, Owner::Catalogue, &mut Log).load(Box::new(rows.into_iter())).await?;
-    tracing::info!(rows = summary.written, "the catalogue was empty and now holds the starter catalogue");
+    tracing::info!(rows = summary.written, "the database is new, and its catalogue now holds the starter catalogue");
     Ok(Some(summary))
 }
 

@@ -53,7 +53,12 @@ impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let registry = Arc::new(Registry::standard());
-        let settings = Settings { path: folder.path().join("ryzed.db"), durable: false, readers: 1, resident: false };
+        let settings = Settings {
+            path: folder.path().join("ryzed.db"),
+            durable: false,
+            readers: 1,
+            stay: crate::store::Stay::Keeper,
+        };
         let store = SqliteStore::open(&settings, Arc::clone(&registry), Arc::new(|| {})).unwrap();
         let limits = Limits { changes_per_request: 7, ..Limits::default() };
         let service = Service::new(Arc::new(store), registry, Arc::new(SystemClock), limits, TimeDelta::days(90));

@@ -18,6 +18,7 @@ use yawc::frame::{Frame, OpCode};
 
 use super::Socket;
 use super::stream::{Ended, SharedStream};
+use super::told::Told;
 use crate::actors::{Answer, CloseReason, Connection, Input, Link, Replay, ReplayPage};
 use crate::budget::{Held, Who, note};
 use crate::metrics::Limit;
@@ -31,13 +32,19 @@ const ANSWER: Duration = Duration::from_secs(30);
 const SLOW_READER: Duration = Duration::from_secs(10);
 
 /// Serves a device until its socket ends.
-pub(super) async fn run(socket: &mut Socket, stream: &SharedStream, mut connection: Connection) -> Ended {
+pub(super) async fn run(
+    socket: &mut Socket,
+    stream: &SharedStream,
+    mut connection: Connection,
+    told: &mut Told,
+) -> Ended {
     let link = Arc::clone(connection.link());
     let welcome = connection.take_welcome().into_iter().map(Direct::Message).collect();
     let replay = connection.take_replay();
     let mut pump = Pump {
         socket,
         stream,
+        told,
         link: Arc::clone(&link),
         direct: welcome,
         unread: None,
@@ -66,6 +73,7 @@ pub(super) async fn run(socket: &mut Socket, stream: &SharedStream, mut connecti
 struct Pump<'a> {
     socket: &'a mut Socket,
     stream: &'a SharedStream,
+    told: &'a mut Told,
     connection: Connection,
     link: Arc<Link>,
     /// What is written past the outbox: the welcome, the replay, answers.
@@ -207,7 +215,10 @@ impl Pump<'_> {
             },
             Turn::Came(frame) => match self.delivered(&frame) {
                 OpCode::Close => return Some(Ended::ByPeer),
-                OpCode::Text => self.ask(Input::Text(frame.into_payload())),
+                OpCode::Text => {
+                    self.told.received();
+                    self.ask(Input::Text(frame.into_payload()));
+                }
                 OpCode::Binary | OpCode::Continuation => self.ask(Input::Binary),
                 OpCode::Ping | OpCode::Pong => self.ask(Input::Heard),
             },
@@ -257,6 +268,7 @@ impl Pump<'_> {
             ready!(self.socket.poll_ready_unpin(cx)).map_err(|_| Ended::Gone)?;
             let Some(bytes) = self.next_output() else { continue };
             self.socket.start_send_unpin(Frame::text(bytes)).map_err(|_| Ended::Gone)?;
+            self.told.sent();
             self.unflushed = true;
             self.progress = true;
         }

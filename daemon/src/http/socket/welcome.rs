@@ -8,6 +8,7 @@ use warp::http::header::AUTHORIZATION;
 use yawc::frame::OpCode;
 
 use super::stream::Ended;
+use super::told::Told;
 use super::{Shell, Socket, handshake};
 use crate::actors::{CloseReason, Connection, Hello, token_of};
 use crate::auth::Caller;
@@ -61,10 +62,20 @@ impl Arrival {
             from,
         }
     }
+
+    /// What stands where the device's id belongs.
+    pub(super) fn device(&self) -> &str {
+        &self.device
+    }
 }
 
 /// Connects who has come, or says why not.
-pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival) -> Result<(Connection, Seat), Ended> {
+pub(super) async fn welcome(
+    shell: &Shell,
+    socket: &mut Socket,
+    arrival: Arrival,
+    told: &mut Told,
+) -> Result<(Connection, Seat), Ended> {
     if !arrival.from.is_at_home {
         return Err(refused("origin", &"pages from there may not connect (server.allowed_origins)"));
     }
@@ -76,6 +87,7 @@ pub(super) async fn welcome(shell: &Shell, socket: &mut Socket, arrival: Arrival
         }
     });
     let (device, caller) = identified?;
+    told.is_of(caller.user);
     let seat = shell.guests.seat(Who::User(caller.user)).ok_or(Ended::Closed(CloseReason::TryLater))?;
     drop(arrival.from.guest);
     let cursor = match arrival.cursor {

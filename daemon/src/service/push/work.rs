@@ -1,7 +1,7 @@
 //! The changes of one request, worked through: decided in memory, written with a statement a table.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use ryzed_adapters::{FieldError, Row, Table};
@@ -29,6 +29,8 @@ pub(super) struct Work<'p> {
     pub(super) floors: Vec<(Scope, Version)>,
     /// By the change's place among the fresh ones.
     pub(super) outcomes: HashMap<usize, Decision>,
+    /// The rows of which a change was refused for now.
+    pub(super) waiting: HashSet<Key>,
     pub(super) open: OpenBook,
     /// What may still be told of conflicts.
     pub(super) room: Room,
@@ -41,10 +43,13 @@ pub(super) struct Work<'p> {
 impl Work<'_> {
     pub(super) fn decide_all(&mut self, indices: &[usize], ready: &[&Ready]) -> Result<(), Stop> {
         for index in indices {
-            let decision = self.decide(ready[*index]);
+            let change = ready[*index];
+            let key: Key = (change.rank, change.id.clone());
+            let decision = self.waits(change, &key).unwrap_or_else(|| self.decide(change));
             if let Some(met) = &decision.conflict {
                 self.spend(met.cost, ready.len() == 1)?;
             }
+            self.note_waiting(&key, &decision);
             self.outcomes.insert(*index, decision);
         }
         Ok(())

@@ -17,6 +17,7 @@ use std::time::Duration;
 use diesel_async::AsyncPgConnection;
 use ryzed_adapters::{Registry, TableRules};
 
+use super::fit::must_fit;
 use super::kept;
 use super::migrate::{self, execute, texts};
 use super::triggers::Placed;
@@ -114,6 +115,7 @@ const OTHERS: Duration = Duration::from_secs(3);
 /// # Errors
 /// When the database can't be read.
 pub async fn look(url: &str, adapters: &Registry, naming: &Naming) -> Result<Look, AdoptError> {
+    must_fit(url).await?;
     let mut connection = open(url).await?;
     looked(&mut connection, adapters, naming).await
 }
@@ -136,6 +138,7 @@ pub async fn adopt(
 ) -> Result<Entered, AdoptError> {
     let mut connection = open(url).await?;
     alone(&mut connection).await?;
+    migrate::applied(&mut connection).await?;
     let look = looked(&mut connection, adapters, naming).await?;
     if look.examined.is_stopped() {
         return Err(AdoptError::Refused("nothing was changed: see what the report says does not fit".into()));

@@ -18,10 +18,10 @@ use super::migrate::{self, execute, texts};
 use super::reads::list;
 use super::triggers::Placed;
 use super::turn;
-use crate::store::StoreError;
 use crate::store::archive::verify::{Names, questions};
 use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, form};
 use crate::store::statement::statement;
+use crate::store::{Stay, StoreError};
 
 const NAMES: Names = Names { rows: "public.", changes: "ryzed.changes", scopes: "ryzed.scopes" };
 
@@ -89,7 +89,8 @@ pub async fn unseal(url: &str, registry: Arc<Registry>) -> Result<bool, StoreErr
 impl Whole {
     async fn open(url: &str, registry: Arc<Registry>) -> Result<Self, StoreError> {
         let layout = Layout::own(&registry);
-        let mut connection = migrate::up_to_date(url, Placed { registry: &registry, layout: &layout }).await?;
+        let mut connection =
+            migrate::up_to_date(url, Placed { registry: &registry, layout: &layout }, Stay::Keeper).await?;
         execute(&mut connection, PATIENT).await?;
         let mut whole = Self { connection, registry, layout };
         whole.is_our_own().await?;

@@ -57,6 +57,9 @@ fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) 
         return (StoreError::Refused(refusal), Remedy::None);
     }
     // The kind does not tell the others apart, so the text has to.
+    if let Some((phrase, _)) = STORAGE.iter().find(|(phrase, _)| information.message().contains(phrase)) {
+        return (unavailable(phrase), Remedy::None);
+    }
     let Some((phrase, meaning)) = MEANINGS.iter().find(|(phrase, _)| information.message().contains(phrase)) else {
         return (StoreError::Failed(words(information, format!("an error{UNSAID}"))), Remedy::None);
     };
@@ -70,6 +73,29 @@ fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) 
         Meaning::Failed => (StoreError::Failed(words(information, format!("{phrase}{UNSAID}"))), Remedy::None),
     }
 }
+
+/// What is wrong with what the server stands on, when that is why it is [`StoreError::Unavailable`].
+pub(super) fn storage_fault(reason: &str) -> Option<&'static str> {
+    STORAGE.iter().find(|(phrase, _)| reason.contains(phrase)).map(|(_, words)| *words)
+}
+
+/// How the server says that the fault is with what it stands on, and what that is in our words.
+const STORAGE: [(&str, &str); 14] = [
+    ("No space left on device", "the disk of the database is full"),
+    ("could not extend file", "the disk of the database is full"),
+    ("disk full", "the disk of the database is full"),
+    ("Disk quota exceeded", "the disk of the database is full: its quota is used up"),
+    ("the server is read-only", "the database can only be read"),
+    ("Read-only file system", "the database can only be read"),
+    ("Input/output error", "the disk of the database can't be read or written"),
+    ("could not read block", "the disk of the database can't be read or written"),
+    ("could not write block", "the disk of the database can't be read or written"),
+    ("could not write to file", "the disk of the database can't be read or written"),
+    ("could not fsync file", "the disk of the database can't be read or written"),
+    ("could not open file", "a file of the database can't be opened"),
+    ("could not create file", "a file of the database can't be opened"),
+    ("invalid page in block", "the database is damaged"),
+];
 
 /// Where an operator finds what is not repeated.
 const UNSAID: &str = "; the server's log has its words";
@@ -114,7 +140,7 @@ enum Meaning {
     Failed,
 }
 
-const MEANINGS: [(&str, Meaning); 24] = [
+const MEANINGS: [(&str, Meaning); 21] = [
     ("deadlock detected", Meaning::Crossing),
     ("could not serialize", Meaning::Crossing),
     // Only those that narrow are named: in an application's tables these are ours, and the others the application's.
@@ -129,9 +155,6 @@ const MEANINGS: [(&str, Meaning); 24] = [
     ("canceling statement due to", Meaning::Passing),
     ("could not obtain lock", Meaning::Passing),
     ("remaining connection slots", Meaning::Passing),
-    ("No space left on device", Meaning::Passing),
-    ("could not extend file", Meaning::Passing),
-    ("disk full", Meaning::Passing),
     ("out of memory", Meaning::Passing),
     ("too many clients", Meaning::Passing),
     ("value too long for type", Meaning::Refused),

@@ -23,9 +23,11 @@ const PLACE: &str = "SELECT concat_ws('/', (SELECT system_identifier FROM pg_con
 /// The same where the server does not let us look.
 const PLACE_BY_NUMBER: &str = "SELECT oid::text FROM pg_database WHERE datname = current_database()";
 
-/// The epoch, a new one when a new life has begun. The caller has the lock under which it is written.
+/// The epoch, a new one when a new life has begun, which is said. The caller has the lock under which it is written.
 pub(super) async fn epoch(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
     let place = place(connection).await?;
+    let before = texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'life'").await?.into_iter().next();
+    let has_lived = texts(connection, "SELECT 'yes' WHERE EXISTS (SELECT FROM ryzed.scopes WHERE version > 0)").await?;
     // Of daemons that start together, one writes and all read the same. A new life has a new key, so that two databases that
     // were one do not understand each other; a restored one may have none yet.
     let fresh = fresh();
@@ -40,7 +42,15 @@ pub(super) async fn epoch(connection: &mut AsyncPgConnection) -> Result<String, 
     )
     .await?;
     let epoch = texts(connection, "SELECT split_part(value, ' ', 2) FROM ryzed.meta WHERE key = 'life'").await?;
-    epoch.into_iter().next().ok_or_else(|| StoreError::Failed("the database has no epoch".into()))
+    let epoch = epoch.into_iter().next().ok_or_else(|| StoreError::Failed("the database has no epoch".into()))?;
+    if epoch == fresh && !has_lived.is_empty() {
+        let reason = match before {
+            Some(_) => "it is in another place now, as a backup that was restored or a server that was promoted",
+            None => "its epoch was taken away, as after a restored backup",
+        };
+        tracing::warn!(epoch, reason, "the database begins a new epoch: every device drops its copy and starts over");
+    }
+    Ok(epoch)
 }
 
 /// What instances seal with what they tell each other. Only the owner of the schema may read it.

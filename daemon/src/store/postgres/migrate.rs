@@ -7,11 +7,13 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, Simple
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::fault::judge;
+use super::fit::must_fit;
 use super::server::connect;
 use super::triggers::Placed;
 use super::turn;
+use crate::store::releases::{MigrationState, known_only, up_to_date_only};
 use crate::store::statement::statement;
-use crate::store::{MigrationState, StoreError};
+use crate::store::{Stay, StoreError};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
 
@@ -36,35 +38,63 @@ impl MigrationSource<Pg> for Migrations {
 /// Every migration, in order, with its state in the database. Changes nothing.
 ///
 /// # Errors
-/// When the database can't be read.
+/// When the database can't be read, or is of a later release.
 pub async fn migration_states(url: &str) -> Result<Vec<MigrationState>, StoreError> {
+    must_fit(url).await?;
     let mut connection = open(url).await?;
-    let known = Migrations { is_adopted: is_adopted(&mut connection).await? }.migrations().map_err(failed)?;
-    let is_there =
-        texts(&mut connection, "SELECT 'yes' WHERE to_regclass('ryzed.__diesel_schema_migrations') IS NOT NULL");
-    let applied = if is_there.await?.is_empty() {
-        Vec::new()
-    } else {
-        texts(&mut connection, "SELECT version::text FROM ryzed.__diesel_schema_migrations").await?
-    };
-    let mut states: Vec<MigrationState> = known
-        .iter()
-        .map(|migration| MigrationState {
-            name: migration.name().to_string(),
-            applied: applied.contains(&migration.name().version().to_string()),
-        })
-        .collect();
-    states.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(states)
+    let is_adopted = is_adopted(&mut connection).await?;
+    let applied = applied(&mut connection).await?;
+    let known = known(Migrations { is_adopted })?;
+    Ok(known.into_iter().map(|name| MigrationState { applied: applied.contains(&name), name }).collect())
+}
+
+/// Whether the database has anything of ours.
+///
+/// # Errors
+/// When it can't be read.
+pub async fn is_begun(url: &str) -> Result<bool, StoreError> {
+    must_fit(url).await?;
+    let mut connection = open(url).await?;
+    Ok(!texts(&mut connection, "SELECT 'yes' WHERE to_regclass('ryzed.meta') IS NOT NULL").await?.is_empty())
+}
+
+/// The names of these migrations, in order.
+fn known(migrations: Migrations) -> Result<Vec<String>, StoreError> {
+    let known = migrations.migrations().map_err(failed)?;
+    let mut names: Vec<String> = known.iter().map(|migration| migration.name().to_string()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The names of the migrations that the database has, none of which may be unknown.
+pub(super) async fn applied(connection: &mut AsyncPgConnection) -> Result<Vec<String>, StoreError> {
+    let is_there = "SELECT 'yes' WHERE to_regclass('ryzed.__diesel_schema_migrations') IS NOT NULL";
+    if texts(connection, is_there).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let versions = texts(connection, "SELECT version::text FROM ryzed.__diesel_schema_migrations ORDER BY 1").await?;
+    let known = known(Migrations { is_adopted: false })?;
+    let version_of = |name: &str| name.split('_').next().unwrap_or_default().to_owned();
+    let named = |version: String| known.iter().find(|name| version_of(name) == version).cloned().unwrap_or(version);
+    let applied: Vec<String> = versions.into_iter().map(named).collect();
+    known_only(&applied, &known)?;
+    Ok(applied)
 }
 
 /// Applies what is missing and puts up triggers and policies when the adapters ask for others than there are. Daemons
-/// that start together wait for the first.
-pub(super) async fn up_to_date(url: &str, placed: Placed<'_>) -> Result<AsyncPgConnection, StoreError> {
+/// that start together wait for the first. A visitor changes nothing.
+pub(super) async fn up_to_date(url: &str, placed: Placed<'_>, stay: Stay) -> Result<AsyncPgConnection, StoreError> {
     let mut connection = open(url).await?;
     execute(&mut connection, "SET statement_timeout = 0; SET client_min_messages = error").await?;
-    turn::take(&mut connection).await?;
+    let has = applied(&mut connection).await?;
     let is_adopted = is_adopted(&mut connection).await?;
+    if stay == Stay::Visitor {
+        let pending: Vec<String> =
+            known(Migrations { is_adopted })?.into_iter().filter(|name| !has.contains(name)).collect();
+        up_to_date_only(&pending)?;
+        return Ok(connection);
+    }
+    turn::take(&mut connection).await?;
     let mut connection = migrated(connection, Migrations { is_adopted }).await?;
     // What stands round an application's tables is put up by `adopt` alone, which asks before it locks them.
     if !is_adopted {

@@ -12,12 +12,12 @@ use futures_util::FutureExt;
 use rand::Rng;
 
 use super::Schema;
-use super::fault::{Remedy, judge};
+use super::fault::{Remedy, judge, storage_fault};
 use super::lanes::{Lanes, PATIENCE, Place, busy};
-use super::outage::Outage;
 use super::server::connect;
 use super::session::PostgresTransaction;
 use crate::metrics::{PoolUse, metrics};
+use crate::store::outage::Outage;
 use crate::store::turns::Whose;
 use crate::store::{Access, Job, Mode, StoreError};
 
@@ -78,7 +78,7 @@ impl Connections {
             Ok(Err(error)) => Err(StoreError::Failed(format!("a transaction failed: {error}"))),
             Err(_) => {
                 let silent = "the database does not answer";
-                self.outage.failed(silent);
+                self.outage.failed(silent, None);
                 Err(StoreError::Unavailable(silent.into()))
             }
         }
@@ -95,6 +95,10 @@ impl Connections {
         PoolUse { busy: status.size.saturating_sub(status.available), most: status.max_size }
     }
 
+    pub(super) fn storage_fault(&self) -> Option<&'static str> {
+        self.outage.storage_fault()
+    }
+
     pub(super) fn close(&self) {
         self.pool.close();
     }
@@ -107,7 +111,9 @@ impl Connections {
             tried += 1;
             let error = match self.once(mode, access, job, is_strict, waits).await {
                 Try::Over(Ok(())) => {
-                    self.outage.worked();
+                    // What instances note of themselves may still find room where people's rows do not.
+                    let is_telling = mode == Mode::Write && *access != Access::Daemon;
+                    self.outage.worked(if is_telling { Mode::Write } else { Mode::Read });
                     return Ok(());
                 }
                 Try::Strictly => {
@@ -139,7 +145,7 @@ impl Connections {
 
     fn failed(&self, error: &StoreError) {
         if let StoreError::Unavailable(reason) = error {
-            self.outage.failed(reason);
+            self.outage.failed(reason, storage_fault(reason));
         }
     }
 

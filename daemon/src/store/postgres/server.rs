@@ -8,6 +8,9 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use tokio::time::Instant;
 use tokio_postgres::config::{Config, SslMode};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::migrate::{execute, texts};
 use super::tls::{Roots, Trust, connector};
@@ -82,7 +85,8 @@ pub async fn wait_until_there(url: &str, patience: Duration) -> Result<(), Store
     let start = Instant::now();
     let (mut pause, mut told) = (PAUSES.0, None::<Instant>);
     loop {
-        let Unreachable { message, is_passing } = match reach(url).await {
+        // Nothing is set before it is known who listens there.
+        let Unreachable { message, is_passing } = match opened(url).await {
             Ok(_) => return Ok(()),
             Err(unreachable) => unreachable,
         };
@@ -128,15 +132,33 @@ pub(super) async fn speaks_english(connection: &mut AsyncPgConnection) -> Result
 /// and cheap: compiling them costs more than it saves. Errors are to come in English, from whoever lets us say so.
 const SETTINGS: &str = "SET application_name = 'ryzed'; SET statement_timeout = '30s'; \
     SET idle_in_transaction_session_timeout = '15s'; SET jit = off; SET plan_cache_mode = force_generic_plan; SET client_min_messages = warning; \
+    SET standard_conforming_strings = on; \
     DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); EXCEPTION WHEN insufficient_privilege THEN NULL; END $$";
 
+/// Opens a connection on which nothing is set and nothing prepared.
+pub(super) async fn plain(url: &str) -> Result<Client, StoreError> {
+    let (client, connection) = opened(url).await.map_err(|Unreachable { message, is_passing }| {
+        if is_passing { StoreError::Unavailable(message) } else { StoreError::Failed(message) }
+    })?;
+    // It ends with the client.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
 async fn reach(url: &str) -> Result<AsyncPgConnection, Unreachable> {
+    let (client, connection) = opened(url).await?;
+    let made = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+    made.map_err(|error| Unreachable { message: error.to_string(), is_passing: true })
+}
+
+/// A connection, and what moves its bytes.
+type Opened = (Client, tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>);
+
+async fn opened(url: &str) -> Result<Opened, Unreachable> {
     let lasting = |message: String| Unreachable { message, is_passing: false };
     let address = Address::of(url).map_err(|error| lasting(error.0))?;
     let tls = connector(&address.trust).map_err(lasting)?;
-    let (client, connection) = address.config.connect(tls).await.map_err(|error| Unreachable::of(&error))?;
-    let made = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
-    made.map_err(|error| Unreachable { message: error.to_string(), is_passing: true })
+    address.config.connect(tls).await.map_err(|error| Unreachable::of(&error))
 }
 
 impl Address {

@@ -9,7 +9,7 @@ use super::adopt::{Naming, Verdict, examine, facts};
 use super::*;
 
 fn settings(url: String) -> Settings {
-    Settings { url, connections: 1, resident: false }
+    Settings { url, connections: 1, stay: Stay::Keeper }
 }
 
 /// The default as PostgreSQL writes it.
@@ -58,15 +58,14 @@ async fn every_adapter_is_the_migrated_table_column_by_column() {
         JOIN pg_class c ON c.oid = f.conrelid JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1] \
         WHERE f.contype = 'f' AND f.connamespace = 'public'::regnamespace AND EXISTS (SELECT FROM pg_index x \
         WHERE x.indrelid = f.conrelid AND x.indkey[0] = f.conkey[1])";
-    let followed: BTreeSet<String> =
-        migrate::texts(&mut connection, followed).await.expect("an answer").into_iter().collect();
+    let followed: BTreeSet<String> = texts(&mut connection, followed).await.expect("an answer").into_iter().collect();
     let on_delete = |table: &Table, column: &str| if table.is_part_by(column) { 'c' } else { 'n' };
     let wanted = adapters.iter().flat_map(|table| {
         table.references().map(move |(column, _)| format!("{}.{column} {}", table.name, on_delete(table, column)))
     });
     assert_eq!(followed, wanted.collect(), "what happens to a row when its parent goes; each has an index");
     let strange = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
-    for table in migrate::texts(&mut connection, strange).await.expect("an answer") {
+    for table in texts(&mut connection, strange).await.expect("an answer") {
         assert!(adapters.get(&table).is_some(), "{table} has no adapter");
     }
 }

@@ -7,8 +7,8 @@
 //! downloads at once, that moment never comes by itself, and it is made: for a while, whoever wants to write waits.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use diesel::sql_types::Integer;
 use diesel::{RunQueryDsl, SqliteConnection};
 
 use super::connect;
+use super::ground::Ground;
 use crate::store::StoreError;
 use crate::store::statement::statement;
 
@@ -38,7 +39,7 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn start(path: &Path, ground: Arc<Ground>) -> Result<Self, StoreError> {
         let mut connection = connect(path, true)?;
         connection.batch_execute(MOMENT)?;
         let (alive, end) = channel::<()>();
@@ -46,7 +47,7 @@ impl Checkpoints {
             .name("sqlite-checkpoints".into())
             .spawn(move || {
                 while end.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                    checkpoint(&mut connection, TOO_LONG);
+                    checkpoint(&mut connection, &ground, TOO_LONG);
                 }
             })
             .map_err(|error| StoreError::Failed(format!("can't start the checkpoints: {error}")))?;
@@ -63,7 +64,7 @@ impl Checkpoints {
 }
 
 /// Moves what it can, and makes a log of more than `too_long` pages begin anew.
-fn checkpoint(connection: &mut SqliteConnection, too_long: i32) {
+fn checkpoint(connection: &mut SqliteConnection, ground: &Ground, too_long: i32) {
     /// Whether somebody was in the way, how long the log is, how much of it was moved.
     type Moved = (Integer, Integer, Integer);
     let moved = statement::<Moved>("PRAGMA wal_checkpoint(PASSIVE)").load::<(i32, i32, i32)>(connection);
@@ -71,8 +72,9 @@ fn checkpoint(connection: &mut SqliteConnection, too_long: i32) {
         Some((_, length, _)) if *length > too_long => connection.batch_execute("PRAGMA wal_checkpoint(RESTART)"),
         _ => Ok(()),
     });
-    if let Err(error) = anew {
+    if let Err(error) = anew.map_err(StoreError::from) {
         tracing::debug!(%error, "the log was not moved; the next round will");
+        ground.refused(&error);
     }
 }
 
@@ -94,6 +96,7 @@ mod tests {
         moving.batch_execute(MOMENT).unwrap();
         writer.batch_execute("CREATE TABLE t (x BLOB)").unwrap();
         let ends = Arc::new(AtomicBool::new(false));
+        let ground = Ground::of(&path).unwrap();
         let readers = (1..=3).map(|nth| {
             let (mut reader, ends) = (connect(&path, false).unwrap(), Arc::clone(&ends));
             thread::spawn(move || {
@@ -108,7 +111,7 @@ mod tests {
         let readers: Vec<_> = readers.collect();
         for _ in 0..100 {
             writer.batch_execute("INSERT INTO t VALUES (zeroblob(100000)); DELETE FROM t").unwrap();
-            checkpoint(&mut moving, LONG);
+            checkpoint(&mut moving, &ground, LONG);
         }
         ends.store(true, Ordering::Relaxed);
         readers.into_iter().for_each(|reader| reader.join().unwrap());

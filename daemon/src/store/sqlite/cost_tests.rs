@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::reads;
 use super::{Settings, SqliteStore, connect};
+use crate::store::Stay;
 use crate::store::statement::statement;
 use crate::sync::{Scope, UserId};
 
@@ -21,7 +22,7 @@ const MANY: i64 = 100_000;
 fn migrated() -> (tempfile::TempDir, SqliteConnection) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ryzed.db");
-    let settings = Settings { path: path.clone(), durable: false, readers: 1, resident: true };
+    let settings = Settings { path: path.clone(), durable: false, readers: 1, stay: Stay::Resident };
     drop(SqliteStore::open(&settings, Arc::new(Registry::standard()), Arc::new(|| {})).unwrap());
     let connection = connect(&path, false).unwrap();
     (folder, connection)

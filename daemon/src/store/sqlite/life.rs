@@ -8,12 +8,14 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use diesel::sql_types::{BigInt, Text};
 use diesel::{RunQueryDsl, SqliteConnection};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 
+use super::ground::{beside, folder_of};
 use crate::private;
 use crate::store::StoreError;
 use crate::store::statement::statement;
@@ -22,6 +24,9 @@ use crate::store::statement::statement;
 const EPOCH_LENGTH: usize = 8;
 /// Letters of a mark.
 const MARK_LENGTH: usize = 16;
+
+/// How often it is noted how far a database has come that is being written.
+const KEEP: Duration = Duration::from_secs(1);
 
 /// The key under which it stands that the database was taken elsewhere.
 const SEALED: &str = "sealed";
@@ -42,31 +47,51 @@ struct Note {
 pub(super) struct Life {
     epoch: String,
     note: Note,
+    /// When the note was written last.
+    kept: Instant,
     /// Where the note is; none for a visitor, who leaves none.
     beside: Option<PathBuf>,
 }
 
+/// What is beside the database.
+enum Left {
+    Nothing,
+    Torn,
+    Note(Note),
+}
+
+/// How the database and what is noted of it go together.
+enum Course {
+    /// It is the one that was left here.
+    GoesOn,
+    /// It was never served.
+    Begins,
+    /// It is another one, or has gone back; says how that shows.
+    Anew(String),
+}
+
 impl Life {
-    /// Goes on with the database's life, or begins a new one.
+    /// Goes on with the database's life, or begins a new one, and says so.
     pub(super) fn resume(connection: &mut SqliteConnection, database: &Path) -> Result<Self, StoreError> {
-        let beside = beside(database);
-        let left: Option<Note> = fs::read(&beside).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let beside = beside(database, ".life");
+        let left = left(&beside)?;
         let height = height(connection)?;
-        let known = get(connection, "epoch")?;
-        let goes_on = match (&left, get(connection, "mark")?) {
-            (Some(left), Some(mark)) => {
-                (left.mark == mark || left.before.as_ref() == Some(&mark)) && left.height <= height
+        let (known, mark) = (get(connection, "epoch")?, get(connection, "mark")?);
+        let epoch = match (course(&left, known.as_deref(), mark.as_deref(), height), known) {
+            (Course::GoesOn, Some(epoch)) => epoch,
+            (Course::Anew(reason), before) => {
+                let epoch = random(EPOCH_LENGTH);
+                tracing::warn!(
+                    before, epoch, reason, versions = height, path = %database.display(),
+                    "the database begins a new epoch: every device drops its copy and starts over"
+                );
+                epoch
             }
-            // A database of ours without its note was brought here alone, as a backup is.
-            (None, Some(_)) | (Some(_), None) => false,
-            (None, None) => true,
-        };
-        let epoch = match known {
-            Some(epoch) if goes_on => epoch,
-            _ => random(EPOCH_LENGTH),
+            (Course::Begins | Course::GoesOn, known) => known.unwrap_or_else(|| random(EPOCH_LENGTH)),
         };
         set(connection, "epoch", &epoch)?;
-        let mut life = Self { epoch, note: Note { mark: String::new(), before: None, height }, beside: Some(beside) };
+        let note = Note { mark: String::new(), before: None, height };
+        let mut life = Self { epoch, note, kept: Instant::now(), beside: Some(beside) };
         life.mark(connection)?;
         Ok(life)
     }
@@ -81,16 +106,18 @@ impl Life {
                 epoch
             }
         };
-        Ok(Self { epoch, note: Note { mark: String::new(), before: None, height: 0 }, beside: None })
+        let note = Note { mark: String::new(), before: None, height: 0 };
+        Ok(Self { epoch, note, kept: Instant::now(), beside: None })
     }
 
     pub(super) fn epoch(&self) -> &str {
         &self.epoch
     }
 
-    /// Notes how far the database has come, when it has.
+    /// Notes how far the database has come, now and then, when it has.
     pub(super) fn keep(&mut self, connection: &mut SqliteConnection) {
         if self.beside.is_some()
+            && self.kept.elapsed() >= KEEP
             && let Ok(height) = height(connection)
             && height > self.note.height
         {
@@ -99,12 +126,23 @@ impl Life {
         }
     }
 
+    /// Makes sure that something is left where the database was, so that the next start begins no empty one in its place.
+    pub(super) fn leave_trace(&mut self) {
+        let Some(beside) = &self.beside else { return };
+        if beside.exists() {
+            return;
+        }
+        // Without the folder the note can't be written either, which is told then.
+        let _ = fs::create_dir_all(folder_of(beside));
+        self.write();
+    }
+
     /// Leaves the database so that an older copy of it, put in its place, is recognised.
     pub(super) fn end(&mut self, connection: &mut SqliteConnection) {
         if self.beside.is_some()
             && let Err(error) = self.mark(connection)
         {
-            tracing::warn!(%error, "the database's life could not be noted");
+            tracing::warn!(%error, "the database's epoch file could not be written");
         }
     }
 
@@ -119,17 +157,54 @@ impl Life {
         Ok(())
     }
 
-    fn write(&self) {
+    /// Written beside its place and then put there, so that it is never half a note, and on the disk before anything builds
+    /// on it.
+    fn write(&mut self) {
+        self.kept = Instant::now();
         let Some(beside) = &self.beside else { return };
         let temporary = beside.with_extension("life.new");
         let written = serde_json::to_vec(&self.note).map_err(std::io::Error::other).and_then(|bytes| {
             let mut file = private::create(&temporary)?;
             file.write_all(&bytes)?;
-            fs::rename(&temporary, beside)
+            file.sync_all()?;
+            fs::rename(&temporary, beside)?;
+            fs::File::open(folder_of(beside))?.sync_all()
         });
         if let Err(error) = written {
-            tracing::warn!(%error, path = %beside.display(), "the database's life could not be noted");
+            tracing::warn!(%error, path = %beside.display(), "the database's epoch file could not be written");
         }
+    }
+}
+
+/// Reads what is beside the database. What can't be read for another reason than that it is not there, or no note, is no
+/// reason for a new epoch.
+fn left(beside: &Path) -> Result<Left, StoreError> {
+    match fs::read(beside) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).map_or(Left::Torn, Left::Note)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Left::Nothing),
+        Err(error) => Err(StoreError::Unavailable(format!("can't read {}: {error}", beside.display()))),
+    }
+}
+
+fn course(left: &Left, epoch: Option<&str>, mark: Option<&str>, height: i64) -> Course {
+    let Some(mark) = mark else {
+        return match left {
+            Left::Nothing => Course::Begins,
+            Left::Torn | Left::Note(_) => Course::Anew("its epoch file is of another database".into()),
+        };
+    };
+    match left {
+        // A database of ours without its note was brought here alone, as a backup is.
+        Left::Nothing => Course::Anew("its epoch file is missing, as beside a backup that was put here".into()),
+        Left::Torn => Course::Anew("its epoch file can't be understood".into()),
+        Left::Note(note) if note.mark != mark && note.before.as_deref() != Some(mark) => {
+            Course::Anew("it is not the database that was left here, but another or an older copy".into())
+        }
+        Left::Note(note) if note.height > height => {
+            Course::Anew(format!("it has gone back: its epoch file knows {} versions", note.height))
+        }
+        Left::Note(_) if epoch.is_none() => Course::Anew("its epoch was taken away, as after a restored backup".into()),
+        Left::Note(_) => Course::GoesOn,
     }
 }
 
@@ -156,9 +231,10 @@ pub(super) fn begin(connection: &mut SqliteConnection, database: &Path, epoch: O
     forget(connection, SEALED)?;
     forget(connection, "mark")?;
     // Before the commit: whoever dies in between costs the old database its life, and not the new one.
-    match fs::remove_file(beside(database)) {
+    let note = beside(database, ".life");
+    match fs::remove_file(&note) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::Unavailable(format!("can't remove {}: {error}", beside(database).display())))
+            Err(StoreError::Unavailable(format!("can't remove {}: {error}", note.display())))
         }
         _ => Ok(()),
     }
@@ -169,14 +245,8 @@ pub(super) fn forget(connection: &mut SqliteConnection, key: &str) -> Result<(),
     Ok(())
 }
 
-fn beside(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".life");
-    name.into()
-}
-
 /// The sum of all versions, which the database keeps.
-fn height(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+pub(super) fn height(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     let kept = "SELECT count FROM sync_counts WHERE kind = 'versions' AND whose = ''";
     let sum: Vec<i64> = statement::<BigInt>(kept).load(connection)?;
     Ok(sum.first().copied().unwrap_or(0))

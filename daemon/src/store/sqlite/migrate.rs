@@ -12,32 +12,56 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ryzed_adapters::Table;
 
 use super::{Schema, life, triggers};
+use crate::store::StoreError;
+use crate::store::releases::{MigrationState, known_only, up_to_date_only};
 use crate::store::statement::statement;
-use crate::store::{MigrationState, StoreError};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/sqlite");
 
 /// Every migration, in order, with its state in the database at `path`. Changes nothing, makes no file.
 ///
 /// # Errors
-/// When the database can't be read.
+/// When the database can't be read, or is of a later release.
 pub fn migration_states(path: &Path) -> Result<Vec<MigrationState>, StoreError> {
+    let known = known()?;
+    let applied = if path.exists() { applied(&mut super::connect(path, true)?, &known)? } else { Vec::new() };
+    Ok(known.into_iter().map(|name| MigrationState { applied: applied.contains(&name), name }).collect())
+}
+
+/// Refuses a database that is not as this release has it.
+pub(super) fn must_be_up_to_date(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let known = known()?;
+    let applied = applied(connection, &known)?;
+    let pending: Vec<String> = known.into_iter().filter(|name| !applied.contains(name)).collect();
+    up_to_date_only(&pending)
+}
+
+/// The names of all migrations, in order.
+fn known() -> Result<Vec<String>, StoreError> {
     let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).map_err(failed)?;
-    let pending: Vec<String> = if path.exists() {
-        let mut connection = super::connect(path, true)?;
-        let pending = connection.pending_migrations(MIGRATIONS).map_err(failed)?;
-        pending.iter().map(|migration| migration.name().to_string()).collect()
-    } else {
-        known.iter().map(|migration| migration.name().to_string()).collect()
-    };
-    let state = |name: String| MigrationState { applied: !pending.contains(&name), name };
-    let mut states: Vec<_> = known.iter().map(|migration| state(migration.name().to_string())).collect();
-    states.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(states)
+    let mut names: Vec<String> = known.iter().map(|migration| migration.name().to_string()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The names of those that the database has, none of which may be unknown.
+fn applied(connection: &mut SqliteConnection, known: &[String]) -> Result<Vec<String>, StoreError> {
+    let is_there = "SELECT name FROM sqlite_schema WHERE name = '__diesel_schema_migrations'";
+    if statement::<Text>(is_there).load::<String>(connection)?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let versions: Vec<String> =
+        statement::<Text>("SELECT version FROM __diesel_schema_migrations ORDER BY version").load(connection)?;
+    let version_of = |name: &str| name.split('_').next().unwrap_or_default().to_owned();
+    let named = |version: String| known.iter().find(|name| version_of(name) == version).cloned().unwrap_or(version);
+    let applied: Vec<String> = versions.into_iter().map(named).collect();
+    known_only(&applied, known)?;
+    Ok(applied)
 }
 
 /// Applies what is missing and puts up the triggers when the adapters ask for others than there are.
 pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> Result<(), StoreError> {
+    applied(connection, &known()?)?;
     connection.run_pending_migrations(MIGRATIONS).map_err(failed)?;
     let wanted = triggers::all(&schema.registry);
     connection.immediate_transaction(|connection| {

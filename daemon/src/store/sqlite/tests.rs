@@ -13,7 +13,7 @@ use super::*;
 use crate::store::statement::statement;
 
 fn settings(folder: &Path) -> Settings {
-    Settings { path: folder.join("ryzed.db"), durable: false, readers: 1, resident: true }
+    Settings { path: folder.join("ryzed.db"), durable: false, readers: 1, stay: Stay::Resident }
 }
 
 fn open(folder: &Path) -> SqliteStore {

@@ -24,18 +24,30 @@ use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Versi
 pub(super) struct SqliteTransaction<'c> {
     pub connection: &'c mut SqliteConnection,
     pub schema: &'c Arc<Schema>,
+    /// Why the database could not do what it was asked, when that is about now and not about the question.
+    pub trouble: Option<String>,
 }
 
 impl SqliteTransaction<'_> {
     pub(super) fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
-        Ok(statement.execute(self.connection)?)
+        let done = statement.execute(self.connection);
+        self.noted(done)
+    }
+
+    fn noted<T>(&mut self, result: QueryResult<T>) -> Result<T, StoreError> {
+        let result = result.map_err(StoreError::from);
+        if let Err(StoreError::Unavailable(trouble)) = &result {
+            self.trouble = Some(trouble.clone());
+        }
+        result
     }
 
     pub(super) fn load<ST, T>(&mut self, statement: Statement<'_, ST>) -> Result<Vec<T>, StoreError>
     where
         for<'s> Statement<'s, ST>: diesel::query_dsl::LoadQuery<'s, SqliteConnection, T>,
     {
-        Ok(statement.load::<T>(self.connection)?)
+        let loaded = statement.load::<T>(self.connection);
+        self.noted(loaded)
     }
 }
 
@@ -50,13 +62,14 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError> {
-        statement::<()>(
-            "INSERT INTO sync_scopes (scope, changed_at) SELECT value, ?2 FROM json_each(?1) WHERE TRUE \
-             ON CONFLICT (scope) DO UPDATE SET changed_at = max(changed_at, excluded.changed_at)",
-        )
-        .text(json(&scopes))
-        .text(now)
-        .execute(self.connection)?;
+        self.run(
+            statement(
+                "INSERT INTO sync_scopes (scope, changed_at) SELECT value, ?2 FROM json_each(?1) WHERE TRUE \
+                 ON CONFLICT (scope) DO UPDATE SET changed_at = max(changed_at, excluded.changed_at)",
+            )
+            .text(json(&scopes))
+            .text(now),
+        )?;
         Ok(())
     }
 
@@ -279,14 +292,15 @@ impl Transaction for SqliteTransaction<'_> {
 
     async fn prune_tombstones(&mut self, before: &str, limit: i64) -> Result<usize, StoreError> {
         // The oldest first, so that a scope's floor rises with its tombstones and never over one that is kept.
-        let gone: Vec<(String, i64)> = statement::<(Text, BigInt)>(
-            "DELETE FROM sync_changes WHERE (table_name, row_id, scope) IN (SELECT table_name, row_id, scope \
-             FROM sync_changes WHERE operation = 'DELETE' AND changed_at < ?1 ORDER BY changed_at, version LIMIT ?2) \
-             RETURNING scope, version",
-        )
-        .text(before)
-        .int(limit)
-        .load(self.connection)?;
+        let gone: Vec<(String, i64)> = self.load(
+            statement::<(Text, BigInt)>(
+                "DELETE FROM sync_changes WHERE (table_name, row_id, scope) IN (SELECT table_name, row_id, scope \
+                 FROM sync_changes WHERE operation = 'DELETE' AND changed_at < ?1 ORDER BY changed_at, version LIMIT ?2) \
+                 RETURNING scope, version",
+            )
+            .text(before)
+            .int(limit),
+        )?;
         self.run(
             statement(
                 "UPDATE sync_scopes SET floor = max(floor, g.version) FROM (SELECT value ->> 0 AS scope, \
@@ -356,7 +370,7 @@ impl SqliteTransaction<'_> {
     }
 
     fn number(&mut self, statement: Statement<'_, BigInt>) -> Result<i64, StoreError> {
-        Ok(statement.load(self.connection)?.first().copied().unwrap_or(0))
+        Ok(self.load::<BigInt, i64>(statement)?.first().copied().unwrap_or(0))
     }
 
     /// Reads the rows of all records at once, a statement a table. Returns where it had to stop.

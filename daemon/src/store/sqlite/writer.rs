@@ -11,13 +11,14 @@ use diesel::sql_types::Integer;
 use diesel::{RunQueryDsl, SqliteConnection};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::ground::Ground;
 use super::life::Life;
 use super::transaction::SqliteTransaction;
 use super::{Asked, Schema, finish};
 use crate::metrics::metrics;
 use crate::store::statement::statement;
 use crate::store::turns::{Next, Turns, Whose};
-use crate::store::{OnOutsideWrite, StoreError};
+use crate::store::{Mode, OnOutsideWrite, StoreError};
 
 /// Jobs that may wait for the writer; more wait in their callers.
 const QUEUE: usize = 1024;
@@ -29,10 +30,14 @@ const LONGEST_GROUP: Duration = Duration::from_millis(10);
 const LOOK_OUTSIDE: Duration = Duration::from_millis(100);
 /// How long SQLite itself waits for another process that holds the database, before what is due otherwise is done.
 const HELD: &str = "PRAGMA busy_timeout = 100";
+/// What SQLite says then.
+const IS_HELD: &str = "is locked";
 /// How long a job waits for such a process.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A job that takes longer is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(1);
+/// How often it is tried whether a database that could not be written can be again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 type Done = oneshot::Sender<Result<(), StoreError>>;
 
@@ -80,6 +85,7 @@ impl Writer {
         mut connection: SqliteConnection,
         schema: Arc<Schema>,
         life: Life,
+        ground: Arc<Ground>,
         outside: OnOutsideWrite,
     ) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -88,10 +94,19 @@ impl Writer {
             .map_err(|error| StoreError::Failed(format!("can't start the writer: {error}")))?;
         connection.batch_execute(HELD)?;
         let queue = Arc::new(Queue::default());
-        let looked = Instant::now();
-        let theirs = Arc::clone(&queue);
-        let mut work =
-            Work { connection, schema, life, outside, data_version: 0, looked, held_since: None, queue: theirs };
+        let (looked, tried) = (Instant::now(), Instant::now());
+        let mut work = Work {
+            connection,
+            schema,
+            life,
+            ground,
+            outside,
+            data_version: 0,
+            looked,
+            tried,
+            held_since: None,
+            queue: Arc::clone(&queue),
+        };
         work.data_version = work.look();
         let thread = thread::Builder::new()
             .name("sqlite-writer".into())
@@ -149,8 +164,11 @@ struct Work {
     connection: SqliteConnection,
     schema: Arc<Schema>,
     life: Life,
+    ground: Arc<Ground>,
     outside: OnOutsideWrite,
     data_version: i32,
+    /// When it was last tried whether the database can be written again.
+    tried: Instant,
     /// When it was last looked for writes from outside.
     looked: Instant,
     /// Since when another process has kept the writer from its work.
@@ -158,12 +176,14 @@ struct Work {
     queue: Arc<Queue>,
 }
 
+/// Jobs of one transaction, with what became of each.
+struct Group(Vec<(Done, Result<(), StoreError>)>);
+
 impl Work {
     async fn until_closed(mut self) {
         loop {
             if self.looked.elapsed() >= LOOK_OUTSIDE {
-                self.look_outside();
-                self.life.keep(&mut self.connection);
+                self.tick();
                 self.looked = Instant::now();
             }
             let (next, is_closing) = self.next(false);
@@ -179,7 +199,15 @@ impl Work {
             };
             let _ = tokio::time::timeout_at(wake.into(), self.queue.came.notified()).await;
         }
-        self.life.end(&mut self.connection);
+        if self.ground.check().is_ok() {
+            self.life.end(&mut self.connection);
+        } else {
+            self.life.leave_trace();
+        }
+        if self.ground.is_replaced() {
+            // SQLite would remove the log of the file that is there now: it goes by names.
+            std::mem::forget(self.connection);
+        }
     }
 
     /// What comes next, and whether the end was asked for.
@@ -196,32 +224,33 @@ impl Work {
     /// Runs this job and those behind it, and commits.
     fn group(&mut self, whose: Whose, waiting: Waiting) {
         let began = Instant::now();
-        if let Err(error) = self.connection.batch_execute("BEGIN IMMEDIATE") {
-            return self.held(whose, waiting, error.into());
+        let begun = self.ground.check().and_then(|()| Ok(self.connection.batch_execute("BEGIN IMMEDIATE")?));
+        if let Err(error) = begun {
+            return self.not_begun(whose, waiting, error);
         }
         if let Some(since) = self.held_since.take() {
             tracing::info!(seconds = since.elapsed().as_secs_f32(), "the database is let go of by another process");
         }
-        let mut answers = vec![self.timed(whose, waiting)];
-        while began.elapsed() < LONGEST_GROUP {
+        let mut group = Group(Vec::new());
+        let mut whole = self.timed(whose, waiting, &mut group);
+        while whole.is_ok() && began.elapsed() < LONGEST_GROUP {
             let (Next::Do(whose, waiting), _) = self.next(true) else { break };
-            answers.push(self.timed(whose, waiting));
+            whole = self.timed(whose, waiting, &mut group);
         }
-        let committed = self.connection.batch_execute("COMMIT").map_err(StoreError::from);
-        if committed.is_err() {
+        let committed = whole.and_then(|()| Ok(self.connection.batch_execute("COMMIT")?));
+        // What went into a file that nobody will open again is not there.
+        let committed = committed.and_then(|()| self.ground.check());
+        if let Err(error) = &committed {
             let _ = self.connection.batch_execute("ROLLBACK");
+            self.ground.refused(error);
         }
-        for (done, outcome) in answers {
-            let _ = done.send(match (&committed, outcome) {
-                (Err(error), Ok(())) => Err(StoreError::Unavailable(error.to_string())),
-                (_, outcome) => outcome,
-            });
-        }
+        group.answer(committed, &self.ground);
     }
 
-    /// Another process holds the database. Each job waits for as long as if it were the only one.
-    fn held(&mut self, whose: Whose, waiting: Waiting, error: StoreError) {
-        if !matches!(error, StoreError::Unavailable(_)) {
+    /// Another process may hold the database: then each job waits for as long as if it were the only one.
+    fn not_begun(&mut self, whose: Whose, waiting: Waiting, error: StoreError) {
+        if !matches!(&error, StoreError::Unavailable(why) if why.contains(IS_HELD)) {
+            self.ground.refused(&error);
             let _ = waiting.done.send(Err(error));
             return;
         }
@@ -241,27 +270,68 @@ impl Work {
     }
 
     /// One job, with its time on its person's account.
-    fn timed(&mut self, whose: Whose, waiting: Waiting) -> (Done, Result<(), StoreError>) {
+    fn timed(&mut self, whose: Whose, waiting: Waiting, group: &mut Group) -> Result<(), StoreError> {
         let began = Instant::now();
-        let outcome = self.one(&waiting.asked);
+        let Waiting { asked, done, .. } = waiting;
+        let whole = self.one(&asked, done, group);
         let took = began.elapsed();
         self.queue.state().turns.took(whose, took, Instant::now());
         metrics().database_writes.observe(took.as_secs_f64());
         if took > SLOW {
             tracing::warn!(?whose, seconds = took.as_secs_f32(), "everybody waited for one upload (limits.work_bytes)");
         }
-        (waiting.done, outcome)
+        whole
     }
 
-    /// One job in its savepoint: its failure, or its panic, is its own.
-    fn one(&mut self, asked: &Asked) -> Result<(), StoreError> {
-        self.connection.batch_execute("SAVEPOINT job")?;
-        let mut transaction = SqliteTransaction { connection: &mut self.connection, schema: &self.schema };
-        let outcome = catch_unwind(AssertUnwindSafe(|| finish(asked, &mut transaction)))
-            .unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())));
+    /// One job in its savepoint: its failure, or its panic, is its own. An error means that the whole transaction is gone:
+    /// SQLite rolls it back by itself when the disk is full.
+    fn one(&mut self, asked: &Asked, done: Done, group: &mut Group) -> Result<(), StoreError> {
+        let begun = self.connection.batch_execute("SAVEPOINT job");
+        let mut transaction =
+            SqliteTransaction { connection: &mut self.connection, schema: &self.schema, trouble: None };
+        let outcome = match begun {
+            Ok(()) => catch_unwind(AssertUnwindSafe(|| finish(asked, &mut transaction)))
+                .unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into()))),
+            Err(error) => Err(error.into()),
+        };
+        // The job has turned the cause into an error of its own.
+        let outcome = match (outcome, transaction.trouble.take()) {
+            (Err(_), Some(trouble)) => Err(StoreError::Unavailable(trouble)),
+            (outcome, _) => outcome,
+        };
         let end = if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-        self.connection.batch_execute(end)?;
-        outcome
+        let ended = self.connection.batch_execute(end);
+        let lost = match (&outcome, &ended) {
+            (Err(StoreError::Unavailable(why)), Err(_)) => Some(StoreError::Unavailable(why.clone())),
+            (_, Err(error)) => Some(StoreError::Unavailable(error.to_string())),
+            (_, Ok(())) => None,
+        };
+        group.0.push((done, outcome));
+        lost.map_or(Ok(()), Err)
+    }
+
+    fn tick(&mut self) {
+        self.look_outside();
+        if self.ground.check().is_ok() {
+            self.life.keep(&mut self.connection);
+            self.try_again();
+        }
+    }
+
+    /// Finds out whether a database that could not be written can be again, by writing what it says already.
+    fn try_again(&mut self) {
+        if self.ground.fault().is_none() || self.tried.elapsed() < TRY_AGAIN {
+            return;
+        }
+        self.tried = Instant::now();
+        let probe = "BEGIN IMMEDIATE; UPDATE sync_meta SET value = value WHERE key = 'epoch'; COMMIT";
+        match self.connection.batch_execute(probe).map_err(StoreError::from) {
+            Ok(()) => self.ground.worked(Mode::Write),
+            Err(error) => {
+                let _ = self.connection.batch_execute("ROLLBACK");
+                self.ground.refused(&error);
+            }
+        }
     }
 
     fn look_outside(&mut self) {
@@ -276,5 +346,23 @@ impl Work {
     fn look(&mut self) -> i32 {
         let seen: Result<Vec<i32>, _> = statement::<Integer>("PRAGMA data_version").load(&mut self.connection);
         seen.ok().and_then(|rows| rows.first().copied()).unwrap_or(self.data_version)
+    }
+}
+
+impl Group {
+    /// Tells the callers, once it is known whether their changes are there.
+    fn answer(self, committed: Result<(), StoreError>, ground: &Ground) {
+        for (done, outcome) in self.0 {
+            let outcome = match (&committed, outcome) {
+                (Err(StoreError::Unavailable(why)), Ok(())) => Err(StoreError::Unavailable(why.clone())),
+                (Err(error), Ok(())) => Err(StoreError::Unavailable(error.to_string())),
+                (_, outcome) => outcome,
+            };
+            match &outcome {
+                Ok(()) => ground.worked(Mode::Write),
+                Err(error) => ground.refused(error),
+            }
+            let _ = done.send(outcome);
+        }
     }
 }

@@ -26,7 +26,7 @@ impl Dumping<'_> {
         to: &mut (dyn Write + Send),
         path: &Path,
     ) -> Result<BTreeMap<String, u64>, TransferError> {
-        let fail = |source| TransferError::File { path: path.to_owned(), source };
+        let fail = |source| TransferError::File { path: path.to_owned(), error: source };
         if self.seal {
             self.look().await?;
         }

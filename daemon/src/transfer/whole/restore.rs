@@ -175,7 +175,7 @@ impl Lines {
         self.text.clear();
         let read = self.reader.by_ref().take(LONGEST_LINE).read_line(&mut self.text).map_err(|source| {
             let path = self.reader.get_ref().path().to_owned();
-            TransferError::File { path, source }
+            TransferError::File { path, error: source }
         })?;
         if read == 0 {
             return Ok(None);

@@ -6,6 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use ryzed_adapters::Registry;
 
 use super::super::fault::judge;
+use super::super::fit::must_fit;
 use super::super::layout::{Layout, literal};
 use super::super::migrate::{self, execute, texts};
 use super::super::triggers::Placed;
@@ -63,7 +64,9 @@ impl Standing {
 /// # Errors
 /// When the adoption is not finished, or the tables are no longer those that were adopted: says what to do.
 pub async fn layout_to_serve(url: &str, adapters: &Registry, naming: &Naming) -> Result<Option<Layout>, AdoptError> {
+    must_fit(url).await?;
     let mut connection = migrate::open(url).await?;
+    migrate::applied(&mut connection).await?;
     let refuse = |message: String| Err(AdoptError::Refused(message));
     let before = match Standing::of(&mut connection).await? {
         Standing::Untouched | Standing::Own => {

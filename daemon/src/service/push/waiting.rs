@@ -1,0 +1,43 @@
+//! Rows that are refused for now and not for good: what builds on them waits with them, or the device would be told that it may
+//! throw it away.
+
+use ryzed_adapters::{FieldError, code};
+
+use super::super::batch::Key;
+use super::super::request::{Ready, references};
+use super::work::Work;
+use crate::sync::decide::Decision;
+use crate::sync::wire::is_for_now;
+
+impl Work<'_> {
+    /// What becomes of a change of a row, or of one that refers to a row, which would be there had it not been refused for now.
+    pub(super) fn waits(&self, change: &Ready, key: &Key) -> Option<Decision> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let is_awaited = |key: &Key| {
+            self.waiting.contains(key) && self.batch.working(key).is_none_or(|working| working.row.is_none())
+        };
+        let refused = |field: &str, what: &str| {
+            let message = format!("{what} is refused for now; keep the change and send it again later");
+            Some(Decision::rejected(vec![FieldError::new(field, code::IN_FUTURE, message)]))
+        };
+        if is_awaited(key) {
+            return refused("id", "an earlier change that makes this row");
+        }
+        let registry = &self.push.registry;
+        let table = registry.get(change.table)?;
+        let mut named = references(table, change.asked.brought()?);
+        let (column, ..) = named.find(|(_, parent, id)| {
+            registry.rank(parent).is_some_and(|rank| is_awaited(&(rank, id.as_str().into())))
+        })?;
+        refused(column, "the row that it refers to")
+    }
+
+    /// Notes that a change was refused for now.
+    pub(super) fn note_waiting(&mut self, key: &Key, decision: &Decision) {
+        if is_for_now(&decision.errors) {
+            self.waiting.insert(key.clone());
+        }
+    }
+}

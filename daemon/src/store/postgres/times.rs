@@ -1,0 +1,34 @@
+//! What is known of the time in PostgreSQL.
+
+use async_trait::async_trait;
+use diesel::sql_types::{Nullable, Text};
+
+use super::session::PostgresTransaction;
+use super::sql::time_out;
+use crate::store::StoreError;
+use crate::store::statement::statement;
+use crate::store::times::{Known, Times};
+
+#[async_trait]
+impl Times for PostgresTransaction<'_> {
+    async fn times(&mut self) -> Result<Known, StoreError> {
+        type Columns = (Nullable<Text>, Nullable<Text>, Text);
+        let sql = format!(
+            "SELECT (SELECT {} FROM ryzed.scopes), (SELECT {} FROM ryzed.clock), {}",
+            time_out("max(changed_at)"),
+            time_out("believed"),
+            time_out("clock_timestamp()")
+        );
+        let rows = self.load::<Columns, (Option<String>, Option<String>, String)>(statement(&sql)).await?;
+        rows.into_iter()
+            .next()
+            .map(|(newest, believed, here)| Known { newest, believed, here })
+            .ok_or_else(|| StoreError::Failed("the database tells no time".into()))
+    }
+
+    async fn keep_time(&mut self, believed: &str) -> Result<(), StoreError> {
+        let keep = "INSERT INTO ryzed.clock (believed) VALUES (?1::timestamptz) \
+            ON CONFLICT (only_one) DO UPDATE SET believed = excluded.believed";
+        self.run(statement(keep).text(believed)).await.map(|_| ())
+    }
+}
