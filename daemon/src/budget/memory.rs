@@ -110,9 +110,11 @@ impl Arriving {
     /// # Errors
     /// When there is no memory for them, and it takes too long.
     pub async fn came(&mut self, bytes: usize) -> Result<(), Refused> {
-        let missing = kib(bytes).saturating_sub(u32::try_from(self.taken.num_permits()).unwrap_or(u32::MAX));
+        let taken = u32::try_from(self.taken.num_permits()).unwrap_or(u32::MAX);
+        let missing = kib(bytes).saturating_sub(taken);
         if missing > 0 {
-            let step = missing.max(STEP.min(self.share.kib));
+            // Never more than may come.
+            let step = missing.max(STEP.min(self.share.kib.saturating_sub(taken)));
             self.taken.merge(of_all(&self.budget, &self.budget.arriving, step, Some(&self.share.person)).await?);
         }
         Ok(())

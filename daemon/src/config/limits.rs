@@ -87,7 +87,7 @@ limits! {
     /// Reads of all people that go through everything somebody has, such as digests and exports, under way at once.
     long_reads: usize = 2,
     /// How long a request may wait for others of the same person, or for memory, in seconds.
-    wait_seconds: u64 = 10,
+    wait_seconds: u64 = 20,
     /// What bodies and messages that are coming, and what is worked on and answered, may take in memory over all, in bytes.
     bytes_in_flight: usize = 512 << 20,
     /// The same for one person: of what is coming, and of answers that were not read yet.
