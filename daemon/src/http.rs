@@ -19,6 +19,7 @@ mod observe;
 mod openapi;
 mod operator;
 mod packed;
+mod plain;
 mod problem;
 mod query;
 mod routes;

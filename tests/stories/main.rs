@@ -21,6 +21,7 @@ mod open_conflicts;
 mod outside_writes;
 mod ownership;
 mod paging;
+mod proxied;
 mod public;
 mod pushing;
 mod reference;

@@ -53,6 +53,8 @@ pub enum Kind {
     UpgradeRequired,
     /// The request's first line names no path.
     BadRequestLine,
+    /// What stands on the way may have understood the request otherwise.
+    Ambiguous,
     /// A WebSocket's opening request is none.
     BadHandshake,
     /// The daemon's own fault.
@@ -89,6 +91,9 @@ impl Kind {
             Self::UpgradeRequired => ("upgrade-required", "A WebSocket is needed", StatusCode::UPGRADE_REQUIRED),
             Self::BadRequestLine => {
                 ("bad-request-line", "The request's first line makes no sense here", StatusCode::BAD_REQUEST)
+            }
+            Self::Ambiguous => {
+                ("ambiguous-request", "The request can be understood in two ways", StatusCode::BAD_REQUEST)
             }
             Self::BadHandshake => ("bad-handshake", "This opens no WebSocket", StatusCode::BAD_REQUEST),
             Self::Internal => ("internal", "The server failed", StatusCode::INTERNAL_SERVER_ERROR),

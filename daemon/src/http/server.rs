@@ -30,8 +30,7 @@ use warp::http::{Method, Request, Response, StatusCode};
 
 use super::impatient::{Impatient, Upgraded};
 use super::observe::{RELEASE, observe};
-use super::problem::{Kind, Problem};
-use super::{App, SocketFilter, routes};
+use super::{App, SocketFilter, plain, routes};
 
 /// How long a browser may remember what it may send.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
@@ -153,8 +152,8 @@ impl Server {
         let service = service_fn(move |request: Request<Incoming>| {
             let routed = routed.clone();
             async move {
-                match pathless(&request) {
-                    Some(problem) => Ok(erased(problem.into_response())),
+                match plain::refusal(&request) {
+                    Some(refusal) => Ok(erased(refusal)),
                     None => routed.oneshot(request).await,
                 }
             }
@@ -209,16 +208,6 @@ impl Server {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
-}
-
-/// Why a request leads nowhere whose first line names no path, which the routes take for granted.
-fn pathless(request: &Request<Incoming>) -> Option<Problem> {
-    if request.method() == Method::CONNECT {
-        return Some(Problem::wrong_method(&[]));
-    }
-    let has_path = request.uri().path_and_query().is_some();
-    let detail = "a request's first line names a path, such as GET /api/realtime/health";
-    (!has_path).then(|| Problem::new(Kind::BadRequestLine, detail))
 }
 
 fn erased<B>(answer: Response<B>) -> Response<Outgoing>
