@@ -52,6 +52,7 @@ mod moving;
 mod openapi;
 mod operator_log;
 mod origins;
+mod planted;
 mod request_lines;
 mod secrets;
 mod stopping;

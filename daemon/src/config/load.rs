@@ -9,6 +9,7 @@ use figment::providers::Serialized;
 use serde_json::{Value, json};
 
 use super::Config;
+use crate::private;
 
 /// What every environment variable of ours starts with.
 const PREFIX: &str = "RYZED_";
@@ -90,6 +91,14 @@ impl Sources {
         ours.filter(|name| key_of(name, &known).is_none()).collect()
     }
 
+    /// The file, when it holds a secret.
+    #[must_use]
+    pub fn file_with_secrets(&self) -> Option<PathBuf> {
+        let file = self.read_file().ok()??;
+        let alone: Config = file.values.try_into().ok()?;
+        alone.holds_secrets().then_some(file.path)
+    }
+
     fn read_file(&self) -> Result<Option<File>, ConfigError> {
         let from_environment = self
             .environment
@@ -127,7 +136,7 @@ struct File {
 
 impl File {
     fn read(path: PathBuf) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(&path)
+        let text = private::read_text(&path)
             .map_err(|error| ConfigError(format!("can't read the configuration {}: {error}", path.display())))?;
         let values = parse(&path, &text)?;
         Ok(Self { path, text, values })
