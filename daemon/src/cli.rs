@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Flag, Sources};
+use crate::config::{Flag, Sources, has_password};
 use crate::telemetry;
 use crate::transfer::{ExportArgs, ImportArgs};
 
@@ -154,6 +154,12 @@ fn execute(cli: Cli) -> Outcome {
     telemetry::init(&config.log).map_err(Failure::usage)?;
     for name in sources.strangers() {
         tracing::warn!("the environment variable {name} sets no key and is passed over");
+    }
+    if cli.settings.database_url.as_deref().is_some_and(has_password) {
+        tracing::warn!(
+            "everybody on this machine can read the password in --database-url while this runs; put it into a file \
+             (database.password_file), or the URL into the environment (RYZED_DATABASE__URL)"
+        );
     }
     #[cfg(feature = "faults")]
     crate::faults::arm().map_err(Failure::usage)?;

@@ -20,10 +20,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::private;
+
 pub use auth::{Auth, Hs256};
 pub use level::log_filter;
 pub use limits::Limits;
 pub use load::{ConfigError, Flag, Loaded, Sources};
+pub use masked::has_password;
 pub use redis_address::{RedisAddress, RedisKind};
 pub use tables::{Reach, TableConfig};
 pub use trusted_proxy::TrustedProxy;
@@ -246,7 +249,7 @@ impl Config {
         }
         let url = match (&self.redis.url, &self.redis.url_file) {
             (Some(url), _) => url.clone(),
-            (None, Some(file)) => std::fs::read_to_string(file)
+            (None, Some(file)) => private::read_text(file)
                 .map_err(|error| format!("can't read {} (redis.url_file): {error}", file.display()))?,
             (None, None) => return Ok(None),
         };

@@ -23,6 +23,7 @@ mod openapi;
 mod operator;
 mod origin;
 mod packed;
+mod plain;
 mod problem;
 mod query;
 mod routes;

@@ -30,6 +30,11 @@ async fn no_log_holds_a_token_or_what_a_row_says() {
         socket.send(insert("foods", &food(json!({"name_en": MARK}))).message()).await;
         socket.next("change_result").await;
     }
+    // Put where a name belongs, as by a client that forgets the question mark.
+    for place in ["ws/tablet&token=", "ws/", "devices/", "tables/"] {
+        me.api.raw(Method::GET, &format!("/{place}{token}"), &[], "").await.expect("an answer");
+        me.api.raw(Method::GET, &format!("//{place}{token}"), &[], "").await.expect("an answer");
+    }
     let forged = me.token().forged("role", "admin");
     assert_eq!(me.connect("tablet").token(&forged).token_in(TokenIn::Query).refused().await, 4401);
     daemon.database().run(&format!("UPDATE workout_sessions SET name = '{MARK}9'"));

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Lines with the status that they get; none: any refusal, or the end of the connection.
-const LINES: [(&str, Option<u16>); 30] = [
+const LINES: [(&str, Option<u16>); 31] = [
     ("CONNECT example.com:443 HTTP/1.1", Some(405)),
     ("CONNECT [::1]:443 HTTP/1.1", Some(405)),
     ("CONNECT 127.0.0.1:8000 HTTP/1.1", Some(405)),
@@ -34,6 +34,7 @@ const LINES: [(&str, Option<u16>); 30] = [
     ("GET ftp://example.com/livez HTTP/1.1", Some(200)),
     ("GET ?a HTTP/1.1", None),
     ("GET //livez HTTP/1.1", Some(404)),
+    ("GET /livez/ HTTP/1.1", Some(404)),
     ("GET /%ff%fe HTTP/1.1", Some(404)),
     ("GET /\u{ff}\u{fe} HTTP/1.1", None),
     ("DELETE /api/realtime/devices/%ff HTTP/1.1", Some(401)),

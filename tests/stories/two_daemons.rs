@@ -19,7 +19,7 @@ fn on_sqlite() -> Builder {
 }
 
 /// What a daemon says that must end by itself.
-fn ends(mut starting: Command) -> Ran {
+pub(crate) fn ends(mut starting: Command) -> Ran {
     let folder = tempfile::tempdir().expect("a folder");
     let output = |name: &str| std::fs::File::create(folder.path().join(name)).expect("a file");
     let mut child = starting.stdout(output("out")).stderr(output("err")).spawn().expect("it starts");

@@ -70,7 +70,6 @@ impl Secret {
             return Ok(Some(Self::of(secret.as_bytes())));
         }
         if let Some(path) = &auth.secret_file {
-            warn_if_open(path);
             return Self::read(path, auth).map(Some);
         }
         let path = Self::own_path(config);
@@ -123,7 +122,7 @@ impl Secret {
 
     fn read(path: &Path, auth: &Auth) -> Result<Self, SecretError> {
         let read = |error| SecretError::Read { path: path.to_owned(), error };
-        let bytes = fs::read(path).map_err(read)?;
+        let bytes = private::read(path).map_err(read)?;
         // An editor or `echo` leaves a line end, which is not part of the secret.
         let secret = bytes.trim_ascii();
         if secret.is_empty() {
@@ -170,18 +169,6 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     writeln!(file, "{text}")?;
     file.sync_all()
 }
-
-#[cfg(unix)]
-fn warn_if_open(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    const READ_BY_OTHERS: u32 = 0o044;
-    if fs::metadata(path).is_ok_and(|found| found.permissions().mode() & READ_BY_OTHERS != 0) {
-        tracing::warn!("the token secret {0} can be read by others; run `chmod 600 {0}`", path.display());
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_open(_path: &Path) {}
 
 #[cfg(test)]
 mod tests {

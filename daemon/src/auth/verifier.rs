@@ -11,6 +11,7 @@ use super::keys::{self, Key};
 use super::remote::RemoteKeys;
 use super::{AuthError, Caller, LEEWAY, Secret, Verify};
 use crate::config::Auth;
+use crate::private;
 
 /// The longest token that is looked at.
 const LONGEST_TOKEN: usize = 16 << 10;
@@ -158,7 +159,7 @@ impl Verify for Verifier {
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, SetupError> {
-    std::fs::read(path).map_err(|error| SetupError::Read { key, path: path.to_owned(), error })
+    private::read(path).map_err(|error| SetupError::Read { key, path: path.to_owned(), error })
 }
 
 /// What to tell the client. Never what the token holds.

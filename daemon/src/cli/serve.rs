@@ -59,7 +59,10 @@ pub(super) fn run(config: Config, sources: Sources, settings: &Settings, options
     // Until the process ends. Several daemons on one server may share what little they keep there.
     let _held = store::hold_folder(&config)?;
     let database = config.database_server().is_none().then(|| config.database_path());
-    private::look_after(&config.data_dir, database.as_deref());
+    private::look_after(&config.data_dir, database.as_deref()).context("can't start").map_err(Failure::Usage)?;
+    let named =
+        [&config.auth.secret_file, &config.database.password_file, &config.redis.url_file].into_iter().flatten();
+    named.cloned().chain(sources.file_with_secrets()).for_each(|path| private::warn_if_read_by_others(&path));
     let secret = known.map_or_else(load, Ok)?;
     let verifier = Arc::new(Verifier::new(&config.auth, secret.as_ref()).map_err(Failure::usage)?);
     let runtime =

@@ -30,7 +30,7 @@ pub(super) fn server_url(config: &Config) -> Result<Option<String>, Failure> {
     postgres::check_url(url).with_context(about).map_err(Failure::Usage)?;
     let Some(path) = &config.database.password_file else { return Ok(Some(url.to_owned())) };
     let file = || format!("{} (database.password_file)", path.display());
-    let text = std::fs::read_to_string(path).with_context(file).map_err(Failure::Usage)?;
+    let text = private::read_text(path).with_context(file).map_err(Failure::Usage)?;
     // An editor or `echo` leaves a line end, which is not part of the password.
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
@@ -60,7 +60,7 @@ pub(super) fn hold_folder(config: &Config) -> Result<Option<sqlite::Lock>, Failu
 pub(super) async fn open(config: &Config, stay: Stay, outside: OnOutsideWrite) -> Result<Opened, Failure> {
     match server_url(config)? {
         Some(url) => open_server(config, url, stay, outside).await,
-        None => open_file(config, Arc::new(own_tables(config)?), stay, outside).map_err(judged),
+        None => open_file(config, Arc::new(own_tables(config)?), stay, outside),
     }
 }
 
@@ -89,15 +89,15 @@ async fn open_server(config: &Config, url: String, stay: Stay, outside: OnOutsid
     Ok(Opened { store: Arc::new(store), registry, is_adopted })
 }
 
-fn open_file(config: &Config, registry: Arc<Registry>, stay: Stay, outside: OnOutsideWrite) -> anyhow::Result<Opened> {
-    let settings = file(config, stay);
+fn open_file(config: &Config, registry: Arc<Registry>, stay: Stay, outside: OnOutsideWrite) -> Result<Opened, Failure> {
+    let settings = file(config, stay)?;
     match stay {
         Stay::Resident => make_folder(&settings)?,
-        Stay::Keeper | Stay::Visitor => must_be_there(config)?,
+        Stay::Keeper | Stay::Visitor => must_be_there(config).map_err(judged)?,
     }
     let store = sqlite::SqliteStore::open(&settings, Arc::clone(&registry), outside);
-    let store = store.with_context(|| format!("can't open the database {} (database.url)", config.database_name()))?;
-    Ok(Opened { store: Arc::new(store), registry, is_adopted: false })
+    let store = store.with_context(|| format!("can't open the database {} (database.url)", config.database_name()));
+    Ok(Opened { store: Arc::new(store.map_err(judged)?), registry, is_adopted: false })
 }
 
 /// What the configuration says of an adopted database's names, in the words of the store.
@@ -127,7 +127,7 @@ pub(super) async fn dump(config: &Config, seal: bool) -> Result<(Box<dyn Dump>, 
         Some(url) => postgres::archive::dump(&url, Arc::clone(&registry), seal).await,
         None => {
             must_be_there(config).map_err(judged)?;
-            sqlite::archive::dump(&file(config, Stay::Visitor), Arc::clone(&registry), seal)
+            sqlite::archive::dump(&file(config, Stay::Visitor)?, Arc::clone(&registry), seal)
         }
     };
     let opened = opened.with_context(|| format!("can't take {} along as a whole", config.database_name()));
@@ -140,7 +140,7 @@ pub(super) async fn restore(config: &Config) -> Result<(Box<dyn Restore>, Arc<Re
     let opened = match server {
         Some(url) => postgres::archive::restore(&url, Arc::clone(&registry)).await,
         None => {
-            let settings = file(config, Stay::Keeper);
+            let settings = file(config, Stay::Keeper)?;
             // It may make a database, but none where nobody has said where.
             if config.database.url.is_none() && config.data_dir == Config::default().data_dir {
                 must_be_there(config).map_err(judged)?;
@@ -160,7 +160,7 @@ pub(super) async fn unseal(config: &Config) -> Result<bool, Failure> {
         Some(url) => postgres::archive::unseal(&url, registry).await,
         None => {
             must_be_there(config).map_err(judged)?;
-            sqlite::archive::unseal(&file(config, Stay::Keeper), registry)
+            sqlite::archive::unseal(&file(config, Stay::Keeper)?, registry)
         }
     };
     unsealed.with_context(|| format!("can't unseal {}", config.database_name())).map_err(judged)
@@ -190,13 +190,16 @@ pub(super) fn judged(error: anyhow::Error) -> Failure {
     if is_wrong_use { Failure::Usage(error) } else { Failure::Running(error) }
 }
 
-fn file(config: &Config, stay: Stay) -> sqlite::Settings {
-    sqlite::Settings {
-        path: config.database_path(),
+/// How the database's file is opened, unless others may have put it there.
+fn file(config: &Config, stay: Stay) -> Result<sqlite::Settings, Failure> {
+    let path = config.database_path();
+    private::vouch_for_database(&path).context("can't open the database (database.url)").map_err(Failure::Usage)?;
+    Ok(sqlite::Settings {
+        path,
         durable: config.database.synchronous == Synchronous::Full,
         readers: config.database.readers,
         stay,
-    }
+    })
 }
 
 /// Refuses to go on where there is no database: none but the daemon makes one.

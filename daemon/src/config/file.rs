@@ -6,6 +6,8 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::private;
+
 /// What a file sets.
 #[derive(Debug)]
 pub(super) struct File {
@@ -30,7 +32,7 @@ impl File {
     /// # Errors
     /// When it can't be read, or is no TOML; says where.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path)
+        let text = private::read_text(path)
             .map_err(|error| format!("can't read the configuration {}: {error}", path.display()))?;
         let fault = |error: &toml::de::Error| {
             let line = error.span().map_or(1, |span| line_at(&text, span.start));

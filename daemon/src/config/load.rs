@@ -121,6 +121,14 @@ impl Sources {
         ours.filter(|name| key_of(name, &known).is_none()).collect()
     }
 
+    /// The file, when it holds a secret.
+    #[must_use]
+    pub fn file_with_secrets(&self) -> Option<PathBuf> {
+        let path = self.path()?;
+        let alone = Self { file: Some(path.clone()), usual_files: false, environment: Vec::new(), flags: Vec::new() };
+        alone.look().config.holds_secrets().then_some(path)
+    }
+
     /// The file to read, if there is one.
     fn path(&self) -> Option<PathBuf> {
         let named = self.environment.iter().find(|(name, value)| name == FILE_VARIABLE && !value.is_empty());

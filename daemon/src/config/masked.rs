@@ -14,6 +14,13 @@ impl Config {
         }
     }
 
+    /// Whether something in it is nobody else's business.
+    #[must_use]
+    pub fn holds_secrets(&self) -> bool {
+        let mut urls = [&self.redis.url, &self.database.url, &self.auth.jwks_url].into_iter().flatten();
+        self.auth.secret.is_some() || urls.any(|url| has_password(url))
+    }
+
     /// The same with every secret masked, to be shown.
     #[must_use]
     pub fn masked(&self) -> Self {
@@ -26,6 +33,15 @@ impl Config {
         }
         shown
     }
+}
+
+/// Whether a password stands before the URL's host, or in its query.
+#[must_use]
+pub fn has_password(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let (login, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let mut pairs = place.split_once('?').map_or("", |(_, query)| query).split('&');
+    login.contains(':') || pairs.any(|pair| masked_pair(pair) != pair)
 }
 
 /// The URL without what stands before its host's `@`, and without a password in its query.

@@ -155,6 +155,8 @@ fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
 pub(super) struct Route {
     /// From the root; a part in braces is the handler's [`Call::name`].
     pub(super) path: &'static str,
+    /// Whether it has no other name, with a slash at its end: proxies that keep it inside compare it to the letter.
+    pub(super) is_exact: bool,
     pub(super) endpoints: Vec<Endpoint>,
 }
 
@@ -228,9 +230,12 @@ where
     }
 }
 
-/// The filter of a template such as `/devices/{id}`; a trailing slash is no other path.
-fn path(template: &'static str) -> Path {
-    let fits = move |full: FullPath| ready(fit(template, full.as_str()).ok_or_else(warp::reject::not_found));
+/// The filter of a template such as `/devices/{id}`; a trailing slash is no other path, unless it is exact.
+fn path(template: &'static str, is_exact: bool) -> Path {
+    let fits = move |full: FullPath| {
+        let found = fit(template, full.as_str()).filter(|_| !is_exact || full.as_str() == template);
+        ready(found.ok_or_else(warp::reject::not_found))
+    };
     warp::path::full().and_then(fits).boxed()
 }
 
@@ -254,7 +259,7 @@ pub(super) fn at(app: &Arc<App>, route: Route) -> SocketFilter {
     let template = route.path;
     let (app, endpoints): (_, Arc<[Endpoint]>) = (Arc::clone(app), route.endpoints.into());
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    path(template)
+    path(template, route.is_exact)
         .and(warp::method())
         .and(query)
         .and(warp::header::headers_cloned())

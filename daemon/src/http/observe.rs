@@ -1,5 +1,5 @@
 //! What is known of every request apart from what it asks: its id, who sent it, and one line in the log when it ended.
-//! Never the query, which may hold a token, and nothing of any body.
+//! Never the query, which may hold a token, nor what is too long for a name, and nothing of any body.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,6 +24,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const RELEASE: HeaderName = HeaderName::from_static("ryzed-release");
 /// The longest id that is taken over from the client.
 const LONGEST_ID: usize = 64;
+/// The longest part of a path that may be a name: those of devices end here, and no token is so short.
+const LONGEST_NAME: usize = 64;
 /// The longest path that is written to the log.
 const LONGEST_PATH: usize = 200;
 
@@ -88,7 +90,7 @@ where
     let line = Line {
         id: Arc::clone(&id),
         method: request.method().clone(),
-        path: request.uri().path().chars().take(LONGEST_PATH).collect(),
+        path: shown(request.uri().path()),
         identity: Identity::default(),
         status: 0,
         refused: None,
@@ -111,6 +113,12 @@ where
     let refused = response.extensions_mut().remove::<Refusal>();
     let line = Line { status: response.status().as_u16(), refused, ..line };
     response.map(|body| Watched { body, line, exchange })
+}
+
+/// The path as the log may have it: a client that mistakes an address's form puts its token into the path.
+fn shown(path: &str) -> String {
+    let parts = path.split('/').map(|part| if part.len() <= LONGEST_NAME { part } else { "…" });
+    parts.collect::<Vec<_>>().join("/").chars().take(LONGEST_PATH).collect()
 }
 
 /// The client's id where it can be trusted to be one, else a new one.

@@ -58,6 +58,8 @@ pub enum Kind {
     UpgradeRequired,
     /// The request's first line names no path.
     BadRequestLine,
+    /// What stands on the way may have understood the request otherwise.
+    Ambiguous,
     /// A WebSocket's opening request is none.
     BadHandshake,
     /// Too much at once; later it will do.
@@ -96,6 +98,9 @@ impl Kind {
             Self::UpgradeRequired => ("upgrade-required", "A WebSocket is needed", StatusCode::UPGRADE_REQUIRED),
             Self::BadRequestLine => {
                 ("bad-request-line", "The request's first line makes no sense here", StatusCode::BAD_REQUEST)
+            }
+            Self::Ambiguous => {
+                ("ambiguous-request", "The request can be understood in two ways", StatusCode::BAD_REQUEST)
             }
             Self::BadHandshake => ("bad-handshake", "This opens no WebSocket", StatusCode::BAD_REQUEST),
             Self::TooManyRequests => ("too-many-requests", "Too much at once", StatusCode::TOO_MANY_REQUESTS),

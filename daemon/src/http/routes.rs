@@ -26,14 +26,16 @@ pub(super) fn all(app: &Arc<App>, socket: SocketFilter) -> SocketFilter {
     // Behind the one that is called most.
     filters.insert(1, socket);
     #[cfg(feature = "faults")]
-    filters.push(at(app, Route { path: "/faults/{actor}", endpoints: vec![post(super::faults::fault)] }));
+    filters
+        .push(at(app, Route { path: "/faults/{actor}", is_exact: false, endpoints: vec![post(super::faults::fault)] }));
     filters.push(unknown());
     any(filters)
 }
 
 /// All routes but that of the sockets.
 pub(super) fn table() -> Vec<Route> {
-    let to = |path, endpoints| Route { path, endpoints };
+    let to = |path, endpoints| Route { path, is_exact: false, endpoints };
+    let inside = |path, endpoints| Route { path, is_exact: true, endpoints };
     vec![
         to(api!("sync"), vec![post(caller(sync::sync))]),
         to(api!("changes"), vec![get(user(sync::changes))]),
@@ -51,9 +53,9 @@ pub(super) fn table() -> Vec<Route> {
         to(api!("active-users"), vec![get(known(operator::active_users))]),
         to(api!("test-broadcast"), vec![post(operator::test_broadcast)]),
         to(api!("health"), vec![get(health::health)]),
-        to("/livez", vec![get(health::alive)]),
-        to("/readyz", vec![get(health::ready)]),
-        to("/metrics", vec![get(metrics::metrics)]),
+        inside("/livez", vec![get(health::alive)]),
+        inside("/readyz", vec![get(health::ready)]),
+        inside("/metrics", vec![get(metrics::metrics)]),
         to("/openapi.json", vec![get(openapi::openapi)]),
         to("/client.js", vec![get(assets::client)]),
         to("/client-online.js", vec![get(assets::client_online)]),

@@ -31,9 +31,8 @@ use warp::http::{Method, Request, Response, StatusCode};
 use super::gate::Gate;
 use super::impatient::{Impatient, Upgraded};
 use super::observe::{RELEASE, observe};
-use super::problem::{Kind, Problem};
 use super::unread::Connection;
-use super::{App, Guest, Guests, SocketFilter, routes};
+use super::{App, Guest, Guests, SocketFilter, plain, routes};
 use crate::budget::{Who, note};
 use crate::metrics::Limit;
 
@@ -177,8 +176,8 @@ impl Server {
         let service = service_fn(move |request: Request<Incoming>| {
             let (gate, routed) = (gate.clone(), routed.clone());
             async move {
-                match pathless(&request) {
-                    Some(problem) => Ok(erased(problem.into_response())),
+                match plain::refusal(&request) {
+                    Some(refusal) => Ok(erased(refusal)),
                     None => gate.pass(request, routed).await,
                 }
             }
@@ -276,16 +275,6 @@ impl Server {
             note(Limit::HeaderBytes, Who::Address(peer.ip()));
         }
     }
-}
-
-/// Why a request leads nowhere whose first line names no path, which the routes take for granted.
-fn pathless(request: &Request<Incoming>) -> Option<Problem> {
-    if request.method() == Method::CONNECT {
-        return Some(Problem::wrong_method(&[]));
-    }
-    let has_path = request.uri().path_and_query().is_some();
-    let detail = "a request's first line names a path, such as GET /api/realtime/health";
-    (!has_path).then(|| Problem::new(Kind::BadRequestLine, detail))
 }
 
 pub(super) fn erased<B>(answer: Response<B>) -> Response<Outgoing>

@@ -18,6 +18,8 @@ const PROTOCOL: &str = "ryzed.v1";
 /// A subprotocol that is a token in disguise: browsers can send no other header.
 const BEARER: &str = "bearer.";
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// A proxy may take a refused upgrade for one that was made, and then passes on whatever comes: so nothing more is answered.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// The reply, and whether it is the one that lets the socket begin, with the extension that was agreed upon.
@@ -31,7 +33,9 @@ pub(super) fn answer(headers: &HeaderMap, extension: Option<&str>) -> (Response,
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     if STANDARD.decode(key).map(|key| key.len()) != Ok(16) {
         let problem = Problem::new(Kind::BadHandshake, "Sec-WebSocket-Key must be 16 bytes in base64");
-        return (problem.into_response(), false);
+        let mut reply = problem.into_response();
+        reply.headers_mut().insert(CONNECTION, CLOSE);
+        return (reply, false);
     }
     let mut reply = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let answers = reply.headers_mut();
@@ -53,7 +57,7 @@ pub(super) fn answer(headers: &HeaderMap, extension: Option<&str>) -> (Response,
 pub(super) fn upgrade_required() -> Response {
     let detail = "this address speaks WebSocket, version 13, over HTTP/1.1";
     let mut reply = Problem::new(Kind::UpgradeRequired, detail).into_response();
-    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
     reply.headers_mut().insert(UPGRADE, WEBSOCKET);
     reply.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     reply
