@@ -67,8 +67,9 @@ export async function exchange(device, { full, digest, ifNeeded }) {
     } else size = Math.min(BATCH, size * 2);
     if (size === BATCH) refusal = null;
     const judged = new Set(page.results.map(({ mutation_id }) => mutation_id));
-    if (!edits.every(({ mutation_id }) => judged.has(mutation_id))) throw new Failure('The server left edits unjudged.', { loss: { code: 1011 } });
-    page = { ...page, results: page.results.map((result) => (isPassing(result) ? { ...result, status: 'later' } : result)) };
+    const waiting = edits.filter(({ mutation_id }) => !judged.has(mutation_id));
+    if (waiting.length && !page.stopped?.length) throw new Failure('The server left edits unjudged.', { loss: { code: 1011 } });
+    page = { ...page, results: [...page.results.map((result) => (isPassing(result) ? { ...result, status: /** @type {const} */ ('later') } : result)), ...waiting.map(later)] };
     const verdicts = judge(device, page, summary);
     // Not waited for: a crash before it is stored costs a download, and the next upload waits in its line.
     device.keep(answered(copy, page, { aside, full, asked: body.cursor, tables, now: device.now() }));
@@ -83,6 +84,9 @@ export async function exchange(device, { full, digest, ifNeeded }) {
   }
   return summary;
 }
+
+/** What becomes of an edit that the server does not judge as long as a table is stopped. @param {Edit} edit @returns {Result} */
+const later = ({ mutation_id, table, data }) => ({ mutation_id, status: 'later', table, id: data.id });
 
 /** Whether the edit is to be sent again later. @param {Result} result */
 const isPassing = ({ status, errors = [] }) => (status === 'rejected' ? errors.length > 0 && errors.every(({ code }) => PASSING.includes(code))

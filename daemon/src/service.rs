@@ -25,7 +25,7 @@ use ryzed_adapters::{FieldError, Registry};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Outcome, PoolUse, metrics};
-use crate::store::{Access, Store};
+use crate::store::{Access, OnStopped, Stopped, Store};
 use crate::sync::Scope;
 use crate::sync::wire::Status;
 
@@ -96,6 +96,18 @@ impl Service {
     /// When it does not answer.
     pub async fn ready(&self) -> Result<(), ServiceError> {
         self.store.read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.ping().await?) })).await
+    }
+
+    /// The tables that are stopped until somebody has mended them.
+    #[must_use]
+    pub fn stopped(&self) -> Arc<Stopped> {
+        self.store.stopped()
+    }
+
+    /// Who is told of them, at once and when they are others than before.
+    pub fn hear_of_stops(&self, ear: OnStopped) {
+        ear(&self.store.stopped());
+        self.store.hear_of_stops(ear);
     }
 
     /// How much of the database's connections is in use; none where that is not known.

@@ -109,7 +109,7 @@ impl CloseReason {
             ServiceError::TokenRevoked => Self::TokenRevoked,
             ServiceError::TokenTooOld => Self::Token(error.to_string().into()),
             ServiceError::Limit { .. } => Self::Limit(error.to_string().into()),
-            ServiceError::Unavailable { .. } => Self::TryLater,
+            ServiceError::Unavailable { .. } | ServiceError::Stopped(_) => Self::TryLater,
             ServiceError::Invalid(errors) => {
                 let words = errors.first().map(|error| format!("{}: {}", error.field, error.message));
                 Self::Protocol(words.unwrap_or_else(|| error.to_string()).into())

@@ -17,8 +17,7 @@ use super::janitor::Housekeeping;
 use super::link::Link;
 use super::message::{self, ServerMessage};
 use super::patient::Patient;
-use super::presence::rumours::Rumours;
-use super::presence::{Moves, PresenceMsg};
+use super::presence::{Moves, PresenceMsg, rumours::Rumours};
 use super::root::{Root, RootMsg};
 use super::roster::Roster;
 use super::session::{SessionMsg, SessionRef};
@@ -91,6 +90,7 @@ pub(crate) struct Shared {
     pub rumours: Rumours,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
+    pub stopped_tables: RwLock<Vec<&'static str>>,
     sockets: AtomicUsize,
     next_link: AtomicU64,
     draining: watch::Sender<bool>,
@@ -185,6 +185,7 @@ impl Live {
             moves: Moves::default(),
             rumours: Rumours::default(),
             outside: AtomicBool::new(false),
+            stopped_tables: RwLock::default(),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),
             draining: watch::Sender::new(false),

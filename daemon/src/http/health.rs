@@ -56,12 +56,21 @@ pub(super) async fn ready(call: Call) -> Answer {
         return Err(Problem::unavailable("the daemon is stopping", RETRY));
     }
     match tokio::time::timeout(PATIENCE, call.app.service.ready()).await {
-        Ok(Ok(())) => Ok(plain("ready\n")),
+        Ok(Ok(())) => Ok(plain(readiness(&call.app.service.stopped().names().collect::<Vec<_>>()))),
         Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the database does not answer", RETRY)),
     }
 }
 
-fn plain(text: &'static str) -> Response {
+/// Other tables go on when some are stopped, so it is ready all the same.
+fn readiness(stopped: &[&str]) -> String {
+    match stopped {
+        [] => "ready\n".into(),
+        tables => format!("ready\nstopped: {}; the log says why\n", tables.join(", ")),
+    }
+}
+
+fn plain(text: impl Into<String>) -> Response {
+    let text: String = text.into();
     let mut response = Response::new(text.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -44,7 +44,12 @@ pub(super) async fn changes(call: Call, caller: Caller) -> Answer {
 /// `GET /digest`.
 pub(super) async fn digest(call: Call, caller: Caller) -> Answer {
     let (cursor, digest) = call.app.service.digest(&caller, &call.query.list("tables")).await?;
-    json(&json!({"cursor": cursor, "digest": digest}))
+    let mut answer = json!({"cursor": cursor, "digest": digest});
+    let stopped = call.app.service.stopped();
+    if !stopped.is_empty() {
+        answer["stopped"] = stopped.names().collect();
+    }
+    json(&answer)
 }
 
 /// `GET /sync-status?device_id=`. A device that never called is no error: it is told what waits for it.

@@ -3,7 +3,7 @@
 use super::pull::stand;
 use super::{ScopePage, Service, ServiceError};
 use crate::auth::Caller;
-use crate::store::{Access, Read};
+use crate::store::{Access, Passed, Read};
 use crate::sync::page::can_serve;
 use crate::sync::{Cursor, DeviceId, Scope, Version};
 
@@ -47,17 +47,24 @@ impl Service {
     /// # Errors
     /// Those of the database.
     pub async fn scope_page(&self, scope: Scope, after: Version) -> Result<ScopePage, ServiceError> {
-        self.store
+        let (page, stopped) = self
+            .store
             .read(scope, move |tx| {
                 Box::pin(async move {
                     tx.foresee(&[Read::Scopes(&[scope]), Read::Records(scope, after, PAGE)]).await?;
                     let newest = tx.scopes(&[scope]).await?.first().map_or(0, |state| state.version);
                     let page = tx.records(scope, after, PAGE).await?;
                     let version = if page.has_more { page.reached } else { newest };
-                    Ok::<_, ServiceError>(ScopePage { records: page.records, version, has_more: page.has_more })
+                    let page = ScopePage { records: page.records, version, has_more: page.has_more };
+                    Ok::<_, ServiceError>((page, tx.stopped()))
                 })
             })
-            .await
+            .await?;
+        if !stopped.is_empty() && page.version > after {
+            let tables = stopped.names().collect();
+            self.pass_over(vec![Passed { scope, after, upto: page.version, tables }]).await?;
+        }
+        Ok(page)
     }
 
     /// The newest versions of these scopes, in one query; scopes that have none are 0.

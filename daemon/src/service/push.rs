@@ -16,7 +16,7 @@ use super::conflicts::travelling;
 use super::request::{Change, Ready};
 use super::{Committed, Pushed};
 use crate::auth::Caller;
-use crate::store::{OpenConflict, Read, StoreError, Transaction};
+use crate::store::{OpenConflict, Read, Rights, StoreError, Transaction};
 use crate::sync::rounds::{Step, rounds};
 use crate::sync::wire::{ChangeResult, Conflict, Intent, Status};
 use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
@@ -45,6 +45,8 @@ pub(super) struct Push {
 pub(super) enum Stop {
     /// One change of an atomic request was rejected.
     Atomic(Box<Pushed>),
+    /// One change of an atomic request waits for a stopped table.
+    Waits(Box<Pushed>),
     /// The database failed.
     Store(StoreError),
 }
@@ -75,8 +77,9 @@ impl Push {
 
     /// Tells the transaction what is going to be read, `before` and in [`run`](Self::run).
     pub(super) async fn foresee(&self, tx: &mut dyn Transaction, before: &[Read<'_>]) -> Result<(), StoreError> {
-        let (ids, scopes) = (self.mutation_ids(), self.scopes());
-        let ready: Vec<&Ready> = self.fresh(&HashMap::new()).into_iter().map(|(_, ready)| ready).collect();
+        let (ids, scopes, stopped) = (self.mutation_ids(), self.scopes(), tx.stopped());
+        let fresh = self.fresh(&HashMap::new()).into_iter().map(|(_, ready)| ready);
+        let ready: Vec<&Ready> = fresh.filter(|ready| !stopped.has(ready.table)).collect();
         let mut reads = before.to_vec();
         reads.push(Read::Scopes(&scopes));
         if !ids.is_empty() {
@@ -91,12 +94,25 @@ impl Push {
         self.foresee(tx, &[]).await?;
         let seen = self.seen_before(tx).await?;
         let before = tx.scopes(&self.scopes()).await?;
-        let fresh: Vec<(usize, &Ready)> = self.fresh(&seen);
+        let stopped = tx.stopped();
+        let (waiting, fresh): (Vec<_>, Vec<_>) =
+            self.fresh(&seen).into_iter().partition(|(_, ready)| stopped.has(ready.table));
         let ready: Vec<&Ready> = fresh.iter().map(|(_, ready)| *ready).collect();
         let mut batch = Batch::load(tx, &self.registry, &ready, &self.scopes()).await?;
         self.recall(&seen, &mut batch);
         let floors = before.iter().map(|state| (state.scope, state.floor)).collect();
-        let mut work = Work { push: self, batch, floors, outcomes: HashMap::new() };
+        let rights = self.rights(tx, &ready);
+        let waiting = waiting.iter().map(|(_, ready)| (ready.rank, ready.id.clone())).collect();
+        let mut work = Work {
+            push: self,
+            batch,
+            floors,
+            outcomes: HashMap::new(),
+            stopped,
+            rights,
+            waiting,
+            changed: HashSet::new(),
+        };
         let steps: Vec<Step<'_>> = ready.iter().map(|change| step(change)).collect();
         for round in rounds(&steps) {
             work.decide_all(&round.puts, &ready);
@@ -107,12 +123,23 @@ impl Push {
         let receipts = work.receipts(tx, &ready, &before).await?;
         let retried: HashSet<Uuid> = seen.keys().copied().collect();
         let answers = self.answers(&fresh, receipts, seen);
-        if self.atomic && answers.iter().any(|answer| answer.result.status == Status::Rejected) {
-            return Err(Stop::Atomic(Box::new(stopped(Pushed::of(answers, retried)))));
+        let waits_for = answers.iter().any(Option::is_none).then(|| work.stopped.names().next()).flatten();
+        if self.atomic && waits_for.is_some() {
+            return Err(Stop::Waits(Box::new(Pushed { waits_for, ..Pushed::default() })));
+        }
+        if self.atomic && answers.iter().flatten().any(|answer| answer.result.status == Status::Rejected) {
+            return Err(Stop::Atomic(Box::new(none_of(Pushed::of(answers, retried)))));
         }
         self.keep(tx, &answers, &retried, &now).await?;
-        let pushed = Pushed::of(answers, retried);
+        let pushed = Pushed { waits_for, ..Pushed::of(answers, retried) };
         self.commits(tx, pushed, &before.iter().map(|s| (s.scope, s.version)).collect::<Vec<_>>()).await
+    }
+
+    /// What the application's grants let the caller do; whoever keeps the catalogue is not bound by what people may.
+    fn rights(&self, tx: &dyn Transaction, ready: &[&Ready]) -> HashMap<&'static str, Rights> {
+        let tables: HashSet<&'static str> = ready.iter().map(|change| change.table).collect();
+        let bound = tables.into_iter().filter(|_| !self.caller.role.is_admin());
+        bound.filter_map(|table| Some((table, tx.rights(table)?))).collect()
     }
 
     fn mutation_ids(&self) -> Vec<Uuid> {
@@ -164,16 +191,17 @@ impl Push {
             .collect()
     }
 
-    /// The answers in the order of the changes.
+    /// The answers in the order of the changes; none to those that wait for a stopped table.
     fn answers(
         &self,
         fresh: &[(usize, &Ready)],
-        receipts: Vec<Receipt>,
+        receipts: Vec<Option<Receipt>>,
         mut seen: HashMap<Uuid, Receipt>,
-    ) -> Vec<Receipt> {
+    ) -> Vec<Option<Receipt>> {
         let repeated = repeated(self.mutation_ids());
         let mut by_index: HashMap<usize, Receipt> = HashMap::new();
         for ((index, ready), receipt) in fresh.iter().zip(receipts) {
+            let Some(receipt) = receipt else { continue };
             if let Some(id) = ready.mutation.mutation_id.filter(|id| repeated.contains(id)) {
                 seen.insert(id, receipt.clone());
             }
@@ -185,20 +213,20 @@ impl Push {
                 by_index.remove(&index).or_else(|| ready.mutation.mutation_id.and_then(|id| seen.get(&id).cloned()))
             }
         };
-        self.changes.iter().enumerate().filter_map(answer).collect()
+        self.changes.iter().enumerate().map(answer).collect()
     }
 
     /// Keeps what is new: the receipts and the open conflicts, each with a statement.
     async fn keep(
         &self,
         tx: &mut dyn Transaction,
-        answers: &[Receipt],
+        answers: &[Option<Receipt>],
         retried: &HashSet<Uuid>,
         now: &str,
     ) -> Result<(), StoreError> {
         let (mut receipts, mut open, mut kept) = (Vec::new(), Vec::new(), HashSet::new());
         for (change, answer) in self.changes.iter().zip(answers) {
-            let Change::Ready(ready) = change else { continue };
+            let (Change::Ready(ready), Some(answer)) = (change, answer) else { continue };
             let id = ready.mutation.mutation_id;
             if id.is_some_and(|id| retried.contains(&id) || !kept.insert(id)) {
                 continue;
@@ -248,9 +276,9 @@ impl Push {
 }
 
 impl Pushed {
-    fn of(answers: Vec<Receipt>, retried: HashSet<Uuid>) -> Self {
+    fn of(answers: Vec<Option<Receipt>>, retried: HashSet<Uuid>) -> Self {
         let mut pushed = Self { retried, ..Self::default() };
-        for answer in answers {
+        for answer in answers.into_iter().flatten() {
             pushed.results.push(answer.result);
             pushed.conflicts.extend(answer.conflict);
         }
@@ -269,7 +297,7 @@ fn step(change: &Ready) -> Step<'_> {
 }
 
 /// Nothing of an atomic request is done when one change can't be. What an earlier request has done stays done.
-fn stopped(mut pushed: Pushed) -> Pushed {
+fn none_of(mut pushed: Pushed) -> Pushed {
     let before = |id: Option<Uuid>| id.is_some_and(|id| pushed.retried.contains(&id));
     for result in &mut pushed.results {
         if result.status != Status::Rejected && !before(result.mutation_id) {

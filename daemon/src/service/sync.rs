@@ -6,7 +6,6 @@ use chrono::TimeDelta;
 use ryzed_adapters::format_time;
 use serde_json::Value;
 
-use super::pull::count;
 use super::push::{Push, Stop};
 use super::request::Change;
 use super::{DeviceSeen, Pushed, Service, ServiceError, devices};
@@ -54,15 +53,7 @@ impl Service {
         self.met.note(caller.user);
         self.noted.note(caller, &device);
         self.tell(&pushed);
-        let pull = Arc::new(pull);
-        let mut answer = self
-            .store
-            .read(caller, move |tx| {
-                let pull = Arc::clone(&pull);
-                Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
-            })
-            .await?;
-        count(&answer);
+        let mut answer = self.pulled(caller, Arc::new(pull)).await?;
         answer.results = pushed.results;
         answer.conflicts = pushed.conflicts;
         Ok(answer)
@@ -124,7 +115,11 @@ impl Service {
             .await;
         let pushed = outcome.or_else(PushError::settled).inspect_err(|error| self.tell_of_doubt(error))?;
         self.tell(&pushed);
-        Ok(pushed)
+        // Who sends one change at a time, or a file, is told so; what could be done is done.
+        match pushed.waits_for {
+            Some(table) => Err(ServiceError::Stopped(table)),
+            None => Ok(pushed),
+        }
     }
 
     fn check_changes(&self, count: usize) -> Result<(), ServiceError> {
@@ -174,7 +169,7 @@ impl PushError {
     /// An atomic request that was stopped has an answer; the rest are errors.
     fn settled(self) -> Result<Pushed, ServiceError> {
         match self {
-            Self::Stop(Stop::Atomic(pushed)) => Ok(*pushed),
+            Self::Stop(Stop::Atomic(pushed) | Stop::Waits(pushed)) => Ok(*pushed),
             Self::Stop(Stop::Store(error)) => Err(error.into()),
             Self::Service(error) => Err(error),
         }

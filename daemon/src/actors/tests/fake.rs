@@ -129,6 +129,7 @@ impl Backend for Fake {
             has_more: false,
             reset: false,
             digest: None,
+            stopped: Vec::new(),
         })
     }
 

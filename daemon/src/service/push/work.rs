@@ -1,7 +1,7 @@
 //! The changes of one request, worked through: decided in memory, written with a statement a table.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use ryzed_adapters::{FieldError, Row, Strategy, Table};
@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::super::batch::{Batch, Key};
 use super::super::request::Ready;
-use super::owner::{forbidden, owner_column, referring, row_has_owner, unknown_reference, via};
+use super::owner::{forbidden, may_do, owner_column, referring, row_has_owner, unknown_reference, via};
 use super::{ATTACHED_RECORDS, Push, Receipt, to_json};
-use crate::store::{Read, ScopeState, StoreError, Transaction};
+use crate::store::{Read, Rights, ScopeState, Stopped, StoreError, Transaction};
 use crate::sync::decide::{Circumstances, Decision, Effect, Met, Mine, decide};
 use crate::sync::known::Known;
 use crate::sync::wire::{ChangeResult, Conflict, Status};
@@ -22,13 +22,34 @@ const FEW: usize = 20;
 /// The code of a row that a rule of the database refused.
 const CONSTRAINT: &str = "constraint";
 
+/// Why a change is not done.
+pub(super) enum Refusal {
+    /// It is at fault.
+    Field(FieldError),
+    /// It can't be judged as long as a table is stopped.
+    Waits,
+}
+
+impl From<FieldError> for Refusal {
+    fn from(error: FieldError) -> Self {
+        Self::Field(error)
+    }
+}
+
 /// The state of one run.
 pub(super) struct Work<'p> {
     pub(super) push: &'p Push,
     pub(super) batch: Batch,
     pub(super) floors: Vec<(Scope, Version)>,
-    /// By the change's place among the fresh ones.
+    /// By the change's place among the fresh ones; nothing of those that wait.
     pub(super) outcomes: HashMap<usize, Decision>,
+    pub(super) stopped: Arc<Stopped>,
+    /// What the application lets people do, of the tables where it says so.
+    pub(super) rights: HashMap<&'static str, Rights>,
+    /// Rows that were changed, each of which is to have a new version.
+    pub(super) changed: HashSet<Key>,
+    /// Rows whose changes wait for a stopped table; what builds on them waits as well.
+    pub(super) waiting: HashSet<Key>,
 }
 
 impl Work<'_> {
@@ -36,19 +57,27 @@ impl Work<'_> {
         for index in indices {
             let change = ready[*index];
             let key: Key = (change.rank, change.id.clone());
-            let decision = match self.decide(change, &key) {
+            let decided = if self.waiting.contains(&key) { Err(Refusal::Waits) } else { self.decide(change, &key) };
+            let decision = match decided {
                 Ok((mut decision, scope)) => {
+                    if decision.effect != Effect::Leave {
+                        self.changed.insert(key.clone());
+                    }
                     self.batch.apply(&key, std::mem::replace(&mut decision.effect, Effect::Leave), scope);
                     decision
                 }
-                Err(error) => Decision::rejected(vec![error]),
+                Err(Refusal::Field(error)) => Decision::rejected(vec![error]),
+                Err(Refusal::Waits) => {
+                    self.waiting.insert(key);
+                    continue;
+                }
             };
             self.outcomes.insert(*index, decision);
         }
     }
 
     /// The decision, and whose the row is afterwards.
-    fn decide(&self, change: &Ready, key: &Key) -> Result<(Decision, Option<Scope>), FieldError> {
+    fn decide(&self, change: &Ready, key: &Key) -> Result<(Decision, Option<Scope>), Refusal> {
         let registry = &self.push.registry;
         let table = registry.get(change.table).ok_or_else(|| forbidden("table"))?;
         let working = self.batch.working(key).cloned().unwrap_or_default();
@@ -63,6 +92,9 @@ impl Work<'_> {
             is_operators: self.push.is_operators(),
         };
         let mut decision = decide(table, &working, &change.mutation, &around);
+        if let Some(rights) = self.rights.get(table.name) {
+            may_do(rights, &decision.effect, &change.mutation.data, working.row.is_none())?;
+        }
         let scope = match &mut decision.effect {
             Effect::Leave => self.batch.scope(key),
             Effect::Remove => None,
@@ -81,6 +113,12 @@ impl Work<'_> {
             }
         };
         Ok((decision, scope))
+    }
+
+    /// Whether the row waits for a stopped table.
+    pub(super) fn waits(&self, table: &str, id: &str) -> bool {
+        let rank = self.push.registry.rank(table);
+        rank.is_some_and(|rank| !self.waiting.is_empty() && self.waiting.contains(&(rank, id.into())))
     }
 
     /// The floor of the row's scope; of the caller's own when the row is not known.
@@ -159,13 +197,21 @@ impl Work<'_> {
         if let StoreError::Denied(_) = &error {
             tracing::error!(%error, "the daemon let through what only the database has stopped");
         }
+        // Where people's rows can't be made for now, a row may lack its person's.
+        let waits = matches!(error, StoreError::Reference(_)) && self.stopped.has("users");
         let refused = Decision::rejected(vec![refusal(table, error)?]);
         tracing::info!(table = table.name, "a rule of the database refused a row");
         let of_row = |change: &Ready| change.rank == key.0 && change.id == key.1;
         for (index, _) in ready.iter().enumerate().filter(|(_, change)| of_row(change)) {
-            self.outcomes.insert(index, refused.clone());
+            if waits {
+                self.outcomes.remove(&index);
+                self.waiting.insert(key.clone());
+            } else {
+                self.outcomes.insert(index, refused.clone());
+            }
         }
         self.batch.undo(key);
+        self.changed.remove(key);
         Ok(())
     }
 
@@ -196,7 +242,7 @@ impl Work<'_> {
         tx: &mut dyn Transaction,
         ready: &[&Ready],
         before: &[ScopeState],
-    ) -> Result<Vec<Receipt>, StoreError> {
+    ) -> Result<Vec<Option<Receipt>>, StoreError> {
         let tables: Vec<&'static str> =
             ready.iter().map(|change| change.table).collect::<BTreeSet<_>>().into_iter().collect();
         // Nobody else moves a scope that the caller holds; one that the caller may not write can be far ahead by now.
@@ -211,11 +257,19 @@ impl Work<'_> {
                 *newest = entry.version.max(*newest);
             }
         }
+        let has_version = |(rank, id): &Key| {
+            tables.iter().any(|table| {
+                self.push.registry.rank(table) == Some(*rank) && versions.contains_key(&(*table, id.clone()))
+            })
+        };
+        if !self.changed.iter().all(has_version) {
+            tx.doubt();
+        }
         let receipts = ready.iter().enumerate().map(|(index, change)| {
-            let decision = self.outcomes.remove(&index).unwrap_or_else(|| Decision::rejected(vec![forbidden("id")]));
+            let decision = self.outcomes.remove(&index)?;
             let taken = versions.get(&(change.table, change.id.clone())).copied();
             let version = taken.or_else(|| self.batch.known_version(&(change.rank, change.id.clone())));
-            self.receipt(change, decision, version)
+            Some(self.receipt(change, decision, version))
         });
         Ok(receipts.collect::<Vec<_>>())
     }

@@ -16,6 +16,7 @@ use super::fault::Remedy;
 use super::outage::Outage;
 use super::server::connect;
 use super::session::PostgresTransaction;
+use super::watch::{Cause, Current, Watcher};
 use crate::metrics::{PoolUse, metrics};
 use crate::store::{Access, Job, Mode, StoreError};
 
@@ -33,8 +34,18 @@ const LONGEST: Duration = Duration::from_secs(45);
 #[derive(Clone)]
 pub(super) struct Connections {
     pool: Pool<AsyncPgConnection>,
-    schema: Arc<Schema>,
+    current: Arc<Current>,
+    watcher: Arc<Watcher>,
     outage: Arc<Outage>,
+}
+
+/// How a transaction is tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Every rule is checked with its statement.
+    pub is_strict: bool,
+    /// The tables were looked at after a failure that others would explain.
+    pub is_sure: bool,
 }
 
 /// How one try ended.
@@ -44,10 +55,17 @@ enum Try {
     Again(StoreError),
     /// Nothing was committed, for the sake of a row that the same again tells, when everything is checked at once.
     Strictly,
+    /// Nothing was committed. The tables may be others than before.
+    Look(Cause),
 }
 
 impl Connections {
-    pub(super) fn new(url: &str, most: usize, schema: Arc<Schema>) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        url: &str,
+        most: usize,
+        current: Arc<Current>,
+        watcher: Arc<Watcher>,
+    ) -> Result<Self, StoreError> {
         let mut config = ManagerConfig::default();
         config.custom_setup = Box::new(|url| connect(url).boxed());
         // A connection that is gone shows when the transaction is begun, and then there is nothing to lose.
@@ -56,7 +74,7 @@ impl Connections {
         // The one that was used last knows its statements best: what is prepared or planned is so for one connection.
         let pool = Pool::builder(manager).max_size(most).queue_mode(QueueMode::Lifo).build();
         let pool = pool.map_err(|error| StoreError::Failed(format!("can't make the pool: {error}")))?;
-        Ok(Self { pool, schema, outage: Arc::default() })
+        Ok(Self { pool, current, watcher, outage: Arc::default() })
     }
 
     pub(super) async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
@@ -84,16 +102,21 @@ impl Connections {
     }
 
     async fn until_done(&self, mode: Mode, access: Access, job: &Job) -> Result<(), StoreError> {
-        let (mut tried, mut is_strict) = (0, false);
+        let (mut tried, mut manner) = (0, Manner::default());
         loop {
             tried += 1;
-            let error = match self.once(mode, &access, job, is_strict).await {
+            let error = match self.once(mode, &access, job, manner).await {
                 Try::Over(Ok(())) => {
                     self.outage.worked();
                     return Ok(());
                 }
                 Try::Strictly => {
-                    is_strict = true;
+                    manner.is_strict = true;
+                    continue;
+                }
+                Try::Look(cause) => {
+                    self.look(cause).await;
+                    manner.is_sure = true;
                     continue;
                 }
                 Try::Again(error) if tried < TRIES => {
@@ -112,12 +135,13 @@ impl Connections {
         }
     }
 
-    async fn once(&self, mode: Mode, access: &Access, job: &Job, is_strict: bool) -> Try {
+    async fn once(&self, mode: Mode, access: &Access, job: &Job, manner: Manner) -> Try {
         let connection = match self.connection().await {
             Ok(connection) => connection,
             Err(error) => return Try::Over(Err(error)),
         };
-        let mut transaction = PostgresTransaction::new(&connection, &self.schema, mode, access, is_strict);
+        let schema = self.current.get();
+        let mut transaction = PostgresTransaction::new(&connection, &schema, mode, access, manner);
         let worked = AssertUnwindSafe(job(&mut transaction)).catch_unwind().await;
         let worked = worked.unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())));
         let (remedy, trouble) = (transaction.remedy, transaction.trouble.take());
@@ -126,13 +150,18 @@ impl Connections {
             tokio::spawn(end_reading(connection));
             return Try::Over(Ok(()));
         }
+        // Before anybody is told that a row is refused for good, or that it is stored.
+        let is_moot = worked.is_ok() && transaction.is_doubtful && !manner.is_sure && self.has_changed(&schema).await;
         let (tried, is_sound) = match worked {
+            Ok(()) if is_moot => (Try::Look(Cause::Failure), transaction.roll_back().await),
             Ok(()) => match transaction.commit().await {
                 Ok(()) => (Try::Over(Ok(())), true),
                 Err((error, Remedy::Again)) => (Try::Again(error), false),
                 Err((_, Remedy::Strictly)) => (Try::Strictly, true),
                 // Before anything was done.
                 Err((error @ StoreError::Refused(_), _)) => (Try::Over(Err(error)), true),
+                Err((_, Remedy::Look)) => (Try::Look(Cause::Failure), true),
+                Err((_, Remedy::Strayed)) => (Try::Look(Cause::Refusal), true),
                 // Nobody knows whether it was committed; whoever asks again with the same mutations finds out.
                 Err((error, _)) => (Try::Over(Err(error)), false),
             },
@@ -140,8 +169,13 @@ impl Connections {
                 let is_sound = transaction.roll_back().await;
                 // The job has turned the cause into an error of its own.
                 let error = trouble.map_or(error, StoreError::Unavailable);
-                let again = remedy != Remedy::None || !is_sound;
-                (if again { Try::Again(lasting(error)) } else { Try::Over(Err(error)) }, is_sound)
+                let tried = match remedy {
+                    Remedy::Look if is_sound => Try::Look(Cause::Failure),
+                    Remedy::Strayed if is_sound => Try::Look(Cause::Refusal),
+                    Remedy::None if is_sound => Try::Over(Err(error)),
+                    _ => Try::Again(lasting(error)),
+                };
+                (tried, is_sound)
             }
         };
         if !is_sound {
@@ -150,6 +184,18 @@ impl Connections {
             self.pool.retain(|_, _| false);
         }
         tried
+    }
+
+    /// Whether statements are made of something else after a look.
+    async fn has_changed(&self, schema: &Arc<Schema>) -> bool {
+        self.look(Cause::Failure).await;
+        !Arc::ptr_eq(schema, &self.current.get())
+    }
+
+    async fn look(&self, cause: Cause) {
+        if let Err(error) = self.watcher.look(cause).await {
+            tracing::debug!(%error, "can't look whether the tables are as they were");
+        }
     }
 
     async fn connection(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
