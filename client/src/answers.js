@@ -52,11 +52,14 @@ export function answered(copy, page, { aside, full, asked, tables, now }) {
   const isOwed = staged?.reset && copy.cursor && batch(queue, 1).length;
   if (page.has_more || isOwed) return { queue, meta, behind: true, staged: { found, cursor: page.cursor, replace, reset: staged?.reset ?? false } };
   return {
-    queue: withoutDone(queue), rows: [...found.values()], ...(replace && { clear: true }),
+    queue: withoutDone(queue), rows: [...found.values()], ...(replace && { clear: cleared(copy, page) }),
     cursor: page.cursor, staged: null, ...caughtUp(copy),
     meta: { ...meta, lastSync: page.sync_timestamp, ...(tables && { tables }), ...(page.cursor.epoch !== copy.cursor?.epoch && { removed: {} }) },
   };
 }
+
+/** What a whole download replaces: not the tables that the server can't tell of for now. @param {Copy} copy @param {Page} page @returns {true | string[]} */
+const cleared = ({ rows }, { stopped }) => (stopped?.length ? [...rows.keys()].filter((table) => !stopped.includes(table)) : true);
 
 /** What the copy is once a download is complete: behind still, if more came live than it could hold.
  * @param {Copy} copy @param {boolean} [owed] Another pull is, in any case

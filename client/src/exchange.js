@@ -63,8 +63,9 @@ export async function exchange(device, { full, digest, ifNeeded }) {
     if (search) page = search.passed(page, batch(copy.queue, 1, device.now()));
     if (search?.isOver) search = undefined;
     const judged = new Set(page.results.map(({ mutation_id }) => mutation_id));
-    if (!edits.every(({ mutation_id }) => judged.has(mutation_id))) throw new Failure('The server left edits unjudged.', { loss: { code: 1011 } });
-    page = { ...page, results: judgedLater(page.results, Boolean(edits[0]?.set)) };
+    const waiting = edits.filter(({ mutation_id }) => !judged.has(mutation_id));
+    if (waiting.length && !page.stopped?.length) throw new Failure('The server left edits unjudged.', { loss: { code: 1011 } });
+    page = { ...page, results: [...judgedLater(page.results, Boolean(edits[0]?.set)), ...waiting.map(later)] };
     const verdicts = judge(device, page, summary);
     // Not waited for: a crash before it is stored costs a download, and the next upload waits in its line.
     device.keep(answered(copy, page, { aside, full, asked: body.cursor, tables, now: device.now() }));
@@ -89,6 +90,9 @@ function judgedLater(results, isSet) {
 
 /** Whether another edit of its set is at fault. @param {Result} result */
 const isOthers = ({ errors = [] }) => errors.some(({ code }) => code === 'atomic');
+/** What becomes of an edit that the server does not judge as long as a table is stopped. @param {Edit} edit @returns {Result} */
+const later = ({ mutation_id, table, data }) => ({ mutation_id, status: 'later', table, id: data.id });
+
 /** Whether the edit is to be sent again later. @param {Result} result */
 const isPassing = ({ status, errors = [] }) => (status === 'rejected' ? errors.length > 0 && errors.every(({ code }) => PASSING.includes(code))
   : !['applied', 'merged', 'conflict'].includes(status));

@@ -45,6 +45,7 @@
  * @property {boolean} has_more
  * @property {boolean} reset
  * @property {Digest} [digest]
+ * @property {string[]} [stopped] Tables that the server can't tell of for now
  */
 /** @typedef {Record<string, any> & {type: string}} Message One message over the socket. */
 

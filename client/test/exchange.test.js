@@ -207,3 +207,20 @@ test('what was deleted in a life of the database that is over is forgotten', asy
   script.answer = (path, body) => page({ cursor, results: applied(body, 1) });
   assert.equal(await baseOf(), undefined);
 });
+
+test('an edit of a stopped table waits and stops nobody, and what was held of the table stays', async () => {
+  const script = scripted({}, () => page({ changes: { meals: [{ id: 'a', _version: 1 }], foods: [{ id: 'f', _version: 2 }] } }));
+  await script.client.performSync();
+  await script.client.table('foods').update('f', { q: 1 });
+  await script.client.table('meals').update('a', { q: 2 });
+  script.answer = (path, body) => page({
+    stopped: ['foods'], results: applied({ changes: body.changes.filter(({ table }) => table === 'meals') }, 3),
+    changes: { meals: [{ id: 'a', q: 2, _version: 3 }] }, cursor: { epoch: 'e', user: 3, global: 1 },
+  });
+  const { rejected } = await script.client.performSync();
+  assert.deepEqual([rejected, script.client.pending.value], [[], 1]);
+  assert.deepEqual(await script.client.table('meals').get('a'), { id: 'a', q: 2, _version: 3 });
+  assert.deepEqual(await script.client.table('foods').get('f'), { id: 'f', q: 1, _version: 2, _pending: true });
+  await script.client.performSync(true);
+  assert.ok(await script.client.table('foods').get('f'), 'a whole download without the table has emptied it');
+});

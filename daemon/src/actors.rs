@@ -47,6 +47,7 @@ mod roster;
 mod session;
 mod sessions;
 mod standing;
+mod stopped;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -230,6 +230,8 @@ pub struct Metrics {
     users: Gauge,
     database_busy: Gauge,
     database_most: Gauge,
+    /// Synced tables that are stopped until somebody has mended them.
+    pub tables_stopped: Gauge,
     /// Uploaded changes.
     pub changes_pushed: Counters<Outcome>,
     /// Downloads.
@@ -311,6 +313,11 @@ impl Metrics {
             users: gauge(r, "users", "People with at least one connected device"),
             database_busy: gauge(r, "database_connections_busy", "Database connections at work"),
             database_most: gauge(r, "database_connections_most", "Database connections that there may be"),
+            tables_stopped: gauge(
+                r,
+                "tables_stopped",
+                "Synced tables that are stopped until they are mended; the log says why",
+            ),
             changes_pushed: Counters::new(r, "changes_pushed", "Uploaded changes, by what became of them"),
             pulls: counter(r, "pulls", "Downloads, those of a sync included"),
             rows_pulled: counter(r, "rows_pulled", "Rows and deletions that went out in downloads"),

@@ -28,7 +28,7 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Outcome, PoolUse, metrics};
-use crate::store::Store;
+use crate::store::{OnStopped, Stopped, Store};
 use crate::sync::Scope;
 use crate::sync::wire::Status;
 
@@ -115,6 +115,18 @@ impl Service {
     #[must_use]
     pub fn storage_fault(&self) -> Option<&'static str> {
         self.store.storage_fault()
+    }
+
+    /// The tables that are stopped until somebody has mended them.
+    #[must_use]
+    pub fn stopped(&self) -> Arc<Stopped> {
+        self.store.stopped()
+    }
+
+    /// Who is told of them, at once and when they are others than before.
+    pub fn hear_of_stops(&self, ear: OnStopped) {
+        ear(&self.store.stopped());
+        self.store.hear_of_stops(ear);
     }
 
     /// How much of the database's connections is in use; none where that is not known.

@@ -7,9 +7,11 @@ mod outage;
 pub mod postgres;
 pub mod presence;
 mod releases;
+mod rights;
 mod rows;
 pub mod sqlite;
 mod statement;
+mod stopped;
 pub mod times;
 pub mod tokens;
 mod turns;
@@ -28,7 +30,9 @@ use tokens::{Credentials, Refusal, Tokens};
 
 pub use open::{OpenConflict, OpenConflicts, OpenPage, OpenStand};
 pub use releases::MigrationState;
-pub use rows::{DeviceRow, Entry, PAGE_BYTES, Range, Receipts, Records, RowState, Rows, ScopeState, States};
+pub use rights::Rights;
+pub use rows::{DeviceRow, Entry, PAGE_BYTES, Passed, Range, Receipts, Records, RowState, Rows, ScopeState, States};
+pub use stopped::{OnStopped, Stopped};
 
 /// A database. Everything happens in transactions: `read` sees one snapshot,
 /// `write` is done whole or not at all.
@@ -76,6 +80,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Who is told of notices from other instances ([`presence::Presence::notify`]), from now on. Once.
     fn hear(&self, _ear: OnNotice) {}
+
+    /// The tables that are stopped at the moment.
+    fn stopped(&self) -> Arc<Stopped> {
+        Arc::default()
+    }
+
+    /// Who is told when other tables are stopped than before, from now on. Once.
+    fn hear_of_stops(&self, _ear: OnStopped) {}
 
     /// Finishes what is queued and closes; later calls are [`StoreError::Unavailable`].
     async fn close(&self);
@@ -230,6 +242,25 @@ pub trait Transaction: OpenConflicts + Times + Tokens {
         None
     }
 
+    /// The tables that are stopped, as far as this transaction knows: nothing of them is read or written.
+    fn stopped(&self) -> Arc<Stopped> {
+        Arc::default()
+    }
+
+    /// Something of what was written is not as it should be. Has the database look, before anything is promised, whether its
+    /// tables are still the ones that the daemon knows.
+    fn doubt(&mut self) {}
+
+    /// What people may do with a table's rows, where an application's grants say so.
+    fn rights(&self, _table: &str) -> Option<Rights> {
+        None
+    }
+
+    /// Takes note that a device passes over entries of stopped tables, so that they are told again when those go on.
+    async fn pass_over(&mut self, _passed: &[Passed]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     // Scopes.
     /// Where these scopes stand, in the order asked; one without changes stands at 0.
     async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError>;
@@ -345,6 +376,9 @@ pub enum StoreError {
     /// A row refers to one that is not there; the text names the foreign key.
     #[error("a row refers to one that is not there: {0}")]
     Reference(String),
+    /// The table is stopped, and was not asked. It may go on at any time.
+    #[error("the table {0} is stopped until it is mended; the server's log says why")]
+    Stopped(&'static str),
     /// The job decided against committing.
     #[error("rolled back")]
     RolledBack,

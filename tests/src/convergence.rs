@@ -2,6 +2,7 @@
 //! After quiet every copy must be the server's and every edit must have counted exactly once. What is done is drawn from a
 //! seed ([`plan`]); what it meets depends on the machine.
 
+mod altering;
 mod device;
 mod edits;
 pub mod hostile;

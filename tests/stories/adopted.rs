@@ -216,39 +216,49 @@ async fn own_columns_take_part_in_conflicts() {
 }
 
 #[tokio::test]
-async fn a_table_that_was_changed_has_to_be_adopted_again() {
+async fn a_table_that_was_changed_is_stopped_until_it_is_adopted_again() {
     let (app, mut daemon) = adopted(1);
     let me = app.account(&daemon, 1);
     let epoch = me.cursor().await["epoch"].clone();
     let refused = app.ryzed(&["adopt"]);
     assert!(refused.code == 1 && refused.stderr.contains("stop it first"), "{}", refused.said());
+    let mut tablet = me.device("tablet");
+    tablet.sync().await;
     daemon.terminate();
     assert_eq!(daemon.exit_code().await, 0);
-    daemon.restart();
-    assert_eq!(me.cursor().await["epoch"], epoch, "nothing was changed");
-    daemon.terminate();
-    assert_eq!(daemon.exit_code().await, 0);
+    // More columns are no matter, they only do not travel yet.
     for (change, word) in [
-        ("ALTER TABLE foods ADD COLUMN origin text", "public.foods.origin is new"),
-        ("ALTER TABLE foods DROP COLUMN barcode", "public.foods.barcode is gone"),
+        ("ALTER TABLE foods ADD COLUMN origin text DEFAULT 'Spain'", ""),
+        ("ALTER TABLE foods DROP COLUMN barcode", "it has no column barcode any more"),
         ("DROP TRIGGER ryzed_update ON foods", "triggers of ryzed are missing"),
     ] {
         app.sql(change);
-        let ran = app.ryzed(&["serve"]);
-        assert!(
-            ran.code == 2 && ran.stderr.contains(word) && ran.stderr.contains("`ryzed adopt` again"),
-            "{}",
-            ran.said()
-        );
         app.sql("DELETE FROM foods WHERE id = md5('food 2')::uuid");
+        daemon.restart();
+        let me = app.account(&daemon, 1);
+        let ready = me.api.get("//readyz").await.text();
+        let stopped = if word.is_empty() { "ready\n" } else { "ready\nstopped: foods; the log says why\n" };
+        assert_eq!(ready, stopped, "{change}");
+        let log = daemon.log();
+        assert!(log.contains(word) && (word.is_empty() || log.contains("run `ryzed adopt` again")), "{change}:\n{log}");
+        me.store("food_entries", &json!({"id": Uuid::new_v4(), "quantity": 2, "consumed_at": "2026-05-01T08:00:00Z"}))
+            .await;
+        daemon.terminate();
+        assert_eq!(daemon.exit_code().await, 0);
         let _ = app.ryzed(&["adopt"]).ok();
     }
     daemon.restart();
-    let row = food(json!({"origin": "Spain"}));
+    let me = app.account(&daemon, 1);
+    let row = food(json!({"origin": "France"}));
     let news = me.push([insert("foods", &row)]).await;
     assert_eq!(news["results"][0]["status"], "applied", "{news}");
-    assert_ne!(me.cursor().await["epoch"], epoch, "rows have other columns: copies start over");
-    assert_eq!(stored(&me, "foods", &row).await["origin"], "Spain");
+    assert_eq!(stored(&me, "foods", &row).await["origin"], "France");
+    // A device that was there before gets the rows with their new columns, and needs not start over.
+    tablet.sync().await;
+    assert_eq!((&tablet.cursor["epoch"], tablet.resets), (&epoch, 0));
+    let known = tablet.row("foods", &json!(app.id("food", 1))).expect("a food");
+    assert!(known["origin"] == "Spain" && known.get("barcode").is_none(), "{known}");
+    assert!(tablet.is_complete().await.expect("a digest"));
 }
 
 #[tokio::test]
@@ -281,8 +291,12 @@ async fn the_owner_needs_no_superuser() {
     me.change(delete("foods", &row["id"])).await;
     drop(daemon);
     app.sql("ALTER TABLE foods FORCE ROW LEVEL SECURITY");
-    let ran = app.ryzed(&["serve"]);
-    assert!(ran.code == 2 && ran.stderr.contains("NO FORCE ROW LEVEL SECURITY"), "{}", ran.said());
+    let daemon = app.daemon().start();
+    assert!(daemon.account().api.get("//readyz").await.text().contains("stopped: foods;"));
+    assert!(daemon.log().contains("NO FORCE ROW LEVEL SECURITY"), "{}", daemon.log());
+    drop(daemon);
+    let ran = app.ryzed(&["adopt"]);
+    assert!(ran.code == 2 && ran.stdout.contains("NO FORCE ROW LEVEL SECURITY"), "{}", ran.said());
     app.sql("ALTER TABLE foods NO FORCE ROW LEVEL SECURITY");
     let _ = app.ryzed(&["adopt", "--undo"]).ok();
     // A number that was given out is gone, as after any insert.

@@ -243,7 +243,7 @@ async fn when_every_connection_is_busy_callers_are_put_off_and_nobody_hangs() {
 async fn when_the_server_gives_no_more_connections_callers_share_those_there_are() {
     let url = CLUSTER.new_database();
     let name = url.rsplit_once('/').expect("a database").1.to_owned();
-    psql(&url, &format!("CREATE ROLE few LOGIN CREATEROLE CONNECTION LIMIT 3; ALTER DATABASE {name} OWNER TO few"))
+    psql(&url, &format!("CREATE ROLE few LOGIN CREATEROLE CONNECTION LIMIT 4; ALTER DATABASE {name} OWNER TO few"))
         .expect("a role");
     // Whoever creates the daemon's role is a member of it; here a story before may have been first.
     let grant = "DO $$ BEGIN IF to_regrole('ryzed_daemon') IS NULL THEN CREATE ROLE ryzed_daemon NOLOGIN; END IF; END $$; \

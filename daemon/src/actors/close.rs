@@ -117,7 +117,7 @@ impl CloseReason {
                 Self::Limit(error.to_string().into())
             }
             ServiceError::Busy(refused) if refused.is_the_callers() => Self::Limit(refused.to_string().into()),
-            ServiceError::Busy(_) | ServiceError::Unavailable { .. } => Self::TryLater,
+            ServiceError::Busy(_) | ServiceError::Unavailable { .. } | ServiceError::Stopped(_) => Self::TryLater,
             ServiceError::Invalid(errors) => {
                 let words = errors.first().map(|error| format!("{}: {}", error.field, error.message));
                 Self::Protocol(words.unwrap_or_else(|| error.to_string()).into())

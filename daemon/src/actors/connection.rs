@@ -1,6 +1,6 @@
 //! One device's connection, from its welcome to its end: what a socket needs to serve it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -126,6 +126,8 @@ impl Live {
             heartbeat_seconds: self.shared.settings.heartbeat.as_secs(),
             cursor: &starts,
         });
+        let stopped = self.shared.stopped_tables.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.tell_stopped(&link, &stopped);
         let setup = Box::new(Setup { live: self.clone(), link: Arc::clone(&link), caller, verify });
         let devices = live::held(&self.shared.devices).ok_or(CloseReason::TryLater)?;
         let started = async { ractor::call!(devices, DevicesMsg::Start, setup).ok().flatten() };

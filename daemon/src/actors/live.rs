@@ -17,8 +17,7 @@ use super::janitor::Housekeeping;
 use super::link::Link;
 use super::message::{self, ServerMessage};
 use super::patient::Patient;
-use super::presence::rumours::Rumours;
-use super::presence::{Moves, PresenceMsg};
+use super::presence::{Moves, PresenceMsg, rumours::Rumours};
 use super::root::{Root, RootMsg};
 use super::roster::Roster;
 use super::session::{SessionMsg, SessionRef};
@@ -95,6 +94,7 @@ pub(crate) struct Shared {
     pub outside: AtomicBool,
     /// Anything that other instances said may have been missed, and was not yet looked for.
     pub missed: AtomicBool,
+    pub stopped_tables: RwLock<Vec<&'static str>>,
     sockets: AtomicUsize,
     next_link: AtomicU64,
     draining: watch::Sender<bool>,
@@ -198,6 +198,7 @@ impl Live {
             rumours: Rumours::default(),
             outside: AtomicBool::new(false),
             missed: AtomicBool::new(false),
+            stopped_tables: RwLock::default(),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),
             draining: watch::Sender::new(false),

@@ -166,6 +166,7 @@ mod tests {
             has_more: false,
             reset: false,
             digest: None,
+            stopped: Vec::new(),
         };
         let id = json!("r-1");
         let frame = encode(&ServerMessage::SyncResponse { request_id: &id, response: &response }, Utc::now());

@@ -43,6 +43,9 @@ pub(super) struct Options {
     /// stays with them
     #[arg(long)]
     undo: bool,
+    /// Take this table's rows for whose it says, although it is another table than before, or another column says so
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["undo", "dry_run"])]
+    accept: Vec<String>,
 }
 
 pub(super) fn run(config: &Config, options: &Options) -> Outcome {
@@ -58,6 +61,9 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
             return leave(config, url).await;
         }
         let (adapters, naming) = (Registry::standard(), naming(config));
+        if let Some(unknown) = options.accept.iter().find(|table| adapters.get(table).is_none()) {
+            return Err(Failure::Usage(anyhow!("--accept {unknown}: there is no such table; `ryzed tables` lists them")));
+        }
         let look = adopt::look(url, &adapters, &naming).await.map_err(failure)?;
         if look.standing == Standing::Own {
             let message = "the tables of this database are the daemon's own: there is nothing to adopt, `ryzed serve` works on it";
@@ -69,7 +75,8 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
             return print("Nothing was changed.\n");
         }
         let mut progress = Progress::new();
-        let entered = adopt::adopt(url, &adapters, &naming, &mut progress).await;
+        let accepted = options.accept.iter().cloned().collect();
+        let entered = adopt::adopt(url, &adapters, &naming, &accepted, &mut progress).await;
         progress.end();
         print(&told(entered.map_err(failure)?, &config.database_name()))
     })

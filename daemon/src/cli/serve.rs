@@ -168,6 +168,8 @@ async fn assemble(
     let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await;
     let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
+    let stops = live.clone();
+    service.hear_of_stops(Arc::new(move |stopped| stops.tables_stopped(stopped.names().collect())));
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), Arc::clone(guests), config);
     Ok(Assembled { service, live, socket })
 }

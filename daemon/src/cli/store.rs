@@ -77,10 +77,10 @@ pub(super) fn own_tables(config: &Config) -> Result<Registry, Failure> {
 
 async fn open_server(config: &Config, url: String, stay: Stay, outside: OnOutsideWrite) -> Result<Opened, Failure> {
     let name = || format!("can't open the database {} (database.url)", config.database_name());
-    let adapters = adapters(config);
-    let adopted =
-        layout_to_serve(&url, &adapters, &naming(config)).await.map_err(failure).map_err(|f| f.context(name()))?;
-    let adapters = Arc::new(if adopted.is_some() { adapters } else { own_tables(config)? });
+    let (naming, adapters) = (naming(config), adapters(config));
+    let layout = layout_to_serve(&url, &naming).await.map_err(failure).map_err(|f| f.context(name()))?;
+    let adapters = Arc::new(if layout.is_some() { adapters } else { own_tables(config)? });
+    let adopted = layout.map(|layout| postgres::Adopted { layout, naming });
     let settings = postgres::Settings { url, connections: config.database.connections, stay };
     let is_adopted = adopted.is_some();
     let store = postgres::PostgresStore::open(&settings, &adapters, adopted, outside).await;
@@ -170,7 +170,7 @@ pub(super) async fn unseal(config: &Config) -> Result<bool, Failure> {
 async fn whole(config: &Config) -> Result<(Option<String>, Arc<Registry>), Failure> {
     let server = server_url(config)?;
     if let Some(url) = &server
-        && layout_to_serve(url, &Registry::standard(), &naming(config)).await.map_err(failure)?.is_some()
+        && layout_to_serve(url, &naming(config)).await.map_err(failure)?.is_some()
     {
         return Err(Failure::usage(anyhow!(
             "the tables of {} are an application's, which `ryzed adopt` has found there: move them with pg_dump, and adopt \

@@ -80,12 +80,21 @@ pub(super) async fn ready(call: Call) -> Answer {
         return Err(Problem::unavailable("the database does not answer", RETRY));
     }
     match call.app.service.storage_fault() {
-        None => Ok(plain("ready\n")),
+        None => Ok(plain(readiness(&call.app.service.stopped().names().collect::<Vec<_>>()))),
         Some(fault) => Err(Problem::unavailable(format!("{fault}; only reading works"), RETRY)),
     }
 }
 
-fn plain(text: &'static str) -> Response {
+/// Other tables go on when some are stopped, so it is ready all the same.
+fn readiness(stopped: &[&str]) -> String {
+    match stopped {
+        [] => "ready\n".into(),
+        tables => format!("ready\nstopped: {}; the log says why\n", tables.join(", ")),
+    }
+}
+
+fn plain(text: impl Into<String>) -> Response {
+    let text: String = text.into();
     let mut response = Response::new(text.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -21,6 +21,9 @@ const LONGEST_FIELD: usize = 64;
 /// When to come back when nothing better is known.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// When to come back for a table that somebody has to mend first.
+const WHILE_STOPPED: Duration = Duration::from_secs(30);
+
 /// The kinds of problems. Their names are part of the protocol: `type` is `/problems/<name>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -280,6 +283,7 @@ impl From<ServiceError> for Problem {
             ServiceError::Unavailable { retry_after } => {
                 Self::unavailable("the database is not available; trying again later is safe", retry_after)
             }
+            ServiceError::Stopped(_) => Self::unavailable(detail, WHILE_STOPPED),
             ServiceError::Store(error) => {
                 tracing::error!(%error, "the database refused");
                 Self::internal()

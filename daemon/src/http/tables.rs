@@ -15,7 +15,11 @@ pub(super) async fn topics(call: Call, caller: Caller) -> Answer {
 
 /// `GET /tables`.
 pub(super) async fn list(call: Call, _caller: Caller) -> Answer {
-    let tables: Vec<Value> = call.app.service.registry.iter().map(described).collect();
+    let (service, stopped) = (&call.app.service, call.app.service.stopped());
+    let mut tables: Vec<Value> = service.registry.iter().map(described).collect();
+    for table in tables.iter_mut().filter(|table| table["name"].as_str().is_some_and(|name| stopped.has(name))) {
+        table["stopped"] = true.into();
+    }
     json(&json!({"tables": tables}))
 }
 

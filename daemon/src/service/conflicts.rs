@@ -147,8 +147,11 @@ impl Settle {
         let mut pushed = push.run(tx).await.map_err(|stop| match stop {
             Stop::Store(error) => ServiceError::from(error),
             Stop::Limit { limit, detail } => ServiceError::Limit { limit, detail },
-            Stop::Atomic(_) => unreadable(),
+            Stop::Atomic(_) | Stop::Waits(_) => unreadable(),
         })?;
+        if let Some(table) = pushed.waits_for {
+            return Err(ServiceError::Stopped(table));
+        }
         let mut result = pushed.results.pop().ok_or_else(unreadable)?;
         if result.status == Status::Rejected {
             return Err(ServiceError::Invalid(result.errors));

@@ -74,7 +74,13 @@ impl Service {
         let page = self
             .store
             .read(access, move |tx| {
-                Box::pin(async move { Ok::<_, ServiceError>(tx.records(scope, after, PAGE).await?) })
+                Box::pin(async move {
+                    // What is not whole is no export.
+                    if let Some(table) = tx.stopped().names().next() {
+                        return Err(ServiceError::Stopped(table));
+                    }
+                    Ok(tx.records(scope, after, PAGE).await?)
+                })
             })
             .await?;
         if page.reached <= after {

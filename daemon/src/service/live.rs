@@ -4,7 +4,7 @@ use super::pull::stand;
 use super::{ScopePage, Service, ServiceError};
 use crate::auth::Caller;
 use crate::budget::Kind;
-use crate::store::{Access, Read};
+use crate::store::{Access, Passed, Read};
 use crate::sync::page::can_serve;
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
@@ -55,7 +55,8 @@ impl Service {
         after: Version,
         likely: Option<&'static str>,
     ) -> Result<ScopePage, ServiceError> {
-        self.store
+        let (page, stopped) = self
+            .store
             .read(scope, move |tx| {
                 Box::pin(async move {
                     tx.expect_rows_of(likely);
@@ -63,10 +64,16 @@ impl Service {
                     let newest = tx.scopes(&[scope]).await?.first().map_or(0, |state| state.version);
                     let page = tx.records(scope, after, PAGE).await?;
                     let version = if page.has_more { page.reached } else { newest };
-                    Ok::<_, ServiceError>(ScopePage { records: page.records, version, has_more: page.has_more })
+                    let page = ScopePage { records: page.records, version, has_more: page.has_more };
+                    Ok::<_, ServiceError>((page, tx.stopped()))
                 })
             })
-            .await
+            .await?;
+        if !stopped.is_empty() && page.version > after {
+            let tables = stopped.names().collect();
+            self.pass_over(vec![Passed { scope, after, upto: page.version, tables }]).await?;
+        }
+        Ok(page)
     }
 
     /// The same on behalf of one of this person's devices, in their turn.

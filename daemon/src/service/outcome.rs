@@ -47,6 +47,9 @@ pub enum ServiceError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The table is stopped until somebody has mended it; trying again later is safe.
+    #[error("the table {0} is stopped until it is mended; keep the change and try again later")]
+    Stopped(&'static str),
     /// The daemon's own fault.
     #[error("the database refused: {0}")]
     Store(StoreError),
@@ -62,7 +65,7 @@ impl From<StoreError> for ServiceError {
             };
         }
         metrics().database_errors.inc(match error {
-            StoreError::Unavailable(_) => DatabaseError::Unavailable,
+            StoreError::Unavailable(_) | StoreError::Stopped(_) => DatabaseError::Unavailable,
             StoreError::Constraint(_) | StoreError::Reference(_) => DatabaseError::Constraint,
             StoreError::Denied(_) => DatabaseError::Denied,
             StoreError::Refused(_)
@@ -74,6 +77,7 @@ impl From<StoreError> for ServiceError {
         });
         match error {
             StoreError::Unavailable(_) => Self::Unavailable { retry_after: Duration::from_secs(2) },
+            StoreError::Stopped(table) => Self::Stopped(table),
             StoreError::Denied(_) => {
                 tracing::error!(%error, "the daemon let through what only the database has stopped");
                 Self::Forbidden("this is not yours")

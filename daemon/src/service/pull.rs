@@ -1,5 +1,7 @@
 //! The download: a page of everything after a cursor, read from one snapshot.
 
+mod stopped;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction}
 use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
 use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
 use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
+use stopped::{Pulled, passed};
 
 /// The most rows of one page, and how many it has unless asked otherwise.
 const PAGE_ROWS: i64 = 1000;
@@ -73,14 +76,16 @@ impl Pull {
     }
 
     /// Runs on a snapshot.
-    pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<SyncResponse, StoreError> {
-        self.foresee(tx).await?;
+    pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<Pulled, StoreError> {
+        let served = self.served(tx)?;
+        self.foresee(tx, &served.tables).await?;
         let states = tx.scopes(&self.scopes()).await?;
         let stands: Vec<Stand> = states.iter().map(stand).collect();
         let from = self.start(tx).await?;
         let by_time = self.cursor.is_none() && self.since.is_some();
         if !can_serve(&from, &self.epoch, &stands) || (by_time && !can_serve_since(&from, &stands)) {
-            return self.answer(Vec::new(), Cursor::zero(&self.epoch), BEFORE_ALL.into(), true, true);
+            let answer = self.answer(Vec::new(), Cursor::zero(&self.epoch), BEFORE_ALL.into(), true, true)?;
+            return Ok(Pulled { answer: SyncResponse { stopped: served.stopped, ..answer }, passed: Vec::new() });
         }
         let mut items = Vec::new();
         let mut reached = Vec::new();
@@ -89,7 +94,7 @@ impl Pull {
             let part = if has_more {
                 Part { items: Vec::new(), reached: from.at(state.scope), has_more: true }
             } else {
-                self.part(tx, state, from.at(state.scope), rows, bytes).await?
+                self.part(tx, state, from.at(state.scope), (rows, bytes), &served.tables).await?
             };
             rows -= part.items.len() as i64;
             bytes = bytes.saturating_sub(part.items.iter().map(Item::size).sum());
@@ -100,18 +105,20 @@ impl Pull {
         let cursor = advanced(&from, &self.epoch, &stands, &reached);
         let stamp = self.timestamp(&states, has_more);
         let mut answer = self.answer(items, cursor, stamp, has_more, false)?;
-        if self.digest && !has_more {
+        // A client takes a table that a digest leaves out for one that has no rows, and its copy for a damaged one.
+        if self.digest && !has_more && served.stopped.is_empty() {
             answer.digest = Some(digest(tx, &self.registry, &self.tables, &self.scopes()).await?);
         }
-        Ok(answer)
+        let passed = if served.stopped.is_empty() { Vec::new() } else { passed(&from, &reached, &served.stopped) };
+        Ok(Pulled { answer: SyncResponse { stopped: served.stopped, ..answer }, passed })
     }
 
     /// Tells the transaction what is going to be read, where the cursor is known.
-    async fn foresee(&self, tx: &mut dyn Transaction) -> Result<(), StoreError> {
+    async fn foresee(&self, tx: &mut dyn Transaction, tables: &[&'static str]) -> Result<(), StoreError> {
         let scopes = self.scopes();
         let mut reads = vec![Read::Scopes(&scopes)];
         if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.epoch == self.epoch) {
-            let after = |scope| Read::Entries(scope, cursor.at(scope), &self.tables, self.limit + 1);
+            let after = |scope| Read::Entries(scope, cursor.at(scope), tables, self.limit + 1);
             reads.extend(scopes.map(after));
         }
         tx.foresee(&reads).await
@@ -137,10 +144,10 @@ impl Pull {
         tx: &mut dyn Transaction,
         state: &ScopeState,
         after: Version,
-        rows: i64,
-        bytes: usize,
+        (rows, bytes): (i64, usize),
+        tables: &[&'static str],
     ) -> Result<Part, StoreError> {
-        let mut entries = tx.entries(state.scope, after, &self.tables, self.limit + 1).await?;
+        let mut entries = tx.entries(state.scope, after, tables, self.limit + 1).await?;
         let mut has_more = entries.len() as i64 > rows;
         entries.truncate(usize::try_from(rows).unwrap_or_default());
         let last = entries.last().map_or(after, |entry| entry.version);
@@ -205,6 +212,7 @@ impl Pull {
             has_more,
             reset,
             digest: None,
+            stopped: Vec::new(),
         })
     }
 }
@@ -230,16 +238,19 @@ impl Service {
         Ok(Served { answer, turn })
     }
 
-    /// Runs a pull on a snapshot of its own.
+    /// The download, on a snapshot of its own, once it can go out.
     pub(super) async fn run(&self, caller: &Caller, pull: Pull) -> Result<SyncResponse, ServiceError> {
         let pull = Arc::new(pull);
-        self.store
+        let Pulled { answer, passed } = self
+            .store
             .read(caller, move |tx| {
                 let pull = Arc::clone(&pull);
                 Box::pin(async move { Ok::<_, ServiceError>(pull.run(tx).await?) })
             })
-            .await
-            .inspect(count)
+            .await?;
+        self.pass_over(passed).await?;
+        count(&answer);
+        Ok(answer)
     }
 
     /// `GET /digest`: where the caller's newest state is, and its digest.
@@ -283,13 +294,17 @@ impl Service {
             let message = "must lie in the years 1 to 9999 in UTC";
             return Err(ServiceError::field("last_sync_timestamp", code::OUT_OF_RANGE, message));
         }
+        let (tables, stopped) = (self.tables(tables)?, self.store.stopped());
+        if let Some(table) = tables.first().filter(|_| tables.iter().all(|table| stopped.has(table))) {
+            return Err(ServiceError::Stopped(table));
+        }
         Ok(Pull {
             registry: Arc::clone(&self.registry),
             user: read_by(caller),
             epoch: self.epoch().to_owned(),
             cursor: cursor.transpose()?,
             since: since.filter(|time| *time > DateTime::UNIX_EPOCH),
-            tables: self.tables(tables)?,
+            tables,
             limit: match limit {
                 None => PAGE_ROWS,
                 Some(1..) => limit.unwrap_or(PAGE_ROWS).min(PAGE_ROWS),
@@ -321,7 +336,8 @@ pub(super) async fn digest(
     tables: &[&'static str],
     scopes: &[Scope],
 ) -> Result<Digest, StoreError> {
-    let wanted = |table: &&Table| tables.is_empty() || tables.contains(&table.name);
+    let stopped = tx.stopped();
+    let wanted = |table: &&Table| (tables.is_empty() || tables.contains(&table.name)) && !stopped.has(table.name);
     let mut digest: Digest =
         registry.iter().filter(wanted).map(|table| (table.name.to_owned(), TableDigest::default())).collect();
     for (table, found) in tx.digest(scopes).await? {

@@ -2,9 +2,9 @@
 
 mod open;
 mod owner;
+mod put_off;
 mod receipt;
 mod told;
-mod waiting;
 mod work;
 
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ use super::request::{Change, Ready};
 use super::{Committed, Pushed};
 use crate::auth::Caller;
 use crate::config::Limits;
-use crate::store::{Read, ScopeState, StoreError, Transaction};
+use crate::store::{Read, Rights, ScopeState, StoreError, Transaction};
 use crate::sync::decide::Cost;
 use crate::sync::rounds::{Step, rounds};
 use crate::sync::wire::{ChangeResult, Intent, Status};
@@ -60,6 +60,8 @@ pub(super) enum Stop {
     Atomic(Box<Pushed>),
     /// The request is beyond a named limit.
     Limit { limit: &'static str, detail: String },
+    /// One change of an atomic request waits for a stopped table.
+    Waits(Box<Pushed>),
     /// The database failed.
     Store(StoreError),
 }
@@ -77,8 +79,9 @@ impl Push {
 
     /// Tells the transaction what is going to be read, `before` and in [`run`](Self::run).
     pub(super) async fn foresee(&self, tx: &mut dyn Transaction, before: &[Read<'_>]) -> Result<(), StoreError> {
-        let (ids, scopes) = (self.mutation_ids(), self.scopes());
-        let ready: Vec<&Ready> = self.fresh(&Seen::new()).into_iter().map(|(_, ready)| ready).collect();
+        let (ids, scopes, stopped) = (self.mutation_ids(), self.scopes(), tx.stopped());
+        let fresh = self.fresh(&Seen::new()).into_iter().map(|(_, ready)| ready);
+        let ready: Vec<&Ready> = fresh.filter(|ready| !stopped.has(ready.table)).collect();
         let mut reads = before.to_vec();
         reads.push(Read::Scopes(&scopes));
         if !ids.is_empty() {
@@ -92,9 +95,12 @@ impl Push {
         self.foresee(tx, &[]).await?;
         let seen = self.seen_before(tx).await?;
         let before = tx.scopes(&self.scopes()).await?;
-        let fresh: Vec<(usize, &Ready)> = self.fresh(&seen);
+        let stopped = tx.stopped();
+        let (waiting, fresh): (Vec<_>, Vec<_>) =
+            self.fresh(&seen).into_iter().partition(|(_, ready)| stopped.has(ready.table));
         let ready: Vec<&Ready> = fresh.iter().map(|(_, ready)| *ready).collect();
-        let concerned: Vec<&Ready> = ready.iter().copied().chain(self.told_again(&seen)).collect();
+        let again = self.told_again(&seen).into_iter().filter(|ready| !stopped.has(ready.table));
+        let concerned: Vec<&Ready> = ready.iter().copied().chain(again).collect();
         let mut batch = Batch::load(tx, &self.registry, &concerned, &self.scopes(), &self.limits).await?;
         self.recall(&seen, &mut batch);
         let mut work = Work {
@@ -102,11 +108,15 @@ impl Push {
             batch,
             floors: before.iter().map(|state| (state.scope, state.floor)).collect(),
             outcomes: HashMap::new(),
-            waiting: HashSet::new(),
+            rights: self.rights(tx, &ready),
+            waiting: waiting.iter().map(|(_, ready)| (ready.rank, ready.id.clone())).collect(),
+            put_off: HashSet::new(),
+            changed: HashSet::new(),
             open: OpenBook::load(tx, self, &ready).await?,
             room: Room::of(self),
             cost: Cost::default(),
             versions: HashMap::new(),
+            stopped,
         };
         let steps: Vec<Step<'_>> = ready.iter().map(|change| step(change)).collect();
         for round in rounds(&steps) {
@@ -124,11 +134,12 @@ impl Push {
         &self,
         tx: &mut dyn Transaction,
         mut work: Work<'_>,
-        (fresh, mut told): (Vec<(usize, &Ready)>, Vec<Told>),
+        (fresh, mut told): (Vec<(usize, &Ready)>, Vec<Option<Told>>),
         seen: Seen,
         before: &[ScopeState],
     ) -> Result<Pushed, Stop> {
         for ((_, change), told) in fresh.iter().zip(&mut told) {
+            let Some(told) = told else { continue };
             if let Some(conflict) = told.conflict.as_mut().filter(|met| met.strategy == Strategy::Manual) {
                 work.open.note(self, change, conflict)?;
             }
@@ -136,12 +147,23 @@ impl Push {
         let receipts = receipts(&fresh, &told);
         let retried: HashSet<Uuid> = seen.keys().copied().collect();
         let answers = self.answers(&mut work, &fresh, told, seen, &receipts);
-        if self.atomic && answers.iter().any(|answer| answer.result.status == Status::Rejected) {
-            return Err(Stop::Atomic(Box::new(stopped(Pushed::of(answers, retried)))));
+        let waits_for = answers.iter().any(Option::is_none).then(|| work.stopped.names().next()).flatten();
+        if self.atomic && waits_for.is_some() {
+            return Err(Stop::Waits(Box::new(Pushed { waits_for, ..Pushed::default() })));
+        }
+        if self.atomic && answers.iter().flatten().any(|answer| answer.result.status == Status::Rejected) {
+            return Err(Stop::Atomic(Box::new(none_of(Pushed::of(answers, retried)))));
         }
         self.keep(tx, work.open, &receipts).await?;
-        let pushed = Pushed::of(answers, retried);
+        let pushed = Pushed { waits_for, ..Pushed::of(answers, retried) };
         self.commits(tx, pushed, &before.iter().map(|s| (s.scope, s.version)).collect::<Vec<_>>()).await
+    }
+
+    /// What the application's grants let the caller do; whoever keeps the catalogue is not bound by what people may.
+    fn rights(&self, tx: &dyn Transaction, ready: &[&Ready]) -> HashMap<&'static str, Rights> {
+        let tables: HashSet<&'static str> = ready.iter().map(|change| change.table).collect();
+        let bound = tables.into_iter().filter(|_| !self.caller.role.is_admin());
+        bound.filter_map(|table| Some((table, tx.rights(table)?))).collect()
     }
 
     fn mutation_ids(&self) -> Vec<Uuid> {
@@ -203,18 +225,20 @@ impl Push {
             .collect()
     }
 
-    /// The answers in the order of the changes. What comes twice in a request, or was seen before, gets what its mutation got.
+    /// The answers in the order of the changes; none to those that wait for a stopped table. What comes twice in a request, or was
+    /// seen before, gets what its mutation got.
     fn answers(
         &self,
         work: &mut Work<'_>,
         fresh: &[(usize, &Ready)],
-        told: Vec<Told>,
+        told: Vec<Option<Told>>,
         mut seen: Seen,
         receipts: &[(Uuid, Receipt)],
-    ) -> Vec<Told> {
+    ) -> Vec<Option<Told>> {
         let repeated = repeated(self.mutation_ids());
         seen.extend(receipts.iter().filter(|(id, _)| repeated.contains(id)).cloned());
-        let mut by_index: HashMap<usize, Told> = fresh.iter().map(|(index, _)| *index).zip(told).collect();
+        let told = fresh.iter().map(|(index, _)| *index).zip(told);
+        let mut by_index: HashMap<usize, Told> = told.filter_map(|(index, told)| Some((index, told?))).collect();
         let answer = |(index, change): (usize, &Change)| match change {
             Change::Unreadable(result) => Some(Told::of(result.clone())),
             Change::Ready(ready) => by_index.remove(&index).or_else(|| {
@@ -222,8 +246,8 @@ impl Push {
                 Some(work.told_again(ready, receipt.clone()))
             }),
         };
-        let mut answers: Vec<Told> = self.changes.iter().enumerate().filter_map(answer).collect();
-        bound_errors(answers.iter_mut().map(|answer| &mut answer.result));
+        let mut answers: Vec<Option<Told>> = self.changes.iter().enumerate().map(answer).collect();
+        bound_errors(answers.iter_mut().flatten().map(|answer| &mut answer.result));
         answers
     }
 
@@ -278,9 +302,9 @@ impl Push {
 }
 
 impl Pushed {
-    fn of(answers: Vec<Told>, retried: HashSet<Uuid>) -> Self {
+    fn of(answers: Vec<Option<Told>>, retried: HashSet<Uuid>) -> Self {
         let mut pushed = Self { retried, ..Self::default() };
-        for answer in answers {
+        for answer in answers.into_iter().flatten() {
             pushed.results.push(answer.result);
             pushed.conflicts.extend(answer.conflict);
         }
@@ -299,8 +323,9 @@ fn bound_errors<'a>(results: impl Iterator<Item = &'a mut ChangeResult>) {
 }
 
 /// The receipts of changes that have an id.
-fn receipts(fresh: &[(usize, &Ready)], told: &[Told]) -> Vec<(Uuid, Receipt)> {
-    let named = fresh.iter().zip(told).filter_map(|((_, change), told)| Some((change.asked.mutation_id?, told)));
+fn receipts(fresh: &[(usize, &Ready)], told: &[Option<Told>]) -> Vec<(Uuid, Receipt)> {
+    let named =
+        fresh.iter().zip(told).filter_map(|((_, change), told)| Some((change.asked.mutation_id?, told.as_ref()?)));
     named.map(|(id, told)| (id, Receipt::of(&told.result, told.conflict.as_ref()))).collect()
 }
 
@@ -320,7 +345,7 @@ fn step(change: &Ready) -> Step<'_> {
 }
 
 /// Nothing of an atomic request is done when one change can't be. What an earlier request has done stays done.
-fn stopped(mut pushed: Pushed) -> Pushed {
+fn none_of(mut pushed: Pushed) -> Pushed {
     let before = |id: Option<Uuid>| id.is_some_and(|id| pushed.retried.contains(&id));
     for result in &mut pushed.results {
         if result.status != Status::Rejected && !before(result.mutation_id) {

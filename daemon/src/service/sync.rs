@@ -132,7 +132,11 @@ impl Service {
             .await;
         let pushed = outcome.or_else(PushError::settled).inspect_err(|error| self.tell_of_doubt(error))?;
         self.tell(&pushed);
-        Ok(pushed)
+        // Who sends one change at a time, or a file, is told so; what could be done is done.
+        match pushed.waits_for {
+            Some(table) => Err(ServiceError::Stopped(table)),
+            None => Ok(pushed),
+        }
     }
 
     fn read(&self, changes: &[Box<RawValue>], is_operators: bool) -> Vec<Change> {
@@ -193,7 +197,7 @@ impl PushError {
     /// An atomic request that was stopped has an answer; the rest are errors.
     fn settled(self) -> Result<Pushed, ServiceError> {
         match self {
-            Self::Stop(Stop::Atomic(pushed)) => Ok(*pushed),
+            Self::Stop(Stop::Atomic(pushed) | Stop::Waits(pushed)) => Ok(*pushed),
             Self::Stop(Stop::Limit { limit, detail }) => Err(ServiceError::Limit { limit, detail }),
             Self::Stop(Stop::Store(error)) => Err(error.into()),
             Self::Service(error) => Err(error),

@@ -132,12 +132,14 @@ pub struct Served<T> {
 /// What a push came to.
 #[derive(Debug, Default)]
 pub struct Pushed {
-    /// One for each change, in their order.
+    /// One for each change, in their order; none for those that wait.
     pub results: Vec<ChangeResult>,
     /// The conflicts met.
     pub conflicts: Vec<Conflict>,
     /// Where each scope stood after the commit.
     pub scopes: BTreeMap<Scope, Version>,
+    /// A stopped table for which changes wait: these have no result, and are to come again.
+    pub(super) waits_for: Option<&'static str>,
     /// Mutations that had been seen before.
     pub(super) retried: HashSet<Uuid>,
     /// What to tell the living part of the daemon.

@@ -16,6 +16,8 @@ mod pool;
 mod presence;
 mod probe;
 mod reads;
+mod records;
+mod renew;
 mod server;
 mod session;
 mod sql;
@@ -25,22 +27,28 @@ mod tokens;
 mod transaction;
 mod triggers;
 mod turn;
+mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use diesel_async::AsyncPgConnection;
 use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
 use super::archive::sealed;
 use super::presence::BridgeKey;
-use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, Stay, Store, StoreError};
+use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, OnStopped, Stay, Stopped, Store, StoreError};
 use crate::metrics::PoolUse;
+use adopt::Naming;
 use migrate::texts;
 use pool::{Connections, is_full};
 use probe::Probe;
-use sql::TableSql;
+use renew::{Ground, served};
+use sql::{Guard, TableSql};
 use triggers::Placed;
+use watch::{Cause, Current, Watcher};
 
 pub use layout::{Layout, Permits, Place, PlacedColumn};
 pub use migrate::{is_begun, migration_states};
@@ -64,6 +72,9 @@ struct Schema {
     registry: Arc<Registry>,
     layout: Layout,
     tables: Vec<TableSql>,
+    /// Tables of which nothing is read and nothing written.
+    stopped: Arc<Stopped>,
+    guards: Guards,
     /// Makes a person's row; none where people have no rows.
     ensure_user: Option<String>,
     /// Changes of scope `?1` after `?2`, at most `?3`, with their rows.
@@ -74,33 +85,53 @@ struct Schema {
     device: String,
     /// The devices of the person `?1`.
     devices: String,
-    resident: bool,
     /// Whether the tables are an application's.
     is_adopted: bool,
+    terms: Terms,
+}
+
+/// How statements make sure of each table.
+type Guards = BTreeMap<&'static str, Guard>;
+
+/// What a schema is made for.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    /// Whether this process is the daemon.
+    resident: bool,
     /// Whether the server's errors can be told apart by their words.
     speaks_english: bool,
 }
 
 impl Schema {
-    fn new(registry: Arc<Registry>, layout: Layout, resident: bool, speaks_english: bool) -> Self {
-        let placed = registry.iter().filter_map(|table| Some((table, layout.of(table.name)?)));
+    fn new(registry: Arc<Registry>, layout: Layout, stopped: Arc<Stopped>, guards: Guards, terms: Terms) -> Self {
+        let placed = Placed { registry: &registry, layout: &layout };
+        let guard = |table: &Table| guards.get(table.name).copied().unwrap_or_default();
         let is_adopted = registry.iter().any(|table| table.is_fitted);
         Self {
-            tables: placed.map(|(table, place)| TableSql::of(table, place)).collect(),
-            ensure_user: sql::ensure_user(&registry, &layout),
-            records: sql::records(&registry, &layout),
-            digest: sql::digest(&registry, &layout),
+            tables: placed.iter().map(|(table, place)| TableSql::of(placed, table, place, guard(table))).collect(),
+            ensure_user: sql::ensure_user(&registry, &layout).filter(|_| !stopped.has("users")),
+            records: sql::records(placed, &stopped, guard),
+            digest: sql::digest(placed, &stopped, guard),
             layout,
+            stopped,
+            guards,
             device: reads::devices("user_id = ?1::uuid AND device_id = ?2"),
             devices: reads::devices("user_id = ?1::uuid ORDER BY first_seen, device_id"),
             is_adopted,
             registry,
-            resident,
-            speaks_english,
+            terms,
         }
     }
 
+    /// The same tables in another layout, others of them stopped.
+    fn with(&self, layout: Layout, stopped: Arc<Stopped>, guards: Guards) -> Self {
+        Self::new(Arc::clone(&self.registry), layout, stopped, guards, self.terms)
+    }
+
     fn of(&self, table: &Table) -> Result<&TableSql, StoreError> {
+        if self.stopped.has(table.name) {
+            return Err(StoreError::Stopped(table.name));
+        }
         let rank = self.registry.rank(table.name);
         rank.map(|rank| &self.tables[rank]).ok_or_else(|| StoreError::Failed(format!("no table {}", table.name)))
     }
@@ -114,8 +145,19 @@ pub struct PostgresStore {
     bridge_key: BridgeKey,
     connections: Connections,
     probe: Probe,
-    listener: Option<JoinHandle<()>>,
+    watcher: Arc<Watcher>,
+    /// What runs as long as the store is open.
+    tasks: Vec<JoinHandle<()>>,
     ear: Arc<OnceLock<OnNotice>>,
+}
+
+/// A database that was there before: how its tables were adopted, and how the configuration names them.
+#[derive(Debug, Clone)]
+pub struct Adopted {
+    /// How they were adopted.
+    pub layout: Layout,
+    /// What the configuration says.
+    pub naming: Naming,
 }
 
 impl PostgresStore {
@@ -127,19 +169,26 @@ impl PostgresStore {
     pub async fn open(
         settings: &Settings,
         adapters: &Arc<Registry>,
-        adopted: Option<Layout>,
+        adopted: Option<Adopted>,
         outside: OnOutsideWrite,
     ) -> Result<Self, StoreError> {
-        let (registry, layout) = match adopted {
-            Some(layout) => (Arc::new(layout.fit(adapters)), layout),
-            None => (Arc::clone(adapters), Layout::own(adapters)),
-        };
-        let placed = Placed { registry: &registry, layout: &layout };
-        let mut connection = migrate::up_to_date(&settings.url, placed, settings.stay).await?;
+        let (is_adopted, url) = (adopted.is_some(), &settings.url);
+        let own = || Adopted { layout: Layout::own(adapters), naming: Naming::new() };
+        let Adopted { layout, naming } = adopted.unwrap_or_else(own);
+        let fitted = is_adopted.then(|| layout.fit(adapters));
+        let placed = Placed { registry: fitted.as_ref().unwrap_or(adapters), layout: &layout };
+        let ground = Ground { adapters, placed, naming: &naming, is_adopted };
+        let mut connection = migrate::up_to_date(url, ground, settings.stay).await?;
         if life::is_sealed(&mut connection).await? {
             return Err(sealed());
         }
-        kept::note(&mut connection, placed, false).await?;
+        let adopted = layout;
+        let (layout, unjudged) = match is_adopted {
+            true => now_served(&mut connection, adapters, &naming, &adopted).await?,
+            false => (adopted, BTreeSet::new()),
+        };
+        let registry = if is_adopted { Arc::new(layout.fit(adapters)) } else { Arc::clone(adapters) };
+        kept::note(&mut connection, Placed { registry: &registry, layout: &layout }, false).await?;
         let epoch = life::epoch(&mut connection).await?;
         let bridge_key = life::bridge_key(&mut connection).await?;
         let written =
@@ -151,14 +200,22 @@ impl PostgresStore {
                  let a superuser say: ALTER ROLE <user of database.url> SET lc_messages = 'C'"
             );
         }
-        let schema =
-            Arc::new(Schema::new(Arc::clone(&registry), layout, settings.stay == Stay::Resident, speaks_english));
-        let connections = Connections::new(&settings.url, settings.connections, schema)?;
-        let ear = Arc::default();
         let is_resident = settings.stay == Stay::Resident;
-        let listener = is_resident.then(|| listen::start(settings.url.clone(), outside, Arc::clone(&ear)));
-        let (is_new, probe) = (written.is_empty(), Probe::new(&settings.url));
-        Ok(Self { epoch, is_new, registry, bridge_key, connections, probe, listener, ear })
+        let terms = Terms { resident: is_resident, speaks_english };
+        let schema = Schema::new(Arc::clone(&registry), layout, Arc::default(), Guards::new(), terms);
+        let current = Arc::new(Current::new(schema));
+        let watcher = Arc::new(Watcher::new(url, adapters, naming, is_adopted.then_some(unjudged), &current));
+        watcher.look(Cause::Failure).await?;
+        let connections = Connections::new(url, settings.connections, current, Arc::clone(&watcher))?;
+        let ear = Arc::default();
+        let mut tasks = Vec::new();
+        if is_resident {
+            tasks.push(watcher.start());
+            let (bell, url) = (Arc::clone(&watcher), url.clone());
+            tasks.push(listen::start(url, outside, Arc::clone(&ear), Arc::new(move || bell.ring())));
+        }
+        let (is_new, probe) = (written.is_empty(), Probe::new(url));
+        Ok(Self { epoch, is_new, registry, bridge_key, connections, probe, watcher, tasks, ear })
     }
 
     /// The tables that the database has.
@@ -214,12 +271,37 @@ impl Store for PostgresStore {
         let _ = self.ear.set(ear);
     }
 
+    fn stopped(&self) -> Arc<Stopped> {
+        Arc::clone(&self.watcher.current.get().stopped)
+    }
+
+    fn hear_of_stops(&self, ear: OnStopped) {
+        self.watcher.tell(ear);
+    }
+
     async fn close(&self) {
-        if let Some(listener) = &self.listener {
-            listener.abort();
-        }
+        self.tasks.iter().for_each(JoinHandle::abort);
         self.connections.close();
     }
+}
+
+/// The layout of an adopted database as it is served now, and the tables of which not every column could be judged: they are not
+/// served before the next start, also when they are put back.
+async fn now_served(
+    connection: &mut AsyncPgConnection,
+    adapters: &Registry,
+    naming: &Naming,
+    adopted: &Layout,
+) -> Result<(Layout, BTreeSet<String>), StoreError> {
+    let facts = adopt::facts(connection, adapters.iter().map(|table| table.name), naming).await?;
+    let now = adopt::examine(adapters, &facts, naming).layout;
+    let layout = served(adopted, &now);
+    let is_whole = |was: &Place| {
+        now.of(&was.table).is_some_and(|is| is.shown() == was.shown())
+            && layout.of(&was.table).is_some_and(|served| served.columns.len() == was.columns.len())
+    };
+    let unjudged = adopted.tables.iter().filter(|was| !is_whole(was)).map(|was| was.table.clone()).collect();
+    Ok((layout, unjudged))
 }
 
 #[cfg(test)]

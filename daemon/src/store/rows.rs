@@ -38,6 +38,19 @@ pub struct Records {
     pub has_more: bool,
 }
 
+/// Versions of a scope that a device passes over without being given what they hold of some tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    /// The scope.
+    pub scope: Scope,
+    /// Where the device stood.
+    pub after: Version,
+    /// Where it stands now.
+    pub upto: Version,
+    /// The tables.
+    pub tables: Vec<&'static str>,
+}
+
 /// Where a scope stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeState {

@@ -213,6 +213,10 @@ pub struct SyncResponse {
     /// The live rows at the cursor, when they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// Tables that the answer says nothing of, since they are stopped; what they lack comes later. Changes to them have no
+    /// result yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<&'static str>,
 }
 
 impl SyncResponse {

@@ -281,7 +281,7 @@ impl Device {
             {
                 self.oracle.violated(&self.id.name, format!("taken for somebody else: {message}"));
             }
-            "error" if message["code"] != "unavailable" => {
+            "error" if message["code"] != "unavailable" && message["code"] != "table_stopped" => {
                 self.oracle.violated(&self.id.name, format!("an error: {message}"));
             }
             "broadcast" => self.oracle.tally("broadcasts"),

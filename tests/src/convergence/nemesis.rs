@@ -7,9 +7,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::oracle::Oracle;
-use super::outside;
 use super::plan::{Fault, FaultPlan, Weather, WeatherPlan};
 use super::world::{Lines, Processes};
+use super::{altering, outside};
 
 /// How long a daemon may need until it is back.
 const BACK: Duration = Duration::from_secs(90);
@@ -76,6 +76,11 @@ async fn carry_out(processes: &mut Processes, fault: Fault, oracle: &Oracle) {
             match outside::age(&processes.database(), processes.people[person], oracle, person).await {
                 Ok(()) => restart(processes, daemon, oracle).await,
                 Err(error) => oracle.timeline.note("nemesis", format!("nothing became old: {error:#}")),
+            }
+        }
+        Fault::Alter(alteration) => {
+            if altering::carry_out(processes, &alteration, oracle).await {
+                restart(processes, alteration.daemon, oracle).await;
             }
         }
     }

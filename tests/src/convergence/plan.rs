@@ -205,7 +205,54 @@ pub enum Fault {
     KillRedis(Duration),
     /// All that a person's scope remembers of deletions becomes old, and a daemon that starts forgets it.
     Forget(usize, usize),
+    /// Somebody alters a table, writes into it all the same, and puts it back after a while.
+    Alter(Alteration),
 }
+
+/// What is done to a table by DDL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alteration {
+    /// What.
+    pub kind: Altered,
+    /// To which of the tables that are altered.
+    pub table: usize,
+    /// Whose rows are written meanwhile, and who gets one of them.
+    pub people: (usize, usize),
+    /// How long until it is put back.
+    pub lasts: Duration,
+    /// The daemon that is started again to mend it, where that is needed.
+    pub daemon: usize,
+}
+
+/// A kind of alteration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Altered {
+    /// The owner's column has another name.
+    OwnerRenamed,
+    /// And another column has its name.
+    OwnerReplaced,
+    /// The table has another name.
+    Moved,
+    /// Triggers are switched off, and on again.
+    TriggersOff,
+    /// A trigger is dropped.
+    TriggerDropped,
+    /// A policy is dropped.
+    PolicyDropped,
+    /// Row level security is off, and on again.
+    Unguarded,
+}
+
+/// All of them.
+pub const ALTERED: [Altered; 7] = [
+    Altered::OwnerRenamed,
+    Altered::OwnerReplaced,
+    Altered::Moved,
+    Altered::TriggersOff,
+    Altered::TriggerDropped,
+    Altered::PolicyDropped,
+    Altered::Unguarded,
+];
 
 /// What happens to the lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,7 +295,7 @@ impl Iterator for FaultPlan {
         let calm = self.dice.pause(500, 6000);
         let daemon = self.dice.below(self.daemons);
         let down = self.dice.pause(0, 2500);
-        let fault = match self.dice.below(if self.redis { 24 } else { 20 }) {
+        let fault = match self.dice.below(if self.redis { 28 } else { 24 }) {
             0..6 => Fault::KillDaemon(daemon, down),
             6 => Fault::KillAllDaemons(down),
             7..10 => Fault::PauseDaemon(daemon, self.dice.pause(200, 14_000)),
@@ -256,6 +303,13 @@ impl Iterator for FaultPlan {
             13..16 => Fault::CrashPostgres(down),
             16 => Fault::RestartPostgres(down),
             17..20 => Fault::Forget(self.dice.below(self.people), daemon),
+            20..24 => Fault::Alter(Alteration {
+                kind: ALTERED[self.dice.below(ALTERED.len())],
+                table: self.dice.below(1000),
+                people: (self.dice.below(self.people), self.dice.below(self.people)),
+                lasts: self.dice.pause(0, 5000),
+                daemon,
+            }),
             _ => Fault::KillRedis(down),
         };
         Some((calm, fault))
@@ -319,7 +373,7 @@ mod tests {
         assert_eq!(kinds(&|| steps(1).iter().map(|(_, step)| std::mem::discriminant(step)).collect()), 11);
         let faults: std::collections::HashSet<_> =
             FaultPlan::of(1, 2, 3, true).take(500).map(|(_, fault)| std::mem::discriminant(&fault)).collect();
-        assert_eq!(faults.len(), 8);
+        assert_eq!(faults.len(), 9);
         let weather: std::collections::HashSet<_> =
             WeatherPlan::of(1).take(500).map(|(_, _, weather, _)| std::mem::discriminant(&weather)).collect();
         assert_eq!(weather.len(), 6);

@@ -103,6 +103,7 @@ impl Refused {
             ServiceError::Unavailable { retry_after } => {
                 (code::UNAVAILABLE, format!("{error}; try again in {} s", retry_after.as_secs().max(1)))
             }
+            ServiceError::Stopped(_) => (code::UNAVAILABLE, error.to_string()),
             ServiceError::Store(_) => {
                 tracing::error!(%error, "a message could not be served");
                 (code::INTERNAL, "an error of the server; it has been logged".to_owned())

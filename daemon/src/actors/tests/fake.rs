@@ -147,6 +147,7 @@ impl Backend for Fake {
             has_more: false,
             reset: false,
             digest: None,
+            stopped: Vec::new(),
         };
         Ok(Served { answer, turn: self.budget.turn(caller.user, Kind::Read).await? })
     }

@@ -4,8 +4,10 @@ use ryzed_adapters::{FieldError, PEOPLE, Row, ScopeRule, Table, code};
 use serde_json::Value;
 
 use super::super::request::references;
-use super::work::Work;
+use super::work::{Refusal, Work};
+use crate::store::Rights;
 use crate::sync::Scope;
+use crate::sync::decide::Effect;
 
 impl Work<'_> {
     pub(super) fn may_write(&self, scope: Option<Scope>, field: &str) -> Result<(), FieldError> {
@@ -21,18 +23,18 @@ impl Work<'_> {
         if allowed { Ok(()) } else { Err(forbidden(field)) }
     }
 
-    pub(super) fn owner_of(&self, table: &Table, row: &Row) -> Result<Scope, FieldError> {
+    pub(super) fn owner_of(&self, table: &Table, row: &Row) -> Result<Scope, Refusal> {
         let user = |column: &str| match row.get(column) {
             None | Some(Value::Null) => Ok(Scope::Global),
-            Some(Value::String(id)) => format!("user:{id}").parse().map_err(|_| forbidden(column)),
-            Some(_) => Err(forbidden(column)),
+            Some(Value::String(id)) => format!("user:{id}").parse().map_err(|_| forbidden(column).into()),
+            Some(_) => Err(forbidden(column).into()),
         };
         match table.scope {
             ScopeRule::Person => user("id"),
             ScopeRule::Owner | ScopeRule::OwnerOrGlobal => user("user_id"),
             ScopeRule::Via { column, parent } => {
                 let id = row.get(column).and_then(Value::as_str).unwrap_or_default();
-                self.batch.owner(&self.push.registry, parent, id).ok_or_else(|| unknown_reference(column))
+                self.owner_above(column, parent, id)
             }
         }
     }
@@ -46,7 +48,7 @@ impl Work<'_> {
         scope: Option<Scope>,
         former: Option<&Row>,
         is_new: impl Fn(&str) -> bool,
-    ) -> Result<(), FieldError> {
+    ) -> Result<(), Refusal> {
         #[cfg(feature = "faults")]
         if crate::faults::no_scope_check() {
             return Ok(());
@@ -55,14 +57,51 @@ impl Work<'_> {
             let is_seen = if parent == PEOPLE {
                 id == self.push.caller.user.to_string() || former.and_then(|row| row.get(column)) == row.get(column)
             } else {
-                let owner = self.batch.owner(&self.push.registry, parent, &id);
-                owner.is_some_and(|owner| owner == Scope::Global || Some(owner) == scope)
+                let owner = self.owner_above(column, parent, &id)?;
+                owner == Scope::Global || Some(owner) == scope
             };
             if !is_seen {
-                return Err(unknown_reference(column));
+                return Err(unknown_reference(column).into());
             }
         }
         Ok(())
+    }
+
+    /// Whose the row is that `column` refers to. What is not known of a stopped table may be there all the same.
+    fn owner_above(&self, column: &str, parent: &str, id: &str) -> Result<Scope, Refusal> {
+        if self.waits(parent, id) {
+            return Err(Refusal::Waits);
+        }
+        match self.batch.owner(&self.push.registry, parent, id) {
+            Some(owner) => Ok(owner),
+            None if self.stopped.has(parent) => Err(Refusal::Waits),
+            None => Err(unknown_reference(column).into()),
+        }
+    }
+}
+
+/// Whether the application's grants let people do this. What the daemon itself puts into a row is not asked for.
+pub(super) fn may_do(rights: &Rights, effect: &Effect, data: &Row, is_new: bool) -> Result<(), FieldError> {
+    let refused = |field: &str, what: &str| {
+        Err(FieldError::new(field, code::FORBIDDEN, format!("the application lets nobody {what}")))
+    };
+    let fixed = |field: &String| FieldError::new(field, code::READ_ONLY, "the application lets nobody set it");
+    match effect {
+        Effect::Leave => Ok(()),
+        Effect::Remove if rights.delete => Ok(()),
+        Effect::Remove => refused("", "delete rows of this table"),
+        Effect::Put(..) if is_new && rights.insert.is_empty() => refused("", "make rows of this table"),
+        Effect::Put(_, brought) => {
+            let (granted, mut set): (_, Vec<&String>) = if is_new {
+                (&rights.insert, data.keys().collect())
+            } else {
+                (&rights.update, brought.keys().collect())
+            };
+            set.sort();
+            let is_ours = |field: &str| matches!(field, "updated_at" | "_version") || (!is_new && field == "id");
+            let first = set.into_iter().find(|field| !is_ours(field) && !granted.contains(*field));
+            first.map_or(Ok(()), |field| Err(fixed(field)))
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::super::batch::{Batch, Key};
 use super::super::request::Ready;
 use super::open::OpenBook;
-use super::owner::{forbidden, owner_column, referring, row_has_owner, unknown_reference, via};
+use super::owner::{forbidden, may_do, owner_column, referring, row_has_owner, unknown_reference, via};
 use super::told::{Room, Told};
 use super::{ATTACHED_RECORDS, Push, Stop, to_json};
-use crate::store::{Read, ScopeState, StoreError, Transaction};
+use crate::store::{Read, Rights, ScopeState, Stopped, StoreError, Transaction};
 use crate::sync::decide::{Circumstances, Cost, Decision, Effect, Mine, Working, decide};
 use crate::sync::{RowId, Scope, Version};
 
@@ -22,15 +22,36 @@ const FEW: usize = 20;
 /// The code of a row that a rule of the database refused.
 const CONSTRAINT: &str = "constraint";
 
+/// Why a change is not done.
+pub(super) enum Refusal {
+    /// It is at fault.
+    Fields(Vec<FieldError>),
+    /// It can't be judged as long as a table is stopped.
+    Waits,
+}
+
+impl From<FieldError> for Refusal {
+    fn from(error: FieldError) -> Self {
+        Self::Fields(vec![error])
+    }
+}
+
 /// The state of one run.
 pub(super) struct Work<'p> {
     pub(super) push: &'p Push,
     pub(super) batch: Batch,
     pub(super) floors: Vec<(Scope, Version)>,
-    /// By the change's place among the fresh ones.
+    /// By the change's place among the fresh ones; nothing of those that wait.
     pub(super) outcomes: HashMap<usize, Decision>,
-    /// The rows of which a change was refused for now.
+    pub(super) stopped: Arc<Stopped>,
+    /// What the application lets people do, of the tables where it says so.
+    pub(super) rights: HashMap<&'static str, Rights>,
+    /// Rows that were changed, each of which is to have a new version.
+    pub(super) changed: HashSet<Key>,
+    /// Rows whose changes wait for a stopped table; what builds on them waits as well.
     pub(super) waiting: HashSet<Key>,
+    /// The rows of which a change was refused for now.
+    pub(super) put_off: HashSet<Key>,
     pub(super) open: OpenBook,
     /// What may still be told of conflicts.
     pub(super) room: Room,
@@ -45,27 +66,35 @@ impl Work<'_> {
         for index in indices {
             let change = ready[*index];
             let key: Key = (change.rank, change.id.clone());
-            let decision = self.waits(change, &key).unwrap_or_else(|| self.decide(change));
+            let decided = match self.put_off(change, &key) {
+                _ if self.waiting.contains(&key) => Err(Refusal::Waits),
+                Some(put_off) => Ok(put_off),
+                None => self.decide(change, &key),
+            };
+            let decision = match decided {
+                Ok(decision) => decision,
+                Err(Refusal::Fields(errors)) => Decision::rejected(errors),
+                Err(Refusal::Waits) => {
+                    self.waiting.insert(key);
+                    continue;
+                }
+            };
             if let Some(met) = &decision.conflict {
                 self.spend(met.cost, ready.len() == 1)?;
             }
-            self.note_waiting(&key, &decision);
+            self.note_put_off(&key, &decision);
             self.outcomes.insert(*index, decision);
         }
         Ok(())
     }
 
-    fn decide(&mut self, change: &Ready) -> Decision {
-        let key: Key = (change.rank, change.id.clone());
-        let Some(table) = self.push.registry.get(change.table) else {
-            return Decision::rejected(vec![forbidden("table")]);
-        };
+    fn decide(&mut self, change: &Ready, key: &Key) -> Result<Decision, Refusal> {
+        let table = self.push.registry.get(change.table).ok_or_else(|| forbidden("table"))?;
         let none = Working::default();
-        let working = self.batch.working(&key).unwrap_or(&none);
-        if working.row.is_some()
-            && let Err(error) = self.may_write(self.batch.scope(&key), "id")
-        {
-            return Decision::rejected(vec![error]);
+        let working = self.batch.working(key).unwrap_or(&none);
+        let made = working.row.is_none();
+        if !made {
+            self.may_write(self.batch.scope(key), "id")?;
         }
         let around = Circumstances {
             now: self.push.now,
@@ -76,25 +105,28 @@ impl Work<'_> {
             room: self.room.left,
         };
         let mut decision = decide(table, working, &change.asked, &around);
-        if let Some(met) = &decision.conflict
-            && let Err(error) = self.open.admit(self.push, change, met)
-        {
-            return Decision::rejected(vec![error]);
+        if let Some(rights) = self.rights.get(table.name) {
+            let nothing = Row::new();
+            let brought = change.asked.brought().unwrap_or(&nothing);
+            may_do(rights, &decision.effect, brought, made)?;
         }
-        let done = match std::mem::replace(&mut decision.effect, Effect::Leave) {
-            Effect::Leave => Ok(()),
+        if let Some(met) = &decision.conflict {
+            self.open.admit(self.push, change, met)?;
+        }
+        match std::mem::replace(&mut decision.effect, Effect::Leave) {
+            Effect::Leave => {}
             Effect::Remove => {
-                self.batch.remove(&key);
-                Ok(())
+                self.batch.remove(key);
+                self.changed.insert(key.clone());
             }
-            Effect::Put(set, brought) => self.put_in_memory(table, &key, set, brought),
-        };
-        if let Err(errors) = done {
-            return Decision::rejected(errors);
+            Effect::Put(set, brought) => {
+                self.put_in_memory(table, key, set, brought)?;
+                self.changed.insert(key.clone());
+            }
         }
         let told = decision.conflict.iter().flat_map(|met| &met.fields).filter(|field| field.server.is_some());
-        self.batch.told(&key, told.map(|field| field.field.clone()));
-        decision
+        self.batch.told(key, told.map(|field| field.field.clone()));
+        Ok(decision)
     }
 
     /// Sets the fields, and takes that back when the row may not become so.
@@ -104,28 +136,28 @@ impl Work<'_> {
         key: &Key,
         mut set: Row,
         brought: HashMap<String, Value>,
-    ) -> Result<(), Vec<FieldError>> {
+    ) -> Result<(), Refusal> {
         let made = self.row(key.0, &key.1).is_none();
         if made && table.scope.has_user_id() && !row_has_owner(&set, table, brought.contains_key("user_id")) {
             set.insert("user_id".into(), self.push.caller.user.to_string().into());
         }
-        let Some(replaced) = self.batch.put(key, set) else { return Err(vec![forbidden("id")]) };
+        let Some(replaced) = self.batch.put(key, set) else { return Err(forbidden("id").into()) };
         let is_new = |column: &str| made || brought.contains_key(column);
         let allowed = self.batch.check(table, key, &replaced, &self.push.limits);
-        match allowed.and_then(|()| self.allowed(table, key, is_new).map_err(|error| vec![error])) {
+        match allowed.map_err(Refusal::Fields).and_then(|()| self.allowed(table, key, is_new)) {
             Ok(scope) => {
                 self.batch.keep(key, replaced, brought, scope);
                 Ok(())
             }
-            Err(errors) => {
+            Err(refusal) => {
                 self.batch.take_back(key, replaced);
-                Err(errors)
+                Err(refusal)
             }
         }
     }
 
     /// Whose the row is, when the caller may have it so.
-    fn allowed(&self, table: &Table, key: &Key, is_new: impl Fn(&str) -> bool) -> Result<Option<Scope>, FieldError> {
+    fn allowed(&self, table: &Table, key: &Key, is_new: impl Fn(&str) -> bool) -> Result<Option<Scope>, Refusal> {
         let Some(row) = self.row(key.0, &key.1) else { return Ok(None) };
         let moves = is_new("user_id") || via(table).is_some_and(&is_new);
         let scope = if moves { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
@@ -156,6 +188,12 @@ impl Work<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the row waits for a stopped table.
+    pub(super) fn waits(&self, table: &str, id: &str) -> bool {
+        let rank = self.push.registry.rank(table);
+        rank.is_some_and(|rank| !self.waiting.is_empty() && self.waiting.contains(&(rank, id.into())))
     }
 
     /// The floor of the row's scope; of the caller's own when the row is not known.
@@ -260,13 +298,21 @@ impl Work<'_> {
         if let StoreError::Denied(_) = &error {
             tracing::error!(%error, "the daemon let through what only the database has stopped");
         }
+        // Where people's rows can't be made for now, a row may lack its person's.
+        let waits = matches!(error, StoreError::Reference(_)) && self.stopped.has("users");
         let refused = Decision::rejected(vec![refusal(table, error)?]);
         tracing::info!(table = table.name, "a rule of the database refused a row");
         let of_row = |change: &Ready| change.rank == key.0 && change.id == key.1;
         for (index, _) in ready.iter().enumerate().filter(|(_, change)| of_row(change)) {
-            self.outcomes.insert(index, refused.clone());
+            if waits {
+                self.outcomes.remove(&index);
+                self.waiting.insert(key.clone());
+            } else {
+                self.outcomes.insert(index, refused.clone());
+            }
         }
         self.batch.undo(key);
+        self.changed.remove(key);
         Ok(())
     }
 
@@ -293,7 +339,7 @@ impl Work<'_> {
         tx: &mut dyn Transaction,
         ready: &[&Ready],
         before: &[ScopeState],
-    ) -> Result<Vec<Told>, StoreError> {
+    ) -> Result<Vec<Option<Told>>, StoreError> {
         let tables: Vec<&'static str> =
             ready.iter().map(|change| change.table).collect::<BTreeSet<_>>().into_iter().collect();
         // Nobody else moves a scope that the caller holds; one that the caller may not write can be far ahead by now.
@@ -307,9 +353,12 @@ impl Work<'_> {
                 *newest = entry.version.max(*newest);
             }
         }
+        if !self.changed.iter().all(|key| self.versions.contains_key(key)) {
+            tx.doubt();
+        }
         let told = ready.iter().enumerate().map(|(index, change)| {
-            let decision = self.outcomes.remove(&index).unwrap_or_else(|| Decision::rejected(vec![forbidden("id")]));
-            self.told(change, decision)
+            let decision = self.outcomes.remove(&index)?;
+            Some(self.told(change, decision))
         });
         Ok(told.collect())
     }

@@ -1,24 +1,26 @@
 //! Adopting a database that was there before: what is looked at, what is put up, what is entered, and how all of it goes
 //! again. Whatever locks an application's tables waits for a moment only and is tried again.
 
+mod again;
 mod columns;
 mod enter;
 mod examine;
-pub(super) mod facts;
+mod facts;
 mod policies;
 mod put_up;
 mod standing;
 mod undo;
 mod ways;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
-use ryzed_adapters::{Registry, TableRules};
+use ryzed_adapters::{Registry, Table, TableRules};
 
 use super::fit::must_fit;
 use super::kept;
+use super::layout::{Place, literal};
 use super::migrate::{self, execute, texts};
 use super::triggers::Placed;
 use super::turn;
@@ -26,7 +28,12 @@ use crate::store::StoreError;
 
 pub use enter::Entered;
 pub use examine::{Examined, TableReport, Verdict, examine};
-pub use facts::{Facts, ForeignKey, FoundColumn, Pointer, Relation, Server};
+pub(super) use facts::facts;
+pub use facts::{Facts, ForeignKey, FoundColumn, FoundRights, Pointer, Relation, Server};
+pub(super) use policies::permits;
+use put_up::Round;
+pub(super) use put_up::{Enter, authenticated_joins};
+pub(super) use standing::to_json;
 pub use standing::{Standing, layout_to_serve};
 pub use undo::{Undone, undo};
 
@@ -121,12 +128,18 @@ pub async fn look(url: &str, adapters: &Registry, naming: &Naming) -> Result<Loo
 }
 
 async fn looked(connection: &mut AsyncPgConnection, adapters: &Registry, naming: &Naming) -> Result<Look, AdoptError> {
-    let facts = facts::facts(connection, adapters.iter().map(|table| table.name), naming).await?;
+    let facts = facts(connection, adapters.iter().map(|table| table.name), naming).await?;
     let standing = Standing::of(connection).await?;
-    Ok(Look { standing, examined: examine(adapters, &facts, naming), version: facts.server.version })
+    let mut examined = examine(adapters, &facts, naming);
+    if let Standing::Begun(before) | Standing::Complete(before) = &standing {
+        again::mark_missing(connection, before, &mut examined).await?;
+        again::tell_stopped(connection, &mut examined).await?;
+    }
+    Ok(Look { standing, examined, version: facts.server.version })
 }
 
-/// Adopts the database, or goes on with it. Safe to be interrupted and run again.
+/// Adopts the database, or goes on with it. Safe to be interrupted and run again. Rows of the tables in `accepted` may belong to
+/// others than before, although the column that tells so is another one.
 ///
 /// # Errors
 /// When something is in the way, or the database fails.
@@ -134,6 +147,7 @@ pub async fn adopt(
     url: &str,
     adapters: &Registry,
     naming: &Naming,
+    accepted: &BTreeSet<String>,
     watch: &mut dyn Watch,
 ) -> Result<Entered, AdoptError> {
     let mut connection = open(url).await?;
@@ -146,8 +160,7 @@ pub async fn adopt(
     let before = match look.standing {
         Standing::Own => return Err(AdoptError::Refused(OWN.into())),
         Standing::Untouched => None,
-        Standing::Begun(layout) => Some((layout, false)),
-        Standing::Complete(layout) => Some((layout, true)),
+        Standing::Begun(layout) | Standing::Complete(layout) => Some(layout),
     };
     let layout = look.examined.layout;
     let registry = layout.fit(adapters);
@@ -158,14 +171,38 @@ pub async fn adopt(
     let mut connection = migrate::migrated(connection, migrate::Migrations { is_adopted: true }).await?;
     let placed = Placed { registry: &registry, layout: &layout };
     kept::note(&mut connection, placed, before.is_none()).await?;
+    let plan = again::again(&mut connection, placed, before.as_ref(), accepted).await?;
     let mut worker = Worker { connection, watch };
-    let has_gaps = worker.put_up(placed, before.as_ref()).await?;
-    let entered = worker.enter_all(placed).await?;
-    if has_gaps {
-        worker.enter_gone(placed).await?;
+    if !plan.stands {
+        let mut with =
+            vec![format!("UPDATE ryzed.adopted SET state = 'begun', layout = {}", literal(&to_json(&layout)?))];
+        if let Some(before) = &before
+            && worker.take_down_gone(before, &layout).await?
+        {
+            // Devices have rows of a table that they do not hear of any more: their copies start over.
+            with.push("DELETE FROM ryzed.meta WHERE key = 'life'".into());
+        }
+        let tables: Vec<_> = placed.iter().collect();
+        let round = Round { tables: &tables, enter: &plan.enter, is_all: true };
+        worker.put_up(placed, round, &with).await?;
     }
+    let entered = worker.enter_all(placed).await?;
     standing::complete(&mut worker.connection).await?;
     Ok(entered)
+}
+
+/// Puts up anew what stands round these tables of an adopted database, as another release does it, and enters rows.
+pub(super) async fn renew(
+    connection: AsyncPgConnection,
+    placed: Placed<'_>,
+    tables: &[(&Table, &Place)],
+    enter: &BTreeMap<&'static str, Enter>,
+    watch: &mut dyn Watch,
+) -> Result<AsyncPgConnection, AdoptError> {
+    let mut worker = Worker { connection, watch };
+    worker.put_up(placed, Round { tables, enter, is_all: false }, &[]).await?;
+    worker.enter_all(placed).await?;
+    Ok(worker.connection)
 }
 
 /// What is said of a database that the daemon has made itself.

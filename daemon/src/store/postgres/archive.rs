@@ -11,11 +11,13 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use ryzed_adapters::Registry;
 use uuid::Uuid;
 
+use super::adopt::Naming;
 use super::fault::judge;
 use super::layout::Layout;
 use super::life;
 use super::migrate::{self, execute, texts};
 use super::reads::list;
+use super::renew::Ground;
 use super::triggers::Placed;
 use super::turn;
 use crate::store::archive::verify::{Names, questions};
@@ -89,8 +91,9 @@ pub async fn unseal(url: &str, registry: Arc<Registry>) -> Result<bool, StoreErr
 impl Whole {
     async fn open(url: &str, registry: Arc<Registry>) -> Result<Self, StoreError> {
         let layout = Layout::own(&registry);
-        let mut connection =
-            migrate::up_to_date(url, Placed { registry: &registry, layout: &layout }, Stay::Keeper).await?;
+        let placed = Placed { registry: &registry, layout: &layout };
+        let ground = Ground { adapters: &registry, placed, naming: &Naming::new(), is_adopted: false };
+        let mut connection = migrate::up_to_date(url, ground, Stay::Keeper).await?;
         execute(&mut connection, PATIENT).await?;
         let mut whole = Self { connection, registry, layout };
         whole.is_our_own().await?;

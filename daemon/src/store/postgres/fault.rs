@@ -17,6 +17,10 @@ pub(super) enum Remedy {
     Wait,
     /// Only the commit has shown that a row is refused; the same again, checked at once, tells which.
     Strictly,
+    /// The tables may be others than the statements were made for: look, then the same again.
+    Look,
+    /// The same; a trigger says so.
+    Strayed,
     /// Not in our hands.
     None,
 }
@@ -70,7 +74,9 @@ fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) 
         Meaning::Passing => (unavailable(phrase), Remedy::None),
         Meaning::Denied => (StoreError::Denied(words(information, (*phrase).to_owned())), Remedy::None),
         Meaning::Refused => (StoreError::Constraint(words(information, (*phrase).to_owned())), Remedy::None),
-        Meaning::Failed => (StoreError::Failed(words(information, format!("{phrase}{UNSAID}"))), Remedy::None),
+        Meaning::Structure => (StoreError::Failed(words(information, format!("{phrase}{UNSAID}"))), Remedy::Look),
+        Meaning::Another => (unavailable("a table is another, or stopped"), Remedy::Look),
+        Meaning::Strayed => (StoreError::Failed((*phrase).to_owned()), Remedy::Strayed),
     }
 }
 
@@ -136,11 +142,15 @@ enum Meaning {
     Denied,
     /// About the values of the row: an application's own table may take fewer than its adapter.
     Refused,
-    /// Nothing that a caller could change.
-    Failed,
+    /// About what tables and columns there are, and who may use them. Nothing that a caller could change.
+    Structure,
+    /// A statement has met another table than the one that it was made for, or one that is stopped.
+    Another,
+    /// One of our triggers does not know its table any more.
+    Strayed,
 }
 
-const MEANINGS: [(&str, Meaning); 21] = [
+const MEANINGS: [(&str, Meaning); 27] = [
     ("deadlock detected", Meaning::Crossing),
     ("could not serialize", Meaning::Crossing),
     // Only those that narrow are named: in an application's tables these are ours, and the others the application's.
@@ -161,6 +171,17 @@ const MEANINGS: [(&str, Meaning); 21] = [
     ("invalid input value for enum", Meaning::Refused),
     ("out of range for type", Meaning::Refused),
     ("numeric field overflow", Meaning::Refused),
-    ("permission denied", Meaning::Failed),
-    ("does not exist", Meaning::Failed),
+    (STRAYED, Meaning::Strayed),
+    (ANOTHER, Meaning::Another),
+    ("permission denied", Meaning::Structure),
+    ("does not exist", Meaning::Structure),
+    ("but expression is of type", Meaning::Structure),
+    ("non-DEFAULT value", Meaning::Structure),
+    ("cannot insert into view", Meaning::Structure),
+    ("cannot delete from view", Meaning::Structure),
 ];
+
+/// What ryzed.is_another() raises.
+const ANOTHER: &str = "ryzed: the table of this name is another";
+/// What ryzed.stop() raises.
+const STRAYED: &str = "ryzed: a table is no longer the one that was adopted";

@@ -80,7 +80,9 @@ impl<'s> Form<'s> {
     /// What is noted of columns that do not travel is left out.
     fn named(self, fields: Map<String, Value>) -> Map<String, Value> {
         let name = |noted: String| match self.place {
-            Some(place) if noted != "*" => place.at(&noted).map(|column| column.name.clone()),
+            Some(place) if noted != "*" => {
+                place.at(&noted).filter(|_| place.shows(&noted)).map(|column| column.name.clone())
+            }
             _ => Some(noted),
         };
         let named = fields.into_iter().filter_map(|(noted, value)| Some((name(noted)?, value)));

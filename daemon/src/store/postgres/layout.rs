@@ -7,6 +7,9 @@ use ryzed_adapters::{Fitting, Kind, Registry, Travel};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::adopt::FoundRights;
+use crate::store::Rights;
+
 /// Every synced table of a database, parents before children. Of a table every column is in it whose values could travel; which
 /// of them do, is the adapters' to say.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,12 @@ pub struct Place {
     /// Whom policies of the application let in.
     #[serde(default)]
     pub permits: Permits,
+    /// Whether the application has granted anything to its people.
+    #[serde(default)]
+    pub is_granted: bool,
+    /// What that is. It may change that, so it is read anew at each look.
+    #[serde(skip)]
+    pub rights: Option<FoundRights>,
 }
 
 /// Whom policies of the application let in, where row level security is on.
@@ -86,6 +95,8 @@ impl Layout {
             columns: table.every_column().map(own_column).collect(),
             is_loose: false,
             permits: Permits::Nobody,
+            is_granted: false,
+            rights: None,
         };
         Self { tables: registry.iter().map(place).collect() }
     }
@@ -111,20 +122,6 @@ impl Layout {
     pub(super) fn is_for_authenticated(&self) -> bool {
         self.tables.iter().any(|place| place.permits == Permits::Authenticated)
     }
-
-    /// What is different from `before`, in words.
-    #[must_use]
-    pub fn changes_since(&self, before: &Self) -> Vec<String> {
-        let gone = before.tables.iter().filter(|old| self.of(&old.table).is_none());
-        let mut changes: Vec<String> = gone.map(|old| format!("{} is gone", old.shown())).collect();
-        for place in &self.tables {
-            match before.of(&place.table) {
-                None => changes.push(format!("{} is new", place.shown())),
-                Some(old) => changes.extend(place.changes_since(old)),
-            }
-        }
-        changes
-    }
 }
 
 impl Place {
@@ -149,33 +146,35 @@ impl Place {
         self.columns.iter().find(|column| column.column == physical)
     }
 
+    /// Whether people may read this column, as the table names it.
+    pub(super) fn shows(&self, physical: &str) -> bool {
+        self.rights.as_ref().is_none_or(|rights| rights.select.iter().any(|column| column == physical))
+    }
+
+    /// What people may do with rows, where grants say so; by the names on the wire.
+    pub(super) fn rights(&self) -> Option<Rights> {
+        let found = self.rights.as_ref()?;
+        let named = |granted: &[String]| {
+            let columns = self.columns.iter().filter(|column| granted.contains(&column.column));
+            columns.map(|column| column.name.clone()).collect()
+        };
+        Some(Rights { insert: named(&found.insert), update: named(&found.update), delete: found.delete })
+    }
+
     /// Whether every column has the same name on the wire.
     pub(super) fn is_plain(&self) -> bool {
         self.columns.iter().all(|column| column.column == column.name)
     }
 
-    fn changes_since(&self, old: &Self) -> Vec<String> {
-        if self.shown() != old.shown() {
-            return vec![format!("{} was {}", self.shown(), old.shown())];
-        }
+    /// Whether devices know rows with other columns from `old`.
+    pub(super) fn has_other_columns(&self, old: &Self) -> bool {
         let columns = |place: &Self| -> BTreeMap<String, PlacedColumn> {
             let bare = |c: &PlacedColumn| {
                 (c.name.clone(), PlacedColumn { default: None, travel: Travel::default(), ..c.clone() })
             };
             place.columns.iter().map(bare).collect()
         };
-        let (now, before) = (columns(self), columns(old));
-        let place = self.shown();
-        let gone = before.iter().filter(|(name, _)| !now.contains_key(*name));
-        let mut changes: Vec<String> = gone.map(|(_, c)| format!("{place}.{} is gone", c.column)).collect();
-        for (name, column) in &now {
-            match before.get(name) {
-                None => changes.push(format!("{place}.{} is new", column.column)),
-                Some(old) if old != column => changes.push(format!("{place}.{} is another than it was", column.column)),
-                Some(_) => {}
-            }
-        }
-        changes
+        columns(self) != columns(old)
     }
 }
 

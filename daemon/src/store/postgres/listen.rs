@@ -19,13 +19,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The channel on which instances speak to each other.
 const BRIDGE: &str = "ryzed_bridge";
 
+/// What a trigger says that has booked nothing, on the channel of writes from outside.
+const STOPPED: &str = "stopped";
+
 /// Listens until it is aborted.
-pub(super) fn start(url: String, outside: OnOutsideWrite, ear: Arc<OnceLock<OnNotice>>) -> JoinHandle<()> {
+pub(super) fn start(
+    url: String,
+    outside: OnOutsideWrite,
+    ear: Arc<OnceLock<OnNotice>>,
+    look: OnOutsideWrite,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let (mut pause, mut is_told) = (FIRST_PAUSE, false);
         loop {
             let begun = Instant::now();
-            let lost = listen(&url, &outside, &ear, &mut is_told).await;
+            let lost = listen(&url, &outside, &ear, &look, &mut is_told).await;
             if begun.elapsed() > LONGEST_PAUSE {
                 (pause, is_told) = (FIRST_PAUSE, false);
             }
@@ -40,7 +48,13 @@ pub(super) fn start(url: String, outside: OnOutsideWrite, ear: Arc<OnceLock<OnNo
 }
 
 /// Why it no longer listens.
-async fn listen(url: &str, outside: &OnOutsideWrite, ear: &OnceLock<OnNotice>, is_told: &mut bool) -> String {
+async fn listen(
+    url: &str,
+    outside: &OnOutsideWrite,
+    ear: &OnceLock<OnNotice>,
+    look: &OnOutsideWrite,
+    is_told: &mut bool,
+) -> String {
     let listening = async {
         let mut connection = connect(url).await?;
         connection.batch_execute("SET statement_timeout = 0; LISTEN ryzed; LISTEN ryzed_bridge").await?;
@@ -61,6 +75,7 @@ async fn listen(url: &str, outside: &OnOutsideWrite, ear: &OnceLock<OnNotice>, i
             Some(ear) if notice.channel == BRIDGE => ear(&notice.payload),
             // Of another instance, before there is anybody to be told.
             None if notice.channel == BRIDGE => {}
+            _ if notice.payload == STOPPED => look(),
             _ => outside(),
         }
     }

@@ -8,8 +8,8 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::fault::judge;
 use super::fit::must_fit;
+use super::renew::{Ground, renew};
 use super::server::connect;
-use super::triggers::Placed;
 use super::turn;
 use crate::store::releases::{MigrationState, known_only, up_to_date_only};
 use crate::store::statement::statement;
@@ -81,25 +81,26 @@ pub(super) async fn applied(connection: &mut AsyncPgConnection) -> Result<Vec<St
     Ok(applied)
 }
 
-/// Applies what is missing and puts up triggers and policies when the adapters ask for others than there are. Daemons
-/// that start together wait for the first. A visitor changes nothing.
-pub(super) async fn up_to_date(url: &str, placed: Placed<'_>, stay: Stay) -> Result<AsyncPgConnection, StoreError> {
+/// Applies what is missing and puts up triggers and policies where others stand than this release puts up. Daemons that start
+/// together wait for the first. A visitor changes nothing.
+pub(super) async fn up_to_date(url: &str, ground: Ground<'_>, stay: Stay) -> Result<AsyncPgConnection, StoreError> {
     let mut connection = open(url).await?;
-    execute(&mut connection, "SET statement_timeout = 0; SET client_min_messages = error").await?;
-    let has = applied(&mut connection).await?;
-    let is_adopted = is_adopted(&mut connection).await?;
+    execute(&mut connection, "SET statement_timeout = 0; SET client_min_messages = error; SET ryzed.device = '*'")
+        .await?;
     if stay == Stay::Visitor {
+        let has = applied(&mut connection).await?;
+        let is_adopted = is_adopted(&mut connection).await?;
         let pending: Vec<String> =
             known(Migrations { is_adopted })?.into_iter().filter(|name| !has.contains(name)).collect();
         up_to_date_only(&pending)?;
+        execute(&mut connection, "RESET ryzed.device").await?;
         return Ok(connection);
     }
     turn::take(&mut connection).await?;
-    let mut connection = migrated(connection, Migrations { is_adopted }).await?;
-    // What stands round an application's tables is put up by `adopt` alone, which asks before it locks them.
-    if !is_adopted {
-        put_up(&mut connection, placed).await?;
-    }
+    let is_adopted = is_adopted(&mut connection).await?;
+    let connection = migrated(connection, Migrations { is_adopted }).await?;
+    let mut connection = renew(connection, ground).await?;
+    execute(&mut connection, "RESET ryzed.device").await?;
     turn::leave(&mut connection).await?;
     Ok(connection)
 }
@@ -125,31 +126,6 @@ pub(super) async fn migrated(
 pub(super) async fn is_adopted(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
     let found = texts(connection, "SELECT 'yes' WHERE to_regclass('ryzed.adopted') IS NOT NULL").await?;
     Ok(!found.is_empty())
-}
-
-/// In one transaction, and only when something is to change: it locks the tables.
-async fn put_up(connection: &mut AsyncPgConnection, placed: Placed<'_>) -> Result<(), StoreError> {
-    let wanted = placed.all().join(";\n");
-    let standing = texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'put_up'").await?;
-    let digest = texts(connection, &format!("SELECT md5($put_up${wanted}$put_up$)")).await?;
-    let missing = texts(
-        connection,
-        "SELECT t.table_name FROM ryzed.tables t WHERE (SELECT count(*) FROM pg_trigger g \
-         WHERE g.tgrelid = t.relation AND g.tgname LIKE 'ryzed\\_%' AND g.tgenabled = 'O') <> 4",
-    )
-    .await?;
-    if standing == digest && missing.is_empty() {
-        return Ok(());
-    }
-    let digest = digest.into_iter().next().unwrap_or_default();
-    execute(
-        connection,
-        &format!(
-            "BEGIN; {wanted}; INSERT INTO ryzed.meta VALUES ('put_up', '{digest}') \
-             ON CONFLICT (key) DO UPDATE SET value = excluded.value; COMMIT"
-        ),
-    )
-    .await
 }
 
 pub(super) async fn open(url: &str) -> Result<AsyncPgConnection, StoreError> {

@@ -16,6 +16,7 @@ use super::fault::{Remedy, judge, storage_fault};
 use super::lanes::{Lanes, PATIENCE, Place, busy};
 use super::server::connect;
 use super::session::PostgresTransaction;
+use super::watch::{Cause, Current, Watcher};
 use crate::metrics::{PoolUse, metrics};
 use crate::store::outage::Outage;
 use crate::store::turns::Whose;
@@ -40,9 +41,19 @@ const SLOW: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Connections {
     pool: Pool<AsyncPgConnection>,
-    schema: Arc<Schema>,
+    current: Arc<Current>,
+    watcher: Arc<Watcher>,
     outage: Arc<Outage>,
     lanes: Arc<Lanes>,
+}
+
+/// How a transaction is tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Every rule is checked with its statement.
+    pub is_strict: bool,
+    /// The tables were looked at after a failure that others would explain.
+    pub is_sure: bool,
 }
 
 /// How one try ended.
@@ -54,10 +65,17 @@ enum Try {
     Locked(StoreError),
     /// Nothing was committed, for the sake of a row that the same again tells, when everything is checked at once.
     Strictly,
+    /// Nothing was committed. The tables may be others than before.
+    Look(Cause),
 }
 
 impl Connections {
-    pub(super) fn new(url: &str, most: usize, schema: Arc<Schema>) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        url: &str,
+        most: usize,
+        current: Arc<Current>,
+        watcher: Arc<Watcher>,
+    ) -> Result<Self, StoreError> {
         let mut config = ManagerConfig::default();
         config.custom_setup = Box::new(|url| connect(url).boxed());
         // A connection that is gone shows when the transaction is begun, and then there is nothing to lose.
@@ -66,7 +84,7 @@ impl Connections {
         // The one that was used last knows its statements best: what is prepared or planned is so for one connection.
         let pool = Pool::builder(manager).max_size(most).queue_mode(QueueMode::Lifo).build();
         let pool = pool.map_err(|error| StoreError::Failed(format!("can't make the pool: {error}")))?;
-        Ok(Self { pool, schema, outage: Arc::default(), lanes: Arc::new(Lanes::new(most)) })
+        Ok(Self { pool, current, watcher, outage: Arc::default(), lanes: Arc::new(Lanes::new(most)) })
     }
 
     pub(super) async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError> {
@@ -104,12 +122,12 @@ impl Connections {
     }
 
     async fn until_done(&self, mode: Mode, access: Access, job: &Job) -> Result<(), StoreError> {
-        let (mut tried, mut is_strict, mut waits) = (0, false, false);
+        let (mut tried, mut manner, mut waits) = (0, Manner::default(), false);
         let access = &access;
         let _turn = self.lanes.turn(mode, access).await.inspect_err(|error| self.failed(error))?;
         loop {
             tried += 1;
-            let error = match self.once(mode, access, job, is_strict, waits).await {
+            let error = match self.once(mode, access, job, manner, waits).await {
                 Try::Over(Ok(())) => {
                     // What instances note of themselves may still find room where people's rows do not.
                     let is_telling = mode == Mode::Write && *access != Access::Daemon;
@@ -117,7 +135,12 @@ impl Connections {
                     return Ok(());
                 }
                 Try::Strictly => {
-                    is_strict = true;
+                    manner.is_strict = true;
+                    continue;
+                }
+                Try::Look(cause) => {
+                    self.look(cause).await;
+                    manner.is_sure = true;
                     continue;
                 }
                 Try::Again(error) if tried < TRIES => {
@@ -149,7 +172,7 @@ impl Connections {
         }
     }
 
-    async fn once(&self, mode: Mode, access: &Access, job: &Job, is_strict: bool, waits: bool) -> Try {
+    async fn once(&self, mode: Mode, access: &Access, job: &Job, manner: Manner, waits: bool) -> Try {
         let place = self.lanes.place(mode, access, waits).await;
         let (place, connection) = match place {
             Ok(place) => (place, self.connection().await),
@@ -161,7 +184,7 @@ impl Connections {
         };
         let began = Instant::now();
         let lock_timeout = self.lanes.lock_timeout(access, waits);
-        let tried = self.on(connection, place, (mode, access, job), is_strict, lock_timeout).await;
+        let tried = self.on(connection, place, (mode, access, job), manner, lock_timeout).await;
         if mode == Mode::Write {
             timed(access, began.elapsed());
         }
@@ -173,11 +196,11 @@ impl Connections {
         connection: Object<AsyncPgConnection>,
         place: Place,
         (mode, access, job): (Mode, &Access, &Job),
-        is_strict: bool,
+        manner: Manner,
         lock_timeout: Option<Duration>,
     ) -> Try {
-        let mut transaction =
-            PostgresTransaction::new(&connection, &self.schema, mode, access, is_strict, lock_timeout);
+        let schema = self.current.get();
+        let mut transaction = PostgresTransaction::new(&connection, &schema, mode, access, manner, lock_timeout);
         let worked = AssertUnwindSafe(job(&mut transaction)).catch_unwind().await;
         let worked = worked.unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())));
         let (remedy, trouble) = (transaction.remedy, transaction.trouble.take());
@@ -186,7 +209,10 @@ impl Connections {
             tokio::spawn(end_reading(connection, place));
             return Try::Over(Ok(()));
         }
+        // Before anybody is told that a row is refused for good, or that it is stored.
+        let is_moot = worked.is_ok() && transaction.is_doubtful && !manner.is_sure && self.has_changed(&schema).await;
         let (tried, is_sound) = match worked {
+            Ok(()) if is_moot => (Try::Look(Cause::Failure), transaction.roll_back().await),
             Ok(()) => match transaction.commit().await {
                 Ok(()) => (Try::Over(Ok(())), true),
                 Err((error, Remedy::Again)) => (Try::Again(error), false),
@@ -194,6 +220,8 @@ impl Connections {
                 Err((_, Remedy::Strictly)) => (Try::Strictly, true),
                 // Before anything was done.
                 Err((error @ StoreError::Refused(_), _)) => (Try::Over(Err(error)), true),
+                Err((_, Remedy::Look)) => (Try::Look(Cause::Failure), true),
+                Err((_, Remedy::Strayed)) => (Try::Look(Cause::Refusal), true),
                 // Nobody knows whether it was committed; whoever asks again with the same mutations finds out.
                 Err((error, _)) => (Try::Over(Err(error)), false),
             },
@@ -203,6 +231,8 @@ impl Connections {
                 let error = trouble.map_or(error, StoreError::Unavailable);
                 let tried = match remedy {
                     Remedy::Wait if is_sound => Try::Locked(error),
+                    Remedy::Look if is_sound => Try::Look(Cause::Failure),
+                    Remedy::Strayed if is_sound => Try::Look(Cause::Refusal),
                     Remedy::None if is_sound => Try::Over(Err(error)),
                     _ => Try::Again(lasting(error)),
                 };
@@ -215,6 +245,18 @@ impl Connections {
             self.pool.retain(|_, _| false);
         }
         tried
+    }
+
+    /// Whether statements are made of something else after a look.
+    async fn has_changed(&self, schema: &Arc<Schema>) -> bool {
+        self.look(Cause::Failure).await;
+        !Arc::ptr_eq(schema, &self.current.get())
+    }
+
+    async fn look(&self, cause: Cause) {
+        if let Err(error) = self.watcher.look(cause).await {
+            tracing::debug!(%error, "can't look whether the tables are as they were");
+        }
     }
 
     async fn connection(&self) -> Result<Object<AsyncPgConnection>, StoreError> {

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::Schema;
 use super::sql::time_out;
-use crate::store::StoreError;
 use crate::store::statement::{Statement, statement};
+use crate::store::{Passed, StoreError};
 use crate::sync::{DeviceId, RowId, Scope, UserId, Version};
 
 type Maybe = Nullable<Text>;
@@ -124,4 +124,18 @@ pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
 /// What is no UUID names no row.
 pub(super) fn ids_of(ids: &[RowId]) -> String {
     list(ids.iter().filter_map(|id| Uuid::try_parse(id.as_str()).ok()))
+}
+
+/// Notes what somebody is not given of stopped tables.
+pub(super) fn passing(passed: &Passed) -> Statement<'static> {
+    statement(
+        "INSERT INTO ryzed.passed AS p (table_name, scope, after) SELECT c.table_name, c.scope, min(c.version) - 1 \
+         FROM ryzed.changes c WHERE c.scope = ?1 AND c.version > ?2 AND c.version <= ?3 AND c.table_name = ANY (?4::text[]) \
+         GROUP BY c.table_name, c.scope ON CONFLICT (table_name, scope) DO UPDATE SET after = excluded.after \
+         WHERE excluded.after < p.after",
+    )
+    .text(passed.scope.to_string())
+    .int(passed.after)
+    .int(passed.upto)
+    .text(list(passed.tables.iter()))
 }

@@ -128,11 +128,11 @@ pub(super) async fn speaks_english(connection: &mut AsyncPgConnection) -> Result
 }
 
 /// A statement that takes longer is given up, and so is a transaction whose client has fallen silent, as one that stands
-/// still: others wait for what it has locked. Plans are short-lived
-/// and cheap: compiling them costs more than it saves. Errors are to come in English, from whoever lets us say so.
+/// still: others wait for what it has locked. Plans are short-lived and cheap: compiling them costs more than it saves. Policies
+/// filter, also where a database has them fail instead. Errors are to come in English, from whoever lets us say so.
 const SETTINGS: &str = "SET application_name = 'ryzed'; SET statement_timeout = '30s'; \
     SET idle_in_transaction_session_timeout = '15s'; SET jit = off; SET plan_cache_mode = force_generic_plan; SET client_min_messages = warning; \
-    SET standard_conforming_strings = on; \
+    SET standard_conforming_strings = on; SET row_security = on; \
     DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); EXCEPTION WHEN insufficient_privilege THEN NULL; END $$";
 
 /// Opens a connection on which nothing is set and nothing prepared.

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::Schema;
 use super::fault::{Remedy, in_doubt, judge_discreetly};
+use super::pool::Manner;
 use super::tokens::admission;
 use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
@@ -45,6 +46,10 @@ pub(super) struct PostgresTransaction<'c> {
     spoilt: bool,
     /// Every rule is checked with its statement, also where the application has it checked at the commit.
     is_strict: bool,
+    /// The tables were looked at after a failure that others would explain.
+    is_sure: bool,
+    /// The database has refused a row, or not noted one, which may be so because its table is another by now.
+    pub(super) is_doubtful: bool,
 }
 
 /// An answer that is here.
@@ -64,10 +69,10 @@ impl<'c> PostgresTransaction<'c> {
         schema: &'c Arc<Schema>,
         mode: Mode,
         access: &Access,
-        is_strict: bool,
+        Manner { is_strict, is_sure }: Manner,
         lock_timeout: Option<Duration>,
     ) -> Self {
-        let mut opening = opening(mode, access, schema.resident, lock_timeout);
+        let mut opening = opening(mode, access, schema.terms.resident, lock_timeout);
         if is_strict {
             opening.push_str("; SET CONSTRAINTS ALL IMMEDIATE");
         }
@@ -86,6 +91,8 @@ impl<'c> PostgresTransaction<'c> {
             trouble: None,
             spoilt: false,
             is_strict,
+            is_sure,
+            is_doubtful: false,
         }
     }
 
@@ -199,6 +206,7 @@ impl<'c> PostgresTransaction<'c> {
                 Ok(count) => Ok(count),
                 Err(error) => match self.refusal(&error) {
                     Some(refused) => {
+                        self.is_doubtful = true;
                         self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
                         Err(refused)
                     }
@@ -219,7 +227,7 @@ impl<'c> PostgresTransaction<'c> {
     /// Tells the triggers whose change the next statements are.
     pub(super) fn on_behalf_of(&mut self, device: Option<&DeviceId>) {
         if self.device.as_ref() != device {
-            let name = device.map_or(nobody(self.schema.resident), DeviceId::as_str);
+            let name = device.map_or(nobody(self.schema.terms.resident), DeviceId::as_str);
             self.push_ahead(statement("SELECT set_config('ryzed.device', ?1, true)").text(name));
             self.device = device.cloned();
         }
@@ -263,15 +271,21 @@ impl<'c> PostgresTransaction<'c> {
     }
 
     fn judged(&self, error: &Error) -> (StoreError, Remedy) {
-        let judged = judge_discreetly(error);
-        if self.schema.speaks_english { judged } else { in_doubt(judged) }
+        let judged = match judge_discreetly(error) {
+            (error, Remedy::Look | Remedy::Strayed) if self.is_sure => (error, Remedy::None),
+            judged => judged,
+        };
+        if self.schema.terms.speaks_english { judged } else { in_doubt(judged) }
     }
 
     /// What a rule of the database says of a row. An application's rules say it with errors of any kind.
     fn refusal(&self, error: &Error) -> Option<StoreError> {
-        match self.judged(error).0 {
-            refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)) => Some(refused),
-            StoreError::Failed(class) if self.schema.is_adopted && matches!(error, Error::DatabaseError(..)) => {
+        match self.judged(error) {
+            (refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)), _) => {
+                Some(refused)
+            }
+            (_, Remedy::Look | Remedy::Strayed) => None,
+            (StoreError::Failed(class), _) if self.schema.is_adopted && matches!(error, Error::DatabaseError(..)) => {
                 Some(StoreError::Constraint(class))
             }
             _ => None,

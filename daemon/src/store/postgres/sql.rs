@@ -4,10 +4,16 @@
 use ryzed_adapters::{Column, Kind, Registry, Table};
 
 use super::layout::{Layout, Place, literal, quoted, type_of};
+use super::triggers::Placed;
+use crate::store::Stopped;
 use crate::store::statement::as_it_is;
 
 /// The form in which a time travels, for `to_char`.
 const TIME: &str = r#"'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;
+
+/// Stand in what writes for what makes sure of the table, and of the row that is there.
+const TAKES: &str = "{takes}";
+const WRITES: &str = "{writes}";
 
 /// The statements of one table. Where a row is looked up by its id, it is so in a subquery of its own: the planner, which
 /// learns late how much a table has grown, then has nothing to choose.
@@ -30,37 +36,81 @@ pub(super) struct TableSql {
     pub delete: String,
 }
 
+/// How statements make sure of a table by themselves, since between two looks at the catalogue it may become another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Guard {
+    /// The number of the relation; none when it is not known yet.
+    pub oid: Option<u32>,
+    /// Whether row level security is off, so that no policy says whose the rows are, and the statement has to.
+    pub is_open: bool,
+}
+
+impl Guard {
+    /// Of the row `alias` that is read: that its table is the one and kept by policies, or that the caller may see it.
+    fn reads(self, placed: Placed<'_>, table: &Table, place: &Place, alias: &str) -> String {
+        let sees = self.is_open.then(|| format!(" AND ({})", placed.sees(table, place, alias)));
+        self.same(table, &format!("{alias}.tableoid")) + &sees.unwrap_or_default()
+    }
+
+    /// The same of one that is written.
+    fn writes(self, placed: Placed<'_>, table: &Table, place: &Place, alias: &str) -> String {
+        let writes = self.is_open.then(|| format!(" AND ({})", placed.writes(table, place, alias)));
+        self.same(table, &format!("{alias}.tableoid")) + &writes.unwrap_or_default()
+    }
+
+    /// Of a table into which rows are put.
+    fn takes(self, table: &Table, place: &Place) -> String {
+        self.same(table, &format!("to_regclass({})::oid", literal(&place.relation())))
+    }
+
+    /// That it is the table, bound by its policies, and that no trigger has noted rows of it which it could not book.
+    fn same(self, table: &Table, oid: &str) -> String {
+        let Some(known) = self.oid else { return "TRUE".into() };
+        let binds =
+            if self.is_open { String::new() } else { format!(" AND (SELECT row_security_active({known}::oid))") };
+        let sound = format!("NOT (SELECT ryzed.is_stopped('{}'))", table.name);
+        format!("CASE WHEN {oid} = {known}{binds} AND {sound} THEN TRUE ELSE ryzed.is_another() END")
+    }
+}
+
 impl TableSql {
-    pub(super) fn of(table: &Table, place: &Place) -> Self {
+    pub(super) fn of(placed: Placed<'_>, table: &Table, place: &Place, guard: Guard) -> Self {
         let (name, relation) = (table.name, place.relation());
         let row = columns_out(&table.columns, place, "t");
+        let reads = guard.reads(placed, table, place, "t");
+        let upsert = if table.is_fitted { upsert_brought(table, place) } else { upsert_whole(table, place) };
         Self {
             states: format!(
                 "SELECT i.id::text, CASE WHEN e.row_id IS NOT NULL THEN '{{}}' WHEN r.id IS NOT NULL THEN row_to_json(r)::text END, \
                  coalesce(e.scope, c.scope), c.version, c.operation, c.field_versions::text, c.previous::text \
-                 FROM unnest(?1::uuid[]) i (id) LEFT JOIN LATERAL (SELECT {row} FROM {relation} t WHERE t.id = i.id OFFSET 0) r ON TRUE \
+                 FROM unnest(?1::uuid[]) i (id) LEFT JOIN LATERAL (SELECT {row} FROM {relation} t WHERE t.id = i.id AND {reads} OFFSET 0) r ON TRUE \
                  LEFT JOIN LATERAL (SELECT * FROM ryzed.changes c WHERE c.table_name = '{name}' AND c.row_id = i.id \
                  AND (c.operation <> 'DELETE' OR c.scope = ANY (?2::text[])) OFFSET 0) c ON TRUE \
                  LEFT JOIN ryzed.elsewhere('{name}', ?1::uuid[]) e ON e.row_id = i.id"
             ),
-            records: changes_with(&[row_of(table, place)], "''"),
+            records: changes_with(&[row_of(placed, table, place, guard)], "''"),
             rows: format!(
                 "SELECT r._version, row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
                  FROM ryzed.changes c JOIN {relation} t ON t.id = c.row_id WHERE c.scope = ?1 AND c.version > ?2 \
-                 AND c.version <= ?3 AND c.table_name = '{name}' AND c.operation <> 'DELETE' ORDER BY c.version) r"
+                 AND c.version <= ?3 AND c.table_name = '{name}' AND c.operation <> 'DELETE' AND {reads} ORDER BY c.version) r"
             ),
-            owners: owners(table, place),
-            upsert: if table.is_fitted { upsert_brought(table, place) } else { upsert_whole(table, place) },
-            update: update(table, place),
-            delete: format!("DELETE FROM {relation} WHERE id = ANY (?1::uuid[])"),
+            upsert: upsert
+                .replace(TAKES, &guard.takes(table, place))
+                .replace(WRITES, &guard.writes(placed, table, place, "own")),
+            update: update(table, place, &guard.writes(placed, table, place, "t")),
+            delete: format!(
+                "DELETE FROM {relation} own WHERE own.id = ANY (?1::uuid[]) AND {}",
+                guard.writes(placed, table, place, "own")
+            ),
+            owners: owners(table, place, &reads),
         }
     }
 }
 
 /// Changes of scope `?1` after `?2`, at most `?3`, with their rows, whatever table they are of.
-pub(super) fn records(registry: &Registry, layout: &Layout) -> String {
-    let placed = registry.iter().filter_map(|table| Some((table, layout.of(table.name)?)));
-    let rows: Vec<String> = placed.map(|(table, place)| row_of(table, place)).collect();
+pub(super) fn records(placed: Placed<'_>, stopped: &Stopped, guard: impl Fn(&Table) -> Guard) -> String {
+    let served = placed.iter().filter(|(table, _)| !stopped.has(table.name));
+    let rows: Vec<String> = served.map(|(table, place)| row_of(placed, table, place, guard(table))).collect();
     changes_with(&rows, "NULL")
 }
 
@@ -73,25 +123,26 @@ fn changes_with(rows: &[String], other: &str) -> String {
          WHEN 'UPDATE' THEN (jsonb_build_object('id', c.row_id) || coalesce((SELECT \
              jsonb_object_agg(f.key, c.previous -> f.key -> -1 -> 1) FROM jsonb_each(c.field_versions) f \
              WHERE f.value = to_jsonb(c.version) AND f.key <> '*' AND c.previous -> f.key -> -1 IS NOT NULL), '{{}}'))::text END, \
-         CASE WHEN c.operation <> 'DELETE' THEN CASE c.table_name {} ELSE {other} END END \
+         CASE WHEN c.operation <> 'DELETE' THEN CASE c.table_name WHEN '' THEN NULL {} ELSE {other} END END \
          FROM ryzed.changes c WHERE c.scope = ?1 AND c.version > ?2 ORDER BY c.version LIMIT ?3",
         rows.join(" ")
     )
 }
 
-fn row_of(table: &Table, place: &Place) -> String {
+fn row_of(placed: Placed<'_>, table: &Table, place: &Place, guard: Guard) -> String {
     let (name, relation, row) = (table.name, place.relation(), columns_out(&table.columns, place, "t"));
+    let reads = guard.reads(placed, table, place, "t");
     format!(
         "WHEN '{name}' THEN (SELECT row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
-         FROM {relation} t WHERE t.id = c.row_id OFFSET 0) r)"
+         FROM {relation} t WHERE t.id = c.row_id AND {reads} OFFSET 0) r)"
     )
 }
 
 /// What a policy of the application hides is not there for whoever asks.
-fn owners(table: &Table, place: &Place) -> String {
+fn owners(table: &Table, place: &Place, reads: &str) -> String {
     let name = table.name;
     let shown = if table.is_fitted {
-        format!("AND EXISTS (SELECT FROM {} t WHERE t.id = i.id)", place.relation())
+        format!("AND EXISTS (SELECT FROM {} t WHERE t.id = i.id AND {reads})", place.relation())
     } else {
         String::new()
     };
@@ -104,11 +155,13 @@ fn owners(table: &Table, place: &Place) -> String {
 
 /// Count and version sum of the live rows in the scopes `?1`, by table; of an application's tables only the rows that its
 /// policies show to who asks.
-pub(super) fn digest(registry: &Registry, layout: &Layout) -> String {
-    let ruled = registry.iter().filter(|table| table.is_fitted);
+pub(super) fn digest(placed: Placed<'_>, stopped: &Stopped, guard: impl Fn(&Table) -> Guard) -> String {
+    let ruled = placed.iter().filter(|(table, _)| table.is_fitted && !stopped.has(table.name));
     let shown: String = ruled
-        .filter_map(|table| Some((table.name, layout.of(table.name)?.relation())))
-        .map(|(name, relation)| format!(" WHEN '{name}' THEN EXISTS (SELECT FROM {relation} t WHERE t.id = c.row_id)"))
+        .map(|(table, place)| {
+            let (relation, reads) = (place.relation(), guard(table).reads(placed, table, place, "t"));
+            format!(" WHEN '{}' THEN EXISTS (SELECT FROM {relation} t WHERE t.id = c.row_id AND {reads})", table.name)
+        })
         .collect();
     let shown = if shown.is_empty() { String::new() } else { format!("AND CASE c.table_name{shown} ELSE TRUE END") };
     format!(
@@ -141,7 +194,8 @@ pub(super) fn time_out(value: &str) -> String {
 
 /// The columns of the row `alias`, each in the form in which it travels.
 pub(super) fn columns_out<'c>(columns: impl IntoIterator<Item = &'c Column>, place: &Place, alias: &str) -> String {
-    let columns: Vec<String> = columns.into_iter().map(|column| column_out(column, place, alias)).collect();
+    let shown = columns.into_iter().filter(|column| place.shows(place.physical(&column.name)));
+    let columns: Vec<String> = shown.map(|column| column_out(column, place, alias)).collect();
     columns.join(", ")
 }
 
@@ -161,7 +215,8 @@ fn upsert_whole(table: &Table, place: &Place) -> String {
     let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
     let typed: Vec<String> = table.columns.iter().map(|c| format!("{} {}", c.name, type_of(c.kind).0)).collect();
     format!(
-        "INSERT INTO {} ({names}) SELECT {names} FROM json_to_recordset(?1::json) AS r ({}) ON CONFLICT (id) DO UPDATE SET {}",
+        "INSERT INTO {} AS own ({names}) SELECT {names} FROM json_to_recordset(?1::json) AS r ({}) WHERE {TAKES} \
+         ON CONFLICT (id) DO UPDATE SET {} WHERE {WRITES}",
         place.relation(),
         typed.join(", "),
         sets(names.iter().copied()),
@@ -170,7 +225,7 @@ fn upsert_whole(table: &Table, place: &Place) -> String {
 }
 
 /// What a part does not bring stays as it is; long values are not even read.
-fn update(table: &Table, place: &Place) -> String {
+fn update(table: &Table, place: &Place, writes: &str) -> String {
     let written = place.columns.iter().filter(|column| column.name != "id" && table.column(&column.name).is_some());
     let sets: Vec<String> = written
         .map(|column| {
@@ -183,7 +238,7 @@ fn update(table: &Table, place: &Place) -> String {
     let typed: Vec<String> = typed.map(|column| format!("{} {}", quoted(&column.name), column.sql_type)).collect();
     format!(
         "UPDATE {relation} t SET {} FROM jsonb_array_elements(?1::jsonb) AS j (brought) \
-         CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) WHERE t.id = r.id",
+         CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) WHERE t.id = r.id AND {writes}",
         sets.join(", "),
         typed.join(", "),
         relation = place.relation(),
@@ -214,9 +269,9 @@ fn upsert_brought(table: &Table, place: &Place) -> String {
     let names: Vec<String> = named.iter().map(|column| quoted(&column.column)).collect();
     let set: Vec<String> = written.iter().map(|column| quoted(&column.column)).collect();
     format!(
-        "INSERT INTO {relation} ({}) SELECT {} FROM jsonb_array_elements(?1::jsonb) AS j (brought) \
-         CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) LEFT JOIN {relation} e ON e.id = r.id \
-         ON CONFLICT (id) DO UPDATE SET {}",
+        "INSERT INTO {relation} AS own ({}) SELECT {} FROM jsonb_array_elements(?1::jsonb) AS j (brought) \
+         CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) LEFT JOIN {relation} e ON e.id = r.id WHERE {TAKES} \
+         ON CONFLICT (id) DO UPDATE SET {} WHERE {WRITES}",
         names.join(", "),
         values.join(", "),
         typed.join(", "),

@@ -31,7 +31,7 @@ async fn every_adapter_is_the_migrated_table_column_by_column() {
     store.close().await;
     let mut connection = migrate::open(&url).await.expect("a connection");
     let names = adapters.iter().map(|table| table.name);
-    let facts = facts::facts(&mut connection, names, &Naming::new()).await.expect("facts");
+    let facts = facts(&mut connection, names, &Naming::new()).await.expect("facts");
     let examined = examine(&adapters, &facts, &Naming::new());
     for (table, report) in adapters.iter().zip(&examined.tables) {
         let place = report.relation.clone();

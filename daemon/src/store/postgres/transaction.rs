@@ -8,39 +8,21 @@ use ryzed_adapters::Table;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::Schema;
 use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
-use crate::store::answer::{device_of, raw, receipts_of};
+use crate::store::answer::{device_of, receipts_of};
 use crate::store::presence::Presence;
 use crate::store::statement::statement;
 use crate::store::{
-    DeviceRow, Entry, PAGE_BYTES, Range, Read, Receipts, Records, RowState, Rows, ScopeState, States, StoreError,
-    Transaction,
+    DeviceRow, Entry, PAGE_BYTES, Passed, Range, Read, Receipts, Records, Rights, RowState, Rows, ScopeState, States,
+    Stopped, StoreError, Transaction,
 };
 use crate::sync::wire::TableDigest;
-use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
+use crate::sync::{DeviceId, Operation, RowId, Scope, UserId, Version};
 
 /// Parts JSON texts: JSON has no such character outside of an escape. An array of texts would have each taken apart twice.
 pub(super) const SEPARATOR: &str = "\x1e";
-
-/// Of longer former values there is the id alone, in bytes.
-const LONGEST_OLD: usize = 16 << 10;
-
-/// What a row is of which only the change was read.
-const NOT_READ: &str = "";
-
-impl PostgresTransaction<'_> {
-    /// What reads changes: whoever has changed rows of one table, or expects them, is most likely to ask for those.
-    fn likely_records<'s>(&self, schema: &'s Schema) -> &'s str {
-        let mut changed = self.changed.iter().filter_map(|name| schema.of(schema.registry.get(name)?).ok());
-        match (changed.next(), changed.next()) {
-            (Some(only), None) => &only.records,
-            _ => &schema.records,
-        }
-    }
-}
 
 #[async_trait]
 impl Transaction for PostgresTransaction<'_> {
@@ -53,6 +35,7 @@ impl Transaction for PostgresTransaction<'_> {
                 Read::States(table, ids, scopes, bytes) => {
                     self.expected(reads::states(&schema, table, ids, scopes)?, bytes)
                 }
+                Read::Owners(table, _) if schema.stopped.has(table) => None,
                 Read::Owners(table, ids) => self.expected(reads::owners(&schema, table, ids)?, usize::MAX),
                 Read::Entries(scope, after, tables, limit) => {
                     self.expected(reads::entries(scope, after, tables, limit), usize::MAX)
@@ -74,6 +57,25 @@ impl Transaction for PostgresTransaction<'_> {
     fn presence(&mut self) -> Option<&mut dyn Presence> {
         self.wait_shortly();
         Some(self)
+    }
+
+    fn stopped(&self) -> Arc<Stopped> {
+        Arc::clone(&self.schema.stopped)
+    }
+
+    fn doubt(&mut self) {
+        self.is_doubtful = true;
+    }
+
+    fn rights(&self, table: &str) -> Option<Rights> {
+        self.schema.layout.of(table)?.rights()
+    }
+
+    async fn pass_over(&mut self, passed: &[Passed]) -> Result<(), StoreError> {
+        for passed in passed {
+            self.run_ahead(reads::passing(passed)).await?;
+        }
+        Ok(())
     }
 
     async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError> {
@@ -123,6 +125,10 @@ impl Transaction for PostgresTransaction<'_> {
 
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError> {
         let schema = Arc::clone(self.schema);
+        // Whose they are can't be said as long as it is stopped.
+        if schema.stopped.has(table) {
+            return Ok(Vec::new());
+        }
         let rows: Vec<(String, String)> = self.load(reads::owners(&schema, table, ids)?).await?;
         Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
     }
@@ -209,40 +215,7 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError> {
-        type Row = (i64, String, String, String, Option<String>, Option<String>, Option<String>);
-        let schema = Arc::clone(self.schema);
-        let size_of = |row: &Row| length(&row.5) + length(&row.6);
-        let likely = reads::records(self.likely_records(&schema), scope, after, limit);
-        let (mut rows, mut is_whole): (Vec<Row>, bool) = self.load_some(likely, PAGE_BYTES, size_of).await?;
-        if rows.iter().any(|row| row.6.as_deref() == Some(NOT_READ)) {
-            let all = reads::records(&schema.records, scope, after, limit);
-            (rows, is_whole) = self.load_some(all, PAGE_BYTES, size_of).await?;
-        }
-        let has_more = !is_whole || i64::try_from(rows.len()).is_ok_and(|count| count == limit);
-        let reached = rows.last().map_or(after, |row| row.0);
-        let mut records = Vec::with_capacity(rows.len());
-        for (version, table, id, operation, device, old, row) in rows {
-            let Some(table) = schema.registry.get(&table) else { continue };
-            let is_seen = row.is_some() || operation == Operation::Delete.as_str();
-            records.push(ChangeRecord {
-                scope,
-                version,
-                table: table.name,
-                operation: Operation::of(&operation).unwrap_or(Operation::Update),
-                source_device: device.and_then(|device| device.parse().ok()),
-                row: row.map(raw).transpose()?,
-                old: old
-                    // Who does not see the row does not see what it was.
-                    .filter(|_| is_seen)
-                    .map(|old| match old.len() {
-                        0..=LONGEST_OLD => raw(Form::of(&schema, table).travelling(Operation::Delete, &old)),
-                        _ => raw(serde_json::json!({"id": id}).to_string()),
-                    })
-                    .transpose()?,
-                id: id.into(),
-            });
-        }
-        Ok(Records { records, reached, has_more })
+        self.records_of(scope, after, limit).await
     }
 
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError> {
@@ -408,6 +381,6 @@ impl Transaction for PostgresTransaction<'_> {
     }
 }
 
-fn length(text: &Option<String>) -> usize {
+pub(super) fn length(text: &Option<String>) -> usize {
     text.as_ref().map_or(0, String::len)
 }

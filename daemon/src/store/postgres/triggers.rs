@@ -1,8 +1,6 @@
 //! What is put up round the synced tables, generated from the adapters: what the sidecar knows of them, their triggers,
 //! who may see and write which of their rows.
 
-use std::iter::once;
-
 use ryzed_adapters::{Merge, Registry, ScopeRule, Table};
 
 use super::layout::{Layout, Permits, Place, literal, quoted};
@@ -27,34 +25,71 @@ impl<'a> Placed<'a> {
         self.registry.iter().filter_map(move |table| Some((table, self.layout.of(table.name)?)))
     }
 
-    /// The statements that put everything up in a database of our own, whatever stood before. What they are made of stays
-    /// the same for the same adapters.
-    pub(super) fn all(self) -> Vec<String> {
-        let mut statements = self.known();
-        for (table, place) in self.iter() {
-            statements.extend(self.triggers(table, place));
-            statements.push(format!("ALTER TABLE {} ENABLE ROW LEVEL SECURITY", place.relation()));
-            statements.extend(self.policies(table, place));
+    /// The statements that put everything up round one table, whatever stood before. They stay the same for the same adapters
+    /// and the same place.
+    pub(super) fn put_up(self, table: &Table, place: &Place) -> Vec<String> {
+        let mut statements = vec![self.known(table, place)];
+        statements.extend(self.triggers(table, place));
+        if !table.is_fitted {
+            let relation = place.relation();
+            statements.push(format!("ALTER TABLE {relation} ENABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"));
         }
-        statements.extend(self.registry.iter().map(|table| format!("SELECT ryzed.backfill('{}')", table.name)));
+        statements.extend(self.policies(table, place));
         statements
     }
 
-    /// What the sidecar has to know of the tables.
-    pub(super) fn known(self) -> Vec<String> {
-        let mut statements = vec!["DELETE FROM ryzed.tables".to_owned()];
-        statements.extend(self.iter().map(|(table, place)| {
-            let Ownership { rule, column, parent } = ownership(table, place);
-            format!(
-                "INSERT INTO ryzed.tables VALUES ('{}', {}, '{rule}', {}, {}, {})",
-                table.name,
-                literal(&place.relation()),
-                literal(column),
-                parent.map_or("NULL".into(), literal),
-                literal(&deep(table, place)),
-            )
-        }));
-        statements
+    /// What tells those statements from others.
+    pub(super) fn made(self, table: &Table, place: &Place) -> String {
+        self.put_up(table, place).join(";\n")
+    }
+
+    /// Takes note that everything stands round these tables as it was put up just now.
+    pub(super) fn stamp(self, of: &[(&Table, &Place)]) -> Vec<String> {
+        let stamp = |(table, place): &(&Table, &Place)| {
+            format!("SELECT ryzed.stamp('{}', md5({}))", table.name, literal(&self.made(table, place)))
+        };
+        of.iter().map(stamp).collect()
+    }
+
+    /// What the sidecar has to know of a table.
+    pub(super) fn known(self, table: &Table, place: &Place) -> String {
+        let Ownership { rule, column, parent } = ownership(table, place);
+        format!(
+            "INSERT INTO ryzed.tables (table_name, relation, rule, owner_column, parent, deep) \
+             VALUES ('{}', {}, '{rule}', {}, {}, {}) ON CONFLICT (table_name) DO UPDATE SET relation = excluded.relation, \
+             rule = excluded.rule, owner_column = excluded.owner_column, parent = excluded.parent, deep = excluded.deep",
+            table.name,
+            literal(&place.relation()),
+            literal(column),
+            parent.map_or("NULL".into(), literal),
+            literal(&deep(table, place)),
+        )
+    }
+
+    /// Tables that are no longer synced are not known either.
+    pub(super) fn forget_others(self) -> String {
+        let names: Vec<String> = self.iter().map(|(table, _)| literal(table.name)).collect();
+        format!("DELETE FROM ryzed.tables WHERE table_name <> ALL (ARRAY[{}]::text[])", names.join(", "))
+    }
+
+    /// How many rows the index knows as somebody's that would be another's by what the table says now, or everybody's, or
+    /// nobody's.
+    pub(super) fn changing_hands(self, table: &Table, place: &Place) -> String {
+        let (Ownership { rule, column, parent }, name) = (ownership(table, place), table.name);
+        let column = quoted(column);
+        let scope = match (rule, parent) {
+            (_, Some(parent)) => format!(
+                "(SELECT p.scope FROM ryzed.changes p WHERE p.table_name = '{parent}' AND p.row_id = r.{column} \
+                 AND p.operation <> 'DELETE' LIMIT 1)"
+            ),
+            ("owner_or_global", None) => format!("coalesce('user:' || r.{column}, 'global')"),
+            _ => format!("'user:' || r.{column}"),
+        };
+        format!(
+            "SELECT count(*)::text FROM ryzed.changes c JOIN {} r ON r.id = c.row_id WHERE c.table_name = '{name}' \
+             AND c.operation <> 'DELETE' AND c.scope <> 'global' AND c.scope IS DISTINCT FROM {scope}",
+            place.relation()
+        )
     }
 
     /// Who may see and write which rows. People see their own rows and the catalogue; they write their own, and its keepers
@@ -72,14 +107,7 @@ impl<'a> Placed<'a> {
         statements.extend(POLICIES.iter().map(|policy| format!("DROP POLICY IF EXISTS {policy} ON {relation}")));
         let narrows = if table.is_fitted { " AS RESTRICTIVE" } else { "" };
         if table.is_fitted {
-            // Where the application's own policies let people in, they decide: for all but the daemon itself and those who keep
-            // the catalogue.
-            let all = match place.permits {
-                Permits::Nobody => "TRUE",
-                Permits::Everybody | Permits::Authenticated => {
-                    "(SELECT ryzed.is_daemon()) OR (SELECT ryzed.keeps_catalogue())"
-                }
-            };
+            let all = permitted(place);
             statements.push(format!(
                 "CREATE POLICY ryzed_all ON {relation} TO ryzed_daemon USING ({all}) WITH CHECK ({all})"
             ));
@@ -90,6 +118,12 @@ impl<'a> Placed<'a> {
                 .push(format!("CREATE POLICY {policy} ON {relation}{narrows} FOR {event} TO ryzed_daemon {rule}"));
         }
         statements
+    }
+
+    /// Has the policy that permits go by what the place says of the application's.
+    pub(super) fn permit(self, place: &Place) -> String {
+        let (relation, all) = (place.relation(), permitted(place));
+        format!("ALTER POLICY ryzed_all ON {relation} USING ({all}) WITH CHECK ({all})")
     }
 
     /// The statements that put up a table's triggers, whatever stood before.
@@ -130,17 +164,12 @@ impl<'a> Placed<'a> {
         statements
     }
 
-    /// The names of a table's triggers.
-    pub(super) fn names(self, table: &Table) -> impl Iterator<Item = &'static str> {
-        TRIGGERS.into_iter().chain(once(BELOW).filter(move |_| self.has_loose_children(table)))
-    }
-
     fn has_loose_children(self, table: &Table) -> bool {
         let hangs_on_it = |child: &Table| matches!(child.scope, ScopeRule::Via { parent, .. } if parent == table.name);
         self.iter().any(|(child, place)| place.is_loose && hangs_on_it(child))
     }
 
-    fn sees(self, table: &Table, place: &Place, alias: &str) -> String {
+    pub(super) fn sees(self, table: &Table, place: &Place, alias: &str) -> String {
         let own =
             |name: &str| format!("{} = (SELECT auth.uid()) OR (SELECT ryzed.is_daemon())", at(place, alias, name));
         match table.scope {
@@ -151,7 +180,7 @@ impl<'a> Placed<'a> {
         }
     }
 
-    fn writes(self, table: &Table, place: &Place, alias: &str) -> String {
+    pub(super) fn writes(self, table: &Table, place: &Place, alias: &str) -> String {
         let own = |name: &str| format!("{} = (SELECT auth.uid())", at(place, alias, name));
         match table.scope {
             ScopeRule::Person => own("id"),
@@ -174,6 +203,15 @@ impl<'a> Placed<'a> {
     }
 }
 
+/// Where the application's own policies let people in, they decide: for all but the daemon itself and those who keep the
+/// catalogue.
+fn permitted(place: &Place) -> &'static str {
+    match place.permits {
+        Permits::Nobody => "TRUE",
+        Permits::Everybody | Permits::Authenticated => "(SELECT ryzed.is_daemon()) OR (SELECT ryzed.keeps_catalogue())",
+    }
+}
+
 struct Ownership<'p> {
     rule: &'static str,
     /// As the table names it.
@@ -189,6 +227,11 @@ fn ownership<'p>(table: &Table, place: &'p Place) -> Ownership<'p> {
         ScopeRule::Via { column, parent } => ("via", column, Some(parent)),
     };
     Ownership { rule, column: place.physical(column), parent }
+}
+
+/// The column that tells whose a row is, as the table names it.
+pub(super) fn owner_column<'p>(table: &Table, place: &'p Place) -> &'p str {
+    ownership(table, place).column
 }
 
 /// An array of the columns whose former values are kept over many versions.

@@ -19,6 +19,8 @@ const HOLD_MS: f64 = 10.0;
 pub struct Entered {
     /// Rows that were looked at.
     pub rows: u64,
+    /// Rows that the index had and the table has not.
+    pub gone: u64,
     /// The longest that a batch held the scopes of its rows, in milliseconds.
     pub longest_hold_ms: f64,
 }
@@ -38,6 +40,7 @@ impl Worker<'_> {
             let all = texts(&mut self.connection, &format!("SELECT count(*)::text FROM {}", place.relation())).await?;
             let all = all.first().and_then(|rows| rows.parse().ok()).unwrap_or(0);
             self.enter(table.name, so_far, all, &mut entered).await?;
+            self.enter_gone(table.name, &mut entered).await?;
         }
         Ok(entered)
     }
@@ -65,12 +68,15 @@ impl Worker<'_> {
     }
 
     /// Rows that went while no trigger stood.
-    pub(super) async fn enter_gone(&mut self, placed: Placed<'_>) -> Result<(), StoreError> {
-        for (table, _) in placed.iter() {
-            let call = format!("SELECT ryzed.enter_gone({})::text", literal(table.name));
-            self.patiently_reading("rows that are gone", "", &call).await?;
+    async fn enter_gone(&mut self, table: &str, entered: &mut Entered) -> Result<(), StoreError> {
+        let call = format!("SELECT ryzed.enter_gone({}, {})::text", literal(table), BATCHES.end());
+        loop {
+            let gone = self.patiently_reading("rows that are gone", "", &call).await?;
+            match gone.first().and_then(|gone| gone.parse().ok()).unwrap_or(0) {
+                0 => return Ok(()),
+                gone => entered.gone += gone,
+            }
         }
-        Ok(())
     }
 }
 

@@ -165,6 +165,7 @@ impl Look<'_> {
         ways::judge(self.table, relation, self.targets, &self.named.rules, &mut columns, &mut report);
         let is_loose = self.owner(relation, &columns, &mut report);
         report.notes.extend(policies::notes(relation));
+        report.notes.extend(policies::grants(relation));
         if !report.problems.is_empty() {
             report.verdict = Verdict::Unfit;
             return (report, None);
@@ -177,6 +178,8 @@ impl Look<'_> {
             columns,
             is_loose,
             permits: policies::permits(relation),
+            is_granted: relation.rights.is_some(),
+            rights: relation.rights.clone(),
         };
         (report, Some(place))
     }
@@ -225,6 +228,11 @@ impl Look<'_> {
             report.problems.push(format!(
                 "row level security of {name} binds its owner as well, so triggers would not see all rows: \
                  ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY, {skip}"
+            ));
+        }
+        if relation.rights.as_ref().is_some_and(|rights| rights.select.is_empty()) {
+            report.problems.push(format!(
+                "the role authenticated may not read {name}: GRANT SELECT ON {name} TO authenticated, {skip}"
             ));
         }
         match relation.column("id") {

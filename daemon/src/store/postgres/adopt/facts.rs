@@ -21,7 +21,7 @@ pub struct Facts {
 }
 
 /// The server, and what the connected user may do.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Server {
     /// Its release, such as `15.4`.
     pub version: String,
@@ -46,7 +46,7 @@ pub struct Server {
 }
 
 /// A table, or what looks like one.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Relation {
     /// Its schema.
     pub schema: String,
@@ -64,14 +64,19 @@ pub struct Relation {
     pub binds_us: bool,
     /// Whether the daemon's role can get at what is in its schema, or the user may allow it.
     pub is_reachable: bool,
-    /// How many restrictive policies of the application bind the daemon's role, too.
+    /// How many restrictive policies of the application are for everybody, and so for the daemon's role.
     pub restrictive: i64,
+    /// How many are for the role `authenticated`, or one that it belongs to.
+    pub narrow_authenticated: i64,
     /// How many of its other policies are for everybody, or for the daemon's role.
     pub for_everybody: i64,
-    /// How many of them are for the role `authenticated`.
+    /// How many of them are for the role `authenticated`, or one that it belongs to.
     pub for_authenticated: i64,
     /// How many are for other roles.
     pub for_others: i64,
+    /// What the role `authenticated` may do, when it was granted anything.
+    #[serde(default)]
+    pub rights: Option<FoundRights>,
     /// How many rows the planner believes it has; fewer than none when nobody has looked.
     pub rows: i64,
     /// Whether its column `id` alone is a key.
@@ -85,7 +90,7 @@ pub struct Relation {
 }
 
 /// A column.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct FoundColumn {
     /// Its name.
     pub name: String,
@@ -107,6 +112,20 @@ pub struct FoundColumn {
     pub is_generated: bool,
     /// Whether it counts by itself.
     pub is_counted: bool,
+}
+
+/// What the role `authenticated` may do with a table, as itself, as a member of others and as anybody; columns as the table
+/// names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct FoundRights {
+    /// The columns that it may read.
+    pub select: Vec<String>,
+    /// The columns that it may give values when it makes a row.
+    pub insert: Vec<String>,
+    /// The columns that it may change.
+    pub update: Vec<String>,
+    /// Whether it may delete rows.
+    pub delete: bool,
 }
 
 /// A foreign key of one column.
@@ -137,7 +156,7 @@ pub struct Pointer {
 
 impl Relation {
     /// The column of this name.
-    pub(super) fn column(&self, name: &str) -> Option<&FoundColumn> {
+    pub(in super::super) fn column(&self, name: &str) -> Option<&FoundColumn> {
         self.columns.iter().find(|column| column.name == name)
     }
 
@@ -177,13 +196,26 @@ const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c
         OR has_schema_privilege(to_regrole('ryzed_daemon'), n.oid, 'USAGE') \
         OR has_schema_privilege('public', n.oid, 'USAGE'), FALSE), \
     'restrictive', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive \
-        AND p.polname NOT LIKE 'ryzed\\_%' AND p.polroles && ARRAY[0, to_regrole('authenticated')::oid]), \
+        AND p.polname NOT LIKE 'ryzed\\_%' AND 0 = ANY (p.polroles)), \
+    'narrow_authenticated', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive \
+        AND p.polname NOT LIKE 'ryzed\\_%' AND EXISTS (SELECT FROM unnest(p.polroles) r \
+            WHERE r <> 0 AND pg_has_role(to_regrole('authenticated'), r, 'USAGE'))), \
     'for_everybody', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive \
         AND p.polname NOT LIKE 'ryzed\\_%' AND p.polroles && ARRAY[0, to_regrole('ryzed_daemon')::oid]), \
     'for_authenticated', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive \
-        AND p.polname NOT LIKE 'ryzed\\_%' AND to_regrole('authenticated') = ANY (p.polroles)), \
+        AND p.polname NOT LIKE 'ryzed\\_%' AND EXISTS (SELECT FROM unnest(p.polroles) r \
+            WHERE r <> 0 AND pg_has_role(to_regrole('authenticated'), r, 'USAGE'))), \
     'for_others', (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polname NOT LIKE 'ryzed\\_%' \
-        AND NOT p.polroles && ARRAY[0, to_regrole('ryzed_daemon')::oid, to_regrole('authenticated')::oid]), \
+        AND NOT p.polroles && ARRAY[0, to_regrole('ryzed_daemon')::oid] AND NOT EXISTS (SELECT FROM unnest(p.polroles) r \
+            WHERE r <> 0 AND pg_has_role(to_regrole('authenticated'), r, 'USAGE'))), \
+    'rights', CASE WHEN EXISTS (SELECT FROM (SELECT (aclexplode(c.relacl)).grantee \
+            UNION SELECT (aclexplode(a.attacl)).grantee FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL) g \
+            WHERE g.grantee NOT IN (0, c.relowner) AND pg_has_role(to_regrole('authenticated'), g.grantee, 'USAGE')) \
+        THEN (SELECT json_build_object('delete', has_table_privilege(to_regrole('authenticated'), c.oid, 'DELETE'), \
+            'select', coalesce(json_agg(a.attname) FILTER (WHERE has_column_privilege(to_regrole('authenticated'), c.oid, a.attnum, 'SELECT')), '[]'), \
+            'insert', coalesce(json_agg(a.attname) FILTER (WHERE has_column_privilege(to_regrole('authenticated'), c.oid, a.attnum, 'INSERT')), '[]'), \
+            'update', coalesce(json_agg(a.attname) FILTER (WHERE has_column_privilege(to_regrole('authenticated'), c.oid, a.attnum, 'UPDATE')), '[]')) \
+            FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END, \
     'rows', c.reltuples::bigint, \
     'has_key', EXISTS (SELECT FROM pg_index x JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = x.indkey[0] \
         WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL \

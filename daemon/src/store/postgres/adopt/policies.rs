@@ -13,9 +13,9 @@ pub(super) fn notes(relation: &Relation) -> Vec<String> {
             relation.shown()
         ));
     }
-    if relation.restrictive > 0 {
+    if relation.restrictive + relation.narrow_authenticated > 0 {
         notes.push(
-            "restrictive policies for everybody bind the daemon as well; see that they let ryzed_daemon pass".into(),
+            "restrictive policies for everybody, or the role authenticated, bind the daemon as well; see that they let ryzed_daemon pass".into(),
         );
     }
     match permits(relation) {
@@ -30,9 +30,35 @@ pub(super) fn notes(relation: &Relation) -> Vec<String> {
     notes
 }
 
-/// Whose policies let the daemon's role in.
-pub(super) fn permits(relation: &Relation) -> Permits {
-    match (relation.is_guarded, relation.for_everybody, relation.for_authenticated) {
+/// What the report says of what the application has granted to its people.
+pub(super) fn grants(relation: &Relation) -> Option<String> {
+    let rights = relation.rights.as_ref()?;
+    let without = |granted: &[String]| -> Vec<&str> {
+        let all = relation.columns.iter().map(|column| column.name.as_str());
+        all.filter(|name| !granted.iter().any(|granted| granted == name)).collect()
+    };
+    let list = |what: &str, columns: Vec<&str>| match columns.len() {
+        0 => None,
+        count if count == relation.columns.len() => Some(what.to_owned()),
+        _ => Some(format!("{what} of {}", columns.join(", "))),
+    };
+    let told = [
+        list("read", without(&rights.select)),
+        list("make rows", without(&rights.insert)).map(|told| told.replace(" of ", " with ")),
+        list("change values", without(&rights.update)),
+        (!rights.delete).then(|| "delete rows".to_owned()),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    let what = told.join("; ");
+    (!told.is_empty())
+        .then(|| format!("by the application's grants to the role authenticated, devices may not: {what}"))
+}
+
+/// Whose policies let the daemon's role in. It belongs to the role `authenticated` where any policy is for that one, also where
+/// that only narrows.
+pub(in super::super) fn permits(relation: &Relation) -> Permits {
+    let for_authenticated = relation.for_authenticated + relation.narrow_authenticated;
+    match (relation.is_guarded, relation.for_everybody, for_authenticated) {
         (true, _, 1..) => Permits::Authenticated,
         (true, 1.., _) => Permits::Everybody,
         _ => Permits::Nobody,

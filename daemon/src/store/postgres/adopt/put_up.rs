@@ -1,76 +1,54 @@
 //! What is put up round an application's tables: grants and policies for the daemon's role, table by table, then all
 //! triggers at one moment. Were they put up one after the other, a row could be deleted or given away unseen in between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use diesel_async::AsyncPgConnection;
+use ryzed_adapters::Table;
 
 use super::super::layout::{Layout, Place, literal, quoted};
 use super::super::migrate::texts;
 use super::super::triggers::Placed;
-use super::standing::{IS_AUTHENTICATED, to_json};
+use super::standing::IS_AUTHENTICATED;
 use super::{AdoptError, Worker};
 use crate::store::StoreError;
 
-/// Tables that lack one of our triggers, or where one is switched off.
-pub(super) async fn missing_triggers(
-    connection: &mut AsyncPgConnection,
-    placed: Placed<'_>,
-) -> Result<Vec<String>, StoreError> {
-    let wanted: Vec<String> = placed
-        .iter()
-        .flat_map(|(table, place)| placed.names(table).map(|name| (literal(&place.relation()), literal(name))))
-        .map(|(relation, name)| format!("({relation}, {name})"))
-        .collect();
-    let sql = format!(
-        "SELECT DISTINCT w.relation FROM (VALUES {}) w (relation, trigger) WHERE NOT EXISTS (SELECT FROM pg_trigger g \
-         WHERE g.tgrelid = to_regclass(w.relation) AND g.tgname = w.trigger AND g.tgenabled IN ('O', 'A'))",
-        wanted.join(", ")
-    );
-    texts(connection, &sql).await
+/// How the rows of a table are entered that are there already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in super::super) struct Enter {
+    /// Whether devices get all of them again, because they have other columns than before.
+    pub anew: bool,
+    /// The transaction since which they may be others than the index believes, where notes do not tell.
+    pub since: Option<&'static str>,
 }
 
-/// Whether what was put up is what this release puts up.
-pub(super) async fn stands(connection: &mut AsyncPgConnection, placed: Placed<'_>) -> Result<bool, StoreError> {
-    let standing = texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'put_up'").await?;
-    Ok(standing == texts(connection, &digest(placed)).await?)
-}
-
-fn digest(placed: Placed<'_>) -> String {
-    let mut everything = placed.known();
-    for (table, place) in placed.iter() {
-        everything.extend(placed.policies(table, place));
-        everything.extend(placed.triggers(table, place));
-    }
-    format!("SELECT md5({})", literal(&everything.join(";\n")))
+/// Tables round which everything is put up in one go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Round<'a> {
+    pub tables: &'a [(&'a Table, &'a Place)],
+    /// Those whose rows are entered, or held against the index.
+    pub enter: &'a BTreeMap<&'static str, Enter>,
+    /// Whether these are all, so that what stands elsewhere is of earlier.
+    pub is_all: bool,
 }
 
 impl Worker<'_> {
-    /// Puts up what is missing. Whether rows may have come and gone unseen since the database was adopted.
+    /// Puts up policies and triggers. Statements in `with` are run together with the latter.
     pub(super) async fn put_up(
         &mut self,
         placed: Placed<'_>,
-        before: Option<&(Layout, bool)>,
-    ) -> Result<bool, AdoptError> {
-        let missing = missing_triggers(&mut self.connection, placed).await?;
-        let was_complete = before.is_some_and(|(_, is_complete)| *is_complete);
-        let is_same = before.is_some_and(|(layout, _)| placed.layout.changes_since(layout).is_empty());
-        if is_same && missing.is_empty() && stands(&mut self.connection, placed).await? {
-            return Ok(false);
-        }
-        if let Some((layout, _)) = before {
-            self.take_down_gone(layout, placed.layout).await?;
-        }
+        round: Round<'_>,
+        with: &[String],
+    ) -> Result<(), AdoptError> {
         self.grant(placed).await?;
-        for (table, place) in placed.iter() {
+        for (table, place) in round.tables {
             self.watch.step(&format!("policies of {}", place.shown()));
             let statements = placed.policies(table, place).join("; ");
             self.patiently(&format!("policies of {}", place.shown()), &statements).await?;
         }
-        self.watch.step("triggers of all tables");
-        let sql = self.trigger_statements(placed, &missing, before.is_some()).await?;
+        self.watch.step(if round.is_all { "triggers of all tables" } else { "triggers" });
+        let sql = self.trigger_statements(placed, round, with).await?;
         self.patiently("triggers", &sql).await?;
-        Ok(was_complete && !missing.is_empty())
+        Ok(())
     }
 
     /// What the daemon's role needs beside the tables: their schemas, and the counters behind their defaults.
@@ -81,10 +59,7 @@ impl Worker<'_> {
         let mut sql = vec![format!("GRANT USAGE ON SCHEMA {} TO ryzed_daemon", schemas.join(", "))];
         let counters = texts(&mut self.connection, &counters(placed)).await?;
         if placed.layout.is_for_authenticated() {
-            sql.push(format!(
-                "DO $$ BEGIN IF NOT {IS_AUTHENTICATED} THEN GRANT authenticated TO ryzed_daemon; END IF; \
-                 EXCEPTION WHEN unique_violation THEN NULL; END $$"
-            ));
+            sql.push(authenticated_joins());
         }
         sql.extend(counters.iter().map(|counter| format!("GRANT USAGE ON SEQUENCE {counter} TO ryzed_daemon")));
         self.patiently("grants", &sql.join("; ")).await?;
@@ -108,16 +83,19 @@ impl Worker<'_> {
     async fn trigger_statements(
         &mut self,
         placed: Placed<'_>,
-        missing: &[String],
-        is_again: bool,
+        round: Round<'_>,
+        with: &[String],
     ) -> Result<String, StoreError> {
-        let relations: Vec<String> = placed.iter().map(|(_, place)| place.relation()).collect();
-        let standing = texts(
-            &mut self.connection,
+        let relations: Vec<String> = round.tables.iter().map(|(_, place)| place.relation()).collect();
+        let named: Vec<String> = relations.iter().map(|relation| literal(relation)).collect();
+        let standing = format!(
             "SELECT g.tgrelid::regclass || ' ' || g.tgname FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid \
-             WHERE p.pronamespace = 'ryzed'::regnamespace",
-        )
-        .await?;
+             WHERE (p.pronamespace = 'ryzed'::regnamespace AND {}) OR (g.tgname LIKE 'ryzed\\_%' AND NOT g.tgisinternal \
+             AND g.tgrelid IN (SELECT to_regclass(r) FROM unnest(ARRAY[{named}]::text[]) r))",
+            if round.is_all { "TRUE" } else { "FALSE" },
+            named = named.join(", ")
+        );
+        let standing = texts(&mut self.connection, &standing).await?;
         let mut sql = vec![format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", relations.join(", "))];
         sql.extend(
             standing
@@ -125,42 +103,68 @@ impl Worker<'_> {
                 .filter_map(|trigger| trigger.rsplit_once(' '))
                 .map(|(relation, name)| format!("DROP TRIGGER {name} ON {relation}")),
         );
-        sql.extend(placed.known());
-        for (table, place) in placed.iter() {
+        if round.is_all {
+            sql.push(placed.forget_others());
+        }
+        for (table, place) in round.tables {
             // What stands is dropped above: asking for what may not stand locks out the application's readers.
+            sql.push(placed.known(table, place));
             let made = placed.triggers(table, place);
             sql.extend(made.into_iter().filter(|statement| statement.starts_with("CREATE")));
         }
-        let names: Vec<String> = placed.iter().map(|(table, _)| literal(table.name)).collect();
-        let names = names.join(", ");
-        sql.push(format!("DELETE FROM ryzed.entering WHERE table_name NOT IN ({names})"));
-        // Rows that came while a trigger was missing are not known either.
-        let anew = if missing.is_empty() { "NOTHING" } else { "UPDATE SET upto = NULL, rows = 0, done = FALSE" };
-        sql.push(format!(
-            "INSERT INTO ryzed.entering (table_name) SELECT unnest(ARRAY[{names}]) ON CONFLICT (table_name) DO {anew}"
-        ));
-        sql.push(format!(
-            "INSERT INTO ryzed.meta VALUES ('put_up', ({})) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            digest(placed)
-        ));
-        sql.push(format!("UPDATE ryzed.adopted SET state = 'begun', layout = {}", literal(&to_json(placed.layout)?)));
-        if is_again {
-            // Rows have other columns than devices know, or changed unseen: their copies start over.
-            sql.push("DELETE FROM ryzed.meta WHERE key = 'life'".into());
-        }
+        sql.extend(placed.stamp(round.tables));
+        sql.extend(entering(round));
+        sql.extend(with.iter().cloned());
         Ok(sql.join("; "))
     }
 
-    /// Tables that are no longer synced lose what is ours.
-    async fn take_down_gone(&mut self, before: &Layout, now: &Layout) -> Result<(), StoreError> {
+    /// Tables that are no longer synced lose what is ours. Whether there are any.
+    pub(super) async fn take_down_gone(&mut self, before: &Layout, now: &Layout) -> Result<bool, StoreError> {
         let is_kept = |place: &&Place| now.tables.iter().any(|other| other.shown() == place.shown());
         for place in before.tables.iter().filter(|place| !is_kept(place)) {
             self.take_down(place).await?;
-            let forget = format!("DELETE FROM ryzed.changes WHERE table_name = {}", literal(&place.table));
+        }
+        let gone: Vec<&Place> = before.tables.iter().filter(|place| now.of(&place.table).is_none()).collect();
+        for place in &gone {
+            let table = literal(&place.table);
+            let forget = format!(
+                "DELETE FROM ryzed.changes WHERE table_name = {table}; DELETE FROM ryzed.stopped WHERE table_name = {table}; \
+                 DELETE FROM ryzed.passed WHERE table_name = {table}"
+            );
             self.patiently("forgetting a table", &forget).await?;
         }
-        Ok(())
+        Ok(!gone.is_empty())
     }
+}
+
+/// Has the daemon's role belong to `authenticated`.
+pub(in super::super) fn authenticated_joins() -> String {
+    format!(
+        "DO $$ BEGIN IF NOT {IS_AUTHENTICATED} THEN GRANT authenticated TO ryzed_daemon; END IF; \
+         EXCEPTION WHEN unique_violation THEN NULL; END $$"
+    )
+}
+
+/// What is noted of the rows that are to be entered.
+fn entering(round: Round<'_>) -> Vec<String> {
+    let mut sql = Vec::new();
+    if round.is_all {
+        let names: Vec<String> = round.tables.iter().map(|(table, _)| literal(table.name)).collect();
+        let names = names.join(", ");
+        sql.push(format!("DELETE FROM ryzed.entering WHERE table_name NOT IN ({names})"));
+        sql.push(format!(
+            "INSERT INTO ryzed.entering (table_name) SELECT unnest(ARRAY[{names}]) ON CONFLICT DO NOTHING"
+        ));
+    }
+    for (table, Enter { anew, since }) in round.enter {
+        let since = since.map_or_else(|| format!("ryzed.unseen_since('{table}')"), literal);
+        sql.push(format!(
+            "INSERT INTO ryzed.entering (table_name, anew, since_xid) VALUES ('{table}', {anew}, {since}) ON CONFLICT (table_name) \
+             DO UPDATE SET upto = NULL, rows = 0, done = FALSE, anew = excluded.anew, since_xid = excluded.since_xid"
+        ));
+        sql.push(format!("DELETE FROM ryzed.stopped WHERE table_name = '{table}'"));
+    }
+    sql
 }
 
 /// The sequences that belong to columns of the tables.

@@ -3,15 +3,13 @@
 
 use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use ryzed_adapters::Registry;
 
 use super::super::fault::judge;
 use super::super::fit::must_fit;
 use super::super::layout::{Layout, literal};
 use super::super::migrate::{self, execute, texts};
-use super::super::triggers::Placed;
 use super::facts::TAKES;
-use super::{AdoptError, Naming, looked, put_up};
+use super::{AdoptError, Naming, TableNaming};
 use crate::store::StoreError;
 use crate::store::statement::statement;
 
@@ -40,7 +38,7 @@ pub(super) const IS_AUTHENTICATED: &str =
     "coalesce(pg_has_role(to_regrole('ryzed_daemon'), to_regrole('authenticated'), 'USAGE'), FALSE)";
 
 impl Standing {
-    pub(super) async fn of(connection: &mut AsyncPgConnection) -> Result<Self, StoreError> {
+    pub(in super::super) async fn of(connection: &mut AsyncPgConnection) -> Result<Self, StoreError> {
         if !migrate::is_adopted(connection).await? {
             let own = "SELECT 'yes' WHERE to_regnamespace('ryzed') IS NOT NULL";
             return Ok(if texts(connection, own).await?.is_empty() { Self::Untouched } else { Self::Own });
@@ -59,16 +57,17 @@ impl Standing {
     }
 }
 
-/// Where the tables of an adopted database are; none when the database is the daemon's own, or is going to be.
+/// How the tables of an adopted database were adopted; none when the database is the daemon's own, or is going to be. Whether
+/// they are still the same is for the watch to say.
 ///
 /// # Errors
-/// When the adoption is not finished, or the tables are no longer those that were adopted: says what to do.
-pub async fn layout_to_serve(url: &str, adapters: &Registry, naming: &Naming) -> Result<Option<Layout>, AdoptError> {
+/// When the adoption is not finished, or the configuration names tables otherwise than when it was adopted: says what to do.
+pub async fn layout_to_serve(url: &str, naming: &Naming) -> Result<Option<Layout>, AdoptError> {
     must_fit(url).await?;
     let mut connection = migrate::open(url).await?;
     migrate::applied(&mut connection).await?;
     let refuse = |message: String| Err(AdoptError::Refused(message));
-    let before = match Standing::of(&mut connection).await? {
+    let layout = match Standing::of(&mut connection).await? {
         Standing::Untouched | Standing::Own => {
             let Some((named, _)) = naming.iter().find(|(_, table)| table.is_of_adopted()) else { return Ok(None) };
             return refuse(format!(
@@ -78,22 +77,39 @@ pub async fn layout_to_serve(url: &str, adapters: &Registry, naming: &Naming) ->
         Standing::Begun(_) => return refuse("adopting this database was not finished: run `ryzed adopt` again".into()),
         Standing::Complete(layout) => layout,
     };
-    let examined = looked(&mut connection, adapters, naming).await?.examined;
-    let mut changes = examined.layout.changes_since(&before);
-    changes.extend(examined.tables.iter().flat_map(|table| table.problems.clone()));
-    let registry = examined.layout.fit(adapters);
-    let placed = Placed { registry: &registry, layout: &examined.layout };
-    if changes.is_empty() {
-        if !put_up::missing_triggers(&mut connection, placed).await?.is_empty() {
-            changes.push("triggers of ryzed are missing".into());
-        } else if !put_up::stands(&mut connection, placed).await? {
-            changes.push("this release puts up other triggers and policies".into());
+    let differences = named_otherwise(&layout, naming);
+    if differences.is_empty() {
+        return Ok(Some(layout));
+    }
+    refuse(format!(
+        "the configuration names tables otherwise than when the database was adopted: {}. Run `ryzed adopt` again",
+        differences.join("; ")
+    ))
+}
+
+/// Where the configuration names tables and columns otherwise.
+fn named_otherwise(layout: &Layout, naming: &Naming) -> Vec<String> {
+    let mut differences = Vec::new();
+    for place in &layout.tables {
+        let named = naming.get(&place.table).cloned().unwrap_or_else(|| TableNaming::of(&place.table));
+        let (is, was) = (format!("{}.{}", named.schema, named.name), place.shown());
+        if named.skip {
+            differences.push(format!("{} is to be left alone", place.table));
+        } else if is != was {
+            differences.push(format!("{} is {is} and was {was}", place.table));
+        }
+        for column in place.columns.iter().filter(|column| column.property.is_none()) {
+            let is = named.columns.get(&column.name).unwrap_or(&column.name);
+            if *is != column.column {
+                differences.push(format!("{}.{} is {is} and was {}", place.table, column.name, column.column));
+            }
         }
     }
-    if changes.is_empty() {
-        return Ok(Some(examined.layout));
-    }
-    refuse(format!("the database is not as it was adopted: {}. Run `ryzed adopt` again", changes.join("; ")))
+    let synced = |table: &str| layout.of(table).is_some();
+    let more = naming.iter().filter(|(table, named)| named.is_explicit && !named.skip && !synced(table));
+    differences
+        .extend(more.map(|(table, named)| format!("{table} is {}.{}, and was not synced", named.schema, named.name)));
+    differences
 }
 
 /// The first step: takes note of what is going to be made.
@@ -120,6 +136,6 @@ pub(super) async fn complete(connection: &mut AsyncPgConnection) -> Result<(), S
         .await
 }
 
-pub(super) fn to_json(layout: &Layout) -> Result<String, StoreError> {
+pub(in super::super) fn to_json(layout: &Layout) -> Result<String, StoreError> {
     serde_json::to_string(layout).map_err(|error| StoreError::Failed(error.to_string()))
 }

@@ -11,12 +11,12 @@ use crate::sync::wire::is_for_now;
 
 impl Work<'_> {
     /// What becomes of a change of a row, or of one that refers to a row, which would be there had it not been refused for now.
-    pub(super) fn waits(&self, change: &Ready, key: &Key) -> Option<Decision> {
-        if self.waiting.is_empty() {
+    pub(super) fn put_off(&self, change: &Ready, key: &Key) -> Option<Decision> {
+        if self.put_off.is_empty() {
             return None;
         }
         let is_awaited = |key: &Key| {
-            self.waiting.contains(key) && self.batch.working(key).is_none_or(|working| working.row.is_none())
+            self.put_off.contains(key) && self.batch.working(key).is_none_or(|working| working.row.is_none())
         };
         let refused = |field: &str, what: &str| {
             let message = format!("{what} is refused for now; keep the change and send it again later");
@@ -35,9 +35,9 @@ impl Work<'_> {
     }
 
     /// Notes that a change was refused for now.
-    pub(super) fn note_waiting(&mut self, key: &Key, decision: &Decision) {
+    pub(super) fn note_put_off(&mut self, key: &Key, decision: &Decision) {
         if is_for_now(&decision.errors) {
-            self.waiting.insert(key.clone());
+            self.put_off.insert(key.clone());
         }
     }
 }

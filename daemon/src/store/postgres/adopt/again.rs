@@ -1,0 +1,140 @@
+//! What adopting a database once more has to do: what stands round its tables, held against what it was adopted as.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel_async::AsyncPgConnection;
+use ryzed_adapters::{ScopeRule, Table};
+
+use super::super::layout::{Layout, Place};
+use super::super::migrate::texts;
+use super::super::renew::{EVER, hands};
+use super::super::triggers::{Placed, owner_column};
+use super::super::watch::{Stand, stands};
+use super::{AdoptError, Enter, Examined, Verdict};
+use crate::store::StoreError;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) struct Again {
+    /// Whether everything stands as this release puts it up.
+    pub stands: bool,
+    /// Tables whose rows are entered, or held against the index.
+    pub enter: BTreeMap<&'static str, Enter>,
+}
+
+/// Looks at what stands. `accepted` tables may have other owners than before.
+pub(super) async fn again(
+    connection: &mut AsyncPgConnection,
+    placed: Placed<'_>,
+    before: Option<&Layout>,
+    accepted: &BTreeSet<String>,
+) -> Result<Again, AdoptError> {
+    let found = stands(connection, placed).await?;
+    let (mut plan, mut refused) = (Again { stands: true, enter: BTreeMap::new() }, Vec::new());
+    for (table, place) in placed.iter() {
+        let (old, stand) = (before.and_then(|before| before.of(table.name)), found.get(table.name));
+        let (Some(old), Some(stand)) = (old, stand) else {
+            plan.stands = false;
+            plan.enter.insert(table.name, Enter::default());
+            continue;
+        };
+        let is_another = !stand.continues && !stand.is_restored;
+        if !stand.continues && !accepted.contains(table.name) {
+            let count = hands(connection, placed, table, place).await?;
+            refused.extend((count > 0).then(|| refusal(table, place, stand, count)));
+        }
+        let is_blind = is_another || !stand.is_restored && (!stand.has_triggers || stand.is_off || stand.is_rewritten);
+        let since = (is_blind && stand.notes.is_empty()).then_some(EVER);
+        let anew = place.has_other_columns(old) || !stand.others(place).is_empty();
+        plan.stands &= stand.is_made && stand.is_as_made && stand.has_policies && !is_blind;
+        plan.stands &= old.shown() == place.shown() && old.is_loose == place.is_loose && !anew;
+        plan.stands &= old.is_granted == place.is_granted;
+        let follows = match table.scope {
+            ScopeRule::Via { parent, .. } => plan.enter.contains_key(parent),
+            _ => false,
+        };
+        if is_blind || anew || follows || stand.is_restored || !stand.is_made || !stand.notes.is_empty() {
+            plan.enter.insert(table.name, Enter { anew, since });
+        }
+    }
+    plan.stands &= plan.enter.is_empty();
+    if refused.is_empty() { Ok(plan) } else { Err(AdoptError::Refused(refused.join("; "))) }
+}
+
+/// Why rows are not entered that would change hands.
+fn refusal(table: &Table, place: &Place, stand: &Stand, count: u64) -> String {
+    let (name, owner) = (place.shown(), owner_column(table, place));
+    let former = stand.schema.as_ref().zip(stand.name.as_ref()).map(|(schema, name)| format!("{schema}.{name}"));
+    let wire = match table.scope {
+        ScopeRule::Person => "id",
+        ScopeRule::Owner | ScopeRule::OwnerOrGlobal => "user_id",
+        ScopeRule::Via { column, .. } => column,
+    };
+    let why = match (former, &stand.owner) {
+        (Some(former), _) if former != name => {
+            format!(
+                "it is not the table that was adopted, which is called {former} now: [tables.{}] relation = \"{former}\"",
+                table.name
+            )
+        }
+        (Some(_), Some(now)) if now != owner => format!(
+            "its column {owner} is not the one that told whose they are, which is called {now} now: \
+             [tables.{}] columns = {{ {wire} = \"{now}\" }}",
+            table.name
+        ),
+        _ => format!("the table, or its column {owner}, is another than the one that was adopted"),
+    };
+    format!(
+        "{count} rows of {name} that belong to people would be others', or everybody's: {why}. \
+         If it is right as it is: ryzed adopt --accept {}",
+        table.name
+    )
+}
+
+/// What is noted of tables that are stopped: adopting again mends them.
+pub(super) async fn tell_stopped(
+    connection: &mut AsyncPgConnection,
+    examined: &mut Examined,
+) -> Result<(), StoreError> {
+    // An earlier release has no such notes.
+    let is_there = texts(connection, "SELECT 'yes' WHERE to_regclass('ryzed.stopped') IS NOT NULL").await?;
+    if is_there.is_empty() {
+        return Ok(());
+    }
+    let notes = texts(connection, "SELECT DISTINCT table_name || ' ' || reason FROM ryzed.stopped ORDER BY 1").await?;
+    for (table, reason) in notes.iter().filter_map(|line| line.split_once(' ')) {
+        let report = examined.tables.iter_mut().find(|report| report.table == table);
+        report.into_iter().for_each(|report| report.notes.push(format!("stopped: {reason}")));
+    }
+    Ok(())
+}
+
+/// Tables that are synced and not there any more, or no tables any more: whoever adopts again has to say what becomes of them.
+pub(super) async fn mark_missing(
+    connection: &mut AsyncPgConnection,
+    before: &Layout,
+    examined: &mut Examined,
+) -> Result<(), StoreError> {
+    let names = "SELECT t.table_name || ' ' || n.nspname || '.' || c.relname FROM ryzed.tables t \
+        JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace";
+    let called = texts(connection, names).await?;
+    let called: BTreeMap<&str, &str> = called.iter().filter_map(|line| line.split_once(' ')).collect();
+    for report in &mut examined.tables {
+        let Some(old) = before.of(report.table) else { continue };
+        if matches!(report.verdict, Verdict::Fits | Verdict::Skipped) {
+            continue;
+        }
+        let now = called.get(report.table).filter(|now| **now != report.relation);
+        let now = now.map(|now| format!("it is called {now} now: [tables.{}] relation = \"{now}\"", report.table));
+        if report.verdict == Verdict::Absent || now.is_some() {
+            report.problems.push(format!(
+                "{} is synced, and {}, or leave it alone from now on: [tables.{}] skip = true",
+                old.shown(),
+                now.unwrap_or_else(|| format!("there is no table {}", report.relation)),
+                report.table
+            ));
+        }
+        report.verdict = Verdict::Unfit;
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! At a start: what this release puts up round the tables is put up where something else stands there, and the index is held
+//! against the tables where it may not tell the truth. Only where that is safe: a table that is not the one that it was, or that
+//! does not fit, is left as it is and stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel_async::AsyncPgConnection;
+use ryzed_adapters::{Registry, ScopeRule, Table};
+
+use super::adopt::{self, AdoptError, Facts, Naming, Watch};
+use super::layout::{Layout, Place, literal};
+use super::migrate::{execute, texts};
+use super::triggers::Placed;
+use super::watch::{Kind, Sight, Stand, stands};
+use crate::store::StoreError;
+
+/// The tables, and by which names they are known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ground<'a> {
+    /// Every table that there could be.
+    pub adapters: &'a Registry,
+    /// Those that are there, as they were adopted or are made.
+    pub placed: Placed<'a>,
+    /// What the configuration says of names.
+    pub naming: &'a Naming,
+    /// Whether they are an application's.
+    pub is_adopted: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+struct Plan<'a> {
+    /// Tables round which everything is put up anew.
+    put_up: Vec<(&'a Table, &'a Place)>,
+    /// Tables whose index is held against their rows.
+    mend: BTreeMap<&'static str, adopt::Enter>,
+    /// Tables that are left as they are.
+    left: BTreeSet<&'static str>,
+}
+
+/// A transaction before all others.
+pub(super) const EVER: &str = "3";
+
+impl<'a> Ground<'a> {
+    pub(super) async fn facts(self, connection: &mut AsyncPgConnection) -> Result<Facts, StoreError> {
+        adopt::facts(connection, self.adapters.iter().map(|table| table.name), self.naming).await
+    }
+
+    pub(super) fn sight(self, facts: &'a Facts, stands: &'a BTreeMap<String, Stand>) -> Sight<'a> {
+        let Placed { registry, layout } = self.placed;
+        Sight { registry, made: layout, facts, stands, is_adopted: self.is_adopted }
+    }
+}
+
+/// Brings what stands round the tables up to date. The caller has the lock that lets one of several daemons do so.
+pub(super) async fn renew(
+    mut connection: AsyncPgConnection,
+    ground: Ground<'_>,
+) -> Result<AsyncPgConnection, StoreError> {
+    let facts = ground.facts(&mut connection).await?;
+    let found = stands(&mut connection, ground.placed).await?;
+    let sight = ground.sight(&facts, &found);
+    let plan = plan(&mut connection, ground, sight).await?;
+    if plan.put_up.is_empty() {
+        return Ok(connection);
+    }
+    let names: Vec<&str> = plan.put_up.iter().map(|(table, _)| table.name).collect();
+    tracing::info!(tables = names.join(" "), "what stands round these tables is put up anew");
+    if ground.is_adopted {
+        let renewed = adopt::renew(connection, ground.placed, &plan.put_up, &plan.mend, &mut Told).await;
+        return renewed.map_err(|error| match error {
+            AdoptError::Refused(message) => StoreError::Failed(message),
+            AdoptError::Store(error) => error,
+        });
+    }
+    let mut sql = vec![ground.placed.forget_others()];
+    sql.extend(plan.put_up.iter().flat_map(|(table, place)| ground.placed.put_up(table, place)));
+    sql.extend(ground.placed.stamp(&plan.put_up));
+    sql.extend(plan.put_up.iter().filter_map(|(table, _)| {
+        let adopt::Enter { anew, since } = plan.mend.get(table.name)?;
+        let since = since.map_or("NULL".to_owned(), literal);
+        Some(format!("SELECT ryzed.mend('{}', {anew}, {since})", table.name))
+    }));
+    execute(&mut connection, &format!("BEGIN; {}; COMMIT", sql.join(";\n"))).await?;
+    Ok(connection)
+}
+
+async fn plan<'a>(
+    connection: &mut AsyncPgConnection,
+    ground: Ground<'a>,
+    sight: Sight<'a>,
+) -> Result<Plan<'a>, StoreError> {
+    let mut plan = Plan::default();
+    for (table, place) in ground.placed.iter() {
+        let above = match table.scope {
+            ScopeRule::Via { parent, .. } => Some(parent),
+            _ => None,
+        };
+        let is_left = above.is_some_and(|parent| plan.left.contains(parent)) || !fits(sight, place);
+        let Some(stand) = sight.stands.get(table.name).filter(|_| !is_left) else {
+            if is_left {
+                plan.left.insert(table.name);
+            } else {
+                plan.put_up.push((table, place));
+                plan.mend.insert(table.name, adopt::Enter::default());
+            }
+            continue;
+        };
+        let is_other = stand.is_restored || sight.stranger(place).is_some();
+        if is_other && hands(connection, ground.placed, table, place).await? > 0 {
+            plan.left.insert(table.name);
+            continue;
+        }
+        let since = unseen(stand, is_other && !stand.is_restored);
+        let anew = !stand.others(place).is_empty();
+        let mends =
+            is_other || anew || since.is_some() || !stand.is_made || stand.is_entering || !stand.notes.is_empty();
+        if mends || stands_open(sight, stand, place) {
+            plan.put_up.push((table, place));
+        }
+        // Rows follow those that they hang on.
+        if mends || above.is_some_and(|parent| plan.mend.contains_key(parent)) {
+            plan.mend.insert(table.name, adopt::Enter { anew, since });
+        }
+    }
+    // What is mended is also put up: the index is to tell the truth from then on.
+    let mended = ground.placed.iter().filter(|(table, _)| plan.mend.contains_key(table.name));
+    let missing: Vec<_> =
+        mended.filter(|(table, _)| !plan.put_up.iter().any(|(other, _)| other.name == table.name)).collect();
+    plan.put_up.extend(missing);
+    plan.put_up.sort_by_key(|(table, _)| ground.placed.registry.rank(table.name));
+    Ok(plan)
+}
+
+/// Whether everything can be put up round a table as it is now. In a database of our own, what was put up may be put up again
+/// whatever has become of it; what stands round an application's tables is only brought to another release, or another database.
+fn fits(sight: Sight<'_>, place: &Place) -> bool {
+    if !sight.is_adopted {
+        return sight.misfits(place).is_empty();
+    }
+    let troubles = sight.of(place);
+    let is_restored = troubles.iter().any(|trouble| trouble.kind == Kind::Restored);
+    troubles.iter().all(|trouble| is_restored && matches!(trouble.kind, Kind::Restored | Kind::Noted))
+}
+
+/// Since when rows may have come and gone unseen; none when they can't have, or notes say it better.
+fn unseen(stand: &Stand, is_another: bool) -> Option<&'static str> {
+    let is_blind = is_another || (!stand.is_restored && (!stand.has_triggers || stand.is_off || stand.is_rewritten));
+    (is_blind && stand.notes.is_empty()).then_some(EVER)
+}
+
+/// Whether policies are missing, or row level security is not as it was put up, in a database of our own.
+fn stands_open(sight: Sight<'_>, stand: &Stand, place: &Place) -> bool {
+    let guard = sight.relation(place).is_some_and(|found| !found.is_guarded || found.binds_us);
+    !sight.is_adopted && (!stand.has_policies || guard)
+}
+
+/// How many rows that are somebody's would be another's, everybody's or nobody's, by what the table says now.
+pub(super) async fn hands(
+    connection: &mut AsyncPgConnection,
+    placed: Placed<'_>,
+    table: &Table,
+    place: &Place,
+) -> Result<u64, StoreError> {
+    let counts = texts(connection, &placed.changing_hands(table, place)).await?;
+    Ok(counts.first().and_then(|count| count.parse().ok()).unwrap_or(0))
+}
+
+/// Who is told of the progress at a start: the log.
+struct Told;
+
+impl Watch for Told {
+    fn step(&mut self, what: &str) {
+        tracing::info!("{what}");
+    }
+
+    fn entered(&mut self, table: &str, rows: u64, of: u64) {
+        if rows == of {
+            tracing::info!(table, rows, "the index was held against the rows");
+        }
+    }
+}
+
+/// The layout of a database that was adopted, as it is served: the columns that were adopted, as they are now. Other columns are
+/// left until it is adopted again; of a table that does not fit any more, all is as it was.
+pub(super) fn served(adopted: &Layout, now: &Layout) -> Layout {
+    let place = |was: &Place| {
+        let Some(is) = now.of(&was.table).filter(|is| is.shown() == was.shown()) else { return was.clone() };
+        let columns = was.columns.iter().filter_map(|column| {
+            is.columns.iter().find(|other| other.name == column.name && other.column == column.column).cloned()
+        });
+        Place { columns: columns.collect(), rights: is.rights.clone(), ..was.clone() }
+    };
+    Layout { tables: adopted.tables.iter().map(place).collect() }
+}

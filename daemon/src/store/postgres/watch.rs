@@ -1,0 +1,279 @@
+//! Whether the synced tables are still what the daemon knows them as. Every instance looks by itself, every two seconds, when a
+//! trigger says that it has booked nothing, and when a statement failed in a way that another layout explains. A table that is
+//! another, or is no longer guarded, is stopped alone; one that is put back goes on.
+
+mod change;
+mod judge;
+mod look;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use ryzed_adapters::Registry;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::adopt::{Examined, Naming, Standing, examine};
+use super::layout::Layout;
+use super::migrate::{self, execute};
+use super::renew::{Ground, served};
+use super::sql::Guard;
+use super::triggers::Placed;
+use super::{Guards, Schema};
+use crate::metrics::metrics;
+use crate::store::{OnStopped, Stopped, StoreError};
+use look::{Fingerprint, fingerprint};
+
+pub(super) use judge::{Kind, Sight, Trouble, Troubles};
+pub(super) use look::{Stand, stands};
+
+/// How often the catalogue is looked at, at the least.
+const EVERY: Duration = Duration::from_secs(2);
+/// How often at the most, however many ask for it.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A look waits for no lock; should it wait for anything, it is given up.
+const PATIENT: &str = "SET statement_timeout = '10s'; SET lock_timeout = '100ms'; SET ryzed.device = '*'";
+
+/// What statements are made of, until the next look finds something else.
+pub(super) struct Current(RwLock<Arc<Schema>>);
+
+impl Current {
+    pub(super) fn new(schema: Schema) -> Self {
+        Self(RwLock::new(Arc::new(schema)))
+    }
+
+    pub(super) fn get(&self) -> Arc<Schema> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, schema: Schema) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schema);
+    }
+}
+
+/// Why somebody looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// It is time.
+    Time,
+    /// A statement has failed.
+    Failure,
+    /// A trigger has refused the daemon's own write: rows may be written next that nobody books.
+    Refusal,
+}
+
+/// Who looks.
+pub(super) struct Watcher {
+    pub url: String,
+    pub adapters: Arc<Registry>,
+    pub naming: Naming,
+    /// Whether the tables are an application's.
+    pub is_adopted: bool,
+    /// Tables that were not judged at the start, see [`super::now_served`].
+    unjudged: BTreeSet<String>,
+    pub current: Arc<Current>,
+    ear: OnceLock<OnStopped>,
+    bell: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<AsyncPgConnection>,
+    seen: Option<Fingerprint>,
+    /// When the last look began that came to an end.
+    looked: Option<Instant>,
+}
+
+/// What a look has found.
+struct Found {
+    fingerprint: Fingerprint,
+    /// How the tables were adopted, or are made.
+    noted: Layout,
+    /// The same, as they are now.
+    now: Layout,
+    stands: BTreeMap<String, Stand>,
+    troubles: Troubles,
+}
+
+impl Found {
+    fn guards(&self, adapters: &Registry) -> Guards {
+        let guard = |stand: &Stand| Guard { oid: Some(stand.oid), is_open: !stand.is_guarded };
+        let known = self.stands.values().filter_map(|stand| Some((adapters.get(&stand.table)?.name, guard(stand))));
+        known.collect()
+    }
+}
+
+impl Watcher {
+    /// One that knows nothing yet.
+    pub(super) fn new(
+        url: &str,
+        adapters: &Arc<Registry>,
+        naming: Naming,
+        adopted: Option<BTreeSet<String>>,
+        current: &Arc<Current>,
+    ) -> Self {
+        Self {
+            url: url.to_owned(),
+            adapters: Arc::clone(adapters),
+            naming,
+            is_adopted: adopted.is_some(),
+            unjudged: adopted.unwrap_or_default(),
+            current: Arc::clone(current),
+            ear: OnceLock::new(),
+            bell: Notify::new(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Who is told when other tables are stopped than before. Once.
+    pub(super) fn tell(&self, ear: OnStopped) {
+        let _ = self.ear.set(ear);
+    }
+
+    /// Has it look soon.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Looks until it is aborted.
+    pub(super) fn start(self: &Arc<Self>) -> JoinHandle<()> {
+        let watcher = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut is_told = false;
+            loop {
+                let _ = tokio::time::timeout(EVERY, watcher.bell.notified()).await;
+                match watcher.look(Cause::Time).await {
+                    Ok(()) => is_told = false,
+                    Err(error) if !std::mem::replace(&mut is_told, true) => {
+                        tracing::warn!(%error, "can't look whether the tables are as they were; soon again");
+                    }
+                    Err(_) => {}
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        })
+    }
+
+    /// Looks now. Who asks while another looks is content with a look that began after the question.
+    pub(super) async fn look(&self, cause: Cause) -> Result<(), StoreError> {
+        let asked = Instant::now();
+        let mut state = self.state.lock().await;
+        if cause == Cause::Failure && state.looked.is_some_and(|looked| looked > asked) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut connection = match state.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let mut connection = migrate::open(&self.url).await?;
+                execute(&mut connection, PATIENT).await?;
+                connection
+            }
+        };
+        // One that fails is not kept.
+        let fingerprint = self.look_with(&mut connection, state.seen.as_ref(), cause).await?;
+        *state = State { connection: Some(connection), seen: Some(fingerprint), looked: Some(began) };
+        Ok(())
+    }
+
+    async fn look_with(
+        &self,
+        connection: &mut AsyncPgConnection,
+        seen: Option<&Fingerprint>,
+        cause: Cause,
+    ) -> Result<Fingerprint, StoreError> {
+        execute(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let fingerprint = fingerprint(connection).await?;
+        if cause != Cause::Refusal && seen.is_some_and(|seen| seen.all == fingerprint.all) {
+            execute(connection, "COMMIT").await?;
+            return Ok(fingerprint);
+        }
+        let mut found = self.find(connection, fingerprint).await?;
+        execute(connection, "COMMIT").await?;
+        if let Some(seen) = seen {
+            change::add_moments(&mut found, seen, &self.adapters);
+        }
+        if self.is_adopted {
+            change::permit(connection, self, &mut found).await?;
+            change::note_grants(connection, &mut found).await?;
+        }
+        change::take_note(connection, &found, seen, cause).await?;
+        let stopped = Stopped::of(found.troubles.iter().map(|(table, troubles)| (*table, self.told(troubles))));
+        change::tell_passed(connection, &found, &stopped).await?;
+        self.serve(&found, stopped);
+        Ok(found.fingerprint)
+    }
+
+    async fn find(&self, connection: &mut AsyncPgConnection, fingerprint: Fingerprint) -> Result<Found, StoreError> {
+        let own = || Layout::own(&self.adapters);
+        let noted = match self.is_adopted {
+            true => match Standing::of(connection).await? {
+                Standing::Begun(layout) | Standing::Complete(layout) => layout,
+                Standing::Untouched | Standing::Own => own(),
+            },
+            false => own(),
+        };
+        let fitted = self.is_adopted.then(|| noted.fit(&self.adapters));
+        let placed = Placed { registry: fitted.as_ref().unwrap_or(&self.adapters), layout: &noted };
+        let ground = self.ground(placed);
+        let facts = ground.facts(connection).await?;
+        let stands = stands(connection, placed).await?;
+        let mut troubles = ground.sight(&facts, &stands).troubles();
+        for table in self.adapters.iter().filter(|table| self.unjudged.contains(table.name)) {
+            troubles.entry(table.name).or_insert_with(|| {
+                let reason = "it was not as it was adopted when the daemon was started; start it again".to_owned();
+                vec![Trouble { reason, kind: Kind::Open }]
+            });
+        }
+        let Examined { layout: now, .. } = examine(&self.adapters, &facts, &self.naming);
+        Ok(Found { fingerprint, noted, now, stands, troubles })
+    }
+
+    pub(super) fn ground<'a>(&'a self, placed: Placed<'a>) -> Ground<'a> {
+        Ground { adapters: &self.adapters, placed, naming: &self.naming, is_adopted: self.is_adopted }
+    }
+
+    /// The reasons for people, and what is to be done.
+    fn told(&self, troubles: &[Trouble]) -> String {
+        let reasons: Vec<&str> = troubles.iter().map(|trouble| trouble.reason.as_str()).collect();
+        let is_open = troubles.iter().all(|trouble| matches!(trouble.kind, Kind::Open | Kind::Strayed));
+        let remedy = match (self.is_adopted, is_open) {
+            (true, true) => "put it back, and it goes on by itself; or stop the daemon and run `ryzed adopt` again",
+            (true, false) => "stop the daemon and run `ryzed adopt` again",
+            (false, true) => {
+                "put it back, and it goes on by itself; or start the daemon again, which puts up what is its own"
+            }
+            (false, false) => {
+                "put back what is not as it was, and start the daemon again, which holds the index against the rows"
+            }
+        };
+        format!("{}. To mend it: {remedy}", reasons.join("; "))
+    }
+
+    /// From now on statements go by what was found.
+    fn serve(&self, found: &Found, stopped: Stopped) {
+        let before = self.current.get();
+        let layout = if self.is_adopted { served(&found.noted, &found.now) } else { found.noted.clone() };
+        let guards = found.guards(&self.adapters);
+        let is_same = *before.stopped == stopped;
+        if is_same && before.layout == layout && before.guards == guards {
+            return;
+        }
+        for table in stopped.names().filter(|table| !before.stopped.has(table)) {
+            tracing::warn!(table, reason = stopped.reason(table).unwrap_or_default(), "a synced table is stopped");
+        }
+        for table in before.stopped.names().filter(|table| !stopped.has(table)) {
+            tracing::info!(table, "a synced table goes on");
+        }
+        let stopped = Arc::new(stopped);
+        metrics().tables_stopped.set(stopped.names().count().try_into().unwrap_or(i64::MAX));
+        self.current.set(before.with(layout, Arc::clone(&stopped), guards));
+        if let Some(ear) = self.ear.get().filter(|_| !is_same) {
+            ear(&stopped);
+        }
+    }
+}
