@@ -134,9 +134,16 @@ async fn reach(url: &str) -> Result<AsyncPgConnection, Unreachable> {
     let lasting = |message: String| Unreachable { message, is_passing: false };
     let address = Address::of(url).map_err(|error| lasting(error.0))?;
     let tls = connector(&address.trust).map_err(lasting)?;
-    let (client, connection) = address.config.connect(tls).await.map_err(|error| Unreachable::of(&error))?;
-    let made = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
-    made.map_err(|error| Unreachable { message: error.to_string(), is_passing: true })
+    let within = address.patience();
+    let connecting = async {
+        let (client, connection) = address.config.connect(tls).await.map_err(|error| Unreachable::of(&error))?;
+        let made = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+        made.map_err(|error| Unreachable { message: error.to_string(), is_passing: true })
+    };
+    tokio::time::timeout(within, connecting).await.unwrap_or_else(|_| {
+        let message = format!("what listens there did not answer as a PostgreSQL server within {} s", within.as_secs());
+        Err(Unreachable { message, is_passing: true })
+    })
 }
 
 impl Address {
@@ -160,6 +167,13 @@ impl Address {
         config.ssl_mode(mode);
         limit(&mut config);
         Ok(Self { config, trust })
+    }
+
+    /// How long all of it may take. The library's own limit is for each host, and ends where the connection stands: who takes one
+    /// and says nothing would be waited for without an end.
+    fn patience(&self) -> Duration {
+        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT).saturating_mul(hosts.saturating_add(1))
     }
 }
 
