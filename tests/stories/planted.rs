@@ -122,6 +122,9 @@ fn a_key_that_everybody_writes_is_not_believed() {
         let env: Vec<_> = [NOWHERE, (name, path)].into_iter().chain(beside.iter().copied()).collect();
         is_refused(&ends(command(folder.path(), &env, &["serve"])), &["chmod o-w", path]);
     }
+    let url = format!("postgres://127.0.0.1:1/ryzed?sslmode=verify-full&sslrootcert={path}");
+    let ran = ends(command(folder.path(), &[NOWHERE, ("RYZED_DATABASE__URL", &url)], &["serve"]));
+    is_refused(&ran, &["chmod o-w", path]);
 }
 
 #[tokio::test]

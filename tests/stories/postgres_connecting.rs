@@ -203,3 +203,18 @@ async fn a_start_that_waits_can_be_stopped() {
     assert_eq!(waiting.wait().expect("its end").code(), Some(0));
     assert!(lines.any(|line| line.expect("a line").contains("stopped before the database was there")));
 }
+
+#[test]
+fn what_takes_a_connection_and_says_nothing_is_not_waited_for_without_an_end() {
+    let listening = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://{}/ryzed", listening.local_addr().expect("its address"));
+    // Held for longer than a start may take.
+    let holding = std::thread::spawn(move || {
+        let held = listening.accept().expect("a connection");
+        std::thread::sleep(Duration::from_secs(20));
+        drop(held);
+    });
+    let ran = refused(&[("RYZED_DATABASE__URL", &url), ("RYZED_DATABASE__WAIT_SECONDS", "0")]);
+    assert!(ran.code == 1 && ran.stderr.contains("did not answer"), "{}", ran.said());
+    holding.join().expect("it ends");
+}

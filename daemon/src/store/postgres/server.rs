@@ -158,7 +158,12 @@ async fn opened(url: &str) -> Result<Opened, Unreachable> {
     let lasting = |message: String| Unreachable { message, is_passing: false };
     let address = Address::of(url).map_err(|error| lasting(error.0))?;
     let tls = connector(&address.trust).map_err(lasting)?;
-    address.config.connect(tls).await.map_err(|error| Unreachable::of(&error))
+    let within = address.patience();
+    let Ok(connected) = tokio::time::timeout(within, address.config.connect(tls)).await else {
+        let message = format!("what listens there did not answer as a PostgreSQL server within {} s", within.as_secs());
+        return Err(Unreachable { message, is_passing: true });
+    };
+    connected.map_err(|error| Unreachable::of(&error))
 }
 
 impl Address {
@@ -182,6 +187,13 @@ impl Address {
         config.ssl_mode(mode);
         limit(&mut config);
         Ok(Self { config, trust })
+    }
+
+    /// How long all of it may take. The library's own limit is for each host, and ends where the connection stands: who takes one
+    /// and says nothing would be waited for without an end.
+    fn patience(&self) -> Duration {
+        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT).saturating_mul(hosts.saturating_add(1))
     }
 }
 

@@ -58,7 +58,7 @@ impl Roots {
             Self::Public => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
             Self::File(path) => {
                 let complain = |what: String| format!("sslrootcert {}: {what}", path.display());
-                let text = std::fs::read(path).map_err(|error| complain(error.to_string()))?;
+                let text = crate::private::read(path).map_err(|error| complain(error.to_string()))?;
                 for certificate in CertificateDer::pem_slice_iter(&text) {
                     let certificate = certificate.map_err(|error| complain(error.to_string()))?;
                     store.add(certificate).map_err(|error| complain(error.to_string()))?;
