@@ -99,7 +99,7 @@ impl Push {
         let (waiting, fresh): (Vec<_>, Vec<_>) =
             self.fresh(&seen).into_iter().partition(|(_, ready)| stopped.has(ready.table));
         let ready: Vec<&Ready> = fresh.iter().map(|(_, ready)| *ready).collect();
-        let again = self.told_again(&seen).into_iter().filter(|ready| !stopped.has(ready.table));
+        let again = self.told_again(&seen).filter(|ready| !stopped.has(ready.table));
         let concerned: Vec<&Ready> = ready.iter().copied().chain(again).collect();
         let mut batch = Batch::load(tx, &self.registry, &concerned, &self.scopes(), &self.limits).await?;
         self.recall(&seen, &mut batch);
