@@ -24,7 +24,7 @@ export function request({ cursor, staged, queue }, edits, { full, digest, tables
   const from = staged && !aside ? staged.cursor : cursor;
   const body = {
     tables, cursor: from ?? undefined, digest, force_full_sync: Boolean(full && !staged),
-    changes: edits.flatMap(onTheWire), pending_uploads: queue.length - edits.length,
+    changes: edits.flatMap(onTheWire), pending_uploads: queue.length - edits.length, ...(edits[0]?.set && { atomic: true }),
   };
   return { aside, body };
 }

@@ -4,7 +4,7 @@
 import { online } from './later.js';
 import { attempt, claims, uuid } from './platform.js';
 import { sendable } from './plain.js';
-import { enqueue, missing } from './queue.js';
+import { enqueue, enqueueSet, keyOf, missing } from './queue.js';
 import { see } from './replica.js';
 import { Failure } from './server.js';
 
@@ -16,9 +16,15 @@ import { Failure } from './server.js';
 /** The part that goes online is loaded again after this, should that have failed. */
 const LOAD_AGAIN_MS = 5000;
 
+/** Calls that can be taken back. */
+export const LOG_MOST = 100;
+/** Writes in one batch: they go out in one request. */
+const SET_MOST = 500;
+
 /** The copy is another tab's to change by now. */
 export const DEPOSED = new Error('Another tab leads.');
 
+/** @typedef {{table: string, operation: Operation, data: Row, was: Row | undefined}} Done */
 /**
  * @typedef {object} Given
  * @property {string} api
@@ -38,6 +44,8 @@ export class Device {
   sub;
   /** Tables in use. @type {Set<string>} */
   used = new Set();
+  /** The last calls, with the rows as they were before. @type {Map<string, Done[]>} */
+  log = new Map();
   /** @type {import('./guard.js').Guard | undefined} */
   guard;
   /** @type {Online | undefined} */
@@ -134,6 +142,7 @@ export class Device {
   /** Ends the line without a word: another tab holds it now. */
   rest() {
     this.#want(false);
+    this.log.clear();
     this.#online?.rest();
   }
 
@@ -148,37 +157,62 @@ export class Device {
     if (!this.sub) await (await this.load()).token();
   }
 
-  /** @param {string} table @param {Operation} operation @param {any} row @param {string} [ask] Names the call: made again, it counts once
-   * @param {string} [life] Of the copy that it was made on
-   * @returns {Promise<Row | undefined>} The row as it is shown; `_stored` is false if it is in memory only
-   */
+  /** @param {string} table @param {Operation} operation @param {any} row @param {string} [ask] @param {string} [life] @returns {Promise<Row | undefined>} */
   async write(table, operation, row, ask, life) {
-    const { options: { tables }, emit, keeper } = this.owner;
+    return (await this.writeAll([[table, operation, row]], ask, life))[0];
+  }
+
+  /** @param {[table: string, operation: Operation, row: any][]} writes Several are one set: all of them or none
+   * @param {string} [ask] Names the call: made again, it counts once @param {string} [life] Of the copy that it was made on
+   * @returns {Promise<(Row | undefined)[]>} The rows as they are shown; `_stored` is false if they are in memory only
+   */
+  async writeAll(writes, ask = uuid(), life) {
+    const { emit, keeper } = this.owner;
     this.#refuseDropped(life);
+    if (writes.length > SET_MOST) throw new Error(`A batch has ${SET_MOST} writes at most.`);
+    const checked = writes.map((write) => this.#checked(...write));
+    // It builds on the newest.
+    this.#online?.take();
+    const { meta, queue } = this.copy;
+    const shown = () => checked.map(({ table, operation, data: { id } }) => (operation === 'DELETE' ? undefined : see(this.copy, table, id)));
+    const status = meta.judged?.[ask];
+    if (status) {
+      emit('settled', [{ asks: [ask], status }]);
+      return shown();
+    }
+    const ofRows = () => [...new Set(checked.map(keyOf))].flatMap((key) => this.copy.edits.get(key) ?? []);
+    const before = ofRows();
+    const edits = checked.map((edit) => ({ ...edit, asks: [ask], base: this.#base(edit) }));
+    // Asked again, since the tab that was asked first went without an answer.
+    const isAsked = before.some(({ asks }) => asks?.includes(ask));
+    if (!isAsked) this.log.set(ask, checked.map((edit) => ({ ...edit, was: see(this.copy, edit.table, edit.data.id) })));
+    if (this.log.size > LOG_MOST) this.log.delete(this.log.keys().next().value ?? '');
+    const grown = isAsked ? queue : edits.length > 1 ? enqueueSet(queue, edits, ask, uuid)
+      : edits.reduce((now, { base, ...edit }) => enqueue(now, edit, base, uuid, before), queue);
+    const stored = this.keep({ queue: grown });
+    this.#withdrawn([...before, { asks: [ask] }], ofRows());
+    this.#online?.changed();
+    const isStored = await stored;
+    if (!isStored && keeper.isResting) throw DEPOSED;
+    return shown().map((row) => (isStored || !row ? row : { ...row, _stored: false }));
+  }
+
+  /** A write as it is queued. @param {string} table @param {Operation} operation @param {any} row */
+  #checked(table, operation, row) {
+    const { tables } = this.owner.options;
     if (tables?.length && !tables.includes(table)) throw new Error(`This client does not copy the table ${table}.`);
     const data = sendable(operation, row);
     const errors = this.guard?.errors(table, operation, data) ?? [];
     if (errors.length) throw new Failure(errors.map(({ field, message }) => `${field} ${message}`).join('; '), { status: 422, errors, loss: { code: 4400 } });
     this.learn(table);
-    // It builds on the newest.
-    this.#online?.take();
-    const { rows, meta, queue } = this.copy;
-    const status = ask && meta.judged?.[ask];
-    if (status) {
-      emit('settled', [{ asks: [ask], status }]);
-      return see(this.copy, table, data.id);
-    }
-    const held = rows.get(table)?.get(data.id);
-    const base = !held ? meta.removed?.[data.id] : operation === 'INSERT' ? undefined : held._version;
-    const key = `${table} ${data.id}`;
-    const before = this.copy.edits.get(key) ?? [];
-    const stored = this.keep({ queue: enqueue(queue, { table, operation, data, ...(ask && { asks: [ask] }) }, base, uuid, before) });
-    this.#withdrawn([...before, { asks: ask ? [ask] : [] }], this.copy.edits.get(key) ?? []);
-    this.#online?.changed();
-    const isStored = await stored;
-    if (!isStored && keeper.isResting) throw DEPOSED;
-    const shown = operation === 'DELETE' ? undefined : see(this.copy, table, data.id);
-    return isStored || !shown ? shown : { ...shown, _stored: false };
+    return { table, operation, data };
+  }
+
+  /** The version that an edit builds on. @param {Pick<Edit, 'table' | 'operation' | 'data'>} edit @returns {number | undefined} */
+  #base({ table, operation, data: { id } }) {
+    const { rows, meta } = this.copy;
+    const held = rows.get(table)?.get(id);
+    return !held ? meta.removed?.[id] : operation === 'INSERT' ? undefined : held._version;
   }
 
   /** Edits that only another tab has. @param {Edit[]} edits @param {string} [life] Of the copy that they were made on */
@@ -188,20 +222,6 @@ export class Device {
     const news = missing(queue, meta.judged, edits);
     if (news.length) await this.keep({ queue: [...queue, ...news.map((edit) => ({ ...edit, sent: true }))] });
     this.#online?.changed();
-  }
-
-  /** Queues a refused edit again. @param {string} id Its `mutation_id` @param {Record<string, any>} changes @param {string} [ask] @param {string} [life] */
-  async retry(id, changes, ask, life) {
-    const { table, operation, data } = this.refused().find(({ mutation_id }) => mutation_id === id) ?? {};
-    if (!table || !operation) throw new Error('There is no such edit.');
-    const written = this.write(table, operation, { ...data, ...changes }, ask, life);
-    this.discard(id);
-    return written;
-  }
-
-  /** @param {string} [id] All without one */
-  discard(id) {
-    return this.note({ refused: this.refused().filter(({ mutation_id }) => id && mutation_id !== id) });
   }
 
   /** Learns what the tables in use are like, once there is a line. @param {string} table One more */
@@ -215,6 +235,7 @@ export class Device {
     this.disconnect();
     // What it downloads would come after the drop.
     await this.#online?.end();
+    this.log.clear();
     await keeper.drop();
     if (!this.#isWanted) status.set({ ...status.value, state: 'off', why: 'The person signed out: the copy was dropped.', retryInMs: 0 });
     emit('forgotten', {});

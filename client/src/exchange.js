@@ -53,7 +53,7 @@ export async function exchange(device, { full, digest, ifNeeded }) {
     } catch (fault) {
       if (!(fault instanceof Failure && fault.isRefusal && edits.length)) throw fault;
       search ??= new (await more()).Search(BATCH);
-      search.refused(fault, edits.length);
+      search.refused(fault, edits[0].set ? 1 : edits.length);
       continue;
     }
     if (!(device.isCurrent?.(copy) ?? true)) throw new Failure('The copy was loaded anew meanwhile.', { loss: { code: 1006 } });
@@ -64,7 +64,7 @@ export async function exchange(device, { full, digest, ifNeeded }) {
     if (search?.isOver) search = undefined;
     const judged = new Set(page.results.map(({ mutation_id }) => mutation_id));
     if (!edits.every(({ mutation_id }) => judged.has(mutation_id))) throw new Failure('The server left edits unjudged.', { loss: { code: 1011 } });
-    page = { ...page, results: page.results.map((result) => (isPassing(result) ? { ...result, status: 'later' } : result)) };
+    page = { ...page, results: judgedLater(page.results, Boolean(edits[0]?.set)) };
     const verdicts = judge(device, page, summary);
     // Not waited for: a crash before it is stored costs a download, and the next upload waits in its line.
     device.keep(answered(copy, page, { aside, full, asked: body.cursor, tables, now: device.now() }));
@@ -80,6 +80,15 @@ export async function exchange(device, { full, digest, ifNeeded }) {
   return summary;
 }
 
+/** Marks what is to be sent again later; of a set, all or nothing. @param {Result[]} results @param {boolean} isSet @returns {Result[]} */
+function judgedLater(results, isSet) {
+  const isHeldUp = (/** @type {Result} */ result) => isPassing(result) || isOthers(result);
+  if (isSet && !(results.some(isPassing) && results.every(isHeldUp))) return results;
+  return results.map((result) => (isSet || isPassing(result) ? { ...result, status: 'later' } : result));
+}
+
+/** Whether another edit of its set is at fault. @param {Result} result */
+const isOthers = ({ errors = [] }) => errors.some(({ code }) => code === 'atomic');
 /** Whether the edit is to be sent again later. @param {Result} result */
 const isPassing = ({ status, errors = [] }) => (status === 'rejected' ? errors.length > 0 && errors.every(({ code }) => PASSING.includes(code))
   : !['applied', 'merged', 'conflict'].includes(status));
@@ -106,5 +115,6 @@ function judge({ copy, rejected, collided }, { results, conflicts, total_changes
     summary.conflicts.push(conflict);
     collided(conflict);
   }
-  return verdicts;
+  // Of a set, the one at fault tells why.
+  return verdicts.sort(([, one], [, other]) => Number(isOthers(one)) - Number(isOthers(other)));
 }

@@ -1,7 +1,7 @@
 // The client as the app has it. What a device does is in `device.js`; here are the app's listeners and queries, and the
 // choice whether this tab does it or asks the one that leads.
 
-import { DEPOSED, Device } from './device.js';
+import { DEPOSED, Device, LOG_MOST } from './device.js';
 import { Keeper } from './keeper.js';
 import { more, preload, queries } from './later.js';
 import { nameOf } from './naming.js';
@@ -71,6 +71,11 @@ export class RyzeRealtimeClient {
   #told = [];
   /** Calls whose edits have no verdict yet. @type {Map<string, {settle: (verdict: Verdict) => void, settled: Promise<Verdict>, worst: Verdict, isQueued: boolean}>} */
   #unsettled = new Map();
+
+  /** What this tab wrote and can take back. @type {string[]} */
+  #made = [];
+  /** What a batch collects. @type {{writes: any[][], made: Promise<[Edited<any[]>]>} | undefined} */
+  #set;
 
   /**
    * @param {string} url Where the daemon answers, such as `https://sync.example.com`
@@ -204,6 +209,39 @@ export class RyzeRealtimeClient {
     return this.#write('write', table, operation.toUpperCase(), row);
   }
 
+  /** Makes several writes one: all of them or none, here, in storage and on the server.
+   * @param {() => void} make Makes them, waiting for none @returns {Edited<any[]>} Their rows; each write's own promise ends as this one does
+   */
+  batch(make) {
+    if (this.#set) throw new Error('A batch can’t hold another one.');
+    /** @type {(made: [Edited<any[]>]) => void} */
+    let give = () => {};
+    const { writes } = (this.#set = { writes: [], made: new Promise((resolve) => (give = resolve)) });
+    /** @type {Edited<any[]>} */
+    let done;
+    try {
+      const waits = /** @type {any} */ (make());
+      if (Object(waits).then) {
+        quiet(Promise.resolve(waits));
+        throw new Error('A batch can’t wait: write in it, and wait for the batch.');
+      }
+      this.#set = undefined;
+      done = this.#write('writeAll', writes);
+    } catch (fault) {
+      this.#set = undefined;
+      done = Object.assign(quiet(Promise.reject(fault)), { settled: Promise.resolve(/** @type {Verdict} */ ({ status: 'withdrawn' })) });
+    }
+    give([done]);
+    return done;
+  }
+
+  /** Takes back what this tab wrote last, a batch as a whole; again, what it wrote before. Another one's later change of a field stays.
+   * @returns {Edited<any[]>} The rows that it changed; none if there is nothing to take back
+   */
+  undo() {
+    return this.#write('undo', this.#made.pop() ?? '');
+  }
+
   /** To the person's other devices, not stored. @param {string} event @param {any} payload @returns {Promise<boolean>} Whether it left */
   broadcast(event, payload) {
     return this.#do('broadcast', event, payload);
@@ -273,6 +311,7 @@ export class RyzeRealtimeClient {
     this.#sleep();
     this.#begun = null;
     this.#isReady = false;
+    this.#made = [];
     this.#device.rest();
     this.#tabs.leave(this.#keeper.stored());
     this.#keeper.reset();
@@ -302,7 +341,13 @@ export class RyzeRealtimeClient {
 
   /** An edit: its promise ends once it is stored, or said not to be; `settled` is its verdict. @param {string} task @param {any[]} given @returns {Edited<any>} */
   #write(task, ...given) {
+    if (this.#set && task === 'write') {
+      const { writes, made } = this.#set;
+      const at = writes.push(given) - 1;
+      return Object.assign(quiet(made.then(([done]) => done).then((rows) => rows[at])), { settled: made.then(([{ settled }]) => settled) });
+    }
     const ask = uuid();
+    if (task !== 'undo') this.#made = [...this.#made, ask].slice(-LOG_MOST);
     /** @type {(verdict: Verdict) => void} */
     let settle = () => {};
     const settled = new Promise((/** @type {(verdict: Verdict) => void} */ resolve) => (settle = resolve));
@@ -313,7 +358,10 @@ export class RyzeRealtimeClient {
       if (!waiting) return;
       waiting.isQueued = true;
       if (!this.#keeper.copy.queue.findLast(({ asks, done: isDone }) => !isDone && asks?.includes(ask))) this.#settleMissed(ask);
-    }, ({ message, errors = [] }) => this.#settle(ask, { status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'invalid', message }] }, true));
+    }, ({ message, errors = [] }) => {
+      this.#made = this.#made.filter((made) => made !== ask);
+      this.#settle(ask, { status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'invalid', message }] }, true);
+    });
     return Object.assign(done, { settled });
   }
 
@@ -368,7 +416,7 @@ export class RyzeRealtimeClient {
     await this.#ready();
     // It may have been asked of this tab while that led.
     if (!this.#tabs.leads) throw DEPOSED;
-    if (task !== 'forget') this.#device.admit(sub, /^(write|connect|performSync)$/.test(task));
+    if (task !== 'forget') this.#device.admit(sub, /^(write|writeAll|undo|connect|performSync)$/.test(task));
     return this.#device.run(task, given);
   }
 

@@ -16,8 +16,6 @@ const ASKS_MOST = 50;
  * @returns {Edit[]}
  */
 export function enqueue(queue, { table, operation, data, asks }, base, newId, mine = queue.filter((queued) => sameRow(queued, table, data.id))) {
-  // Asked again, since the tab that was asked first went without an answer.
-  if (asks?.some((ask) => mine.some((edit) => edit.asks?.includes(ask)))) return queue;
   const last = mine[mine.length - 1];
   // What was judged applied is the row that this edit's author saw, though it was not downloaded yet.
   const done = mine.findLast((edit) => edit.done)?.done;
@@ -35,6 +33,30 @@ export function enqueue(queue, { table, operation, data, asks }, base, newId, mi
     return swap(queue, last, joined(last, { data: { ...last.data, ...data }, operation: becomes }, asks));
   }
   return split(queue, mine, fresh, asks);
+}
+
+/**
+ * Queues edits as one set, which goes out by itself: all of it or nothing. It joins nothing, and nothing joins it.
+ * @param {Edit[]} queue
+ * @param {{table: string, operation: Operation, data: Row, base?: number, asks?: string[]}[]} edits
+ * @param {string} set
+ * @param {() => string} newId
+ * @returns {Edit[]}
+ */
+export function enqueueSet(queue, edits, set, newId) {
+  const rows = new Set(edits.map(keyOf));
+  const before = queue.map((edit) => (rows.has(keyOf(edit)) ? { ...edit, sent: true } : edit));
+  const old = new Set(before);
+  /** @type {Map<string, Edit>} */
+  const made = new Map();
+  for (const edit of edits.reduce((now, { base, ...one }) => enqueue(now, one, base, newId), before)) {
+    if (old.has(edit)) continue;
+    const other = made.get(keyOf(edit));
+    if (other?.operation === 'DELETE') throw new Error('A batch can’t delete a row and make it anew.');
+    // What follows an edit under way, and what does not: one edit a row goes out.
+    made.set(keyOf(edit), { ...other, ...edit, data: { ...other?.data, ...edit.data }, ...(other && { follows: true }), sent: true, set });
+  }
+  return [...before, ...made.values()];
 }
 
 /**
@@ -120,6 +142,9 @@ export function difference(before, now) {
   while (end > at && till > at && before[end - 1] === now[till - 1]) end--, till--;
   return { at, gone: before.slice(at, end), come: now.slice(at, till) };
 }
+
+/** Names a row. @param {{table: string, data: Row}} edit */
+export const keyOf = ({ table, data: { id } }) => `${table} ${id}`;
 
 /** @param {Edit} edit @param {string} table @param {string} id */
 const sameRow = (edit, table, id) => edit.table === table && edit.data.id === id;

@@ -5,5 +5,5 @@ export { joined } from './keeper.js';
 export { more } from './later.js';
 export { canonical } from './plain.js';
 export { attempt, claims, soon, uuid, within } from './platform.js';
-export { behind } from './queue.js';
+export { behind, keyOf } from './queue.js';
 export { applyPatch, open, returned, see, seeAll, wholeOf } from './replica.js';

@@ -16,6 +16,7 @@
  * @property {boolean} [follows] Its fields are also in an edit before it, whose result it builds on
  * @property {Edit} [after] The edit that it follows, which met a conflict: sent again ahead of it
  * @property {string[]} [asks] The calls that made it
+ * @property {string} [set] The edits that go out with it, all or none
  * @property {number} [later] The server can't take it now; when it goes out again, in ms
  * @property {Pick<Result, 'status' | 'version'>} [done] The server's verdict; it stays visible until its row is downloaded
  */

@@ -2,27 +2,32 @@
 // queue.
 
 import { uuid } from './platform.js';
-import { behind } from './queue.js';
+import { behind, keyOf } from './queue.js';
 
 /** @import { Edit, Result } from './types.js' */
 
 /** An edit that the server can't take now goes out again after this. */
 const LATER_MS = 30_000;
 /**
- * The edits that go out next: one a row, since a later one builds on the version that the first makes.
+ * The edits that go out next: one a row, since a later one builds on the version that the first makes; or one set.
  * @param {Edit[]} queue
- * @param {number} most
+ * @param {number} most Counts a set as one
  * @param {number} [now] In ms; what has to wait longer is left out, with what is behind it
  */
 export function batch(queue, most, now = Infinity) {
   const busy = new Set();
+  /** @type {Edit[]} */
   const found = [];
+  const isFree = (/** @type {Edit} */ edit) => !busy.has(keyOf(edit)) && !(/** @type {number} */ (edit.later) > now);
   for (const edit of queue) {
     if (found.length >= most) break;
-    const key = `${edit.table} ${edit.data.id}`;
-    if (edit.done || busy.has(key)) continue;
-    busy.add(key);
-    if (!(/** @type {number} */ (edit.later) > now)) found.push(edit);
+    if (edit.done || busy.has(keyOf(edit))) continue;
+    const set = edit.set ? queue.filter((other) => other.set === edit.set && !other.done) : [edit];
+    // A set goes by itself, whole. It waits for what is ahead, and what is behind waits for it.
+    if (edit.set && found.length) break;
+    if (set.every(isFree)) found.push(...set);
+    if (edit.set && found.length) break;
+    set.forEach((other) => busy.add(keyOf(other)));
   }
   return found;
 }
@@ -57,12 +62,12 @@ export function settle(queue, results, now = 0, newId = uuid) {
     const { status, version } = verdict;
     if (status === 'rejected') rejected.add(edit);
     else if (status === 'later') put.set(edit, { ...edit, mutation_id: newId(), later: now + LATER_MS });
-    else judged.set(`${edit.table} ${edit.data.id}`, { ...edit, done: { status, version } });
+    else judged.set(keyOf(edit), { ...edit, done: { status, version } });
   }
   if (!judged.size && !rejected.size && !put.size) return queue;
   return queue.filter((edit) => !rejected.has(edit)).map((edit) => {
     if (put.has(edit)) return put.get(edit);
-    const verdict = judged.get(`${edit.table} ${edit.data.id}`);
+    const verdict = judged.get(keyOf(edit));
     if (!verdict || edit.done) return edit;
     return edit.mutation_id === verdict.mutation_id ? verdict : behind(edit, verdict);
   });
