@@ -1,13 +1,14 @@
 // JSON Schemas of tables in, TypeScript out. Pure; `ryzed-types.js` asks the daemon.
 
-/** The text of a module with a type for each table, and `Tables`, which names them all. `tables`: name → JSON Schema. */
+/** The text of a module with two types for each table, a row as it is read and as it is inserted, and `Tables` and `Inserts`, which name them all. `tables`: name → JSON Schema. */
 export function typescript(tables) {
   const names = Object.keys(tables);
-  const index = names.map((name) => `  ${key(name)}: ${pascal(name)};`).join('\n');
+  const index = (ending) => names.map((name) => `  ${key(name)}: ${pascal(name)}${ending};`).join('\n');
   return `${[
     '// Made by ryzed-types from the daemon’s schemas. Make it anew rather than change it.',
-    ...names.map((name) => table(pascal(name), tables[name])),
-    `/** All tables: \`new RyzeRealtimeClient<Tables>(…)\`. */\nexport interface Tables {\n${index}\n}`,
+    ...names.flatMap((name) => [table(pascal(name), tables[name]), inserted(`${pascal(name)}Insert`, tables[name])]),
+    `/** All tables: \`new RyzeRealtimeClient<Tables, Inserts>(…)\`. */\nexport interface Tables {\n${index('')}\n}`,
+    `/** What their \`insert\` takes. */\nexport interface Inserts {\n${index('Insert')}\n}`,
   ].join('\n\n')}\n`;
 }
 
@@ -19,6 +20,18 @@ function table(name, { description, properties = {}, required = [] }) {
   });
   const pending = ['  /** The server has not judged an edit of it yet. */', '  readonly _pending?: boolean;'];
   return [...comment(description, ''), `export interface ${name} {`, ...fields, ...pending, '}'].join('\n');
+}
+
+/** The server alone sets it, and ignores what comes back. */
+const UPDATED = 'updated_at';
+
+/** A row as it is inserted: what it needs, and what it may leave out. */
+function inserted(name, { properties = {}, required = [] }) {
+  const fields = Object.entries(properties).filter(([field, { readOnly }]) => !readOnly && field !== UPDATED).flatMap(([field, schema]) => {
+    const given = schema.default === undefined ? [] : comment(`Left out: ${JSON.stringify(schema.default)}.`, '  ');
+    return [...given, `  ${key(field)}${required.includes(field) && field !== 'id' ? '' : '?'}: ${type(schema)};`];
+  });
+  return [`export interface ${name} {`, ...fields, '}'].join('\n');
 }
 
 function type(schema) {

@@ -17,7 +17,7 @@ import { Tabs } from './tabs.js';
 import { Watch } from './watch.js';
 import { Watched } from './watched.js';
 
-/** @import { Changed, Edited, Info, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
+/** @import { Changed, Edited, Info, Insertable, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
 /** @typedef {import('./types.js').Conflict} Conflict */
 /** @typedef {import('./types.js').Edit} Edit */
 /** @typedef {import('./types.js').Events} Events */
@@ -35,7 +35,9 @@ const TAKE_OVER_MS = 10_000;
 /** From the best verdict to the worst. */
 const VERDICTS = ['withdrawn', 'unknown', 'applied', 'merged', 'conflict', 'rejected'];
 
-/** @template {object} [Tables=Record<string, Row>] */
+/** `Tables` are the rows of each table as they are read, `Inserts` as they are inserted, where that differs by more than the id.
+ * @template {object} [Tables=Record<string, Row>] @template {object} [Inserts={}]
+ */
 export class RyzeRealtimeClient {
   /** `state` of the line, `why` it is no better, `retryInMs` while it waits; `stored`: this device can store; `refused`: edits that wait for the person. */
   status = new Watched(/** @type {Status} */ ({ state: 'off', why: '', retryInMs: 0, stored: true, refused: 0 }));
@@ -168,7 +170,7 @@ export class RyzeRealtimeClient {
     return () => handlers.delete(handler);
   }
 
-  /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name]>} */
+  /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name], Name extends keyof Inserts ? Inserts[Name] : Insertable<Tables[Name]>>} */
   table(name) {
     this.#device.learn(name);
     return new Table(name, {

@@ -3,7 +3,7 @@
 import { canonical } from './plain.js';
 import { uuid } from './platform.js';
 
-/** @import { Edited, Info, Operation, Query, Queried, QuerySpec, Row } from './types.js' */
+/** @import { Edited, Info, Insertable, Operation, Query, Queried, QuerySpec, Row } from './types.js' */
 
 /**
  * @typedef {object} Source
@@ -14,7 +14,7 @@ import { uuid } from './platform.js';
  * @property {(table: string, query: Query, callback: (rows: any[], info: Info) => void) => () => void} watch
  */
 
-/** @template T */
+/** `T` is a row as it is read, `I` as it is inserted. @template T @template [I=Insertable<T>] */
 export class Table {
   #name;
   #source;
@@ -42,19 +42,19 @@ export class Table {
     return (await this.all()).filter(matcher(query));
   }
 
-  /** @param {Omit<T, 'id'> & {id?: string}} row @returns {Edited<T>} The row with its id */
+  /** @param {I} row @returns {Edited<T>} The row with its id */
   insert(row) {
-    return this.#source.write(this.#name, 'INSERT', { ...row, id: row.id ?? uuid() });
+    return this.#source.write(this.#name, 'INSERT', withId(row));
   }
 
-  /** @param {string} id @param {Partial<T>} changes Only what changes @returns {Edited<T | undefined>} */
+  /** @param {string} id @param {Partial<Omit<I, 'id'>>} changes Only what changes @returns {Edited<T | undefined>} */
   update(id, changes) {
     return this.#source.write(this.#name, 'UPDATE', { ...changes, id });
   }
 
-  /** @param {Omit<T, 'id'> & {id?: string}} row @returns {Edited<T>} */
+  /** @param {I} row @returns {Edited<T>} */
   upsert(row) {
-    return this.#source.write(this.#name, 'UPSERT', { ...row, id: row.id ?? uuid() });
+    return this.#source.write(this.#name, 'UPSERT', withId(row));
   }
 
   /** @param {string} id @returns {Edited<void>} */
@@ -75,6 +75,9 @@ export class Table {
     return this.#source.watch(this.#name, query, callback);
   }
 }
+
+/** @param {any} row */
+const withId = (row) => ({ ...row, id: row.id ?? uuid() });
 
 /** @param {Query} query @returns {(row: any) => boolean} */
 export function matcher(query) {

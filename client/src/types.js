@@ -1,6 +1,7 @@
 // The shapes that the modules share. Types only: nothing loads this file at run time.
 
 /** @typedef {Record<string, any> & {id: string}} Row A row; from the server it also has `_version`, with an edit under way `_pending`. */
+/** @template T @typedef {Omit<T, 'id'> & {id?: string}} Insertable A row as it is inserted, where no type of its own says so: its id is made if it has none. */
 /** @typedef {'INSERT' | 'UPDATE' | 'UPSERT' | 'DELETE'} Operation */
 /** @typedef {'server_wins' | 'client_wins' | 'merge' | 'manual'} Strategy */
 /** @typedef {{epoch?: string, user?: number, global?: number, [part: string]: any}} Cursor "I have everything up to here"; sent back as it came. */

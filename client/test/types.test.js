@@ -24,12 +24,16 @@ test('a schema becomes an interface', () => {
     properties: {
       id: { type: 'string' }, size: { type: ['integer', 'null'] }, kind: { enum: ['a', 'b', null] },
       tags: { type: 'array', items: { type: ['string', 'null'] } }, free: { type: 'array', items: true },
-      'odd name': {}, _version: { type: 'integer', readOnly: true },
+      'odd name': {}, unit: { type: 'string', default: 'g' }, updated_at: { type: 'string' }, _version: { type: 'integer', readOnly: true },
     },
-    required: ['kind'],
+    required: ['id', 'kind'],
   } });
   for (const line of ['export interface MyThings {', '  size?: number | null;', '  kind: "a" | "b" | null;', '  tags?: (string | null)[];',
     '  free?: any[];', '  "odd name"?: any;', '  readonly _version?: number;', '  my_things: MyThings;']) assert.ok(text.includes(`${line}\n`), line);
+  const [, insert] = /export interface MyThingsInsert \{\n([^}]*)\}/.exec(text);
+  assert.deepEqual(insert.trim().split(/\n\s*/), ['id?: string;', 'size?: number | null;', 'kind: "a" | "b" | null;', 'tags?: (string | null)[];', 'free?: any[];',
+    '"odd name"?: any;', '/** Left out: "g". */', 'unit?: string;']);
+  assert.match(text, /export interface Inserts \{\n  my_things: MyThingsInsert;\n\}/);
 });
 
 test('ryzed-types says what is wrong', async () => {
