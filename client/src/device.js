@@ -180,7 +180,7 @@ export class Device {
       emit('settled', [{ asks: [ask], status }]);
       return shown();
     }
-    const ofRows = () => [...new Set(checked.map(keyOf))].flatMap((key) => this.copy.edits.get(key) ?? []);
+    const ofRows = () => checked.flatMap((edit) => this.copy.edits.get(keyOf(edit)) ?? []);
     const before = ofRows();
     const edits = checked.map((edit) => ({ ...edit, asks: [ask], base: this.#base(edit) }));
     // Asked again, since the tab that was asked first went without an answer.
