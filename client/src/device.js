@@ -79,7 +79,7 @@ export class Device {
   load() {
     return (this.#loading ??= online().then(({ Online: Loaded }) => (this.#online = new Loaded(this)), ({ message }) => {
       this.#loading = undefined;
-      throw new Failure(`The part of the client that goes online can’t be loaded: ${message}`, { loss: { code: 1006 } });
+      throw new Failure(`What goes online can’t be loaded: ${message}`, { loss: { code: 1006 } });
     }));
   }
 
@@ -170,22 +170,21 @@ export class Device {
     const { emit, keeper } = this.owner;
     this.#refuseDropped(life);
     if (writes.length > SET_MOST) throw new Error(`A batch has ${SET_MOST} writes at most.`);
-    const checked = writes.map((write) => this.#checked(...write));
-    // It builds on the newest.
+    // They build on the newest.
     this.#online?.take();
+    const edits = writes.map((write) => this.#checked(ask, ...write));
     const { meta, queue } = this.copy;
-    const shown = () => checked.map(({ table, operation, data: { id } }) => (operation === 'DELETE' ? undefined : see(this.copy, table, id)));
+    const shown = () => edits.map(({ table, operation, data: { id } }) => (operation === 'DELETE' ? undefined : see(this.copy, table, id)));
     const status = meta.judged?.[ask];
     if (status) {
       emit('settled', [{ asks: [ask], status }]);
       return shown();
     }
-    const ofRows = () => [...new Set(checked.map(keyOf))].flatMap((key) => this.copy.edits.get(key) ?? []);
+    const ofRows = () => edits.flatMap((edit) => this.copy.edits.get(keyOf(edit)) ?? []);
     const before = ofRows();
-    const edits = checked.map((edit) => ({ ...edit, asks: [ask], base: this.#base(edit) }));
     // Asked again, since the tab that was asked first went without an answer.
     const isAsked = before.some(({ asks }) => asks?.includes(ask));
-    if (!isAsked) this.log.set(ask, checked.map((edit) => ({ ...edit, was: see(this.copy, edit.table, edit.data.id) })));
+    if (!isAsked) this.log.set(ask, edits.map((edit) => ({ ...edit, was: see(this.copy, edit.table, edit.data.id) })));
     if (this.log.size > LOG_MOST) this.log.delete(this.log.keys().next().value ?? '');
     const grown = isAsked ? queue : edits.length > 1 ? enqueueSet(queue, edits, ask, uuid)
       : edits.reduce((now, { base, ...edit }) => enqueue(now, edit, base, uuid, before), queue);
@@ -197,22 +196,17 @@ export class Device {
     return shown().map((row) => (isStored || !row ? row : { ...row, _stored: false }));
   }
 
-  /** A write as it is queued. @param {string} table @param {Operation} operation @param {any} row */
-  #checked(table, operation, row) {
-    const { tables } = this.owner.options;
+  /** A write as it is queued; `base` is the version that it builds on. @param {string} ask @param {string} table @param {Operation} operation @param {any} row */
+  #checked(ask, table, operation, row) {
+    const { copy: { rows, meta }, owner: { options: { tables } } } = this;
     if (tables?.length && !tables.includes(table)) throw new Error(`This client does not copy the table ${table}.`);
     const data = sendable(operation, row);
     const errors = this.guard?.errors(table, operation, data) ?? [];
     if (errors.length) throw new Failure(errors.map(({ field, message }) => `${field} ${message}`).join('; '), { status: 422, errors, loss: { code: 4400 } });
     this.learn(table);
-    return { table, operation, data };
-  }
-
-  /** The version that an edit builds on. @param {Pick<Edit, 'table' | 'operation' | 'data'>} edit @returns {number | undefined} */
-  #base({ table, operation, data: { id } }) {
-    const { rows, meta } = this.copy;
-    const held = rows.get(table)?.get(id);
-    return !held ? meta.removed?.[id] : operation === 'INSERT' ? undefined : held._version;
+    const held = rows.get(table)?.get(data.id);
+    const base = !held ? meta.removed?.[data.id] : operation === 'INSERT' ? undefined : held._version;
+    return { table, operation, data, asks: [ask], base };
   }
 
   /** Edits that only another tab has. @param {Edit[]} edits @param {string} [life] Of the copy that they were made on */

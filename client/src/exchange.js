@@ -88,11 +88,11 @@ function judgedLater(results, isSet) {
   return results.map((result) => (isSet || isPassing(result) ? { ...result, status: 'later' } : result));
 }
 
-/** Whether another edit of its set is at fault. @param {Result} result */
-const isOthers = ({ errors = [] }) => errors.some(({ code }) => code === 'atomic');
 /** What becomes of an edit that the server does not judge as long as a table is stopped. @param {Edit} edit @returns {Result} */
 const later = ({ mutation_id, table, data }) => ({ mutation_id, status: 'later', table, id: data.id });
 
+/** Whether another edit of its set is at fault. @param {Result} result */
+const isOthers = ({ errors = [] }) => errors.some(({ code }) => code === 'atomic');
 /** Whether the edit is to be sent again later. @param {Result} result */
 const isPassing = ({ status, errors = [] }) => (status === 'rejected' ? errors.length > 0 && errors.every(({ code }) => PASSING.includes(code))
   : !['applied', 'merged', 'conflict'].includes(status));

@@ -225,13 +225,13 @@ export class RyzeRealtimeClient {
       const waits = /** @type {any} */ (make());
       if (Object(waits).then) {
         quiet(Promise.resolve(waits));
-        throw new Error('A batch can’t wait: write in it, and wait for the batch.');
+        throw new Error('A batch can’t wait.');
       }
-      this.#set = undefined;
       done = this.#write('writeAll', writes);
     } catch (fault) {
-      this.#set = undefined;
       done = Object.assign(quiet(Promise.reject(fault)), { settled: Promise.resolve(/** @type {Verdict} */ ({ status: 'withdrawn' })) });
+    } finally {
+      this.#set = undefined;
     }
     give([done]);
     return done;
@@ -442,8 +442,12 @@ export class RyzeRealtimeClient {
     const before = copy.queue;
     const { life } = copy.meta;
     if (edits) {
-      const { at, gone, come } = edits;
-      patch = { ...patch, queue: [...copy.queue.slice(0, at), ...come, ...copy.queue.slice(at + gone)] };
+      // By their names: a tab that takes over, or has only begun, may have another queue.
+      const { after, gone, come } = edits;
+      const others = copy.queue.filter(({ mutation_id }) => !gone.includes(mutation_id));
+      const at = others.findIndex(({ mutation_id }) => mutation_id === after) + 1;
+      if (at || !after) patch = { ...patch, queue: [...others.slice(0, at), ...come, ...others.slice(at)] };
+      else this.#tabs.begin();
     }
     if (patch) this.#changed(patch, patch.clear === true ? (applyPatch(copy, patch), null) : applyPatch(copy, patch));
     if (to && patch?.queue) {
@@ -505,7 +509,8 @@ export class RyzeRealtimeClient {
       const { queue: whole, ...rest } = patch;
       // The whole queue with each edit would be costly to copy.
       const { at, gone, come } = difference(this.#told, whole ?? this.#told);
-      this.#tabs.tell({ patch: rest, ...(whole && { edits: { at, gone: gone.length, come } }), whole: patch });
+      const changes = { after: this.#told[at - 1]?.mutation_id, gone: [...gone, ...come].map(({ mutation_id }) => mutation_id), come };
+      this.#tabs.tell({ patch: rest, ...(whole && { edits: changes }), whole: patch });
       this.#told = whole ?? this.#told;
     }
     if (queue) this.pending.set(this.#shown.queue.filter(({ done }) => !done).length);

@@ -52,7 +52,7 @@ export function enqueueSet(queue, edits, set, newId) {
   for (const edit of edits.reduce((now, { base, ...one }) => enqueue(now, one, base, newId), before)) {
     if (old.has(edit)) continue;
     const other = made.get(keyOf(edit));
-    if (other?.operation === 'DELETE') throw new Error('A batch can’t delete a row and make it anew.');
+    if (other?.operation === 'DELETE') throw new Error('A batch can’t make anew what it deletes.');
     // What follows an edit under way, and what does not: one edit a row goes out.
     made.set(keyOf(edit), { ...other, ...edit, data: { ...other?.data, ...edit.data }, ...(other && { follows: true }), sent: true, set });
   }

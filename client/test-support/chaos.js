@@ -22,7 +22,10 @@ class Server {
   sockets = new Set();
   applied = new Map();
 
-  sync({ changes, cursor, force_full_sync: full, digest }) {
+  sync({ changes, cursor, force_full_sync: full, digest, atomic }) {
+    const isPair = changes.some(({ data }) => data.id.startsWith('pair'));
+    assert.equal(isPair, Boolean(atomic), 'a batch is atomic');
+    if (isPair) assert.equal(changes.length, 3, 'a batch goes out by itself, and whole');
     const results = changes.map((change) => this.#apply(change));
     const from = full || !cursor ? 0 : cursor.user;
     const rows = [...this.rows.values()].filter(({ _version }) => _version > from);
@@ -165,6 +168,7 @@ export class World {
   isOffline = false;
   #roll;
   #edits = [];
+  #pairs = [];
   #made = 0;
   #lost = 0;
   log = [];
@@ -185,7 +189,26 @@ export class World {
     }
   }
 
+  /** Two rows of their own, and one that others write to: all of them or none. */
+  #batch(tab) {
+    const text = `text ${++this.#made}`;
+    const ids = ['one', 'two'].map((part) => `pair ${this.#made} ${part}`);
+    const edits = ids.map((id) => ({ tab, id, text, kind: 'own', state: 'waits' }));
+    this.#edits.push(...edits);
+    this.#pairs.push(ids);
+    const notes = tab.client.table('notes');
+    const making = tab.client.batch(() => {
+      notes.insert({ id: ids[0], text });
+      notes.upsert({ id: `shared ${this.#roll(SHARED)}`, text });
+      notes.insert({ id: ids[1], text });
+    });
+    const became = (what) => edits.forEach((edit) => Object.assign(edit, what));
+    making.then((rows) => became({ state: rows[0]?._stored === false || tab.disk.full ? 'in memory' : 'stored' }), (fault) => became({ state: `failed: ${fault.message}` }));
+    making.settled.then(({ status }) => became({ verdict: status }));
+  }
+
   #edit(tab) {
+    if (!this.#roll(5)) return this.#batch(tab);
     const [act, text] = [this.#roll(6), `text ${++this.#made}`];
     const id = act < 3 ? `row ${this.#made}` : `shared ${this.#roll(SHARED)}`;
     const notes = tab.client.table('notes');
@@ -265,6 +288,7 @@ export class World {
   async #judge() {
     const theirs = [...this.server.rows.values()].sort((one, other) => (one.id < other.id ? -1 : 1));
     const held = async (tab) => (await tab.client.table('notes').all()).sort((one, other) => (one.id < other.id ? -1 : 1));
+    for (const [one, two] of this.#pairs) assert.equal(this.server.rows.has(one), this.server.rows.has(two), `${one}: both or none`);
     for (const edit of this.#edits) {
       if (edit.isForgotten) continue;
       assert.doesNotMatch(edit.state, /^failed/, `${edit.id}: ${edit.state}`);

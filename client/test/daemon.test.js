@@ -129,6 +129,50 @@ test('a client that died goes on from its storage, with the same mutations', asy
   await isWhole(second, token);
 });
 
+test('a batch is done whole or not at all, also when its client died, or when its answer got lost', async () => {
+  const token = daemon.token(randomUUID());
+  const storage = memoryStorage();
+  const first = client(token, { storage, deviceId: 'phone' });
+  const batch = (one, quantities) => one.batch(() => quantities.forEach((quantity) => void one.table('food_entries').insert({ ...MEAL, quantity })));
+  await batch(first, [1, 2]);
+  await batch(first, [3, -4]);
+  await first.table('food_entries').insert({ ...MEAL, quantity: 5 });
+
+  let lost = 1;
+  const second = client(token, { storage, platform: { WebSocket, fetch: async (...call) => {
+    const answer = await fetch(...call);
+    if (JSON.parse(call[1].body ?? '{}').atomic && lost-- > 0) throw new Error('lost');
+    return answer;
+  } } });
+  second.connect();
+  await until(() => second.pending.value === 0 && second.refused.value.length === 2, 'judged');
+  await isWhole(second, token);
+  const rows = await second.table('food_entries').all();
+  assert.deepEqual(rows.map(({ quantity }) => quantity).sort(), [1, 2, 5]);
+  assert.deepEqual(second.refused.value.map(({ data, errors }) => [data.quantity, errors[0].code]), [[3, 'atomic'], [-4, 'out_of_range']]);
+});
+
+test('what is taken back offline never reaches the server; what was sent is taken back there, for all devices', async () => {
+  const token = daemon.token(randomUUID());
+  const [phone, tablet] = ['phone', 'tablet'].map((deviceId) => client(token, { deviceId }));
+  await Promise.all([phone.connect(), tablet.connect()]);
+  const [sessions, exercises] = ['workout_sessions', 'workout_exercises'].map((name) => phone.table(name));
+  const session = await sessions.insert({ name: 'Legs', start_time: MEAL.consumed_at });
+  await exercises.insert({ session_id: session.id }).settled;
+  await sessions.update(session.id, { name: 'Arms', start_time: '2025-05-02T12:00:00+02:00' }).settled;
+  await phone.whenSynced();
+  await phone.undo().settled;
+  await until(async () => (await tablet.table('workout_sessions').get(session.id))?.name === 'Legs', 'the other device sees it');
+  phone.disconnect();
+  await sessions.delete(session.id);
+  await phone.undo();
+  await phone.connect();
+  await until(() => phone.pending.value === 0, 'judged');
+  await isWhole(phone, token);
+  const [kept] = await sessions.all();
+  assert.deepEqual([kept.name, Date.parse(kept.start_time), (await exercises.all()).length], ['Legs', Date.parse(MEAL.consumed_at), 1]);
+});
+
 test('a rejected edit is taken back with its reason, and those behind it go on', async () => {
   const token = daemon.token(randomUUID());
   const phone = client(token, { deviceId: 'phone' });

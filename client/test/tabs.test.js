@@ -53,6 +53,28 @@ test('an edit in a following tab shows at once in both and goes out once', async
   await assert.rejects(second.client.sendDataChange('meals', 'update', { q: 1 }), /id of its row/);
 });
 
+test('a batch of a following tab is one in both, and each tab takes back what it wrote itself', async () => {
+  const [first, second] = await twoTabs((path, body) => page({
+    results: applied(body, 2),
+    changes: { meals: body.changes.flatMap(({ operation, data }) => (operation === 'DELETE' ? [] : [{ ...data, _version: 2 }])) },
+    deletions: { meals: body.changes.flatMap(({ operation, data: { id } }) => (operation === 'DELETE' ? [{ id, _version: 3 }] : [])) },
+  }));
+  const shown = [];
+  first.client.table('meals').subscribe(null, (rows) => shown.push(rows.map(({ q }) => q).join()));
+  const done = second.client.batch(() => [1, 2].forEach((q) => void second.client.table('meals').insert({ q })));
+  assert.deepEqual((await done).map(({ q }) => q), [1, 2]);
+  await first.client.table('meals').insert({ q: 3 });
+  await settled();
+  assert.deepEqual(shown, ['', '1,2', '1,2,3']);
+  await first.live();
+  await settled();
+  assert.deepEqual([(await done.settled).status, first.asked.filter(({ body }) => body?.atomic).length], ['applied', 1]);
+  assert.equal((await second.client.undo()).length, 2);
+  assert.deepEqual((await first.client.table('meals').all()).map(({ q }) => q), [3]);
+  await first.client.undo();
+  assert.deepEqual([await second.client.undo(), await second.client.table('meals').all()], [[], []]);
+});
+
 test('when the leading tab is killed the next one takes over, with all that was stored', async () => {
   const [first, second, open] = await twoTabs();
   await first.live();
