@@ -59,7 +59,7 @@ export function answered(copy, page, { aside, full, asked, tables, now }) {
 }
 
 /** What a whole download replaces: not the tables that the server can't tell of for now. @param {Copy} copy @param {Page} page @returns {true | string[]} */
-const cleared = ({ rows }, { stopped }) => (stopped?.length ? [...rows.keys()].filter((table) => !stopped.includes(table)) : true);
+const cleared = ({ rows }, { stopped }) => !stopped?.length || [...rows.keys()].filter((table) => !stopped.includes(table));
 
 /** What the copy is once a download is complete: behind still, if more came live than it could hold.
  * @param {Copy} copy @param {boolean} [owed] Another pull is, in any case

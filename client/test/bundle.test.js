@@ -10,7 +10,7 @@ import { bundled, FILES } from '../scripts/bundle.js';
 /** What shows the copy and takes edits; with queries; with the line; all of it. In bytes, compressed. */
 const CORE_MOST = 12_000;
 const QUERIES_MOST = 15_000;
-const ONLINE_MOST = 19_500;
+const ONLINE_MOST = 19_600;
 const ALL_MOST = 26_500;
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const size = (...files) => files.reduce((sum, file) => sum + gzipSync(readFileSync(path(`dist/${file}`)), { level: 9 }).length, 0);
