@@ -268,6 +268,9 @@ async fn what_was_written_past_the_triggers_is_mended_once_somebody_says_so() {
     scene.adopt_again(&[]).await;
     scene.until_stopped("").await;
     assert_eq!(contradictions(&scene.app), "");
+    let mut late = scene.owner.connect("late").from_cursor(&mine.cursor).established().await;
+    let gone = late.next_where("database_change", |told| told["operation"] == "DELETE").await;
+    assert!(gone["old_record"]["id"].is_string(), "{gone}");
     for device in [&mut mine, &mut theirs] {
         assert_complete(device).await;
         assert_eq!(device.resets, 0);

@@ -13,6 +13,8 @@ use crate::private;
 pub(super) struct File {
     /// Its values, in the order of the file.
     pub leaves: Vec<Leaf>,
+    /// Where its sections begin: each with its name and its line.
+    pub sections: Vec<(String, usize)>,
 }
 
 /// A value of a file.
@@ -40,22 +42,25 @@ impl File {
         };
         let document = DeTable::parse(&text).map_err(|error| fault(&error))?;
         let values: toml::Table = toml::from_str(&text).map_err(|error| fault(&error))?;
-        let mut leaves = Vec::new();
-        walk(&text, "", document.get_ref(), &values, &mut leaves);
-        leaves.sort_by_key(|leaf| leaf.line);
-        Ok(Self { leaves })
+        let mut file = Self { leaves: Vec::new(), sections: Vec::new() };
+        file.walk(&text, "", document.get_ref(), &values);
+        file.leaves.sort_by_key(|leaf| leaf.line);
+        Ok(file)
     }
-}
 
-/// The values of a table and of the tables in it. One that holds nothing is a value as well: its name may be wrong.
-fn walk(text: &str, above: &str, table: &DeTable<'_>, values: &toml::Table, leaves: &mut Vec<Leaf>) {
-    for (name, value) in table {
-        let (name, line) = (name.get_ref().as_ref(), line_at(text, name.span().start));
-        let key = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
-        let Some(said) = values.get(name) else { continue };
-        match (inner(value), said) {
-            (Some(table), toml::Value::Table(values)) if !values.is_empty() => walk(text, &key, table, values, leaves),
-            _ => leaves.push(Leaf { key, line, value: serde_json::to_value(said).unwrap_or_default() }),
+    /// Takes the values of a table and of the tables in it. One that holds nothing is a value as well: its name may be wrong.
+    fn walk(&mut self, text: &str, above: &str, table: &DeTable<'_>, values: &toml::Table) {
+        for (name, value) in table {
+            let (name, line) = (name.get_ref().as_ref(), line_at(text, name.span().start));
+            let key = if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
+            let Some(said) = values.get(name) else { continue };
+            match (inner(value), said) {
+                (Some(table), toml::Value::Table(values)) if !values.is_empty() => {
+                    self.walk(text, &key, table, values);
+                    self.sections.push((key, line));
+                }
+                _ => self.leaves.push(Leaf { key, line, value: serde_json::to_value(said).unwrap_or_default() }),
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ pub struct Flag {
 pub struct ConfigError(Vec<String>);
 
 /// What the sources came to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// The configuration, with the default where a value is wrong.
     pub config: Config,
@@ -58,6 +58,7 @@ pub struct Loaded {
     /// The file that was read.
     pub file: Option<PathBuf>,
     set: Vec<Set>,
+    sections: Vec<(String, Origin)>,
 }
 
 /// A value that was written somewhere.
@@ -95,7 +96,7 @@ impl Sources {
     #[must_use]
     pub fn look(&self) -> Loaded {
         let known = Known::new();
-        let mut loaded = Loaded { config: Config::default(), faults: Vec::new(), file: None, set: Vec::new() };
+        let mut loaded = Loaded::default();
         if let Some(path) = self.path() {
             match File::read(&path) {
                 Ok(file) => loaded.take_file(path, file),
@@ -183,7 +184,7 @@ impl Loaded {
     pub fn fault(&self, key: &str, complaint: &str) -> String {
         match self.nearest(key) {
             None => format!("{key}: {complaint}"),
-            Some(set) => placed(&set.origin, key, complaint),
+            Some(origin) => placed(origin, key, complaint),
         }
     }
 
@@ -194,6 +195,8 @@ impl Loaded {
             origin: Origin::Line(path.clone(), leaf.line),
             value: leaf.value,
         }));
+        let sections = file.sections.into_iter();
+        self.sections = sections.map(|(name, line)| (name, Origin::Line(path.clone(), line))).collect();
         self.file = Some(path);
     }
 
@@ -217,10 +220,10 @@ impl Loaded {
         self.faults.extend(faults);
     }
 
-    /// What sets `key`, or the first key below it.
-    fn nearest(&self, key: &str) -> Option<&Set> {
-        let within = |set: &&Set| set.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-        self.set.iter().rev().find(|set| set.key == key).or_else(|| self.set.iter().find(within))
+    /// What sets `key`, or where its section begins.
+    fn nearest(&self, key: &str) -> Option<&Origin> {
+        let sections = self.sections.iter().find(|(name, _)| name == key).map(|(_, origin)| origin);
+        self.set.iter().rev().find(|set| set.key == key).map(|set| &set.origin).or(sections)
     }
 }
 

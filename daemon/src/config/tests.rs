@@ -128,10 +128,10 @@ fn what_is_wrong_in_the_file_names_itself_and_its_line() {
         ("[database]\nurl = \"mysql://here\"", 2, "sqlite://"),
         ("[server]\nallowed_origins = [\"app.example.com\"]", 2, "no origin"),
         ("[auth]\nsecret = \"a\"\nsecret_file = \"b\"", 2, "auth.secret"),
-        ("[tables.foods]\nskip = true", 2, "adopted PostgreSQL"),
+        ("[tables.foods]\nskip = true", 1, "adopted PostgreSQL"),
         (
             "[database]\nurl = \"postgres://h\"\n[tables.foodz]\nskip = true",
-            4,
+            3,
             "no such table; the tables are users, foods",
         ),
         ("[database]\nurl = \"postgres://h\"\n[tables.foods]\ncolumns = { user = \"a\" }", 4, "no such column"),

@@ -149,7 +149,7 @@ impl Settle {
             Stop::Limit { limit, detail } => ServiceError::Limit { limit, detail },
             Stop::Atomic(_) | Stop::Waits(_) => unreadable(),
         })?;
-        if let Some(table) = pushed.waits_for {
+        if let Some(table) = pushed.waits_for.first() {
             return Err(ServiceError::Stopped(table));
         }
         let mut result = pushed.results.pop().ok_or_else(unreadable)?;

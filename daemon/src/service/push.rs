@@ -147,8 +147,9 @@ impl Push {
         let receipts = receipts(&fresh, &told);
         let retried: HashSet<Uuid> = seen.keys().copied().collect();
         let answers = self.answers(&mut work, &fresh, told, seen, &receipts);
-        let waits_for = answers.iter().any(Option::is_none).then(|| work.stopped.names().next()).flatten();
-        if self.atomic && waits_for.is_some() {
+        let waits = answers.iter().any(Option::is_none);
+        let waits_for: Vec<&'static str> = if waits { work.stopped.names().collect() } else { Vec::new() };
+        if self.atomic && waits {
             return Err(Stop::Waits(Box::new(Pushed { waits_for, ..Pushed::default() })));
         }
         if self.atomic && answers.iter().flatten().any(|answer| answer.result.status == Status::Rejected) {

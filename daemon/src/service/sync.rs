@@ -65,6 +65,9 @@ impl Service {
         let mut turn = turn.turn_to(pull.kind()).await;
         let mut answer = self.run(caller, pull).await?;
         turn.has_read();
+        // What has no result is of a table that the answer calls stopped, also when it has gone on since.
+        let gone_on = pushed.waits_for.iter().filter(|table| !answer.stopped.contains(table)).copied();
+        answer.stopped.extend(gone_on.collect::<Vec<_>>());
         answer.results = pushed.results;
         answer.conflicts = pushed.conflicts;
         Ok(Served { answer, turn })
@@ -133,7 +136,7 @@ impl Service {
         let pushed = outcome.or_else(PushError::settled).inspect_err(|error| self.tell_of_doubt(error))?;
         self.tell(&pushed);
         // Who sends one change at a time, or a file, is told so; what could be done is done.
-        match pushed.waits_for {
+        match pushed.waits_for.first() {
             Some(table) => Err(ServiceError::Stopped(table)),
             None => Ok(pushed),
         }

@@ -138,8 +138,8 @@ pub struct Pushed {
     pub conflicts: Vec<Conflict>,
     /// Where each scope stood after the commit.
     pub scopes: BTreeMap<Scope, Version>,
-    /// A stopped table for which changes wait: these have no result, and are to come again.
-    pub(super) waits_for: Option<&'static str>,
+    /// The tables that were stopped, when changes wait for one: these have no result, and are to come again.
+    pub(super) waits_for: Vec<&'static str>,
     /// Mutations that had been seen before.
     pub(super) retried: HashSet<Uuid>,
     /// What to tell the living part of the daemon.

@@ -488,15 +488,20 @@ BEGIN
     PERFORM pg_notify('ryzed', '');
 END $$;
 
--- Tells again what devices were not given while a table was stopped.
-CREATE FUNCTION ryzed.tell_passed(of_table text) RETURNS void
+-- Tells again what devices were not given while a table was stopped. Says in how many scopes not yet, because somebody writes there.
+CREATE FUNCTION ryzed.tell_passed(of_table text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     passed record;
     ids uuid[];
+    busy bigint := 0;
 BEGIN
     FOR passed IN SELECT p.scope FROM ryzed.passed p WHERE p.table_name = of_table ORDER BY p.scope LOOP
-        PERFORM ryzed.hold(ARRAY[passed.scope]);
+        PERFORM FROM ryzed.scopes s WHERE s.scope = passed.scope FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            busy := busy + 1;
+            CONTINUE;
+        END IF;
         ids := ARRAY(SELECT c.row_id FROM ryzed.changes c
             WHERE c.scope = passed.scope AND c.table_name = of_table AND c.version > (SELECT p.after FROM ryzed.passed p
                 WHERE p.table_name = of_table AND p.scope = passed.scope) ORDER BY c.version);
@@ -505,6 +510,7 @@ BEGIN
             PERFORM ryzed.tell_again(of_table, ids, array_fill(passed.scope, ARRAY[cardinality(ids)]));
         END IF;
     END LOOP;
+    RETURN busy;
 END $$;
 
 -- Enters the next rows of a table into the index as the table has them; parents before their children. What stood there before

@@ -176,7 +176,8 @@ impl Hostile {
             Mischief::Backwards(place) => self.from(place).into_iter().rev().collect(),
             Mischief::Elsewhere(place, channel) => {
                 let channels = stranger.channels();
-                let channel = &channels[channel % channels.len().max(1)];
+                // Before anybody was overheard there is none.
+                let Some(channel) = channels.get(channel % channels.len().max(1)) else { return Ok(()) };
                 self.from(place).into_iter().map(|heard| Overheard { channel: channel.clone(), ..heard }).collect()
             }
             Mischief::Flood(count) => {

@@ -119,7 +119,7 @@ pub(super) fn records(placed: Placed<'_>, stopped: &Stopped, guard: impl Fn(&Tab
 fn changes_with(rows: &[String], other: &str) -> String {
     format!(
         "SELECT c.version, c.table_name, c.row_id::text, c.operation, c.source_device, CASE c.operation \
-         WHEN 'DELETE' THEN c.previous::text \
+         WHEN 'DELETE' THEN (jsonb_build_object('id', c.row_id) || c.previous)::text \
          WHEN 'UPDATE' THEN (jsonb_build_object('id', c.row_id) || coalesce((SELECT \
              jsonb_object_agg(f.key, c.previous -> f.key -> -1 -> 1) FROM jsonb_each(c.field_versions) f \
              WHERE f.value = to_jsonb(c.version) AND f.key <> '*' AND c.previous -> f.key -> -1 IS NOT NULL), '{{}}'))::text END, \

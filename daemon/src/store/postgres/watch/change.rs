@@ -105,15 +105,17 @@ pub(super) async fn take_note(
     Ok(())
 }
 
-/// Tells again what devices were not given of tables that go on.
+/// Tells again what devices were not given of tables that go on. The tables of which that is not all yet.
 pub(super) async fn tell_passed(
     connection: &mut AsyncPgConnection,
     found: &Found,
     stopped: &Stopped,
-) -> Result<(), StoreError> {
+) -> Result<Vec<String>, StoreError> {
     let passed = texts(connection, "SELECT DISTINCT table_name FROM ryzed.passed").await?;
+    let mut untold = Vec::new();
     for table in passed.iter().filter(|table| !stopped.has(table) && found.stands.contains_key(*table)) {
-        execute(connection, &format!("SELECT ryzed.tell_passed({})", literal(table))).await?;
+        let busy = texts(connection, &format!("SELECT ryzed.tell_passed({})::text", literal(table))).await?;
+        untold.extend(busy.iter().any(|count| count != "0").then(|| table.clone()));
     }
-    Ok(())
+    Ok(untold)
 }
