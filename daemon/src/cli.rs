@@ -22,6 +22,10 @@ use crate::config::{Flag, Sources, has_password};
 use crate::telemetry;
 use crate::transfer::{ExportArgs, ImportArgs};
 
+/// Told of a password among the arguments.
+const EXPOSED: &str = "everybody on this machine can read the password in --database-url while this runs; put it into a file \
+     (database.password_file), or the URL into the environment (RYZED_DATABASE__URL)";
+
 const EXAMPLES: &str = "\
 Examples:
   ryzed                                       serve on 127.0.0.1:8000, data in ./data
@@ -147,7 +151,11 @@ fn execute(cli: Cli) -> Outcome {
         return completions::run(options);
     }
     let sources = cli.settings.sources();
+    let is_exposed = cli.settings.database_url.as_deref().is_some_and(has_password);
     if let Some(Command::CheckConfig) = &cli.command {
+        if is_exposed {
+            aside!("ryzed: {EXPOSED}");
+        }
         return check_config::run(&sources);
     }
     let config = sources.load().map_err(Failure::usage)?;
@@ -155,11 +163,8 @@ fn execute(cli: Cli) -> Outcome {
     for name in sources.strangers() {
         tracing::warn!("the environment variable {name} sets no key and is passed over");
     }
-    if cli.settings.database_url.as_deref().is_some_and(has_password) {
-        tracing::warn!(
-            "everybody on this machine can read the password in --database-url while this runs; put it into a file \
-             (database.password_file), or the URL into the environment (RYZED_DATABASE__URL)"
-        );
+    if is_exposed {
+        tracing::warn!("{EXPOSED}");
     }
     #[cfg(feature = "faults")]
     crate::faults::arm().map_err(Failure::usage)?;

@@ -206,7 +206,7 @@ fn ours(home: &Path, database: Option<&Path>) -> Vec<PathBuf> {
     let lies = database.and_then(|path| Some(folder(path)?.join(path.file_name()?)));
     let led_to = database.and_then(|path| path.canonicalize().ok());
     let places = lies.into_iter().chain(led_to).flat_map(|path| named(&path));
-    let mut ours: Vec<PathBuf> = places.chain([home.join("secret")]).collect();
+    let mut ours: Vec<PathBuf> = places.chain([home.join("secret"), home.join("served.json")]).collect();
     ours.sort();
     ours.dedup();
     ours

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 
 /// What one person may hold by default, in KiB, with what the system's and the allocator's own costs come to.
 const SHARE: u64 = 32 << 10;
-const NOISE: u64 = 48 << 10;
+const NOISE: u64 = 64 << 10;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -161,6 +161,7 @@ async fn answers_that_nobody_takes_are_let_go_over_http2_as_well() {
     let daemon = Daemon::builder()
         .env("RYZED_SERVER__WRITE_TIMEOUT_SECONDS", 1)
         .env("RYZED_LIMITS__LEAST_BYTES_PER_SECOND", 1 << 20)
+        .env("RYZED_LIMITS__WAIT_SECONDS", 5)
         .start();
     let me = rich(&daemon, 6 << 20).await;
     let stream = TcpStream::connect(daemon.address()).await.expect("a connection");

@@ -52,29 +52,31 @@ async fn what_the_daemon_makes_is_its_owners_alone() {
     assert!(files(&data).iter().all(|(_, mode)| *mode == 0o600), "{:?}", files(&data));
 }
 
-#[test]
-fn what_commands_make_is_their_owners_alone() {
-    let folder = tempfile::tempdir().expect("a folder");
+#[tokio::test]
+async fn what_commands_make_is_their_owners_alone() {
+    let mut daemon = on_sqlite().start();
+    stop(&mut daemon).await;
+    let folder = daemon.folder();
     let user = Uuid::new_v4().to_string();
-    let _ = ryzed(folder.path(), &[], &["migrate"]).ok();
-    let _ = ryzed(folder.path(), &[], &["token", "--user", &user]).ok();
-    let data = folder.path().join("data");
+    let _ = ryzed(folder, &[], &["migrate"]).ok();
+    let _ = ryzed(folder, &[], &["token", "--user", &user]).ok();
+    let data = folder.join("data");
     assert_eq!(mode(&data), 0o700);
     assert!(files(&data).iter().all(|(_, mode)| *mode == 0o600), "{:?}", files(&data));
     // In the place of one that everybody reads.
-    let export = folder.path().join("export.ndjson");
+    let export = folder.join("export.ndjson");
     fs::write(&export, "").expect("a file");
     set_mode(&export, 0o644);
     for arguments in
         [&["export", "--user", &user, "--output", "export.ndjson"][..], &["export", "--all", "--output", "all"]]
     {
-        let _ = ryzed(folder.path(), &[], arguments).ok();
+        let _ = ryzed(folder, &[], arguments).ok();
     }
-    assert_eq!((mode(&export), mode(&folder.path().join("all"))), (0o600, 0o600));
+    assert_eq!((mode(&export), mode(&folder.join("all"))), (0o600, 0o600));
     let url = ("RYZED_DATABASE__URL", "sqlite://new/deep/moved.db");
-    let _ = ryzed(folder.path(), &[url], &["import", "--all", "all"]).ok();
-    assert_eq!((mode(&folder.path().join("new")), mode(&folder.path().join("new/deep"))), (0o700, 0o700));
-    let moved = files(&folder.path().join("new/deep"));
+    let _ = ryzed(folder, &[url], &["import", "--all", "all"]).ok();
+    assert_eq!((mode(&folder.join("new")), mode(&folder.join("new/deep"))), (0o700, 0o700));
+    let moved = files(&folder.join("new/deep"));
     assert!(moved.iter().all(|(_, mode)| *mode == 0o600), "{moved:?}");
 }
 

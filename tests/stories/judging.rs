@@ -323,7 +323,7 @@ async fn a_first_message_that_is_none_costs_what_it_is() {
         let refused = async {
             let mut socket = me.connect("tablet").token_in(ryzed_tests::TokenIn::Nowhere).open().await;
             socket.send_raw(Message::text(first.clone())).await;
-            socket.expect_close().await
+            socket.expect_close_within(std::time::Duration::from_secs(30)).await
         };
         let ((code, reason), cost) = peak(&daemon, refused).await;
         assert!(matches!(code, 1009 | 4401) && reason.len() < 130, "{code} {reason}");

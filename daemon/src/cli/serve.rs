@@ -53,13 +53,19 @@ pub(super) fn run(config: Config, sources: Sources, settings: &Settings, options
     let load = || Secret::load_or_create(&config).map_err(Failure::usage);
     // One that is there is looked at first: what is wrong with it is no question of the database.
     let known = if Secret::is_to_be_made(&config) { None } else { Some(load()?) };
+    let database = config.database_server().is_none().then(|| config.database_path());
+    let look_after =
+        || private::look_after(&config.data_dir, database.as_deref()).context("can't start").map_err(Failure::Usage);
+    // What is there is looked at before it is believed.
+    if config.data_dir.exists() {
+        look_after()?;
+    }
     traces::check(&config, options.new_database)?;
     private::make_folder(&config.data_dir)
         .with_context(|| format!("can't make the data directory {}", config.data_dir.display()))?;
     // Until the process ends. Several daemons on one server may share what little they keep there.
     let _held = store::hold_folder(&config)?;
-    let database = config.database_server().is_none().then(|| config.database_path());
-    private::look_after(&config.data_dir, database.as_deref()).context("can't start").map_err(Failure::Usage)?;
+    look_after()?;
     let named =
         [&config.auth.secret_file, &config.database.password_file, &config.redis.url_file].into_iter().flatten();
     named.cloned().chain(sources.file_with_secrets()).for_each(|path| private::warn_if_read_by_others(&path));

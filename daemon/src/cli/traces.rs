@@ -1,6 +1,7 @@
 //! Where a database was, an empty one is never begun unless somebody says so: every device would drop its copy of what is
 //! perhaps only on a disk that is not mounted. Looked at before anything is made.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Failure, Outcome, store};
 use crate::auth::Secret;
 use crate::config::Config;
+use crate::private;
 use crate::store::{postgres, sqlite};
 
 /// What a daemon leaves in its data directory of the database that it has served.
@@ -27,9 +29,10 @@ pub(super) fn check(config: &Config, is_wanted: bool) -> Outcome {
         return Ok(());
     }
     let path = config.database_path();
-    let begun =
-        sqlite::is_begun(&path).with_context(|| format!("can't open the database {} (database.url)", path.display()));
-    if begun.map_err(store::judged)? {
+    let about = || format!("can't open the database {} (database.url)", path.display());
+    private::vouch_for_database(&path).with_context(about).map_err(Failure::Usage)?;
+    sqlite::must_be_free(&path).with_context(about).map_err(store::judged)?;
+    if sqlite::is_begun(&path).with_context(about).map_err(store::judged)? {
         return Ok(());
     }
     let traces = traces_of_file(config);
@@ -65,8 +68,8 @@ pub(super) fn leave(config: &Config, epoch: &str) {
         return;
     }
     let path = note(config);
-    let written =
-        serde_json::to_vec(&served).map_err(std::io::Error::other).and_then(|bytes| std::fs::write(&path, bytes));
+    let written = serde_json::to_vec(&served).map_err(std::io::Error::other);
+    let written = written.and_then(|bytes| private::create(&path)?.write_all(&bytes));
     if let Err(error) = written {
         // It guards against a mistake, and nothing else needs it.
         tracing::warn!(%error, path = %path.display(), "which database is served here could not be noted");

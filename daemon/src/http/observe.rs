@@ -5,9 +5,10 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tower::{Service, ServiceExt};
 use tracing::Instrument;
@@ -84,7 +85,7 @@ pub(super) async fn observe<S, B, R>(
 ) -> Response<Watched<R>>
 where
     S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
-    R: Body,
+    R: Body<Data = Bytes>,
 {
     let id = id_of(&request);
     let line = Line {
@@ -112,7 +113,7 @@ where
     response.headers_mut().insert(RELEASE, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
     let refused = response.extensions_mut().remove::<Refusal>();
     let line = Line { status: response.status().as_u16(), refused, ..line };
-    response.map(|body| Watched { body, line, exchange })
+    response.map(|body| Watched { body, rest: Bytes::new(), line, exchange })
 }
 
 /// The path as the log may have it: a client that mistakes an address's form puts its token into the path.
@@ -173,15 +174,21 @@ impl Line {
     }
 }
 
+/// A client is given no more at once, so that it shows whether it takes what it gets: of a single part that is given whole, the
+/// library says that the answer is over.
+const PIECE: usize = 64 << 10;
+
 /// An answer's body on its way out.
 pub(super) struct Watched<B> {
     body: B,
+    /// What the client was not given yet of a part of it.
+    rest: Bytes,
     line: Line,
     exchange: Exchange,
 }
 
-impl<B: Body + Unpin> Body for Watched<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
@@ -189,21 +196,32 @@ impl<B: Body + Unpin> Body for Watched<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         self.exchange.taken(Instant::now());
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            let bytes = frame.data_ref().map_or(0, bytes::Buf::remaining);
-            self.line.bytes += bytes as u64;
-            self.exchange.given(bytes, Instant::now());
+        if self.rest.is_empty() {
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else { return Poll::Ready(None) };
+            match frame.into_data() {
+                Ok(data) => self.rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
         }
-        frame
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        self.line.bytes += length as u64;
+        self.exchange.given(length, Instant::now());
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
+        if let Some(exact) = hint.exact() {
+            return SizeHint::with_exact(rest + exact);
+        }
+        let mut whole = SizeHint::new();
+        whole.set_lower(rest + hint.lower());
+        whole
     }
 }
 

@@ -35,7 +35,7 @@ use sql::TableSql;
 use writer::Writer;
 
 pub use ground::{is_begun, leftovers, put_aside};
-pub use lock::Lock;
+pub use lock::{Lock, must_be_free};
 pub use migrate::migration_states;
 
 /// How the database is opened.

@@ -58,7 +58,8 @@ impl Ground {
     pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
         let mut files = Vec::new();
         // Its index of the log goes with the log.
-        for name in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        let real = real(path);
+        for name in [path.to_owned(), beside(&real, "-wal"), beside(&real, "-shm")] {
             let identity = identity(&name)
                 .map_err(|error| StoreError::Unavailable(format!("can't look at {}: {error}", name.display())))?;
             files.push((name, identity));
@@ -191,7 +192,7 @@ fn looked_at(path: &Path) -> Result<bool, StoreError> {
 #[must_use]
 pub fn leftovers(path: &Path) -> Vec<PathBuf> {
     let life = beside(path, ".life");
-    let log = beside(path, "-wal");
+    let log = beside(&real(path), "-wal");
     let has_log = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
     [(life.exists(), life), (has_log, log)]
         .into_iter()
@@ -223,7 +224,7 @@ pub(super) fn must_be_whole(connection: &mut SqliteConnection, path: &Path) -> R
     let wanted = sizes.first().copied().unwrap_or(0).unsigned_abs();
     let found = fs::metadata(path).map(|file| file.len()).unwrap_or(0);
     // What is not in the file yet is in the log.
-    if found > 0 && found < wanted && !beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
+    if found > 0 && found < wanted && !beside(&real(path), "-wal").metadata().is_ok_and(|log| log.len() > 0) {
         return Err(damaged(path, &format!("it is cut off, {found} of {wanted} bytes are there")));
     }
     Ok(())
@@ -246,6 +247,11 @@ fn damaged(path: &Path, how: &str) -> StoreError {
 
 fn identity(path: &Path) -> io::Result<Identity> {
     fs::metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// The name that SQLite goes by: its log lies beside what a link leads to.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// The folder that a file is in, also when its name says none.

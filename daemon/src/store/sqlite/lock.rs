@@ -67,6 +67,18 @@ impl Lock {
     }
 }
 
+/// Refuses a file that a daemon works on, under whatever name.
+///
+/// # Errors
+/// When one does.
+pub fn must_be_free(database: &Path) -> Result<(), StoreError> {
+    let Ok(file) = File::open(database) else { return Ok(()) };
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Err(taken(database, &file, "is served already")),
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+    }
+}
+
 /// Together with others: the file beside the database, and its place.
 fn share(database: &Path) -> Result<(PathBuf, File), StoreError> {
     let beside = beside(database);
