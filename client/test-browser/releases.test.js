@@ -65,6 +65,8 @@ test('the copy, the queue and the device of the last release are taken over, and
   await ends(page, () => client.connect());
   await insert(page, 1);
   await until(async () => (await theirs(token)).length === 1, 'the first edit');
+  // The answer is there, too.
+  await until(() => page.evaluate(() => client.pending.value === 0), 'its verdict');
   await page.evaluate(() => client.disconnect());
   await insert(page, 2);
   const device = await page.evaluate(() => client.deviceId);
