@@ -95,6 +95,9 @@ pub async fn begin(options: &Options, people: &[Person]) -> anyhow::Result<(Proc
             .env("RYZED_SYNC__LEASE_SECONDS", LEASE_SECONDS)
             .env("RYZED_SERVER__DRAIN_SECONDS", DRAIN_SECONDS)
             .env("RYZED_LIMITS__OUTBOX_BYTES", OUTBOX_BYTES)
+            // Its devices are busier than people are.
+            .env("RYZED_LIMITS__REQUESTS_PER_SECOND", 10_000)
+            .env("RYZED_LIMITS__REQUEST_BURST", 100_000)
             .env("RYZED_LOG", &options.log);
         if let (Some(cluster), Some(url)) = (&cluster, &url) {
             let proxy = Proxy::to(local(cluster.port())).await?;

@@ -93,6 +93,8 @@ impl Connections {
         let running = tokio::spawn(async move { connections.until_done(mode, access, &job).await });
         match tokio::time::timeout(LONGEST, running).await {
             Ok(Ok(done)) => done,
+            // The runtime ends while somebody still waits: nothing was committed that they were told of.
+            Ok(Err(error)) if error.is_cancelled() => Err(StoreError::Unavailable("the daemon is stopping".into())),
             Ok(Err(error)) => Err(StoreError::Failed(format!("a transaction failed: {error}"))),
             Err(_) => {
                 let silent = "the database does not answer";
