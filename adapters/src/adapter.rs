@@ -26,7 +26,7 @@ pub trait TableAdapter: JsonSchema + 'static {
     const SCOPE: ScopeRule;
     /// What settles a conflict when the request names no strategy.
     const STRATEGY: Strategy = Strategy::ServerWins;
-    /// How many hours a row's times may lie ahead of the server's clock, where that is more than for all tables
+    /// Hours that a row's times may lie ahead of the server's clock, where that is more than for all tables
     /// (`sync.future_hours`): plans and best-before dates do so by nature.
     const FUTURE_HOURS: u32 = 0;
 

@@ -131,7 +131,7 @@ fn shortened(mut text: String, most: usize) -> String {
     text
 }
 
-/// What is wrong with a row that a validator refuses. A long list is not searched to its end: each of its values may be wrong.
+/// Faults of a row that a validator refuses. A long list is not searched to its end: each of its values may be wrong.
 pub(crate) fn explained(validator: &Validator, row: &Value) -> Vec<FieldError> {
     if values(row, MOST_SEARCHED) <= MOST_SEARCHED {
         let errors = validator.iter_errors(row).flat_map(|error| errors_of(&error)).collect();
@@ -144,7 +144,7 @@ pub(crate) fn explained(validator: &Validator, row: &Value) -> Vec<FieldError> {
 /// The most values of a row among which all errors are looked for.
 const MOST_SEARCHED: usize = 2000;
 
-/// How many values there are in this one, counted no further than just beyond `most`.
+/// Count of the values in this one, which ends just beyond `most`.
 fn values(value: &Value, most: usize) -> usize {
     let of = |values: &mut dyn Iterator<Item = &Value>| {
         let mut count = 1;

@@ -13,7 +13,7 @@ use crate::{
     Domain, FieldError, Merge, Row, ScopeRule, Sighting, Strategy, TableAdapter, TableRules, check, code, schema,
 };
 
-/// How many hours ahead of the server's clock a row's times may lie, unless more is allowed.
+/// Hours that a row's times may lie ahead of the server's clock, unless more is allowed.
 const FUTURE_HOURS: u32 = 24;
 
 /// A compiled adapter.
@@ -34,7 +34,7 @@ pub struct Table {
     pub schema: Value,
     /// Whether the table belongs to an application whose database was there before, see [`Table::fitted`].
     pub is_fitted: bool,
-    /// How many hours ahead of the server's clock a row's times may lie.
+    /// Hours that a row's times may lie ahead of the server's clock.
     future_hours: u32,
     whole: Validator,
     patch: Validator,
@@ -169,7 +169,7 @@ impl Table {
         }
     }
 
-    /// Whether devices may make rows: not where a row's id names something elsewhere that no device sees.
+    /// True where devices may make rows: not where a row's id names something elsewhere that no device sees.
     #[must_use]
     pub fn takes_rows(&self) -> bool {
         self.column("id").is_none_or(|id| !id.read_only)

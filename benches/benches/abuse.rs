@@ -1,4 +1,4 @@
-//! What somebody who abuses the daemon costs everybody else: one-row uploads of ten people, in turns quiet and beside one
+//! Cost that somebody who abuses the daemon is to everybody else: one-row uploads of ten people, in turns quiet and beside one
 //! abuser of each sort, on SQLite and on PostgreSQL. An abuser has one token and as many connections as it likes; the last two
 //! on PostgreSQL are an application that locks what the daemon needs.
 //!
@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_millis(100);
 /// Pairs of a quiet and an abused phase, and how long each is.
 const ROUNDS: usize = 3;
 const PHASE: Duration = Duration::from_secs(3);
-/// How long the abuser is at it before it counts.
+/// Time that the abuser is at it before it counts.
 const LEAD: Duration = Duration::from_millis(500);
 /// What is asked for: others' median and 99th percentile over the quiet ones.
 const TARGETS: (f64, f64) = (3.0, 10.0);
