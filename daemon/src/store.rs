@@ -261,6 +261,11 @@ pub trait Transaction: OpenConflicts + Times + Tokens {
         Ok(())
     }
 
+    /// Tables that go on, of which something that was passed over in these scopes is still to be told.
+    async fn untold(&mut self, _scopes: &[Scope]) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     // Scopes.
     /// Where these scopes stand, in the order asked; one without changes stands at 0.
     async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError>;

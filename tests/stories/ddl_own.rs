@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use ryzed_tests::rows::{food, food_entry, workout_exercise, workout_session};
-use ryzed_tests::{Account, Daemon, Person};
+use ryzed_tests::{Account, Daemon, Person, Session};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -218,5 +218,39 @@ async fn a_column_that_was_made_again_is_told_anew_at_the_next_start() {
         assert!(mine.is_complete().await.expect("a digest") && mine.resets == 0);
         let held: Vec<&Value> = mine.rows["food_entries"].values().collect();
         assert!(!held.is_empty() && held.iter().all(|row| row["unit"] == unit), "{held:?}");
+    }
+}
+
+/// What one instance passed over, another one that serves the table already owes too: until it is told, no answer calls a copy whole.
+/// It is told each time, also when the same is owed again right after.
+#[tokio::test]
+async fn what_is_owed_of_a_table_that_goes_on_is_said_and_told_each_time() {
+    let scene = Scene::new().await;
+    let mut tablet = scene.owner.device("tablet");
+    tablet.sync().await;
+    let user = scene.owner.person.id.to_string();
+    let owe = format!("INSERT INTO ryzed.passed (table_name, scope, after) VALUES ('foods', 'user:{user}', 0)");
+    let writer = Session::open(&scene.daemon.database_url()).await;
+    writer.run("BEGIN").await;
+    writer.run(&format!("SELECT FROM ryzed.scopes WHERE scope = 'user:{user}' FOR NO KEY UPDATE")).await;
+    scene.sql(&owe);
+    let mut request = json!({"device_id": "tablet", "cursor": tablet.cursor, "digest": true});
+    let answer = scene.owner.api.get("/changes?digest=true").await.json();
+    assert_eq!((&answer["stopped"], answer.get("digest")), (&json!(["foods"]), None), "{answer}");
+    let counted = scene.owner.api.get("/digest").await.json();
+    assert_eq!((&counted["stopped"], counted["digest"].get("foods")), (&json!(["foods"]), None), "{counted}");
+    writer.run("COMMIT").await;
+    for round in 0..3 {
+        let began = Instant::now();
+        while scene.sql("SELECT count(*) FROM ryzed.passed").trim() != "0" {
+            assert!(began.elapsed() < SOON, "what is owed is never told, round {round}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let answer = scene.owner.sync(request.clone()).await;
+        assert!(answer["changes"].get("foods").is_some() && answer.get("stopped").is_none(), "{answer}");
+        request["cursor"] = answer["cursor"].clone();
+        tablet.sync().await;
+        assert!(tablet.is_complete().await.expect("a digest"));
+        scene.sql(&owe);
     }
 }

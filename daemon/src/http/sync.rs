@@ -56,13 +56,7 @@ pub(super) async fn changes(mut call: Call, caller: Caller) -> Answer {
 /// `GET /digest`.
 pub(super) async fn digest(call: Call, caller: Caller) -> Answer {
     call.app.service.budget.charge(caller.user, LONG_READ)?;
-    let (cursor, digest) = call.app.service.digest(&caller, &call.query.list("tables")).await?;
-    let mut answer = json!({"cursor": cursor, "digest": digest});
-    let stopped = call.app.service.stopped();
-    if !stopped.is_empty() {
-        answer["stopped"] = stopped.names().collect();
-    }
-    json(&answer)
+    json(&call.app.service.digest(&caller, &call.query.list("tables")).await?)
 }
 
 /// `GET /sync-status?device_id=`. A device that never called is no error: it is told what waits for it.

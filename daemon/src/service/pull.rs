@@ -2,11 +2,12 @@
 
 mod stopped;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ryzed_adapters::{Registry, Table, code, format_time, is_in_calendar};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{PullRequest, Served, Service, ServiceError};
@@ -17,7 +18,7 @@ use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction}
 use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
 use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
 use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
-use stopped::{Pulled, passed};
+use stopped::{Pulled, passed, untold};
 
 /// The most rows of one page, and how many it has unless asked otherwise.
 const PAGE_ROWS: i64 = 1000;
@@ -55,6 +56,18 @@ struct Part {
     items: Vec<Item>,
     reached: Version,
     has_more: bool,
+}
+
+/// The answer of `GET /digest`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Counted {
+    /// Where the digest was taken.
+    pub cursor: Cursor,
+    /// Of each table that can be told of.
+    pub digest: Digest,
+    /// The tables that it leaves out.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub stopped: BTreeSet<&'static str>,
 }
 
 /// Counts a download that is about to go out.
@@ -105,12 +118,16 @@ impl Pull {
         let cursor = advanced(&from, &self.epoch, &stands, &reached);
         let stamp = self.timestamp(&states, has_more);
         let mut answer = self.answer(items, cursor, stamp, has_more, false)?;
-        // A client takes a table that a digest leaves out for one that has no rows, and its copy for a damaged one.
-        if self.digest && !has_more && served.stopped.is_empty() {
-            answer.digest = Some(digest(tx, &self.registry, &self.tables, &self.scopes()).await?);
-        }
         let passed = if served.stopped.is_empty() { Vec::new() } else { passed(&from, &reached, &served.stopped) };
-        Ok(Pulled { answer: SyncResponse { stopped: served.stopped, ..answer }, passed })
+        let mut stopped = served.stopped;
+        if self.digest && !has_more {
+            stopped.extend(untold(tx, &self.registry, &self.tables, &self.scopes()).await?);
+            // A client takes a table that a digest leaves out for one that has no rows, and its copy for a damaged one.
+            if stopped.is_empty() {
+                answer.digest = Some(digest(tx, &self.registry, &self.tables, &self.scopes()).await?);
+            }
+        }
+        Ok(Pulled { answer: SyncResponse { stopped, ..answer }, passed })
     }
 
     /// Tells the transaction what is going to be read, where the cursor is known.
@@ -257,7 +274,7 @@ impl Service {
     ///
     /// # Errors
     /// When a table is unknown.
-    pub async fn digest(&self, caller: &Caller, tables: &[String]) -> Result<(Cursor, Digest), ServiceError> {
+    pub async fn digest(&self, caller: &Caller, tables: &[String]) -> Result<Counted, ServiceError> {
         let tables = self.tables(tables)?;
         let _turn = self.budget.turn(caller.user, Kind::LongRead).await?;
         let (registry, epoch, user) = (Arc::clone(&self.registry), self.epoch().to_owned(), read_by(caller));
@@ -270,7 +287,11 @@ impl Service {
                     for state in tx.scopes(&scopes).await? {
                         cursor.set(state.scope, state.version);
                     }
-                    Ok::<_, ServiceError>((cursor, digest(tx, &registry, &tables, &scopes).await?))
+                    let mut digest = digest(tx, &registry, &tables, &scopes).await?;
+                    let untold = untold(tx, &registry, &[], &scopes).await?;
+                    digest.retain(|table, _| !untold.contains(&table.as_str()));
+                    let stopped = tx.stopped().names().chain(untold).collect();
+                    Ok::<_, ServiceError>(Counted { cursor, digest, stopped })
                 })
             })
             .await

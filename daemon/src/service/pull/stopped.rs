@@ -1,5 +1,7 @@
 //! A download while tables are stopped: what it tells of, and what is told later.
 
+use ryzed_adapters::Registry;
+
 use super::super::{Service, ServiceError};
 use super::Pull;
 use crate::store::{Access, Passed, StoreError, Transaction};
@@ -25,6 +27,19 @@ pub(super) fn passed(from: &Cursor, reached: &[(Scope, Version)], tables: &[&'st
     moved
         .map(|(scope, upto)| Passed { scope: *scope, after: from.at(*scope), upto: *upto, tables: tables.to_vec() })
         .collect()
+}
+
+/// Those of `tables` (empty: all) that go on, and of which something is still owed since they were stopped, perhaps by another
+/// instance.
+pub(super) async fn untold(
+    tx: &mut dyn Transaction,
+    registry: &Registry,
+    tables: &[&'static str],
+    scopes: &[Scope],
+) -> Result<Vec<&'static str>, StoreError> {
+    let (owed, stopped) = (tx.untold(scopes).await?, tx.stopped());
+    let known = owed.iter().filter_map(|name| Some(registry.get(name)?.name));
+    Ok(known.filter(|name| !stopped.has(name) && (tables.is_empty() || tables.contains(name))).collect())
 }
 
 impl Pull {

@@ -139,3 +139,8 @@ pub(super) fn passing(passed: &Passed) -> Statement<'static> {
     .int(passed.upto)
     .text(list(passed.tables.iter()))
 }
+
+/// The tables of which something in these scopes is still to be told.
+pub(super) fn untold(scopes: &[Scope]) -> Statement<'static, Text> {
+    statement("SELECT DISTINCT table_name FROM ryzed.passed WHERE scope = ANY (?1::text[])").text(list(scopes))
+}

@@ -78,6 +78,10 @@ impl Transaction for PostgresTransaction<'_> {
         Ok(())
     }
 
+    async fn untold(&mut self, scopes: &[Scope]) -> Result<Vec<String>, StoreError> {
+        self.load(reads::untold(scopes)).await
+    }
+
     async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError> {
         let rows: Vec<(String, i64, i64, String)> = self.load(reads::scopes(scopes)).await?;
         let states = rows.into_iter().filter_map(|(scope, version, floor, changed_at)| {

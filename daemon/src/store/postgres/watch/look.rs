@@ -170,7 +170,8 @@ const FINGERPRINT: &str = "WITH t AS MATERIALIZED (SELECT relation::oid AS oid, 
             FROM pg_roles r WHERE r.rolname = 'ryzed_daemon'), \
         (SELECT string_agg(concat_ws(' ', m.member, m.roleid, m.xmin), ',' ORDER BY m.member, m.roleid) FROM pg_auth_members m \
             WHERE m.member IN (to_regrole('ryzed_daemon'), to_regrole('authenticated'))), \
-        (SELECT concat_ws(' ', count(*), max(s.since)) FROM ryzed.stopped s), (SELECT count(*) FROM ryzed.passed), \
+        (SELECT concat_ws(' ', count(*), max(s.since)) FROM ryzed.stopped s), \
+        (SELECT concat_ws(' ', count(*), sum(p.xmin::text::bigint)) FROM ryzed.passed p), \
         (SELECT count(*) FROM ryzed.entering e WHERE NOT e.done))), \
     'triggers', (SELECT coalesce(json_object_agg(g.table_name, json_build_object('noted', g.noted, 'marks', g.marks)), '{}') FROM g), \
     'horizon', pg_snapshot_xmin(pg_current_snapshot())::text)::text";
