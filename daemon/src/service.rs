@@ -37,7 +37,8 @@ pub use housekeeping::Forgotten;
 pub use instances::{Directory, Surroundings};
 pub use outcome::ServiceError;
 pub use types::{
-    ConflictPage, DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Served, Settlement, SyncStatus,
+    ConflictPage, Counted, DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Served, Settlement,
+    SyncStatus,
 };
 
 /// All use cases, for all callers.

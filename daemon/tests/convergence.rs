@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use ryzed::auth::{Caller, Role};
 use ryzed::clock::Clock;
 use ryzed::config::Limits;
-use ryzed::service::Service;
+use ryzed::service::{Counted, Service};
 use ryzed::store::Stay;
 use ryzed::store::sqlite::{Settings, SqliteStore};
 use ryzed::sync::{Scope, UserId};
@@ -159,7 +159,7 @@ impl World {
     }
 
     async fn check(&self) {
-        let (cursor, digest) = self.service.digest(&self.caller, &[]).await.expect("a digest");
+        let Counted { cursor, digest, .. } = self.service.digest(&self.caller, &[]).await.expect("a digest");
         for device in &self.devices {
             assert!(device.is_quiet(), "nothing is left to send");
             assert_eq!(device.cursor.user, cursor.user);

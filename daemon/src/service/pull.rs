@@ -2,15 +2,14 @@
 
 mod stopped;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ryzed_adapters::{Registry, Table, code, format_time, is_in_calendar};
-use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{PullRequest, Served, Service, ServiceError};
+use super::{Counted, PullRequest, Served, Service, ServiceError};
 use crate::auth::Caller;
 use crate::budget::Kind;
 use crate::metrics::metrics;
@@ -56,18 +55,6 @@ struct Part {
     items: Vec<Item>,
     reached: Version,
     has_more: bool,
-}
-
-/// The answer of `GET /digest`.
-#[derive(Debug, Clone, Serialize)]
-pub struct Counted {
-    /// Where the digest was taken.
-    pub cursor: Cursor,
-    /// Of each table that can be told of.
-    pub digest: Digest,
-    /// The tables that it leaves out.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub stopped: BTreeSet<&'static str>,
 }
 
 /// Counts a download that is about to go out.

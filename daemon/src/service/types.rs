@@ -1,6 +1,6 @@
 //! What the use cases take and give.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Committed;
 use crate::budget::Turn;
-use crate::sync::wire::{ChangeResult, Conflict};
+use crate::sync::wire::{ChangeResult, Conflict, Digest};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Scope, Version};
 
 /// What a pull asks for.
@@ -144,4 +144,16 @@ pub struct Pushed {
     pub(super) retried: HashSet<Uuid>,
     /// What to tell the living part of the daemon.
     pub(super) commits: Vec<Committed>,
+}
+
+/// The answer of `GET /digest`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Counted {
+    /// Where the digest was taken.
+    pub cursor: Cursor,
+    /// Of each table that can be told of.
+    pub digest: Digest,
+    /// The tables that it leaves out.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub stopped: BTreeSet<&'static str>,
 }

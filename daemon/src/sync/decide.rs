@@ -233,8 +233,15 @@ impl Case<'_> {
             return Decision::settled(Effect::Leave, met);
         }
         let mut row = known.and_then(Known::former_row).cloned().unwrap_or_default();
+        // Rows that went while no trigger looked left nothing behind but that they are gone.
+        let is_unknown = row.is_empty();
         row.extend(data.clone());
         self.table.complete(&mut row, self.around.now);
+        if is_unknown && !self.missing(&row).is_empty() {
+            let message =
+                "the row was deleted, and nobody knows any more what it was; insert it whole to bring it back";
+            return Decision::refused("id", code::NOT_FOUND, message);
+        }
         Decision::settled(Effect::Put(row, brought(data)), met)
     }
 
@@ -252,19 +259,19 @@ impl Case<'_> {
         }
         let mut row = data.clone();
         self.table.complete(&mut row, self.around.now);
-        let required = |column: &&Column| column.required && row.get(&column.name).is_none_or(Value::is_null);
-        let missing: Vec<_> = self
-            .table
-            .columns
-            .iter()
-            .filter(required)
-            .map(|column| FieldError::new(&column.name, code::REQUIRED, "must be given"))
-            .collect();
+        let missing = self.missing(&row);
         if missing.is_empty() {
             Decision::done(Effect::Put(row, brought(data)), Status::Applied)
         } else {
-            Decision::rejected(missing)
+            let required = |column: &Column| FieldError::new(&column.name, code::REQUIRED, "must be given");
+            Decision::rejected(missing.into_iter().map(required).collect())
         }
+    }
+
+    /// The columns that a row has to have and does not.
+    fn missing(&self, row: &Row) -> Vec<&Column> {
+        let lacks = |column: &&Column| column.required && row.get(&column.name).is_none_or(Value::is_null);
+        self.table.columns.iter().filter(lacks).collect()
     }
 
     /// Whether the client's value of `field` stands against no edit that it has not seen.

@@ -95,7 +95,7 @@ impl House {
     }
 
     async fn digest(&self) -> Digest {
-        self.service.digest(&user().caller(), &[]).await.unwrap().1
+        self.service.digest(&user().caller(), &[]).await.unwrap().digest
     }
 }
 

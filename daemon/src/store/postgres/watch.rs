@@ -34,6 +34,8 @@ pub(super) use look::{Stand, stands};
 const EVERY: Duration = Duration::from_secs(2);
 /// How often at the most, however many ask for it.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a look may take, with the way there; one on a line that says nothing any more ends, and the next takes another.
+const LONGEST: Duration = Duration::from_secs(15);
 /// A look waits for no lock; should it wait for anything, it is given up.
 const PATIENT: &str = "SET statement_timeout = '10s'; SET lock_timeout = '100ms'; SET ryzed.device = '*'";
 
@@ -166,7 +168,22 @@ impl Watcher {
             return Ok(());
         }
         let began = Instant::now();
-        let mut connection = match state.connection.take() {
+        let kept = state.connection.take();
+        // A connection on which it fails is not kept.
+        let looking = tokio::time::timeout(LONGEST, self.look_on(kept, state.seen.as_ref(), cause));
+        let took_long = |_| StoreError::Unavailable("the look at the tables took too long".into());
+        let (connection, fingerprint) = looking.await.map_err(took_long)??;
+        *state = State { connection: Some(connection), seen: Some(fingerprint), looked: Some(began) };
+        Ok(())
+    }
+
+    async fn look_on(
+        &self,
+        kept: Option<AsyncPgConnection>,
+        seen: Option<&Fingerprint>,
+        cause: Cause,
+    ) -> Result<(AsyncPgConnection, Fingerprint), StoreError> {
+        let mut connection = match kept {
             Some(connection) => connection,
             None => {
                 let mut connection = migrate::open(&self.url).await?;
@@ -174,10 +191,8 @@ impl Watcher {
                 connection
             }
         };
-        // One that fails is not kept.
-        let fingerprint = self.look_with(&mut connection, state.seen.as_ref(), cause).await?;
-        *state = State { connection: Some(connection), seen: Some(fingerprint), looked: Some(began) };
-        Ok(())
+        let fingerprint = self.look_with(&mut connection, seen, cause).await?;
+        Ok((connection, fingerprint))
     }
 
     async fn look_with(

@@ -115,6 +115,22 @@ fn an_edit_of_a_deleted_row_brings_it_back_or_not() {
 }
 
 #[test]
+fn a_row_of_which_only_its_end_is_known_comes_back_whole_or_not_at_all() {
+    let mut unknown = deleted();
+    unknown.known.iter_mut().for_each(|known| known.previous.clear());
+    let edit = mutation(Intent::Update, Some(7), json!({"current_round": 6}));
+    let refused = judge(&unknown, &edit, &around(Strategy::ClientWins));
+    assert_eq!((refused.status, refused.effect), (Status::Rejected, Effect::Leave));
+    assert_eq!(refused.errors[0].code, code::NOT_FOUND);
+    let kept = judge(&unknown, &edit, &around(Strategy::ServerWins));
+    assert_eq!((kept.status, kept.effect), (Status::Conflict, Effect::Leave));
+    let whole = live().row.unwrap_or_default();
+    let whole =
+        judge(&unknown, &mutation(Intent::Upsert, Some(7), Value::Object(whole)), &around(Strategy::ClientWins));
+    assert_eq!(stored(&whole, "current_phase"), Some(json!("work")));
+}
+
+#[test]
 fn a_delete_of_an_edited_row_happens_only_when_the_client_wins() {
     let delete = mutation(Intent::Delete, Some(1), json!({}));
     for (strategy, gone) in [
