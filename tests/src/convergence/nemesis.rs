@@ -1,5 +1,6 @@
 //! Carries out what is to break: among the processes one thing after another, on the lines at the same time.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::oracle::Oracle;
 use super::plan::{Fault, FaultPlan, Weather, WeatherPlan};
 use super::world::{Lines, Processes};
 use super::{altering, outside};
+use crate::Database;
 
 /// How long a daemon may need until it is back.
 const BACK: Duration = Duration::from_secs(90);
@@ -83,16 +85,60 @@ async fn carry_out(processes: &mut Processes, fault: Fault, oracle: &Oracle) {
                 restart(processes, alteration.daemon, oracle).await;
             }
         }
+        Fault::ClockBehind(days) => {
+            for daemon in 0..processes.daemons.len() {
+                stop(processes, daemon, oracle).await;
+            }
+            if let Err(error) = outside::ahead(&processes.database(), days).await {
+                oracle.timeline.note("nemesis", format!("the database does not get ahead of the clock: {error:#}"));
+            }
+            for daemon in 0..processes.daemons.len() {
+                start(processes, daemon, oracle).await;
+            }
+        }
+        Fault::LoseFile(daemon) => {
+            let Database::Sqlite(file) = processes.database() else { return };
+            tokio::task::block_in_place(|| processes.daemons[daemon].kill9());
+            if let Err(error) = lose(processes, daemon, &file, oracle) {
+                oracle.violated("nemesis", format!("the file can't be taken away and put back: {error}"));
+            }
+            start(processes, daemon, oracle).await;
+        }
     }
 }
 
+/// Has a daemon start without its file, which it must refuse, and puts the file back.
+fn lose(processes: &mut Processes, daemon: usize, file: &Path, oracle: &Oracle) -> std::io::Result<()> {
+    let parts = ["", "-wal", "-shm"].map(|end| PathBuf::from(format!("{}{end}", file.display())));
+    let away = |part: &PathBuf| part.with_extension(format!("{}.away", part.extension().unwrap_or_default().display()));
+    let there: Vec<&PathBuf> = parts.iter().filter(|part| part.exists()).collect();
+    for part in &there {
+        std::fs::rename(part, away(part))?;
+    }
+    if tokio::task::block_in_place(|| processes.daemons[daemon].try_restart()) {
+        oracle
+            .violated("nemesis", format!("daemon {daemon} began an empty database in the place of one that was there"));
+        tokio::task::block_in_place(|| processes.daemons[daemon].kill9());
+    }
+    for part in &parts {
+        if part.exists() {
+            oracle.violated("nemesis", format!("daemon {daemon} has made {}", part.display()));
+        }
+    }
+    there.iter().try_for_each(|part| std::fs::rename(away(part), part))
+}
+
 async fn restart(processes: &mut Processes, daemon: usize, oracle: &Oracle) {
+    stop(processes, daemon, oracle).await;
+    start(processes, daemon, oracle).await;
+}
+
+async fn stop(processes: &mut Processes, daemon: usize, oracle: &Oracle) {
     processes.daemons[daemon].terminate();
     let code = processes.daemons[daemon].exit_code().await;
     if code != 0 {
         oracle.violated("nemesis", format!("daemon {daemon}, told to stop, ended with {code}"));
     }
-    start(processes, daemon, oracle).await;
 }
 
 /// Starts a daemon that has ended. While lines are broken it may take several tries.

@@ -262,3 +262,31 @@ pub async fn age(database: &Database, user: Uuid, oracle: &Oracle, person: usize
     oracle.timeline.note("nemesis", format!("all that person {person} has deleted was deleted long ago"));
     Ok(())
 }
+
+/// Moves all that the database knows of the time so many days ahead, as if the machine's clock had moved back. Nobody serves it.
+pub async fn ahead(database: &Database, days: u64) -> anyhow::Result<()> {
+    match database {
+        Database::Postgres(url) => {
+            let by = format!("+ interval '{days} days'");
+            let sql = format!(
+                "BEGIN; UPDATE ryzed.scopes SET changed_at = changed_at {by}; UPDATE ryzed.changes SET changed_at = changed_at {by}; \
+                 UPDATE ryzed.clock SET believed = believed {by}; COMMIT"
+            );
+            connect(url).await?.batch_execute(&sql).await?;
+        }
+        Database::Sqlite(_) => {
+            let by = |column: &str| {
+                format!(
+                    "{column} = strftime('%Y-%m-%dT%H:%M:%S', substr({column}, 1, 19), '+{days} days') || substr({column}, 20)"
+                )
+            };
+            let sql = format!(
+                "UPDATE sync_scopes SET {0}; UPDATE sync_changes SET {0}; UPDATE sync_clock SET {1}",
+                by("changed_at"),
+                by("believed")
+            );
+            tokio::task::block_in_place(|| database.run(&sql));
+        }
+    }
+    Ok(())
+}

@@ -207,6 +207,10 @@ pub enum Fault {
     Forget(usize, usize),
     /// Somebody alters a table, writes into it all the same, and puts it back after a while.
     Alter(Alteration),
+    /// The clock is so many days behind all that the database knows, from the next start of the daemons on.
+    ClockBehind(u64),
+    /// The file of the database is not there when a daemon starts, as where its disk is not mounted yet. On SQLite.
+    LoseFile(usize),
 }
 
 /// What is done to a table by DDL.
@@ -295,7 +299,7 @@ impl Iterator for FaultPlan {
         let calm = self.dice.pause(500, 6000);
         let daemon = self.dice.below(self.daemons);
         let down = self.dice.pause(0, 2500);
-        let fault = match self.dice.below(if self.redis { 28 } else { 24 }) {
+        let fault = match self.dice.below(if self.redis { 31 } else { 27 }) {
             0..6 => Fault::KillDaemon(daemon, down),
             6 => Fault::KillAllDaemons(down),
             7..10 => Fault::PauseDaemon(daemon, self.dice.pause(200, 14_000)),
@@ -310,6 +314,8 @@ impl Iterator for FaultPlan {
                 lasts: self.dice.pause(0, 5000),
                 daemon,
             }),
+            24 => Fault::ClockBehind(self.dice.between(1, 9)),
+            25..27 => Fault::LoseFile(daemon),
             _ => Fault::KillRedis(down),
         };
         Some((calm, fault))
@@ -373,7 +379,7 @@ mod tests {
         assert_eq!(kinds(&|| steps(1).iter().map(|(_, step)| std::mem::discriminant(step)).collect()), 11);
         let faults: std::collections::HashSet<_> =
             FaultPlan::of(1, 2, 3, true).take(500).map(|(_, fault)| std::mem::discriminant(&fault)).collect();
-        assert_eq!(faults.len(), 9);
+        assert_eq!(faults.len(), 11);
         let weather: std::collections::HashSet<_> =
             WeatherPlan::of(1).take(500).map(|(_, _, weather, _)| std::mem::discriminant(&weather)).collect();
         assert_eq!(weather.len(), 6);

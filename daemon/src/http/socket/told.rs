@@ -64,6 +64,9 @@ impl Told {
 
 /// The words of the close frame, but for what they repeat of the client's.
 fn said(reason: &CloseReason) -> String {
+    if matches!(reason, CloseReason::Restarting { .. }) {
+        return "the daemon stops".into();
+    }
     let text = reason.text();
     text.split('"').next().unwrap_or_default().trim_end().to_owned()
 }
