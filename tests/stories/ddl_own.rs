@@ -230,7 +230,7 @@ async fn what_is_owed_of_a_table_that_goes_on_is_said_and_told_each_time() {
     tablet.sync().await;
     let user = scene.owner.person.id.to_string();
     let owe = format!("INSERT INTO ryzed.passed (table_name, scope, after) VALUES ('foods', 'user:{user}', 0)");
-    let writer = Session::open(&scene.daemon.database_url()).await;
+    let writer = Session::open(scene.daemon.database_url()).await;
     writer.run("BEGIN").await;
     writer.run(&format!("SELECT FROM ryzed.scopes WHERE scope = 'user:{user}' FOR NO KEY UPDATE")).await;
     scene.sql(&owe);
