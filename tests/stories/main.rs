@@ -46,6 +46,7 @@ mod connections;
 mod durability;
 mod files_private;
 mod forgetting;
+mod former_values;
 mod hidden_columns;
 mod hostile_readers;
 mod imports;

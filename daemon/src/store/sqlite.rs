@@ -196,6 +196,9 @@ struct Asked {
 /// Runs a job to its end on this thread. Nothing in this house waits, so the first poll is the last.
 fn finish(asked: &Asked, transaction: &mut transaction::SqliteTransaction<'_>) -> Result<(), StoreError> {
     transaction.admit(&asked.access)?;
+    if let Access::Person { user, .. } = &asked.access {
+        transaction.user = Some(*user);
+    }
     (asked.job)(transaction)
         .now_or_never()
         .unwrap_or_else(|| Err(StoreError::Failed("a job waited for something outside of its transaction".into())))

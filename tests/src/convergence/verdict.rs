@@ -59,6 +59,7 @@ pub async fn come_to_rest(devices: Vec<Device>, oracle: &Arc<Oracle>) -> Vec<Dev
 /// Checks one person: their devices against the server, and the server against what was made.
 pub async fn judge(person: usize, who: &Person, devices: &mut [Device], processes: &Processes, oracle: &Oracle) {
     let account = processes.daemons[0].account_of(who.clone());
+    served(&account, oracle).await;
     let server = pulled(&account).await;
     let digest = live(&account.api.get("/digest").await.ok()["digest"]);
     for device in devices.iter_mut().filter(|device| device.id.person == person) {
@@ -86,6 +87,21 @@ pub async fn judge(person: usize, who: &Person, devices: &mut [Device], processe
         if row(&server, "cardio_sessions", *id).is_none() {
             oracle.violated("verdict", format!("cardio_sessions {id} was committed with SQL and is gone"));
         }
+    }
+}
+
+/// Waits until no table is stopped, and nothing of one that was is still owed.
+async fn served(account: &Account, oracle: &Oracle) {
+    let began = Instant::now();
+    loop {
+        let stopped = account.api.get("/digest").await.ok()["stopped"].clone();
+        if stopped.is_null() {
+            return;
+        }
+        if began.elapsed() > DELIVERED {
+            return oracle.violated("verdict", format!("{stopped} do not go on within {DELIVERED:?}"));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -24,6 +24,8 @@ use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Versi
 pub(super) struct SqliteTransaction<'c> {
     pub connection: &'c mut SqliteConnection,
     pub schema: &'c Arc<Schema>,
+    /// On whose behalf.
+    pub user: Option<UserId>,
     /// Why the database could not do what it was asked, when that is about now and not about the question.
     pub trouble: Option<String>,
 }
@@ -365,7 +367,9 @@ impl Transaction for SqliteTransaction<'_> {
 
 impl SqliteTransaction<'_> {
     fn on_behalf_of(&mut self, device: Option<&DeviceId>) -> Result<(), StoreError> {
-        self.run(statement("UPDATE sync_context SET device = ?1").maybe(device.map(DeviceId::as_str)))?;
+        let scope = device.and(self.user).map(|user| Scope::User(user).to_string());
+        let context = statement("UPDATE sync_context SET device = ?1, scope = ?2");
+        self.run(context.maybe(device.map(DeviceId::as_str)).maybe(scope.as_deref()))?;
         Ok(())
     }
 

@@ -13,8 +13,12 @@ pub(super) fn all(registry: &Registry) -> Vec<String> {
 }
 
 fn of_table(table: &Table, registry: &Registry) -> Vec<String> {
-    let mut triggers =
-        vec![on_insert(table, registry), on_delete(table), on_update(table, registry), on_rename(table, registry)];
+    let mut triggers = vec![
+        on_insert(table, registry),
+        on_delete(table, registry),
+        on_update(table, registry),
+        on_rename(table, registry),
+    ];
     triggers.extend(on_move(table, registry));
     triggers
 }
@@ -30,9 +34,13 @@ fn on_insert(table: &Table, registry: &Registry) -> String {
     )
 }
 
-fn on_delete(table: &Table) -> String {
+fn on_delete(table: &Table, registry: &Registry) -> String {
     let name = table.name;
-    format!("CREATE TRIGGER sync_{name}_delete AFTER DELETE ON {name} BEGIN {} END", record_gone(table, ""))
+    format!(
+        "CREATE TRIGGER sync_{name}_delete AFTER DELETE ON {name} BEGIN {} {} END",
+        forget_below(table, registry),
+        record_gone(table, "", registry)
+    )
 }
 
 /// Other values in the same scope, or the row has moved into another scope.
@@ -42,14 +50,19 @@ fn on_update(table: &Table, registry: &Registry) -> String {
     format!(
         "CREATE TRIGGER sync_{name}_update AFTER UPDATE ON {name} WHEN NEW.id = OLD.id AND ({differs}) BEGIN \
          INSERT INTO sync_record (scope, table_name, row_id, operation, former, deep, long) \
-         SELECT c.scope, '{name}', NEW.id, 'UPDATE', {former}, {deep}, {long} FROM sync_changes c \
+         SELECT c.scope, '{name}', NEW.id, iif({was}, 'UPDATE', 'INSERT'), {former}, {deep}, {long} FROM sync_changes c \
          WHERE c.table_name = '{name}' AND c.row_id = NEW.id AND c.operation <> 'DELETE' AND c.scope = {now_in}; \
          {left} {entered} END",
+        // Was it another's for a while, then it is new here.
+        was = match table.scope {
+            ScopeRule::Via { .. } => "TRUE".to_owned(),
+            _ => format!("{} IS c.scope", scope(table, "OLD", registry)),
+        },
         differs = differs(table),
         former = former(table),
         deep = deep(table),
         long = long(table),
-        left = record_gone(table, &format!("AND scope <> {now_in}")),
+        left = record_gone(table, &format!("AND c.scope <> {now_in}"), registry),
         entered = record_new(name, &now_in),
     )
 }
@@ -59,7 +72,7 @@ fn on_rename(table: &Table, registry: &Registry) -> String {
     let name = table.name;
     format!(
         "CREATE TRIGGER sync_{name}_rename AFTER UPDATE OF id ON {name} WHEN NEW.id <> OLD.id BEGIN {} {} END",
-        record_gone(table, ""),
+        record_gone(table, "", registry),
         record_new(name, &scope(table, "NEW", registry))
     )
 }
@@ -72,7 +85,8 @@ fn on_move(table: &Table, registry: &Registry) -> Option<String> {
         ScopeRule::Via { column, .. } => column,
         ScopeRule::Person => return None,
     };
-    let body = moves_below(name, "NEW.id", &scope(table, "NEW", registry), registry);
+    let scopes = (scope(table, "OLD", registry), scope(table, "NEW", registry));
+    let body = moves_below(name, "NEW.id", (&scopes.0, &scopes.1), registry);
     (!body.is_empty()).then(|| {
         format!(
             "CREATE TRIGGER sync_{name}_move AFTER UPDATE OF {column} ON {name} \
@@ -81,13 +95,13 @@ fn on_move(table: &Table, registry: &Registry) -> Option<String> {
     })
 }
 
-fn moves_below(parent: &str, ids: &str, now_in: &str, registry: &Registry) -> String {
+fn moves_below(parent: &str, ids: &str, (was_in, now_in): (&str, &str), registry: &Registry) -> String {
     let mut body = String::new();
     for (child, column) in registry.children_of(parent) {
         let name = child.name;
         body += &format!(
             "INSERT INTO sync_record (scope, table_name, row_id, operation, former) \
-             SELECT c.scope, '{name}', d.id, 'DELETE', {row} FROM {name} d JOIN sync_changes c \
+             SELECT c.scope, '{name}', d.id, 'DELETE', iif(c.scope IS {was_in}, {row}, '{{}}') FROM {name} d JOIN sync_changes c \
              ON c.table_name = '{name}' AND c.row_id = d.id AND c.operation <> 'DELETE' \
              WHERE d.{column} IN ({ids}) AND c.scope <> {now_in}; \
              INSERT INTO sync_record (scope, table_name, row_id, operation) \
@@ -97,7 +111,7 @@ fn moves_below(parent: &str, ids: &str, now_in: &str, registry: &Registry) -> St
             row = row_json(&child.columns, "d", None),
         );
         let below = format!("SELECT id FROM {name} WHERE {column} IN ({ids})");
-        body += &moves_below(name, &below, now_in, registry);
+        body += &moves_below(name, &below, (was_in, now_in), registry);
     }
     body
 }
@@ -111,15 +125,62 @@ fn record_new(name: &str, now_in: &str) -> String {
     )
 }
 
-/// OLD is no longer in the scopes that had it. They are read from the index: in a cascade the parent is already gone.
-fn record_gone(table: &Table, only: &str) -> String {
+/// OLD is no longer in the scopes that had it. They are read from the index: in a cascade the parent is already gone. What OLD
+/// was is told only where it belonged: it may have changed hands while no trigger looked.
+fn record_gone(table: &Table, only: &str, registry: &Registry) -> String {
     let name = table.name;
     format!(
         "INSERT INTO sync_record (scope, table_name, row_id, operation, former) \
-         SELECT scope, '{name}', OLD.id, 'DELETE', {row} FROM sync_changes \
-         WHERE table_name = '{name}' AND row_id = OLD.id AND operation <> 'DELETE' {only};",
+         SELECT c.scope, '{name}', OLD.id, 'DELETE', iif({vouched}, {row}, '{{}}') FROM sync_changes c \
+         WHERE c.table_name = '{name}' AND c.row_id = OLD.id AND c.operation <> 'DELETE' {only};",
+        vouched = vouched(table, "OLD", registry),
         row = row_json(&table.columns, "OLD", None),
     )
+}
+
+/// Whether the row `alias` is, or was until it went or moved just now, one of the scope of its entry `c`.
+fn vouched(table: &Table, alias: &str, registry: &Registry) -> String {
+    let ScopeRule::Via { column, parent } = table.scope else {
+        return format!("{} IS c.scope", scope(table, alias, registry));
+    };
+    // A parent that went on its own, or moved, left what it was; one that goes right now is gone and still in the index.
+    format!(
+        "EXISTS (SELECT 1 FROM sync_changes a WHERE a.table_name = '{parent}' AND a.row_id = {alias}.{column} AND a.scope = c.scope \
+         AND CASE a.operation WHEN 'DELETE' THEN a.previous <> '{{}}' ELSE coalesce({}, c.scope) = c.scope END)",
+        scope(table, alias, registry)
+    )
+}
+
+/// Takes back what the rows below OLD were, which went in its cascade, from the scopes whose row OLD was not.
+fn forget_below(table: &Table, registry: &Registry) -> String {
+    let strange = format!(
+        "SELECT c.scope FROM sync_changes c WHERE c.table_name = '{}' AND c.row_id = OLD.id AND c.operation <> 'DELETE' AND NOT {}",
+        table.name,
+        vouched(table, "OLD", registry)
+    );
+    let mut body = String::new();
+    let mut above = vec![(table.name, "OLD.id".to_owned())];
+    while let Some((parent, ids)) = above.pop() {
+        for (child, column) in registry.children_of(parent) {
+            let name = child.name;
+            // From the bottom up: who is forgotten no longer says what it hung on.
+            body.insert_str(
+                0,
+                &format!(
+                    "UPDATE sync_changes SET previous = '{{}}' WHERE table_name = '{name}' AND operation = 'DELETE' \
+                     AND scope IN ({strange}) AND previous ->> '{column}' IN ({ids}); "
+                ),
+            );
+            above.push((
+                name,
+                format!(
+                    "SELECT row_id FROM sync_changes WHERE table_name = '{name}' AND operation = 'DELETE' \
+                     AND scope IN ({strange}) AND previous ->> '{column}' IN ({ids})"
+                ),
+            ));
+        }
+    }
+    body
 }
 
 fn differs(table: &Table) -> String {

@@ -288,7 +288,7 @@ impl Work {
     fn one(&mut self, asked: &Asked, done: Done, group: &mut Group) -> Result<(), StoreError> {
         let begun = self.connection.batch_execute("SAVEPOINT job");
         let mut transaction =
-            SqliteTransaction { connection: &mut self.connection, schema: &self.schema, trouble: None };
+            SqliteTransaction { connection: &mut self.connection, schema: &self.schema, user: None, trouble: None };
         let outcome = match begun {
             Ok(()) => catch_unwind(AssertUnwindSafe(|| finish(asked, &mut transaction)))
                 .unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into()))),

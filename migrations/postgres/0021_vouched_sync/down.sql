@@ -1,0 +1,2 @@
+-- Functions that tell less than before may stay.
+SELECT 1;
