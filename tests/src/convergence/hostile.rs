@@ -17,7 +17,7 @@ use crate::stranger::{Overheard, Stranger};
 /// What everything that is made up says somewhere.
 const MARK: &str = "made up by a stranger";
 /// How late a genuine broadcast can come: a daemon stands still, then lines do, and a slow reader has much to read.
-const OLDEST: Duration = Duration::from_secs(45);
+const OLDEST: Duration = Duration::from_secs(90);
 /// Messages that are remembered: the oldest half is kept, the rest makes room for new ones.
 const REMEMBERED: usize = 2000;
 /// The most that is said at once.
