@@ -79,6 +79,22 @@ impl Kind {
         }
     }
 
+    /// Whether the value is one that a field of this kind may have on the wire, or none.
+    #[must_use]
+    pub fn says(self, value: &Value) -> bool {
+        match (self, value) {
+            (_, Value::Null) | (Self::Json, _) | (Self::Bool, Value::Bool(_)) | (Self::Number, Value::Number(_)) => {
+                true
+            }
+            (Self::Text, Value::String(_)) => true,
+            (Self::TextList, Value::Array(items)) => items.iter().all(Value::is_string),
+            (Self::Uuid | Self::Time, Value::String(_)) | (Self::Integer, Value::Number(_)) => {
+                self.canonical(value.clone()).is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// The value in the one form that is stored and sent, or `None` when it can't be stored.
     /// Expects a value that the table's schema has accepted.
     #[must_use]

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::PEOPLE;
+use crate::table::MARKS;
 
 /// One column of such a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,9 @@ pub(crate) fn schema(adapter: &Value, columns: &[Fitting], has_table: impl Fn(&s
         }
         properties.insert(column.name.clone(), property);
     }
-    properties.insert("_version".into(), adapter["properties"]["_version"].clone());
+    for mark in MARKS {
+        properties.insert(mark.into(), adapter["properties"][mark].clone());
+    }
     let mut schema = adapter.clone();
     schema["properties"] = Value::Object(properties);
     schema["required"] = json!(required);

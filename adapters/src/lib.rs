@@ -32,6 +32,7 @@ pub use fit::Fitting;
 pub use merge::Merge;
 pub use names::{Meaning, Sort};
 pub use registry::Registry;
+pub use schema::UNSAID;
 pub use table::{Purpose, Table};
 pub use travel::{PEOPLE, Points, Reason, Sighting, TableRules, Travel};
 

@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::ScopeRule;
 
+/// The member of a row that names its fields whose value can't be said.
+pub const UNSAID: &str = "_unsaid";
+
 /// The struct's own schema, every sub-schema inlined.
 pub(crate) fn of_struct<T: JsonSchema>() -> Map<String, Value> {
     let settings = SchemaSettings::draft2020_12().with(|s| {
@@ -32,6 +35,10 @@ pub(crate) fn of_row(name: &str, scope: ScopeRule, own: &Map<String, Value>) -> 
     if let Some(Value::Array(own)) = schema.remove("required") {
         required.extend(own);
     }
+    properties.insert(
+        UNSAID.into(),
+        json!({"type": "array", "items": {"type": "string"}, "readOnly": true, "description": "The fields whose value the database holds and JSON, or this schema, can't say. They are null here, whatever they may be otherwise, and stay as they are until a value is given. Absent when there are none."}),
+    );
     schema.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".into(), json!(name));
     schema.insert("type".into(), json!("object"));

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::column::{Column, Kind, format_time, is_nullable};
 use crate::fit::{self, Fitting};
+use crate::schema::UNSAID;
 use crate::{
     Domain, FieldError, Merge, Row, ScopeRule, Sighting, Strategy, TableAdapter, TableRules, check, code, schema,
 };
@@ -226,11 +227,12 @@ impl Table {
     /// Checks a row that came from outside and brings every value into its one form.
     ///
     /// `now` is the newest time that is known, by which a time counts as one of the future.
-    /// `null` in a column that has a default and holds none means the default. `_version` and `updated_at` are dropped: clients send back what they got, and both are the server's.
+    /// `null` in a column that has a default and holds none means the default. `_version`, `_unsaid` and `updated_at` are dropped: clients send back what they got, and these are the server's.
     ///
     /// # Errors
     /// Every field that is at fault.
     pub fn accept(&self, mut row: Row, purpose: Purpose, now: DateTime<Utc>) -> Result<Row, Vec<FieldError>> {
+        leave_unsaid(&mut row);
         row.remove("_version");
         row.remove("updated_at");
         self.fill_nulls(&mut row, purpose);
@@ -325,7 +327,7 @@ fn columns_of(row: &Value, scope: ScopeRule) -> Vec<Column> {
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(name, _)| *name != "_version")
+        .filter(|(name, _)| !MARKS.contains(&name.as_str()))
         .map(|(name, property)| Column {
             name: name.clone(),
             kind: Kind::of_property(property),
@@ -344,6 +346,19 @@ fn columns_of(row: &Value, scope: ScopeRule) -> Vec<Column> {
     }
     columns.sort_by_key(|column| base_rank(&column.name));
     columns
+}
+
+/// What the server marks in the rows that it sends, beside their columns.
+pub(crate) const MARKS: [&str; 2] = ["_version", UNSAID];
+
+/// A client that writes whole objects sends back `null` for what could not be said, and the list of it: neither is an edit.
+fn leave_unsaid(row: &mut Row) {
+    let Some(Value::Array(names)) = row.remove(UNSAID) else { return };
+    for name in names.iter().filter_map(Value::as_str) {
+        if row.get(name).is_some_and(Value::is_null) {
+            row.remove(name);
+        }
+    }
 }
 
 fn is_stamp(name: &str) -> bool {

@@ -13,6 +13,7 @@ pub mod page;
 pub mod raw;
 pub mod record;
 pub mod rounds;
+pub mod said;
 pub mod token;
 pub mod weight;
 pub mod wire;

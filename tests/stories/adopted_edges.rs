@@ -205,3 +205,33 @@ async fn a_transaction_of_a_stricter_isolation_reaches_devices_as_any() {
     }
     assert_eq!(contradictions(&app), "");
 }
+
+/// An application's own columns hold more than JSON says: an edit of other fields, also by a client that sends back whole rows
+/// and reads numbers as JavaScript does, changes none of them.
+#[tokio::test]
+async fn an_edit_keeps_values_that_json_cannot_say() {
+    let made = "ALTER TABLE app.sessions ADD score float8, ADD pace float4, ADD due date, ADD big int8, ADD price numeric, \
+        ADD rest interval, ADD raw bytea, ADD seen timestamp, ADD born timestamptz, ADD parts text[]; \
+        UPDATE app.sessions SET score = 'NaN', pace = '-Infinity', due = 'infinity', big = 9007199254740993, \
+        price = 0.12345678901234567890123, rest = '1 mon 2 days', raw = '\\xff00', seen = 'infinity', \
+        born = '0044-03-15 12:00:00+00 BC', parts = ARRAY[['a'], [NULL]]";
+    let (app, daemon) = adopted(made);
+    let me = app.account(&daemon, 1);
+    let held =
+        || app.sql("SELECT score, pace, due, big, price, rest, raw, seen, born, parts FROM app.sessions ORDER BY id");
+    let before = held();
+    let mut seen = me.rows("workout_sessions").await[0].clone();
+    let mut unsaid: Vec<&str> = seen["_unsaid"].as_array().expect("a mark").iter().filter_map(Value::as_str).collect();
+    unsaid.sort_unstable();
+    assert_eq!(unsaid, ["born", "due", "pace", "parts", "score"], "{seen}");
+    let (id, version) = (seen["id"].clone(), seen["_version"].clone());
+    let _ = me.apply(update("workout_sessions", &id, json!({"name": "Arms"})).base(&version)).await;
+    assert_eq!(held(), before);
+
+    seen = me.row("workout_sessions", &id).await.expect("the row");
+    let version = seen["_version"].clone();
+    seen["name"] = json!("Legs");
+    seen["big"] = json!(9_007_199_254_740_992_i64);
+    let _ = me.apply(update("workout_sessions", &id, seen).base(&version)).await;
+    assert_eq!(held(), before, "whole rows");
+}

@@ -36,6 +36,7 @@ mod socket_closes;
 mod socket_compression;
 mod socket_messages;
 mod tokens;
+mod unsaid;
 mod validation;
 
 // What is about one process, its settings, its commands or its end.

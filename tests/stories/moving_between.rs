@@ -1,7 +1,9 @@
 //! A whole database taken from SQLite to PostgreSQL and back, and what is no database of the daemon's own.
 
-use ryzed_tests::Application;
-use ryzed_tests::moving::{Place, lines, live};
+use ryzed_tests::moving::{Place, lines, live, stop};
+use ryzed_tests::rows::{food_entry, workout_session};
+use ryzed_tests::{Application, Daemon};
+use serde_json::json;
 
 async fn moved(from: Place, to: Place) {
     let lived = live(&from).await;
@@ -53,5 +55,36 @@ async fn an_applications_own_tables_are_not_moved() {
             assert_eq!(ran.code, 2, "{}", ran.said());
             assert!(ran.stderr.contains("ryzed adopt") && ran.stdout.is_empty(), "{}", ran.said());
         }
+    }
+}
+
+/// What JSON can't say is in an archive as a text that both databases take back.
+#[tokio::test]
+async fn values_that_json_cannot_say_move_as_they_are() {
+    for (from, value, held) in [
+        (Place::sqlite(), "9e999", ["Inf", "Infinity", "Inf"]),
+        (Place::postgres(), "'Infinity'", ["Infinity", "Infinity", "Inf"]),
+    ] {
+        let (there, back) = (Place::postgres(), Place::sqlite());
+        let (entry, session) = (food_entry(json!({})), workout_session(json!({})));
+        let mut daemon = from.serve();
+        let me = daemon.account();
+        me.store("food_entries", &entry).await;
+        me.store("workout_sessions", &session).await;
+        daemon.database().run(&format!(
+            "UPDATE food_entries SET calories = {value}; UPDATE workout_sessions SET end_time = 'infinity'"
+        ));
+        let values = "SELECT calories FROM food_entries; SELECT end_time FROM workout_sessions";
+        let is_held = |daemon: &Daemon, number: &str| {
+            assert_eq!(daemon.database().run(values).trim(), format!("{number}\ninfinity"));
+        };
+        is_held(&daemon, held[0]);
+        stop(&mut daemon).await;
+        there.import(&from.export("all.ndjson", &["--seal"])).ok();
+        let mut daemon = there.serve();
+        is_held(&daemon, held[1]);
+        stop(&mut daemon).await;
+        back.import(&there.export("all.ndjson", &["--seal"])).ok();
+        is_held(&back.serve(), held[2]);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ryzed_adapters::{FieldError, PEOPLE, Registry, Row, Table};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::push::Stop;
 use super::request::{Ready, references};
@@ -11,6 +11,7 @@ use crate::config::Limits;
 use crate::store::{Read, RowState, StoreError, Transaction};
 use crate::sync::decide::{Replaced, Working, check};
 use crate::sync::known::Known;
+use crate::sync::said;
 use crate::sync::weight::Weight;
 use crate::sync::{Operation, RowId, Scope, Version};
 
@@ -260,7 +261,7 @@ fn ids_by_table(changes: &[&Ready]) -> BTreeMap<usize, Vec<RowId>> {
 }
 
 fn known(state: RowState) -> (Known, Option<Row>) {
-    let object = |json: &str| serde_json::from_str::<Map<String, Value>>(json).unwrap_or_default();
+    let object = |json: &str| said::object(json);
     let row = state.row.as_deref().map(object);
     let known = Known {
         is_live: row.is_some(),

@@ -15,6 +15,7 @@ use crate::auth::Caller;
 use crate::budget::Kind;
 use crate::store::{OpenConflict, PAGE_BYTES, RowState, StoreError, Transaction};
 use crate::sync::raw;
+use crate::sync::said;
 use crate::sync::weight::Weight;
 use crate::sync::wire::{ChangeResult, Conflict, ConflictField, Intent, Mutation, Status};
 use crate::sync::{RowId, Scope, UserId};
@@ -284,7 +285,7 @@ fn read_by(user: UserId) -> [Scope; 2] {
 /// The row, when it is still one that the person reads.
 fn shown(state: RowState, user: UserId) -> Option<Row> {
     let row = state.row.filter(|_| state.scope.is_some_and(|scope| read_by(user).contains(&scope)))?;
-    serde_json::from_str(&row).ok()
+    Some(said::object(&row))
 }
 
 /// Tells what the server holds now, and what the client wants.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{DeviceRow, OpenConflict, OpenStand, Receipts, StoreError};
+use crate::sync::said;
 
 /// A device's columns, in the order in which both houses select them.
 pub(super) type DeviceTuple = (
@@ -69,6 +70,17 @@ pub(super) fn stand_of((count, bytes): (i64, i64)) -> OpenStand {
 /// JSON that the database has made, to be passed on as it is.
 pub(super) fn raw(json: String) -> Result<Box<RawValue>, StoreError> {
     RawValue::from_string(json).map_err(|error| StoreError::Failed(format!("the database made no JSON: {error}")))
+}
+
+/// Former values as they travel, marked where one can't be said.
+pub(super) fn former_said(table: &Table, noted: String) -> String {
+    let noted = travelling(table, noted);
+    let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(&noted) else { return noted };
+    if said::unsaid(table, &fields).is_empty() {
+        return noted;
+    }
+    said::mark(table, &mut fields);
+    Value::Object(fields).to_string()
 }
 
 /// Former values without those of columns that stay home: they were noted while these were let out.

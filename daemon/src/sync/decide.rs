@@ -8,12 +8,13 @@ mod working;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{Column, FieldError, Merge, Row, Strategy, Table, code, format_time};
+use ryzed_adapters::{Column, FieldError, Merge, Row, Strategy, Table, UNSAID, code, format_time};
 use serde_json::Value;
 
 use super::asked::Asked;
 use super::ids::Version;
 use super::known::Known;
+use super::said::{self, is_same};
 use super::weight::Weight;
 use super::wire::{ConflictField, Intent, Status};
 
@@ -112,7 +113,7 @@ pub fn decide(table: &Table, working: &Working, asked: &Asked, around: &Circumst
 /// What is wrong with it.
 pub fn check(table: &Table, working: &Working, replaced: &Replaced, most: Weight) -> Result<(), Vec<FieldError>> {
     let Some(row) = &working.row else { return Ok(()) };
-    table.check(row)?;
+    table.check(&said::without_unsaid(row))?;
     if working.weight().outgrows(most, replaced.weight()) {
         let Weight { bytes, values, .. } = most;
         let message = format!(
@@ -181,9 +182,9 @@ impl Case<'_> {
         let current = self.working.row.as_ref().or_else(|| known.and_then(Known::former_row));
         let Some(value) = column.kind.canonical(value.clone()) else { return false };
         match current.and_then(|row| row.get(name)) {
-            Some(current) if *current == value => true,
+            Some(current) if is_same(current, &value) => true,
             None if value.is_null() => true,
-            _ => self.base_value(name) == Some(&value),
+            _ => self.base_value(name).is_some_and(|base| is_same(base, &value)),
         }
     }
 
@@ -193,7 +194,7 @@ impl Case<'_> {
         let mut telling = self.telling();
         for (field, client) in data {
             let server = row.get(field).unwrap_or(&Value::Null);
-            if server == client && !self.adds_up(field, server) {
+            if is_same(server, client) && !self.adds_up(field, server) {
                 continue;
             }
             brought.insert(field.clone(), client.clone());
@@ -236,6 +237,10 @@ impl Case<'_> {
         // Rows that went while no trigger looked left nothing behind but that they are gone.
         let is_unknown = row.is_empty();
         row.extend(data.clone());
+        let unsaid = said::unsaid(self.table, &row);
+        if !unsaid.is_empty() {
+            row.insert(UNSAID.into(), unsaid.into());
+        }
         self.table.complete(&mut row, self.around.now);
         if is_unknown && !self.missing(&row).is_empty() {
             let message =
@@ -338,7 +343,8 @@ impl Case<'_> {
             return Some(asked);
         }
         let current = self.working.in_database(field);
-        self.working.known.as_ref()?.value_at(field, self.base?, current)
+        let value = self.working.known.as_ref()?.value_at(field, self.base?, current)?;
+        self.table.column(field).is_none_or(|column| column.kind.says(value)).then_some(value)
     }
 
     /// The row as known, when the client has named a version and the row has changed since.
@@ -367,7 +373,7 @@ fn brought(data: &Row) -> HashMap<String, Value> {
 
 /// Whether a field is the person's data, and not the row's name or the server's stamp.
 fn is_own(field: &str) -> bool {
-    !matches!(field, "id" | "updated_at" | "created_at" | "user_id")
+    !matches!(field, "id" | "updated_at" | "created_at" | "user_id" | UNSAID)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder};
-use ryzed_adapters::{Column, FieldError, Kind, Row, Table, code};
+use ryzed_adapters::{Column, FieldError, Kind, Row, Table, UNSAID, code};
 use serde_json::Value;
 
 use super::lines::{LineByLine, line_ends};
@@ -13,7 +13,7 @@ use super::source::{Incoming, Input};
 use super::{Place, TransferError};
 
 /// Columns whose values the server makes.
-const SERVERS: [&str; 2] = ["_version", "updated_at"];
+const SERVERS: [&str; 3] = ["_version", UNSAID, "updated_at"];
 
 /// The rows of a CSV file.
 pub(super) struct CsvRows {

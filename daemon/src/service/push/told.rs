@@ -10,10 +10,10 @@ use super::super::request::Ready;
 use super::Push;
 use super::receipt::{FieldName, Noted, Receipt};
 use super::work::Work;
-use crate::sync::RowId;
 use crate::sync::decide::{Decision, Met};
 use crate::sync::weight::Weight;
 use crate::sync::wire::{ChangeResult, Conflict, ConflictField, Status};
+use crate::sync::{RowId, said};
 
 /// A row over so many bytes is told once, however many conflicts are about it.
 const LONG: usize = 16 << 10;
@@ -130,6 +130,9 @@ impl Work<'_> {
             return None;
         }
         let mut row = row.clone();
+        if let Some(table) = self.push.registry.iter().nth(key.0) {
+            said::mark(table, &mut row);
+        }
         row.extend(version.map(|version| ("_version".to_owned(), version.into())));
         Some(Some(row))
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::Schema;
 use super::layout::Place;
 use crate::store::StoreError;
-use crate::sync::Operation;
+use crate::sync::{Operation, said};
 
 /// How the notes about one table's rows are read.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ impl<'s> Form<'s> {
 
     /// Former values, or a former row, under the names and in the forms of the wire.
     pub(super) fn travelling(self, operation: Operation, previous: &str) -> String {
-        let Ok(fields) = serde_json::from_str::<Map<String, Value>>(previous) else { return "{}".into() };
+        let fields = said::object(previous);
         let mut fields = self.named(fields);
         for (name, value) in &mut fields {
             let Some(column) = self.table.column(name) else { continue };

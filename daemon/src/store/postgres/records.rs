@@ -7,7 +7,7 @@ use super::form::Form;
 use super::reads;
 use super::session::PostgresTransaction;
 use super::transaction::length;
-use crate::store::answer::raw;
+use crate::store::answer::{former_said, raw};
 use crate::store::{PAGE_BYTES, Records, StoreError};
 use crate::sync::{ChangeRecord, Operation, Scope, Version};
 
@@ -56,7 +56,9 @@ impl PostgresTransaction<'_> {
                     // Who does not see the row does not see what it was.
                     .filter(|_| is_seen)
                     .map(|old| match old.len() {
-                        0..=LONGEST_OLD => raw(Form::of(&schema, table).travelling(Operation::Delete, &old)),
+                        0..=LONGEST_OLD => {
+                            raw(former_said(table, Form::of(&schema, table).travelling(Operation::Delete, &old)))
+                        }
                         _ => raw(serde_json::json!({"id": id}).to_string()),
                     })
                     .transpose()?,

@@ -1,7 +1,7 @@
 //! SQL text made from an adapter and its place, once at start: rows out as JSON, rows in from JSON. Rows go out under the
 //! names of the wire, whatever the columns are called in the database.
 
-use ryzed_adapters::{Column, Kind, Registry, Table};
+use ryzed_adapters::{Column, Kind, Registry, Table, UNSAID};
 
 use super::layout::{Layout, Place, literal, quoted, type_of};
 use super::triggers::Placed;
@@ -77,22 +77,24 @@ impl TableSql {
     pub(super) fn of(placed: Placed<'_>, table: &Table, place: &Place, guard: Guard) -> Self {
         let (name, relation) = (table.name, place.relation());
         let row = columns_out(&table.columns, place, "t");
+        let json = row_said(&table.columns, place);
         let reads = guard.reads(placed, table, place, "t");
         let upsert = if table.is_fitted { upsert_brought(table, place) } else { upsert_whole(table, place) };
         Self {
             states: format!(
-                "SELECT i.id::text, CASE WHEN e.row_id IS NOT NULL THEN '{{}}' WHEN r.id IS NOT NULL THEN row_to_json(r)::text END, \
+                "SELECT i.id::text, CASE WHEN e.row_id IS NOT NULL THEN '{{}}' WHEN r.row IS NOT NULL THEN r.row END, \
                  coalesce(e.scope, c.scope), c.version, c.operation, c.field_versions::text, c.previous::text \
-                 FROM unnest(?1::uuid[]) i (id) LEFT JOIN LATERAL (SELECT {row} FROM {relation} t WHERE t.id = i.id AND {reads} OFFSET 0) r ON TRUE \
+                 FROM unnest(?1::uuid[]) i (id) LEFT JOIN LATERAL (SELECT {json} AS row FROM {relation} t \
+                 CROSS JOIN LATERAL (SELECT {row}) r WHERE t.id = i.id AND {reads} OFFSET 0) r ON TRUE \
                  LEFT JOIN LATERAL (SELECT * FROM ryzed.changes c WHERE c.table_name = '{name}' AND c.row_id = i.id \
                  AND (c.operation <> 'DELETE' OR c.scope = ANY (?2::text[])) OFFSET 0) c ON TRUE \
                  LEFT JOIN ryzed.elsewhere('{name}', ?1::uuid[]) e ON e.row_id = i.id"
             ),
             records: changes_with(&[row_of(placed, table, place, guard)], "''"),
             rows: format!(
-                "SELECT r._version, row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
-                 FROM ryzed.changes c JOIN {relation} t ON t.id = c.row_id WHERE c.scope = ?1 AND c.version > ?2 \
-                 AND c.version <= ?3 AND c.table_name = '{name}' AND c.operation <> 'DELETE' AND {reads} ORDER BY c.version) r"
+                "SELECT c.version, {json} FROM ryzed.changes c JOIN {relation} t ON t.id = c.row_id \
+                 CROSS JOIN LATERAL (SELECT {row}, c.version AS _version) r WHERE c.scope = ?1 AND c.version > ?2 \
+                 AND c.version <= ?3 AND c.table_name = '{name}' AND c.operation <> 'DELETE' AND {reads} ORDER BY c.version"
             ),
             upsert: upsert
                 .replace(TAKES, &guard.takes(table, place))
@@ -131,10 +133,10 @@ fn changes_with(rows: &[String], other: &str) -> String {
 
 fn row_of(placed: Placed<'_>, table: &Table, place: &Place, guard: Guard) -> String {
     let (name, relation, row) = (table.name, place.relation(), columns_out(&table.columns, place, "t"));
-    let reads = guard.reads(placed, table, place, "t");
+    let (json, reads) = (row_said(&table.columns, place), guard.reads(placed, table, place, "t"));
     format!(
-        "WHEN '{name}' THEN (SELECT row_to_json(r)::text FROM (SELECT {row}, c.version AS _version \
-         FROM {relation} t WHERE t.id = c.row_id AND {reads} OFFSET 0) r)"
+        "WHEN '{name}' THEN (SELECT {json} FROM {relation} t CROSS JOIN LATERAL (SELECT {row}, c.version AS _version) r \
+         WHERE t.id = c.row_id AND {reads} OFFSET 0)"
     )
 }
 
@@ -199,15 +201,89 @@ pub(super) fn columns_out<'c>(columns: impl IntoIterator<Item = &'c Column>, pla
     columns.join(", ")
 }
 
+/// The same for an archive: what the wire can't say is the text that the database takes back.
+pub(super) fn columns_kept<'c>(columns: impl IntoIterator<Item = &'c Column>, place: &Place, alias: &str) -> String {
+    let columns = columns.into_iter().map(|column| {
+        let at = Spot::of(column, place, alias);
+        let out = match (at.unsaid(), column.kind) {
+            (Some(unsaid), Kind::Time) => format!("CASE WHEN {unsaid} THEN {}::text ELSE {} END", at.value, at.out()),
+            _ => at.out(),
+        };
+        format!("{out} AS {}", quoted(&column.name))
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
 fn column_out(column: &Column, place: &Place, alias: &str) -> String {
-    let physical = place.physical(&column.name);
-    let (value, name) = (format!("{alias}.{}", quoted(physical)), quoted(&column.name));
-    let base = place.at(physical).map_or(type_of(column.kind).1, |found| &found.base);
-    match (column.kind, base) {
-        (Kind::Time, _) => format!("{} AS {name}", time_out(&value)),
-        // A whole number travels without a fraction, as it does from SQLite.
-        (_, "numeric") => format!("trim_scale({value}) AS {name}"),
-        _ => format!("{value} AS {name}"),
+    let (at, name) = (Spot::of(column, place, alias), quoted(&column.name));
+    match at.unsaid() {
+        Some(unsaid) => format!("CASE WHEN {unsaid} THEN NULL ELSE {} END AS {name}", at.out()),
+        None => format!("{} AS {name}", at.out()),
+    }
+}
+
+/// The row `r`, made of `t`, as JSON: with the mark [`UNSAID`] where a value of it can't be said.
+fn row_said(columns: &[Column], place: &Place) -> String {
+    let shown = columns.iter().filter(|column| place.shows(place.physical(&column.name)));
+    let unsaid: Vec<(String, &str)> =
+        shown.filter_map(|column| Some((Spot::of(column, place, "t").unsaid()?, column.name.as_str()))).collect();
+    if unsaid.is_empty() {
+        return "row_to_json(r)::text".into();
+    }
+    let any: Vec<&str> = unsaid.iter().map(|(test, _)| test.as_str()).collect();
+    let names: Vec<String> =
+        unsaid.iter().map(|(test, name)| format!("CASE WHEN {test} THEN {} END", literal(name))).collect();
+    format!(
+        "CASE WHEN {} THEN left(row_to_json(r)::text, -1) || ',\"{UNSAID}\":' || array_to_json(array_remove(ARRAY[{}], NULL))::text \
+         || '}}' ELSE row_to_json(r)::text END",
+        any.join(" OR "),
+        names.join(", ")
+    )
+}
+
+/// Where a column's value stands in a statement.
+struct Spot<'p> {
+    kind: Kind,
+    base: &'p str,
+    value: String,
+}
+
+impl<'p> Spot<'p> {
+    fn of(column: &Column, place: &'p Place, alias: &str) -> Self {
+        let physical = place.physical(&column.name);
+        let base = place.at(physical).map_or(type_of(column.kind).1, |found| &found.base);
+        Self { kind: column.kind, base, value: format!("{alias}.{}", quoted(physical)) }
+    }
+
+    /// The value in the form in which it travels.
+    fn out(&self) -> String {
+        match (self.kind, self.base) {
+            (Kind::Time, _) => time_out(&self.value),
+            // A whole number travels without a fraction, as it does from SQLite.
+            (_, "numeric") => format!("trim_scale({})", self.value),
+            _ => self.value.clone(),
+        }
+    }
+
+    /// Tells a value that the column may hold and JSON, or the column's kind, can't say; none where there is none.
+    fn unsaid(&self) -> Option<String> {
+        let value = &self.value;
+        match (self.kind, self.base) {
+            (Kind::Time, _) => Some(format!(
+                "{value} < '0001-01-01 00:00:00+00'::timestamptz OR {value} >= '10000-01-01 00:00:00+00'::timestamptz"
+            )),
+            (Kind::Integer, "int8") => Some(format!("{value} NOT BETWEEN -2147483648 AND 2147483647")),
+            (Kind::Integer, "numeric") => {
+                Some(format!("{value} NOT BETWEEN -2147483648 AND 2147483647 OR {value} <> trunc({value})"))
+            }
+            (_, "numeric") => Some(format!("{value} NOT BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308")),
+            (_, "float8" | "float4") => Some(format!("{value} <= '-Infinity' OR {value} >= 'Infinity'")),
+            (Kind::Text, "date") => Some(format!("{value} < '0001-01-01'::date OR {value} > '9999-12-31'::date")),
+            (Kind::TextList, "_text" | "_varchar") => Some(format!(
+                "CASE WHEN array_ndims({value}) > 1 THEN TRUE ELSE array_position({value}, NULL) IS NOT NULL END"
+            )),
+            _ => None,
+        }
     }
 }
 

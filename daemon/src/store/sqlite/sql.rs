@@ -1,6 +1,6 @@
 //! SQL text made from an adapter, once at start: rows out as JSON, rows in from JSON.
 
-use ryzed_adapters::{Column, Kind, Registry, ScopeRule, Table};
+use ryzed_adapters::{Column, Kind, Registry, ScopeRule, Table, UNSAID};
 
 /// The statements of one table.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(super) struct TableSql {
 impl TableSql {
     pub(super) fn of(table: &Table, registry: &Registry) -> Self {
         let name = table.name;
-        let row = row_json(&table.columns, "t", None);
-        let versioned = row_json(&table.columns, "t", Some("c.version"));
+        let row = row_said(&table.columns, "t", None);
+        let versioned = row_said(&table.columns, "t", Some("c.version"));
         Self {
             states: format!(
                 "SELECT i.value, iif(t.id IS NULL, NULL, {row}), c.scope, c.version, c.operation, c.field_versions, c.previous \
@@ -64,22 +64,52 @@ pub(super) fn scope(table: &Table, alias: &str, registry: &Registry) -> String {
     }
 }
 
-/// These columns of the row `alias` as a JSON object, with `_version` when there is one.
-pub(super) fn row_json<'c>(
-    columns: impl IntoIterator<Item = &'c Column>,
-    alias: &str,
-    version: Option<&str>,
-) -> String {
-    let mut pairs: Vec<String> =
-        columns.into_iter().map(|column| format!("'{}', {}", column.name, value_out(column, alias))).collect();
-    if let Some(version) = version {
-        pairs.push(format!("'_version', {version}"));
-    }
-    format!("json_object({})", pairs.join(", "))
+/// These columns of the row `alias` as a JSON object, as they are kept: what the wire can't say is a text that the table takes
+/// back.
+pub(super) fn row_kept<'c>(columns: impl IntoIterator<Item = &'c Column>, alias: &str) -> String {
+    let pair = |column: &Column| format!("'{}', {}", column.name, value_kept(column, alias));
+    format!("json_object({})", columns.into_iter().map(pair).collect::<Vec<_>>().join(", "))
 }
 
-/// A column's value in the form in which it travels.
-pub(super) fn value_out(column: &Column, alias: &str) -> String {
+/// These columns of the row `alias` as a JSON object, as they travel, with `_version` when there is one, and with the mark
+/// [`UNSAID`] where a value can't be said.
+fn row_said(columns: &[Column], alias: &str, version: Option<&str>) -> String {
+    let mut pairs: Vec<String> =
+        columns.iter().map(|column| format!("'{}', {}", column.name, value_said(column, alias))).collect();
+    pairs.extend(version.map(|version| format!("'_version', {version}")));
+    let row = format!("json_object({})", pairs.join(", "));
+    let unsaid: Vec<(String, &str)> =
+        columns.iter().filter_map(|column| Some((unsaid(column, alias)?, column.name.as_str()))).collect();
+    let any: Vec<&str> = unsaid.iter().map(|(test, _)| test.as_str()).collect();
+    let named: Vec<String> = unsaid.iter().map(|(test, name)| format!("('{name}', {test})")).collect();
+    format!(
+        "iif({}, json_set({row}, '$.{UNSAID}', (SELECT json_group_array(column1) FROM (VALUES {}) WHERE column2)), {row})",
+        any.join(" OR "),
+        named.join(", ")
+    )
+}
+
+fn value_said(column: &Column, alias: &str) -> String {
+    let value = value_out(column, alias);
+    match (unsaid(column, alias), column.kind) {
+        (Some(unsaid), Kind::TextList) => format!("json(iif({unsaid}, 'null', {alias}.{}))", column.name),
+        (Some(unsaid), Kind::Number | Kind::Integer) => format!("iif({unsaid}, NULL, {value})"),
+        _ => value,
+    }
+}
+
+/// A column's value as it is kept; it is what travels, but for what the wire can't say.
+pub(super) fn value_kept(column: &Column, alias: &str) -> String {
+    let (value, out) = (format!("{alias}.{}", column.name), value_out(column, alias));
+    match column.kind {
+        Kind::Number => format!("CASE {value} WHEN 9e999 THEN 'Infinity' WHEN -9e999 THEN '-Infinity' ELSE {out} END"),
+        Kind::Time => format!("coalesce({out}, {value})"),
+        _ => out,
+    }
+}
+
+/// A column's value in the form in which it travels; of a time that can't be said, NULL.
+fn value_out(column: &Column, alias: &str) -> String {
     let value = format!("{alias}.{}", column.name);
     match column.kind {
         Kind::Bool => format!("json(CASE {value} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END)"),
@@ -89,13 +119,38 @@ pub(super) fn value_out(column: &Column, alias: &str) -> String {
             "CASE WHEN {value} = CAST({value} AS INTEGER) AND abs({value}) < 9007199254740992 \
              THEN CAST({value} AS INTEGER) ELSE {value} END"
         ),
-        // SQL from outside may write a time as datetime('now') does.
-        Kind::Time => format!(
-            "CASE WHEN {value} GLOB '????-??-??T??:??:??.??????Z' THEN {value} \
-             ELSE coalesce(strftime('%Y-%m-%dT%H:%M:%f000Z', {value}), {value}) END"
-        ),
+        Kind::Time => time_out(&value),
         Kind::Uuid | Kind::Integer | Kind::Text => value,
     }
+}
+
+/// Tells a value that the column may hold and JSON, or the column's kind, can't say; none where there is none.
+fn unsaid(column: &Column, alias: &str) -> Option<String> {
+    let value = format!("{alias}.{}", column.name);
+    match column.kind {
+        Kind::Number => Some(format!("abs({value}) > 1.7976931348623157e308")),
+        Kind::Integer => Some(format!("{value} NOT BETWEEN -2147483648 AND 2147483647")),
+        Kind::Time => Some(format!("{value} IS NOT NULL AND {} IS NULL", time_out(&value))),
+        Kind::TextList => Some(format!("EXISTS (SELECT 1 FROM json_each({value}) WHERE type <> 'text')")),
+        Kind::Uuid | Kind::Bool | Kind::Text | Kind::Json => None,
+    }
+}
+
+/// A time in the form of the wire; NULL when the text is none. SQL from outside may write one as datetime('now') does.
+fn time_out(value: &str) -> String {
+    let digits = |places: usize| "[0-9]".repeat(places);
+    let (four, two) = (digits(4), digits(2));
+    let form = format!("{four}-{two}-{two}T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].{two}{four}Z");
+    // Most times are seen to be good without a look at the calendar.
+    let in_calendar = format!(
+        "{value} >= '0001' AND substr({value}, 6, 5) BETWEEN '01-01' AND '12-31' AND substr({value}, 9, 2) >= '01' \
+         AND (substr({value}, 9, 2) < '29' OR date({value}) = substr({value}, 1, 10)) AND substr({value}, 12, 2) < '24'"
+    );
+    let read = format!("strftime('%Y-%m-%dT%H:%M:%f000Z', {value})");
+    format!(
+        "CASE WHEN {value} GLOB '{form}' THEN iif({in_calendar}, {value}, NULL) \
+         WHEN {value} GLOB '{four}-{two}-{two}*' AND {read} >= '0001' THEN {read} END"
+    )
 }
 
 fn upsert(table: &Table) -> String {
@@ -129,6 +184,13 @@ fn value_in(column: &Column) -> String {
     let name = &column.name;
     match column.kind {
         Kind::TextList | Kind::Json => format!("nullif(value -> '$.{name}', 'null')"),
+        Kind::Number => number_in(name),
         _ => format!("value ->> '$.{name}'"),
     }
+}
+
+/// A number, or what [`value_kept`] makes of one that JSON can't say.
+pub(super) fn number_in(name: &str) -> String {
+    let value = format!("value ->> '$.{name}'");
+    format!("CASE {value} WHEN 'Infinity' THEN 9e999 WHEN '-Infinity' THEN -9e999 ELSE {value} END")
 }

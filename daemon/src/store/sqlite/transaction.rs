@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Schema;
 use super::reads::{self, json};
-use crate::store::answer::{device_of, raw, receipts_of, travelling};
+use crate::store::answer::{device_of, former_said, raw, receipts_of, travelling};
 use crate::store::statement::{Statement, statement};
 use crate::store::{
     DeviceRow, Entry, PAGE_BYTES, Range, Receipts, Records, RowState, Rows, ScopeState, States, StoreError, Transaction,
@@ -202,7 +202,7 @@ impl Transaction for SqliteTransaction<'_> {
                 id: id.into(),
                 source_device: device.and_then(|device| device.parse().ok()),
                 row: None,
-                old: old.map(|old| raw(travelling(table, old))).transpose()?,
+                old: old.map(|old| raw(former_said(table, old))).transpose()?,
             });
         }
         let range = Range { after, upto, bytes: PAGE_BYTES };

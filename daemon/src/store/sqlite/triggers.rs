@@ -5,7 +5,7 @@
 
 use ryzed_adapters::{Column, Kind, Merge, Registry, ScopeRule, Table};
 
-use super::sql::{row_json, scope, value_out};
+use super::sql::{row_kept, scope, value_kept};
 
 /// `CREATE TRIGGER` statements for all tables.
 pub(super) fn all(registry: &Registry) -> Vec<String> {
@@ -108,7 +108,7 @@ fn moves_below(parent: &str, ids: &str, (was_in, now_in): (&str, &str), registry
              SELECT {now_in}, '{name}', d.id, 'INSERT' FROM {name} d WHERE d.{column} IN ({ids}) \
              AND {now_in} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sync_changes c WHERE c.table_name = '{name}' \
              AND c.row_id = d.id AND c.operation <> 'DELETE' AND c.scope = {now_in}); ",
-            row = row_json(&child.columns, "d", None),
+            row = row_kept(&child.columns, "d"),
         );
         let below = format!("SELECT id FROM {name} WHERE {column} IN ({ids})");
         body += &moves_below(name, &below, (was_in, now_in), registry);
@@ -134,7 +134,7 @@ fn record_gone(table: &Table, only: &str, registry: &Registry) -> String {
          SELECT c.scope, '{name}', OLD.id, 'DELETE', iif({vouched}, {row}, '{{}}') FROM sync_changes c \
          WHERE c.table_name = '{name}' AND c.row_id = OLD.id AND c.operation <> 'DELETE' {only};",
         vouched = vouched(table, "OLD", registry),
-        row = row_json(&table.columns, "OLD", None),
+        row = row_kept(&table.columns, "OLD"),
     )
 }
 
@@ -195,7 +195,11 @@ const LONGEST_FORMER: usize = 16_384;
 fn former(table: &Table) -> String {
     let value = |c: &Column| {
         let fits = if can_be_long(c) { format!(" AND NOT {}", is_long(c)) } else { String::new() };
-        format!("('{0}', CASE WHEN NEW.{0} IS NOT OLD.{0}{fits} THEN json_quote({1}) END)", c.name, value_out(c, "OLD"))
+        format!(
+            "('{0}', CASE WHEN NEW.{0} IS NOT OLD.{0}{fits} THEN json_quote({1}) END)",
+            c.name,
+            value_kept(c, "OLD")
+        )
     };
     let values: Vec<String> = table.columns.iter().map(value).collect();
     let values = values.join(", ");

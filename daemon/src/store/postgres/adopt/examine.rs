@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ryzed_adapters::{Registry, ScopeRule, Table};
+use ryzed_adapters::{Registry, ScopeRule, Table, UNSAID};
 use serde_json::Value;
 
 use super::super::layout::{Layout, Place, PlacedColumn};
@@ -281,7 +281,7 @@ impl Look<'_> {
             if placed.iter().any(|column| column.column == found.name) {
                 continue;
             }
-            if wire.contains(found.name.as_str()) || found.name == "_version" {
+            if wire.contains(found.name.as_str()) || ["_version", UNSAID].contains(&found.name.as_str()) {
                 if !report.missing.iter().any(|(name, _)| *name == found.name) {
                     report
                         .notes

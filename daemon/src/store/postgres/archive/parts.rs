@@ -1,7 +1,7 @@
 //! SQL text for each part of an archive: records out as JSON in the order of their keys, and in from JSON.
 
 use super::super::layout::Layout;
-use super::super::sql::{columns_out, time_out};
+use super::super::sql::{columns_kept, time_out};
 use crate::store::archive::Part;
 
 /// A table of the sidecar: its name, its columns, those of them that hold times, and its key.
@@ -61,7 +61,7 @@ pub(super) fn table(part: Part<'_>) -> String {
 pub(super) fn read(part: Part<'_>, layout: &Layout) -> String {
     let (columns, key) = match (part, sidecar(part)) {
         (Part::Rows(table), _) => (
-            layout.of(table.name).map_or_else(|| "t.*".into(), |place| columns_out(table.every_column(), place, "t")),
+            layout.of(table.name).map_or_else(|| "t.*".into(), |place| columns_kept(table.every_column(), place, "t")),
             "t.id",
         ),
         (_, Some(sidecar)) => {

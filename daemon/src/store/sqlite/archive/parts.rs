@@ -2,7 +2,7 @@
 
 use ryzed_adapters::{Column, Kind, Table};
 
-use super::super::sql::row_json;
+use super::super::sql::{number_in, row_kept};
 use crate::store::archive::Part;
 
 /// A table of the sidecar: its name, its columns that hold text or numbers, those that hold truths and JSON, and its key.
@@ -82,7 +82,7 @@ pub(super) fn table(part: Part<'_>) -> &str {
 /// record.
 pub(super) fn read(part: Part<'_>) -> String {
     match (part, sidecar(part)) {
-        (Part::Rows(table), _) => page(table.name, &row_json(table.every_column(), "t", None), ("id", "")),
+        (Part::Rows(table), _) => page(table.name, &row_kept(table.every_column(), "t"), ("id", "")),
         (_, Some(sidecar)) => {
             let plain = sidecar.plain.iter().map(|name| format!("'{name}', t.{name}"));
             let truths = sidecar.truths.iter().map(|name| format!("'{name}', json(iif(t.{name}, 'true', 'false'))"));
@@ -121,8 +121,8 @@ pub(super) fn write(part: Part<'_>) -> String {
     match (part, sidecar(part)) {
         (Part::Rows(table), _) => write_rows(table),
         (_, Some(sidecar)) => {
-            let plain = sidecar.plain.iter().chain(sidecar.truths).map(|name| (*name, false));
-            let json = sidecar.json.iter().map(|name| (*name, true));
+            let plain = sidecar.plain.iter().chain(sidecar.truths).map(|name| (*name, plain_in(name)));
+            let json = sidecar.json.iter().map(|name| (*name, json_in(name)));
             insert(sidecar.table, plain.chain(json))
         }
         (_, None) => String::new(),
@@ -130,18 +130,24 @@ pub(super) fn write(part: Part<'_>) -> String {
 }
 
 fn write_rows(table: &Table) -> String {
-    let is_json = |column: &Column| matches!(column.kind, Kind::TextList | Kind::Json);
-    insert(table.name, table.every_column().map(|column| (column.name.as_str(), is_json(column))))
+    let value = |column: &Column| match column.kind {
+        Kind::TextList | Kind::Json => json_in(&column.name),
+        Kind::Number => number_in(&column.name),
+        _ => plain_in(&column.name),
+    };
+    insert(table.name, table.every_column().map(|column| (column.name.as_str(), value(column))))
 }
 
-fn insert<'n>(table: &str, columns: impl Iterator<Item = (&'n str, bool)>) -> String {
-    let (names, values): (Vec<&str>, Vec<String>) = columns
-        .map(|(name, is_json)| {
-            let value =
-                if is_json { format!("nullif(value -> '$.{name}', 'null')") } else { format!("value ->> '$.{name}'") };
-            (name, value)
-        })
-        .unzip();
+fn json_in(name: &str) -> String {
+    format!("nullif(value -> '$.{name}', 'null')")
+}
+
+fn plain_in(name: &str) -> String {
+    format!("value ->> '$.{name}'")
+}
+
+fn insert<'n>(table: &str, columns: impl Iterator<Item = (&'n str, String)>) -> String {
+    let (names, values): (Vec<&str>, Vec<String>) = columns.unzip();
     format!("INSERT INTO {table} ({}) SELECT {} FROM json_each(?1)", names.join(", "), values.join(", "))
 }
 

@@ -1,0 +1,166 @@
+//! Values that the database holds and that JSON, or a table's schema, can't say: they go out as null with a mark, and who edits
+//! other fields changes none of them.
+
+use ryzed_tests::change::{delete, update, upsert};
+use ryzed_tests::rows::{food_entry, row};
+use ryzed_tests::{Account, Daemon};
+use serde_json::{Value, json};
+
+use crate::{shared, somebody};
+
+fn is_postgres() -> bool {
+    std::env::var("RYZED_TEST_DATABASE").is_ok_and(|database| database == "postgres")
+}
+
+fn sql(statement: &str) -> String {
+    shared().database().run(statement).trim().to_owned()
+}
+
+/// A table, a row of it, one of its columns, another one to edit, and what SQL puts into the first.
+type Case = (&'static str, &'static str, (&'static str, Value), &'static str);
+
+fn cases() -> Vec<Case> {
+    let quantity = || ("unit", json!("ml"));
+    let name = || ("name", json!("Arms"));
+    let servings = || ("servings", json!(6));
+    if is_postgres() {
+        vec![
+            ("workout_sessions", "end_time", name(), "'infinity'"),
+            ("workout_sessions", "end_time", name(), "'-infinity'"),
+            ("workout_sessions", "start_time", name(), "'infinity'"),
+            ("workout_sessions", "end_time", name(), "'0044-03-15 12:00:00+00 BC'"),
+            ("workout_sessions", "end_time", name(), "'12026-03-15 12:00:00+00'"),
+            ("food_entries", "calories", quantity(), "'NaN'"),
+            ("food_entries", "quantity", quantity(), "'Infinity'"),
+            ("food_entries", "calories", quantity(), "1e400"),
+            ("recipes", "tags", servings(), "ARRAY['a', NULL]"),
+            ("recipes", "tags", servings(), "ARRAY[['a', 'b'], ['c', 'd']]"),
+        ]
+    } else {
+        vec![
+            ("workout_sessions", "end_time", name(), "'infinity'"),
+            ("workout_sessions", "end_time", name(), "'now'"),
+            ("workout_sessions", "start_time", name(), "'-0044-03-15T12:00:00.000000Z'"),
+            ("workout_sessions", "end_time", name(), "'2026-02-30T12:00:00.000000Z'"),
+            ("workout_sessions", "end_time", name(), "'0000-12-31T12:00:00.000000Z'"),
+            ("food_entries", "calories", quantity(), "9e999"),
+            ("food_entries", "quantity", quantity(), "9e999"),
+            ("recipes", "duration", servings(), "9007199254740993"),
+            ("recipes", "tags", servings(), "'[\"a\",1]'"),
+        ]
+    }
+}
+
+async fn stored(me: &Account, (table, column, _, value): &Case) -> (Value, String) {
+    let made = row(table, json!({}));
+    me.store(table, &made).await;
+    let id = made["id"].as_str().expect("an id");
+    sql(&format!("UPDATE {table} SET {column} = {value} WHERE id = '{id}'"));
+    (made["id"].clone(), held(table, column, id))
+}
+
+fn held(table: &str, column: &str, id: &str) -> String {
+    sql(&format!("SELECT {column} FROM {table} WHERE id = '{id}'"))
+}
+
+/// The row as it comes is marked, an edit of another field keeps the value, and so does a client that sends back whole rows.
+#[tokio::test]
+async fn an_edit_of_another_field_loses_nothing_that_cannot_be_said() {
+    for case in cases() {
+        let (table, column, (field, value), _) = &case;
+        let me = somebody();
+        let (id, before) = stored(&me, &case).await;
+        let seen = me.row(table, &id).await.expect("the row comes");
+        assert_eq!((&seen[column], &seen["_unsaid"]), (&Value::Null, &json!([column])), "{case:?}: {seen}");
+        me.apply(update(table, &id, json!({ *field: value })).base(&seen["_version"])).await;
+        let is_held = || held(table, column, id.as_str().expect("an id"));
+        assert_eq!(is_held(), before, "{case:?}");
+
+        let seen = me.row(table, &id).await.expect("the row is there");
+        assert_eq!((&seen[field], &seen["_unsaid"]), (value, &json!([column])), "{case:?}: {seen}");
+        let mut whole = seen.clone();
+        whole[field] = row(table, json!({}))[field].clone();
+        me.apply(upsert(table, &whole).base(&seen["_version"])).await;
+        assert_eq!(is_held(), before, "a client that writes whole rows: {case:?}");
+    }
+}
+
+/// What is told live of the row and of its end says nothing else.
+#[tokio::test]
+async fn sockets_and_tombstones_say_the_same_and_a_row_that_comes_back_has_its_value() {
+    for case in cases() {
+        let (table, column, (field, value), sql_value) = &case;
+        let me = somebody();
+        let made = row(table, json!({}));
+        me.store(table, &made).await;
+        let id = made["id"].as_str().expect("an id");
+        let mut tablet = me.socket("tablet").await;
+        sql(&format!("UPDATE {table} SET {column} = {sql_value} WHERE id = '{id}'"));
+        let message = tablet.next("database_change").await;
+        assert_eq!(message["new_record"]["_unsaid"], json!([column]), "{message}");
+        let (before, version) = (held(table, column, id), message["version"].clone());
+
+        me.apply(delete(table, &json!(id))).await;
+        let told = tablet.next("data_updated").await;
+        assert_eq!(told["data"][column], Value::Null, "{told}");
+        let back =
+            me.change(update(table, &json!(id), json!({ *field: value })).base(&version).strategy("client_wins")).await;
+        assert_eq!(back["status"], "conflict", "{case:?}: {back}");
+        assert_eq!(held(table, column, id), before, "{case:?}");
+    }
+}
+
+/// A field that got a value that can be said is an ordinary one.
+#[tokio::test]
+async fn a_value_can_be_given_to_what_could_not_be_said() {
+    let me = somebody();
+    let case = ("workout_sessions", "end_time", ("name", json!("Arms")), "'infinity'");
+    let (id, _) = stored(&me, &case).await;
+    let seen = me.row("workout_sessions", &id).await.expect("the row");
+    let time = "2026-02-01T10:00:00.000000Z";
+    me.apply(update("workout_sessions", &id, json!({"end_time": time})).base(&seen["_version"])).await;
+    let now = me.row("workout_sessions", &id).await.expect("the row");
+    assert_eq!((&now["end_time"], now.get("_unsaid")), (&json!(time), None));
+}
+
+/// One such value in a table does not keep people from the rest, and JSON deeper or wider than is taken stays whole.
+#[tokio::test]
+async fn json_that_nobody_here_can_hold_stays_as_it_is() {
+    let me = somebody();
+    let made = row("recipes", json!({}));
+    me.store("recipes", &made).await;
+    let id = made["id"].as_str().expect("an id");
+    let deep = format!("[{}1{}]", "[".repeat(200), "]".repeat(200));
+    for ingredients in [r#"[{"name": "leek", "quantity": 1e400}]"#, &deep] {
+        sql(&format!("UPDATE recipes SET ingredients = '{ingredients}' WHERE id = '{id}'"));
+        let before = held("recipes", "ingredients", id);
+        me.apply(update("recipes", &json!(id), json!({"servings": 3})).base(&me.cursor().await["user"])).await;
+        me.apply(update("recipes", &json!(id), json!({"servings": 4})).base(&me.cursor().await["user"])).await;
+        assert_eq!(held("recipes", "ingredients", id), before);
+    }
+}
+
+/// What a person exports and brings back is what was there.
+#[tokio::test]
+async fn export_and_import_agree() {
+    let daemon = Daemon::start();
+    let me = daemon.account();
+    let entry = food_entry(json!({}));
+    me.store("food_entries", &entry).await;
+    let id = entry["id"].as_str().expect("an id");
+    let run = |statement: String| daemon.database().run(&statement).trim().to_owned();
+    let value = if is_postgres() { "'NaN'" } else { "9e999" };
+    run(format!("UPDATE food_entries SET calories = {value} WHERE id = '{id}'"));
+    let held = || run(format!("SELECT calories FROM food_entries WHERE id = '{id}'"));
+    let before = held();
+    let exported = me.api.get("/export").await.text();
+    let line = exported.lines().find(|line| line.contains(id)).expect("the entry is exported");
+    assert!(line.contains(r#""_unsaid":["calories"]"#), "{line}");
+    let file = daemon.folder().join("mine.ndjson");
+    std::fs::write(&file, &exported).expect("a file");
+    let person = me.person.id.to_string();
+    let import =
+        daemon.command(&["import", "--user", &person, file.to_str().expect("a path")]).output().expect("it runs");
+    assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
+    assert_eq!(held(), before);
+}
