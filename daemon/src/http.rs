@@ -14,6 +14,7 @@ mod faults;
 mod gate;
 mod guests;
 mod health;
+mod ignored;
 mod impatient;
 mod kept;
 mod live;

@@ -14,6 +14,7 @@ pub mod raw;
 pub mod record;
 pub mod rounds;
 pub mod said;
+pub mod strangers;
 pub mod token;
 pub mod weight;
 pub mod wire;

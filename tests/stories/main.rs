@@ -18,6 +18,7 @@ mod devices;
 mod export;
 mod live;
 mod merging;
+mod misspelt;
 mod open_conflicts;
 mod open_conflicts_bounds;
 mod outside_writes;

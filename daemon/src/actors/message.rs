@@ -48,12 +48,18 @@ pub(crate) enum ServerMessage<'a> {
         result: &'a ChangeResult,
         #[serde(skip_serializing_if = "Option::is_none")]
         conflict: Option<&'a Conflict>,
+        /// Keys of the message that nothing reads.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        ignored: &'a [String],
     },
     /// The answer to a sync.
     SyncResponse {
         request_id: &'a Value,
         #[serde(flatten)]
         response: &'a SyncResponse,
+        /// Keys of the message that nothing reads.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        ignored: &'a [String],
     },
     /// Please sync; `device_id` is the device that asked for it, if one did.
     SyncTriggered { device_id: Option<&'a DeviceId>, changes_count: usize },
@@ -149,7 +155,7 @@ mod tests {
         };
         let expected = json!({"type": "change_result", "mutation_id": null, "status": "applied", "table": "foods",
             "id": "f-1", "version": 3, "timestamp": "1970-01-01T00:00:00.000000Z"});
-        assert_eq!(sent(&ServerMessage::ChangeResult { result: &result, conflict: None }), expected);
+        assert_eq!(sent(&ServerMessage::ChangeResult { result: &result, conflict: None, ignored: &[] }), expected);
     }
 
     #[test]
@@ -169,7 +175,8 @@ mod tests {
             stopped: Vec::new(),
         };
         let id = json!("r-1");
-        let frame = encode(&ServerMessage::SyncResponse { request_id: &id, response: &response }, Utc::now());
+        let frame =
+            encode(&ServerMessage::SyncResponse { request_id: &id, response: &response, ignored: &[] }, Utc::now());
         let text = std::str::from_utf8(&frame).unwrap();
         assert!(text.contains(r#""changes":{"foods":[{"id":"f-1","calories":1.50}]}"#), "{text}");
         let value: Value = serde_json::from_slice(&frame).unwrap();

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::metrics::Limit;
 use crate::sync::UserId;
 use crate::sync::raw::{Unfit, fault, weigh};
+use crate::sync::strangers::Strangers;
 use gzip::{Bad, Unpacked};
 
 /// How long is listened to a body that was refused, so that the client gets to read why instead of a broken pipe.
@@ -204,8 +205,11 @@ impl Pace {
 }
 
 impl Text {
-    /// The text as JSON, and what its values take in memory, in bytes.
-    pub(super) async fn json<T: DeserializeOwned + Send + 'static>(&self, most: usize) -> Result<(T, usize), Problem> {
+    /// The text as JSON, what its values take in memory, in bytes, and the keys that nothing reads.
+    pub(super) async fn json<T>(&self, most: usize) -> Result<(T, usize, Strangers), Problem>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
         let (text, who) = (self.text.clone(), self.who);
         if text.len() <= LARGE {
             return parse(&text, most, who);
@@ -219,8 +223,8 @@ impl Text {
 }
 
 /// What is no JSON at all is 400, what is JSON of another shape is 422 and names the field. `most` is what values may take in
-/// memory, in bytes; what they do comes with them.
-fn parse<T: DeserializeOwned>(text: &[u8], most: usize, who: Who) -> Result<(T, usize), Problem> {
+/// memory, in bytes; what they do comes with them, and the keys that nothing reads.
+fn parse<T: DeserializeOwned>(text: &[u8], most: usize, who: Who) -> Result<(T, usize, Strangers), Problem> {
     let weight = weigh(text, most).map_err(|unfit| match unfit {
         Unfit::NotJson(error) => not_json(&error),
         Unfit::TooHeavy => {
@@ -236,7 +240,7 @@ fn parse<T: DeserializeOwned>(text: &[u8], most: usize, who: Who) -> Result<(T, 
     let mut parser = serde_json::Deserializer::from_slice(text);
     let read = serde_path_to_error::deserialize(&mut parser);
     let value = read.map_err(|error| problem_of(&error.path().to_string(), error.inner()))?;
-    Ok((value, weight.bytes))
+    Ok((value, weight.bytes, Strangers::of::<T>(text, &[])))
 }
 
 fn problem_of(path: &str, error: &serde_json::Error) -> Problem {
@@ -320,7 +324,7 @@ mod tests {
     #[test]
     fn changes_stay_as_they_came() {
         let text = r#"{"device_id":"a","changes":[{"table": 1.50}, null]}"#;
-        let (request, weight) = parse::<SyncRequest>(text.as_bytes(), MOST, Who::Nobody).unwrap();
+        let (request, weight, _) = parse::<SyncRequest>(text.as_bytes(), MOST, Who::Nobody).unwrap();
         let changes: Vec<&str> = request.changes.list.iter().map(|change| change.get()).collect();
         assert_eq!((changes.as_slice(), request.changes.count), ([r#"{"table": 1.50}"#, "null"].as_slice(), 2));
         assert!(weight > text.len());

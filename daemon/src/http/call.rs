@@ -18,6 +18,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use super::body::{Body, Text};
+use super::ignored::Ignored;
 use super::observe::Identity;
 use super::problem::Problem;
 use super::query::Query;
@@ -25,6 +26,7 @@ use super::{App, SocketFilter};
 use crate::auth::{AuthError, Caller};
 use crate::budget::{Turn, Visit, cost_of};
 use crate::metrics::metrics;
+use crate::sync::strangers::Strangers;
 use crate::sync::{DeviceId, UserId};
 
 /// The room for an answer that is not known to be long, in bytes.
@@ -48,6 +50,7 @@ pub(super) struct Call {
     visit: Option<Visit>,
     /// The body, while it is worked on.
     text: Option<Text>,
+    ignored: Ignored,
 }
 
 impl Call {
@@ -120,7 +123,14 @@ impl Call {
         T: DeserializeOwned + Send + 'static,
     {
         let text = self.text.as_ref().ok_or_else(Problem::internal)?;
-        text.json(self.app.config.limits.parsed_bytes).await
+        let (value, weight, strangers) = text.json(self.app.config.limits.parsed_bytes).await?;
+        self.ignores(|ignored| strangers.names().iter().for_each(|name| ignored.add(name)));
+        Ok((value, weight))
+    }
+
+    /// Notes what nothing reads of the request; its answer names it.
+    pub(super) fn ignores(&self, note: impl FnOnce(&mut Strangers)) {
+        self.ignored.note(note);
     }
 
     /// A JSON answer of about so many bytes, in the memory of this person's share. `turn` is kept until there is some.
@@ -163,7 +173,17 @@ pub(super) struct Route {
 /// One method of a path.
 pub(super) struct Endpoint {
     pub(super) method: Method,
+    /// The parameters of the query that it reads; none where nobody looks at them.
+    pub(super) parameters: Option<&'static [&'static str]>,
     run: Box<dyn Fn(Call) -> BoxFuture<'static, Answer> + Send + Sync>,
+}
+
+impl Endpoint {
+    /// The same, reading these parameters of the query and no others.
+    pub(super) fn reads(mut self, parameters: &'static [&'static str]) -> Self {
+        self.parameters = Some(parameters);
+        self
+    }
 }
 
 fn on<F, R>(method: Method, handler: F) -> Endpoint
@@ -171,7 +191,7 @@ where
     F: Fn(Call) -> R + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
 {
-    Endpoint { method, run: Box::new(move |call| handler(call).boxed()) }
+    Endpoint { method, parameters: None, run: Box::new(move |call| handler(call).boxed()) }
 }
 
 macro_rules! methods { ($($name:ident $method:ident),*) => { $(
@@ -277,8 +297,8 @@ pub(super) fn at(app: &Arc<App>, route: Route) -> SocketFilter {
                 let query = Query::of(&query);
                 let name = name.unwrap_or_default();
                 identity.iter().for_each(|identity| identity.took(template));
-                let (visit, text) = (None, None);
-                let call = Call { app: Arc::clone(&app), name, query, headers, body, identity, visit, text };
+                let (visit, text, ignored) = (None, None, Ignored::default());
+                let call = Call { app: Arc::clone(&app), name, query, headers, body, identity, visit, text, ignored };
                 dispatch(Arc::clone(&endpoints), method, call)
             },
         )
@@ -303,12 +323,20 @@ async fn dispatch(endpoints: Arc<[Endpoint]>, method: Method, call: Call) -> Res
     let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.method == wanted) else {
         return wrong_method(&endpoints).into_response();
     };
-    match AssertUnwindSafe((endpoint.run)(call)).catch_unwind().await {
+    if let Some(known) = endpoint.parameters {
+        call.ignores(|ignored| {
+            call.query.names().filter(|name| !known.contains(name)).for_each(|name| ignored.add(name))
+        });
+    }
+    let ignored = call.ignored.clone();
+    let mut response = match AssertUnwindSafe((endpoint.run)(call)).catch_unwind().await {
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => problem.into_response(),
         // What panicked is in the log already, with the request's id.
         Err(_) => Problem::internal().into_response(),
-    }
+    };
+    ignored.tell(response.headers_mut());
+    response
 }
 
 fn wrong_method(endpoints: &[Endpoint]) -> Problem {

@@ -1,4 +1,4 @@
-//! The query string. Parameters that a call does not know are passed over; an empty one counts as absent.
+//! The query string. Parameters that a call does not know are passed over and named in its answer; an empty one counts as absent.
 
 use std::str::FromStr;
 
@@ -17,6 +17,11 @@ impl Query {
     pub(super) fn of(text: &str) -> Self {
         let pairs = form_urlencoded::parse(text.as_bytes()).take(MOST_PARAMETERS);
         Self(pairs.filter(|(_, value)| !value.is_empty()).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+    }
+
+    /// The names of all that were given.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// The parameter as it came.

@@ -29,6 +29,7 @@ use warp::http::header::{
 use warp::http::{Method, Request, Response, StatusCode};
 
 use super::gate::Gate;
+use super::ignored::IGNORED;
 use super::impatient::{Impatient, Upgraded};
 use super::observe::{RELEASE, observe};
 use super::unread::Connection;
@@ -314,7 +315,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING, request_id.clone()])
-        .expose_headers([ETAG, RETRY_AFTER, request_id, RELEASE])
+        .expose_headers([ETAG, RETRY_AFTER, request_id, RELEASE, IGNORED])
         .max_age(PREFLIGHT_AGE);
     Some(layer)
 }

@@ -22,6 +22,7 @@ const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";
 pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
     let (mut request, weight): (SyncRequest, usize) = call.weighed(caller.user).await?;
     request.changes.weight = weight;
+    call.ignores(|ignored| ignored.add_uploads(&request.changes));
     let budget = &call.app.service.budget;
     budget.charge(caller.user, cost_of(0, request.changes.count))?;
     if request.digest || request.last_sync_timestamp.is_some() {

@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::strangers::Strangers;
 use super::words::plain;
 
 /// What a value takes where it lies, with the room that a list keeps in advance, in bytes.
@@ -171,6 +172,8 @@ pub struct Uploads {
     pub list: Vec<Box<RawValue>>,
     /// How many there were.
     pub count: usize,
+    /// Keys of the request that nothing reads.
+    pub ignored: Strangers,
     /// What the whole request takes in memory once it is read, in bytes; 0 where nobody has to answer for that.
     pub weight: usize,
 }

@@ -161,7 +161,7 @@ impl<'a> Loader<'a> {
 fn uploads(rows: &[Pending]) -> Result<Uploads, TransferError> {
     let list = rows.iter().map(Pending::change).collect::<Result<Vec<_>, _>>();
     let list = list.map_err(|error| TransferError::Content(format!("a row is no JSON: {error}")))?;
-    Ok(Uploads { count: list.len(), list, weight: 0 })
+    Ok(Uploads { count: list.len(), list, ..Uploads::default() })
 }
 
 impl Pending {

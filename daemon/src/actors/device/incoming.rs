@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 
+use ryzed_adapters::code as field_code;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::problem::{Problem, code};
 use crate::budget::{LONG_READ, Refused, cost_of};
 use crate::config::Limits;
 use crate::sync::DeviceId;
-use crate::sync::raw::{Name, Names, Unfit, Uploads, Weight, weigh};
-use crate::sync::wire::SyncRequest;
+use crate::sync::raw::{Name, Names, Unfit, Uploads, Weight, fault, weigh};
+use crate::sync::strangers::Strangers;
+use crate::sync::wire::{Mutation, SyncRequest};
 
 /// The longest `request_id` that is sent back, in bytes.
 const LONGEST_ID: usize = 256;
@@ -203,7 +206,8 @@ impl Message<'_> {
             return Err(named(Problem::new(code::MALFORMED, "data must be an object")));
         }
         let list = vec![typed(self.text).map_err(named)?];
-        Ok(Request::Push { change: Uploads { list, count: 1, weight: self.weight.bytes }, mutation_id })
+        let ignored = Strangers::of::<Mutation>(self.text, &["type"]);
+        Ok(Request::Push { change: Uploads { list, count: 1, ignored, weight: self.weight.bytes }, mutation_id })
     }
 
     /// A socket syncs for its own device only: the id may be left out, but not be another one.
@@ -223,6 +227,9 @@ impl Message<'_> {
         let mut request: SyncRequest = typed(self.text).map_err(named)?;
         request.device_id = Some(self.device.clone());
         request.changes.weight = self.weight.bytes;
+        let mut ignored = Strangers::of::<SyncRequest>(self.text, &["type", "request_id"]);
+        ignored.add_uploads(&request.changes);
+        request.changes.ignored = ignored;
         Ok(Request::Sync { request: Box::new(request), request_id })
     }
 
@@ -249,11 +256,30 @@ impl Message<'_> {
 }
 
 fn typed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(text).map_err(|error| malformed(&error))
+    let mut parser = serde_json::Deserializer::from_slice(text);
+    serde_path_to_error::deserialize(&mut parser).map_err(|error| faulty(&error.path().to_string(), error.inner()))
+}
+
+/// A message that is JSON, and has a field that can't be used.
+fn faulty(path: &str, error: &serde_json::Error) -> Problem {
+    if error.classify() != Category::Data {
+        return malformed(error);
+    }
+    let (fault, words) = fault(error);
+    let raw = error.to_string();
+    let missing = raw.split('`').nth(1).filter(|_| fault == field_code::REQUIRED);
+    let field = match (path, missing) {
+        ("." | "?", missing) => missing.unwrap_or_default().to_owned(),
+        (inside, Some(name)) => format!("{inside}.{name}"),
+        (inside, None) => inside.to_owned(),
+    };
+    Problem::new(code::MALFORMED, if field.is_empty() { words } else { format!("{field}: {words}") })
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
-    Problem::new(code::MALFORMED, format!("a message is a JSON object with a type and its fields: {error}"))
+    let (line, character) = (error.line(), error.column());
+    let detail = format!("the message is not JSON: see line {line}, character {character}");
+    Problem::new(code::MALFORMED, format!("{detail}. It has to be an object with a type and its fields"))
 }
 
 fn over(limit: &str, most: usize, what: &str) -> Problem {

@@ -80,6 +80,7 @@ impl State {
         };
         let backend = &self.live.shared.backend;
         self.link.outbox().set_uploading(true);
+        let ignored = change.ignored.clone();
         let pushed = backend.push(&self.caller, &self.link.device, change).await;
         self.link.pulse.get_on();
         let settled = async {
@@ -96,7 +97,8 @@ impl State {
         let Some(result) = pushed.results.first() else {
             return Err(named(Refused::Say(Problem::new(code::INTERNAL, "the change has no result").answering(KIND))));
         };
-        let message = ServerMessage::ChangeResult { result, conflict: pushed.conflicts.first() };
+        let message =
+            ServerMessage::ChangeResult { result, conflict: pushed.conflicts.first(), ignored: ignored.names() };
         self.say_in_memory(answer, &message, SMALL, None).await;
         Ok(())
     }
@@ -109,6 +111,7 @@ impl State {
         };
         let uploads = request.changes.count > 0;
         let full = request.force_full_sync;
+        let ignored = request.changes.ignored.clone();
         let all_tables = request.tables.0.is_empty();
         self.link.outbox().set_uploading(uploads);
         let done = self.live.shared.backend.sync(&self.caller, request).await;
@@ -121,7 +124,7 @@ impl State {
             Ok(served) => served,
             Err(error) => return Err(named(Refused::of(&error, KIND))),
         };
-        let message = ServerMessage::SyncResponse { request_id, response: &response };
+        let message = ServerMessage::SyncResponse { request_id, response: &response, ignored: ignored.names() };
         self.say_in_memory(answer, &message, response.about_bytes(), Some(turn)).await;
         if all_tables && !response.has_more && !response.reset {
             self.link.outbox().pulled(&response.cursor);
