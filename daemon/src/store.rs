@@ -284,14 +284,16 @@ pub trait Transaction: OpenConflicts + Times + Tokens {
     ) -> Result<States, StoreError>;
     /// The scopes of these live rows.
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError>;
-    /// Writes whole rows, given as a JSON array, on behalf of `device`.
+    /// Writes whole rows, given as a JSON array, on behalf of `device`; all, or none and an error.
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError>;
     /// Sets fields of rows that are there, given as a JSON array of parts of rows, each with its id; returns how many rows
-    /// were there. What is not given stays as it is.
+    /// were there. What is not given stays as it is. When not all were there, none is changed.
     async fn update(&mut self, table: &Table, parts: &str, device: Option<&DeviceId>) -> Result<usize, StoreError>;
     /// Deletes rows on behalf of `device`.
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError>;
-    /// Makes the person's row unless it is there.
+    /// Which of these rows are there, whether the caller sees them or not.
+    async fn standing(&mut self, table: &Table, ids: &[RowId]) -> Result<Vec<RowId>, StoreError>;
+    /// Makes the person's row unless it is there, or a rule of the database says that it may not be.
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError>;
 
     // The change index.
@@ -387,6 +389,9 @@ pub enum StoreError {
     /// The job decided against committing.
     #[error("rolled back")]
     RolledBack,
+    /// It can't be done in one; less at once may go well.
+    #[error("{0}")]
+    TooMuch(String),
     /// Another process works on the database, and what is asked for wants it alone.
     #[error("{0}")]
     InUse(String),

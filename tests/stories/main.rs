@@ -64,6 +64,7 @@ mod openapi;
 mod operator_log;
 mod origins;
 mod planted;
+mod refused_rows;
 mod request_lines;
 mod secrets;
 mod sqlite_held;

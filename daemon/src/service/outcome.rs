@@ -70,6 +70,7 @@ impl From<StoreError> for ServiceError {
             StoreError::Denied(_) => DatabaseError::Denied,
             StoreError::Refused(_)
             | StoreError::RolledBack
+            | StoreError::TooMuch(_)
             | StoreError::InUse(_)
             | StoreError::Sealed(_)
             | StoreError::Unsuitable(_)
@@ -78,6 +79,7 @@ impl From<StoreError> for ServiceError {
         match error {
             StoreError::Unavailable(_) => Self::Unavailable { retry_after: Duration::from_secs(2) },
             StoreError::Stopped(table) => Self::Stopped(table),
+            StoreError::TooMuch(detail) => Self::Limit { limit: "changes_per_request", detail },
             StoreError::Denied(_) => {
                 tracing::error!(%error, "the daemon let through what only the database has stopped");
                 Self::Forbidden("this is not yours")

@@ -184,6 +184,12 @@ impl Pull {
         Ok(Part { items, reached, has_more })
     }
 
+    /// An answer that brings nothing and has the client ask again from where it stands.
+    pub(super) fn nothing(&self) -> Result<SyncResponse, StoreError> {
+        let cursor = self.cursor.clone().unwrap_or_else(|| Cursor::zero(&self.epoch));
+        self.answer(Vec::new(), cursor, self.timestamp(&[], true), true, false)
+    }
+
     /// What a client without a cursor sends next: no change that it lacks has an earlier time.
     fn timestamp(&self, states: &[ScopeState], has_more: bool) -> String {
         if has_more {

@@ -63,7 +63,15 @@ impl Service {
         self.noted.note(caller, &device);
         self.tell(&pushed);
         let mut turn = turn.turn_to(pull.kind()).await;
-        let mut answer = self.run(caller, pull).await?;
+        let nothing = if pushed.results.is_empty() { None } else { Some(pull.nothing()?) };
+        let mut answer = match (self.run(caller, pull).await, nothing) {
+            // What is stored is not answered with an error: the results go out, and the client comes again for the download.
+            (Err(error), Some(nothing)) => {
+                tracing::warn!(%error, "the download failed behind an upload that is stored");
+                nothing
+            }
+            (answer, _) => answer?,
+        };
         turn.has_read();
         // What has no result is of a table that the answer calls stopped, also when it has gone on since.
         let gone_on = pushed.waits_for.iter().filter(|table| !answer.stopped.contains(table)).copied();

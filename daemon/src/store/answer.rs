@@ -9,6 +9,16 @@ use uuid::Uuid;
 use super::{DeviceRow, OpenConflict, OpenStand, Receipts, StoreError};
 use crate::sync::said;
 
+/// What a device is told of a row that a trigger passes over without a word.
+pub(super) const NOT_TAKEN: &str = "the database does not take it";
+/// The same of one that was to be deleted.
+pub(super) const KEPT: &str = "the database keeps the row";
+
+/// How many rows a JSON array holds.
+pub(super) fn count(rows: &str) -> usize {
+    serde_json::from_str::<Vec<&RawValue>>(rows).map_or(0, |rows| rows.len())
+}
+
 /// A device's columns, in the order in which both houses select them.
 pub(super) type DeviceTuple = (
     String,

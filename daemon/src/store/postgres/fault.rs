@@ -80,6 +80,24 @@ fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) 
     }
 }
 
+/// Whether an error is about what tables and columns there are, and not about a row. A trigger's words may sound alike.
+pub(super) fn is_structural(error: &Error) -> bool {
+    let Error::DatabaseError(_, information) = error else { return false };
+    let message = information.message();
+    let is_named = || STRUCTURES.iter().any(|what| message.starts_with(what));
+    MEANINGS.iter().any(|(phrase, meaning)| match meaning {
+        Meaning::Structure if *phrase == GONE => message.contains(GONE) && is_named(),
+        Meaning::Structure => message.contains(phrase),
+        _ => false,
+    })
+}
+
+/// How the server says that something is not there.
+const GONE: &str = "does not exist";
+/// How it begins when that is no row.
+const STRUCTURES: [&str; 9] =
+    ["relation ", "table ", "column ", "function ", "procedure ", "type ", "schema ", "role ", "operator "];
+
 /// What is wrong with what the server stands on, when that is why it is [`StoreError::Unavailable`].
 pub(super) fn storage_fault(reason: &str) -> Option<&'static str> {
     STORAGE.iter().find(|(phrase, _)| reason.contains(phrase)).map(|(_, words)| *words)
@@ -174,7 +192,7 @@ const MEANINGS: [(&str, Meaning); 27] = [
     (STRAYED, Meaning::Strayed),
     (ANOTHER, Meaning::Another),
     ("permission denied", Meaning::Structure),
-    ("does not exist", Meaning::Structure),
+    (GONE, Meaning::Structure),
     ("but expression is of type", Meaning::Structure),
     ("non-DEFAULT value", Meaning::Structure),
     ("cannot insert into view", Meaning::Structure),

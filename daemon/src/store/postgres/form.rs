@@ -53,6 +53,9 @@ impl<'s> Form<'s> {
 
     /// A refusal of the database, under the names of the wire.
     pub(super) fn refusal(self, error: StoreError) -> StoreError {
+        if !self.table.is_fitted {
+            return error;
+        }
         match error {
             StoreError::Constraint(rule) => StoreError::Constraint(reason(&rule).into()),
             // Policies of the application are no mistake of the daemon; our own have other names.

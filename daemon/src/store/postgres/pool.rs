@@ -233,6 +233,7 @@ impl Connections {
                 let error = trouble.map_or(error, StoreError::Unavailable);
                 let tried = match remedy {
                     Remedy::Wait if is_sound => Try::Locked(error),
+                    Remedy::Strictly if is_sound => Try::Strictly,
                     Remedy::Look if is_sound => Try::Look(Cause::Failure),
                     Remedy::Strayed if is_sound => Try::Look(Cause::Refusal),
                     Remedy::None if is_sound => Try::Over(Err(error)),

@@ -1,5 +1,7 @@
 //! One transaction on one connection: how it is opened, how statements are sent, how it ends.
 
+mod attempt;
+
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -45,7 +47,7 @@ pub(super) struct PostgresTransaction<'c> {
     /// A statement failed outside of a savepoint, so nothing can be committed any more.
     spoilt: bool,
     /// Every rule is checked with its statement, also where the application has it checked at the commit.
-    is_strict: bool,
+    pub(super) is_strict: bool,
     /// The tables were looked at after a failure that others would explain.
     is_sure: bool,
     /// The database has refused a row, or not noted one, which may be so because its table is another by now.
@@ -191,34 +193,6 @@ impl<'c> PostgresTransaction<'c> {
         self.ahead.push(AsyncConnectionCore::execute_returning_count(&mut connection, statement));
     }
 
-    /// A statement whose failure spoils nothing.
-    pub(super) fn try_run<'f>(&'f mut self, attempt: Statement<'_>) -> BoxFuture<'f, Result<usize, StoreError>> {
-        self.foreseen.clear();
-        self.push_ahead(statement("SAVEPOINT attempt"));
-        let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
-        let running = AsyncConnectionCore::execute_returning_count(&mut connection, attempt);
-        async move {
-            let (before, done) = futures_util::join!(all_of(ahead), running);
-            if let Err(error) = before {
-                return self.noted(Err(error));
-            }
-            let done = match done {
-                Ok(count) => Ok(count),
-                Err(error) => match self.refusal(&error) {
-                    Some(refused) => {
-                        self.is_doubtful = true;
-                        self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
-                        Err(refused)
-                    }
-                    None => return self.noted(Err(error)),
-                },
-            };
-            self.push_ahead(statement("RELEASE SAVEPOINT attempt"));
-            done
-        }
-        .boxed()
-    }
-
     pub(super) fn number<'f>(&'f mut self, statement: Statement<'_, BigInt>) -> BoxFuture<'f, Result<i64, StoreError>> {
         let numbers = self.load::<BigInt, i64>(statement);
         async move { Ok(numbers.await?.into_iter().next().unwrap_or(0)) }.boxed()
@@ -254,7 +228,7 @@ impl<'c> PostgresTransaction<'c> {
         self.push_ahead(statement("COMMIT"));
         let ahead = std::mem::take(&mut self.ahead);
         all_of(ahead).await.map_err(|error| match self.refusal(&error) {
-            Some(refused) if self.schema.is_adopted && !self.is_strict => (refused, Remedy::Strictly),
+            Some(refused) if !self.is_strict => (refused, Remedy::Strictly),
             _ => self.judged(&error),
         })
     }
@@ -278,24 +252,12 @@ impl<'c> PostgresTransaction<'c> {
         if self.schema.terms.speaks_english { judged } else { in_doubt(judged) }
     }
 
-    /// What a rule of the database says of a row. An application's rules say it with errors of any kind.
-    fn refusal(&self, error: &Error) -> Option<StoreError> {
-        match self.judged(error) {
-            (refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)), _) => {
-                Some(refused)
-            }
-            (_, Remedy::Look | Remedy::Strayed) => None,
-            (StoreError::Failed(class), _) if self.schema.is_adopted && matches!(error, Error::DatabaseError(..)) => {
-                Some(StoreError::Constraint(class))
-            }
-            _ => None,
-        }
-    }
-
     fn noted<T>(&mut self, result: QueryResult<T>) -> Result<T, StoreError> {
         result.map_err(|error| {
+            let may_be_of_a_row = self.mode == Mode::Write && !self.is_strict && self.refusal(&error).is_some();
             let (error, remedy) = self.judged(&error);
-            self.remedy = remedy;
+            // Once more, each statement by itself, as far as one is about a row.
+            self.remedy = if may_be_of_a_row && remedy == Remedy::None { Remedy::Strictly } else { remedy };
             self.spoilt = true;
             if let StoreError::Unavailable(trouble) = &error {
                 self.trouble = Some(trouble.clone());

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
-use crate::store::answer::{device_of, receipts_of};
+use crate::store::answer::{KEPT, NOT_TAKEN, count, device_of, receipts_of};
 use crate::store::presence::Presence;
 use crate::store::statement::statement;
 use crate::store::{
@@ -138,43 +137,41 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
-        let schema = Arc::clone(self.schema);
+        let (schema, wanted) = (Arc::clone(self.schema), count(rows));
         self.on_behalf_of(device);
         self.changed.insert(table.name);
-        let written = self.try_run(statement(&schema.of(table)?.upsert).text(rows)).await;
-        if !table.is_fitted {
-            return written.map(|_| ());
-        }
-        // A trigger of the application may pass over a row without a word.
-        let wanted = serde_json::from_str::<Vec<&RawValue>>(rows).map_or(0, |rows| rows.len());
+        let written = self.try_run(statement(&schema.of(table)?.upsert).text(rows), wanted).await;
+        // A trigger may pass over a row without a word.
         match written.map_err(|error| Form::of(&schema, table).refusal(error))? {
-            written if written < wanted => Err(StoreError::Constraint("the database does not take it".into())),
+            written if written < wanted => Err(StoreError::Constraint(NOT_TAKEN.into())),
             _ => Ok(()),
         }
     }
 
     async fn update(&mut self, table: &Table, parts: &str, device: Option<&DeviceId>) -> Result<usize, StoreError> {
-        let schema = Arc::clone(self.schema);
+        let (schema, wanted) = (Arc::clone(self.schema), count(parts));
         self.on_behalf_of(device);
         self.changed.insert(table.name);
-        self.try_run(statement(&schema.of(table)?.update).text(parts)).await
+        let updated = self.try_run(statement(&schema.of(table)?.update).text(parts), wanted).await;
+        updated.map_err(|error| Form::of(&schema, table).refusal(error))
     }
 
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         self.on_behalf_of(device);
         self.changed.insert(table.name);
-        let deleted = self.try_run(statement(&schema.of(table)?.delete).text(ids_of(ids))).await;
-        if !table.is_fitted {
-            return deleted.map(|_| ());
-        }
+        let deleted = self.try_run(statement(&schema.of(table)?.delete).text(ids_of(ids)), 0).await;
         let deleted = deleted.map_err(|error| Form::of(&schema, table).refusal_to_delete(error))?;
-        // A row that is not deleted may have gone with another; or a trigger of the application keeps it.
-        if deleted == ids.len() {
+        // A row that is not deleted may have gone with another; or a trigger keeps it.
+        if deleted == ids.len() || self.standing(table, ids).await?.is_empty() {
             return Ok(());
         }
-        let standing: Vec<String> = self.load(reads::standing(table.name, ids)).await?;
-        if standing.is_empty() { Ok(()) } else { Err(StoreError::Constraint("the database keeps the row".into())) }
+        Err(StoreError::Constraint(KEPT.into()))
+    }
+
+    async fn standing(&mut self, table: &Table, ids: &[RowId]) -> Result<Vec<RowId>, StoreError> {
+        let found: Vec<String> = self.load(reads::standing(table.name, ids)).await?;
+        Ok(found.into_iter().map(RowId::from).collect())
     }
 
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
@@ -182,11 +179,11 @@ impl Transaction for PostgresTransaction<'_> {
         let Some(insert) = &schema.ensure_user else { return Ok(()) };
         self.on_behalf_of(None);
         let insert = statement(insert).text(user.to_string()).maybe(email).text(now);
-        if schema.registry.get("users").is_none_or(|users| !users.is_fitted) {
+        if !self.is_strict && schema.registry.get("users").is_none_or(|users| !users.is_fitted) {
             return self.run_ahead(insert).await;
         }
-        // An application may have rules of its own for who can be a user. Who is none may still read.
-        match self.try_run(insert).await {
+        // There may be rules for who can be a user. Who is none may still read.
+        match self.try_run(insert, 0).await {
             Ok(_) | Err(StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)) => Ok(()),
             Err(error) => Err(error),
         }

@@ -85,7 +85,7 @@ impl Readers {
 
 fn snapshot(connection: &mut SqliteConnection, schema: &Arc<Schema>, asked: &Asked) -> Result<(), StoreError> {
     connection.batch_execute("BEGIN")?;
-    let mut transaction = SqliteTransaction { connection: &mut *connection, schema, user: None, trouble: None };
+    let mut transaction = SqliteTransaction::new(&mut *connection, schema);
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| finish(asked, &mut transaction)));
     connection.batch_execute("COMMIT")?;
     caught.unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into())))

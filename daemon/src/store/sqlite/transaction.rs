@@ -11,14 +11,15 @@ use ryzed_adapters::Table;
 use uuid::Uuid;
 
 use super::Schema;
+use super::attempt::Care;
 use super::reads::{self, json};
-use crate::store::answer::{device_of, former_said, raw, receipts_of, travelling};
+use crate::store::answer::{KEPT, NOT_TAKEN, count, device_of, receipts_of, travelling};
 use crate::store::statement::{Statement, statement};
 use crate::store::{
-    DeviceRow, Entry, PAGE_BYTES, Range, Receipts, Records, RowState, Rows, ScopeState, States, StoreError, Transaction,
+    DeviceRow, Entry, Range, Receipts, Records, RowState, Rows, ScopeState, States, StoreError, Transaction,
 };
 use crate::sync::wire::TableDigest;
-use crate::sync::{ChangeRecord, DeviceId, Operation, RowId, Scope, UserId, Version};
+use crate::sync::{DeviceId, Operation, RowId, Scope, UserId, Version};
 
 /// A transaction that somebody else began and will end.
 pub(super) struct SqliteTransaction<'c> {
@@ -28,15 +29,24 @@ pub(super) struct SqliteTransaction<'c> {
     pub user: Option<UserId>,
     /// Why the database could not do what it was asked, when that is about now and not about the question.
     pub trouble: Option<String>,
+    /// What is known of rows that take the transaction back, while it is done again for their sake.
+    pub care: Option<Care>,
+    /// A row has taken the transaction back.
+    pub is_taken_back: bool,
 }
 
-impl SqliteTransaction<'_> {
+impl<'c> SqliteTransaction<'c> {
+    pub(super) fn new(connection: &'c mut SqliteConnection, schema: &'c Arc<Schema>) -> Self {
+        Self { connection, schema, user: None, trouble: None, care: None, is_taken_back: false }
+    }
+
     pub(super) fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
+        self.sound()?;
         let done = statement.execute(self.connection);
         self.noted(done)
     }
 
-    fn noted<T>(&mut self, result: QueryResult<T>) -> Result<T, StoreError> {
+    pub(super) fn noted<T>(&mut self, result: QueryResult<T>) -> Result<T, StoreError> {
         let result = result.map_err(StoreError::from);
         if let Err(StoreError::Unavailable(trouble)) = &result {
             self.trouble = Some(trouble.clone());
@@ -48,6 +58,7 @@ impl SqliteTransaction<'_> {
     where
         for<'s> Statement<'s, ST>: diesel::query_dsl::LoadQuery<'s, SqliteConnection, T>,
     {
+        self.sound()?;
         let loaded = statement.load::<T>(self.connection);
         self.noted(loaded)
     }
@@ -117,38 +128,40 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
-        let schema = Arc::clone(self.schema);
-        self.on_behalf_of(device)?;
-        self.run(statement(&schema.of(table)?.upsert).text(rows))?;
-        self.on_behalf_of(None)
+        let (schema, wanted) = (Arc::clone(self.schema), count(rows));
+        let written = self.attempt(statement(&schema.of(table)?.upsert).text(rows), (wanted, wanted), device)?;
+        if written < wanted { Err(StoreError::Constraint(NOT_TAKEN.into())) } else { Ok(()) }
     }
 
     async fn update(&mut self, table: &Table, parts: &str, device: Option<&DeviceId>) -> Result<usize, StoreError> {
-        let schema = Arc::clone(self.schema);
-        self.on_behalf_of(device)?;
-        let updated = self.run(statement(&schema.of(table)?.update).text(parts))?;
-        self.on_behalf_of(None)?;
-        Ok(updated)
+        let (schema, wanted) = (Arc::clone(self.schema), count(parts));
+        self.attempt(statement(&schema.of(table)?.update).text(parts), (wanted, wanted), device)
     }
 
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
-        self.on_behalf_of(device)?;
-        self.run(statement(&schema.of(table)?.delete).text(json(&ids)))?;
-        self.on_behalf_of(None)
+        let deleted = self.attempt(statement(&schema.of(table)?.delete).text(json(&ids)), (ids.len(), 0), device)?;
+        if deleted == ids.len() || self.standing(table, ids).await?.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Constraint(KEPT.into()))
+    }
+
+    async fn standing(&mut self, table: &Table, ids: &[RowId]) -> Result<Vec<RowId>, StoreError> {
+        let standing = format!("SELECT id FROM {} WHERE id IN (SELECT value FROM json_each(?1))", table.name);
+        let found: Vec<String> = self.load(statement::<Text>(&standing).text(json(&ids)))?;
+        Ok(found.into_iter().map(RowId::from).collect())
     }
 
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
         let id = user.to_string();
-        self.run(
-            statement(
-                "INSERT INTO users (id, email, created_at, updated_at) VALUES (?1, ?2, ?3, ?3) ON CONFLICT (id) DO NOTHING",
-            )
-            .text(&id)
-            .maybe(email)
-            .text(now),
-        )?;
-        Ok(())
+        let insert =
+            "INSERT INTO users (id, email, created_at, updated_at) VALUES (?1, ?2, ?3, ?3) ON CONFLICT (id) DO NOTHING";
+        // A rule of the operator's may say who can be a user. Who is none may still read.
+        match self.attempt(statement(insert).text(&id).maybe(email).text(now), (1, 0), None) {
+            Ok(_) | Err(StoreError::Constraint(_) | StoreError::Reference(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn entries(
@@ -187,30 +200,7 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError> {
-        type Row = (i64, String, String, String, Option<String>, Option<String>);
-        let rows: Vec<Row> = self.load(reads::records(scope, after, limit))?;
-        let has_more = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
-        let upto = rows.last().map_or(after, |row| row.0);
-        let mut records = Vec::with_capacity(rows.len());
-        for (version, table, id, operation, device, old) in rows {
-            let Some(table) = self.schema.registry.get(&table) else { continue };
-            records.push(ChangeRecord {
-                scope,
-                version,
-                table: table.name,
-                operation: Operation::of(&operation).unwrap_or(Operation::Update),
-                id: id.into(),
-                source_device: device.and_then(|device| device.parse().ok()),
-                row: None,
-                old: old.map(|old| raw(former_said(table, old))).transpose()?,
-            });
-        }
-        let range = Range { after, upto, bytes: PAGE_BYTES };
-        let cut = self.fill(scope, range, &mut records).await?;
-        if let Some(cut) = cut {
-            records.retain(|record| record.version <= cut);
-        }
-        Ok(Records { records, reached: cut.unwrap_or(upto), has_more: has_more || cut.is_some() })
+        self.records_of(scope, after, limit).await
     }
 
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError> {
@@ -366,7 +356,7 @@ impl Transaction for SqliteTransaction<'_> {
 }
 
 impl SqliteTransaction<'_> {
-    fn on_behalf_of(&mut self, device: Option<&DeviceId>) -> Result<(), StoreError> {
+    pub(super) fn on_behalf_of(&mut self, device: Option<&DeviceId>) -> Result<(), StoreError> {
         let scope = device.and(self.user).map(|user| Scope::User(user).to_string());
         let context = statement("UPDATE sync_context SET device = ?1, scope = ?2");
         self.run(context.maybe(device.map(DeviceId::as_str)).maybe(scope.as_deref()))?;
@@ -375,29 +365,5 @@ impl SqliteTransaction<'_> {
 
     fn number(&mut self, statement: Statement<'_, BigInt>) -> Result<i64, StoreError> {
         Ok(self.load::<BigInt, i64>(statement)?.first().copied().unwrap_or(0))
-    }
-
-    /// Reads the rows of all records at once, a statement a table. Returns where it had to stop.
-    async fn fill(
-        &mut self,
-        scope: Scope,
-        range: Range,
-        records: &mut [ChangeRecord],
-    ) -> Result<Option<Version>, StoreError> {
-        let schema = Arc::clone(self.schema);
-        let mut cut: Option<Version> = None;
-        for table in schema.registry.iter() {
-            if !records.iter().any(|record| record.table == table.name) {
-                continue;
-            }
-            let found = self.rows(table, scope, range).await?;
-            cut = [cut, found.cut].into_iter().flatten().min();
-            for (version, row) in found.rows {
-                if let Ok(at) = records.binary_search_by_key(&version, |record| record.version) {
-                    records[at].row = Some(raw(row)?);
-                }
-            }
-        }
-        Ok(cut)
     }
 }

@@ -1,6 +1,8 @@
 //! The one thread that writes. It takes what is queued into one transaction, each job in a savepoint, and commits
 //! them together: one wait for the disk serves all of them. A caller that gives up leaves nothing half done.
 
+mod group;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,6 +13,7 @@ use diesel::sql_types::Integer;
 use diesel::{RunQueryDsl, SqliteConnection};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::attempt::Care;
 use super::ground::Ground;
 use super::life::Life;
 use super::transaction::SqliteTransaction;
@@ -19,13 +22,12 @@ use crate::metrics::metrics;
 use crate::store::statement::statement;
 use crate::store::turns::{Next, Turns, Whose};
 use crate::store::{Mode, OnOutsideWrite, StoreError};
+use group::{Group, Loss};
 
 /// Jobs that may wait for the writer; more wait in their callers.
 const QUEUE: usize = 1024;
 /// Those of one person.
 const QUEUE_OF_ONE: usize = 64;
-/// A transaction takes no further job once it has run for this long, so that the first ones are not kept waiting.
-const LONGEST_GROUP: Duration = Duration::from_millis(10);
 /// How often the writer looks whether somebody else has written.
 const LOOK_OUTSIDE: Duration = Duration::from_millis(100);
 /// How long SQLite itself waits for another process that holds the database, before what is due otherwise is done.
@@ -176,9 +178,6 @@ struct Work {
     queue: Arc<Queue>,
 }
 
-/// Jobs of one transaction, with what became of each.
-struct Group(Vec<(Done, Result<(), StoreError>)>);
-
 impl Work {
     async fn until_closed(mut self) {
         loop {
@@ -221,32 +220,6 @@ impl Work {
         (next, is_closing)
     }
 
-    /// Runs this job and those behind it, and commits.
-    fn group(&mut self, whose: Whose, waiting: Waiting) {
-        let began = Instant::now();
-        let begun = self.ground.check().and_then(|()| Ok(self.connection.batch_execute("BEGIN IMMEDIATE")?));
-        if let Err(error) = begun {
-            return self.not_begun(whose, waiting, error);
-        }
-        if let Some(since) = self.held_since.take() {
-            tracing::info!(seconds = since.elapsed().as_secs_f32(), "the database is let go of by another process");
-        }
-        let mut group = Group(Vec::new());
-        let mut whole = self.timed(whose, waiting, &mut group);
-        while whole.is_ok() && began.elapsed() < LONGEST_GROUP {
-            let (Next::Do(whose, waiting), _) = self.next(true) else { break };
-            whole = self.timed(whose, waiting, &mut group);
-        }
-        let committed = whole.and_then(|()| Ok(self.connection.batch_execute("COMMIT")?));
-        // What went into a file that nobody will open again is not there.
-        let committed = committed.and_then(|()| self.ground.check());
-        if let Err(error) = &committed {
-            let _ = self.connection.batch_execute("ROLLBACK");
-            self.ground.refused(error);
-        }
-        group.answer(committed, &self.ground);
-    }
-
     /// Another process may hold the database: then each job waits for as long as if it were the only one.
     fn not_begun(&mut self, whose: Whose, waiting: Waiting, error: StoreError) {
         if !matches!(&error, StoreError::Unavailable(why) if why.contains(IS_HELD)) {
@@ -270,10 +243,16 @@ impl Work {
     }
 
     /// One job, with its time on its person's account.
-    fn timed(&mut self, whose: Whose, waiting: Waiting, group: &mut Group) -> Result<(), StoreError> {
+    fn timed(
+        &mut self,
+        whose: Whose,
+        waiting: Waiting,
+        group: &mut Group,
+        care: &mut Option<Care>,
+    ) -> Result<(), Loss> {
         let began = Instant::now();
-        let Waiting { asked, done, .. } = waiting;
-        let whole = self.one(&asked, done, group);
+        let (outcome, whole) = self.one(&waiting.asked, care);
+        group.0.push((whose, waiting, outcome));
         let took = began.elapsed();
         self.queue.state().turns.took(whose, took, Instant::now());
         metrics().database_writes.observe(took.as_secs_f64());
@@ -283,12 +262,12 @@ impl Work {
         whole
     }
 
-    /// One job in its savepoint: its failure, or its panic, is its own. An error means that the whole transaction is gone:
-    /// SQLite rolls it back by itself when the disk is full.
-    fn one(&mut self, asked: &Asked, done: Done, group: &mut Group) -> Result<(), StoreError> {
+    /// One job in its savepoint: its failure, or its panic, is its own. A loss means that the whole transaction is gone:
+    /// SQLite rolls it back by itself when the disk is full, or when a rule of the operator's says so.
+    fn one(&mut self, asked: &Asked, care: &mut Option<Care>) -> (Result<(), StoreError>, Result<(), Loss>) {
         let begun = self.connection.batch_execute("SAVEPOINT job");
-        let mut transaction =
-            SqliteTransaction { connection: &mut self.connection, schema: &self.schema, user: None, trouble: None };
+        let mut transaction = SqliteTransaction::new(&mut self.connection, &self.schema);
+        transaction.care = care.take();
         let outcome = match begun {
             Ok(()) => catch_unwind(AssertUnwindSafe(|| finish(asked, &mut transaction)))
                 .unwrap_or_else(|_| Err(StoreError::Failed("a job panicked".into()))),
@@ -299,6 +278,10 @@ impl Work {
             (Err(_), Some(trouble)) => Err(StoreError::Unavailable(trouble)),
             (outcome, _) => outcome,
         };
+        *care = transaction.care.take();
+        if transaction.is_taken_back {
+            return (outcome, Err(Loss::Row));
+        }
         let end = if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
         let ended = self.connection.batch_execute(end);
         let lost = match (&outcome, &ended) {
@@ -306,8 +289,7 @@ impl Work {
             (_, Err(error)) => Some(StoreError::Unavailable(error.to_string())),
             (_, Ok(())) => None,
         };
-        group.0.push((done, outcome));
-        lost.map_or(Ok(()), Err)
+        (outcome, lost.map_or(Ok(()), |error| Err(Loss::Database(error))))
     }
 
     fn tick(&mut self) {
@@ -346,23 +328,5 @@ impl Work {
     fn look(&mut self) -> i32 {
         let seen: Result<Vec<i32>, _> = statement::<Integer>("PRAGMA data_version").load(&mut self.connection);
         seen.ok().and_then(|rows| rows.first().copied()).unwrap_or(self.data_version)
-    }
-}
-
-impl Group {
-    /// Tells the callers, once it is known whether their changes are there.
-    fn answer(self, committed: Result<(), StoreError>, ground: &Ground) {
-        for (done, outcome) in self.0 {
-            let outcome = match (&committed, outcome) {
-                (Err(StoreError::Unavailable(why)), Ok(())) => Err(StoreError::Unavailable(why.clone())),
-                (Err(error), Ok(())) => Err(StoreError::Unavailable(error.to_string())),
-                (_, outcome) => outcome,
-            };
-            match &outcome {
-                Ok(()) => ground.worked(Mode::Write),
-                Err(error) => ground.refused(error),
-            }
-            let _ = done.send(outcome);
-        }
     }
 }

@@ -1,0 +1,69 @@
+//! Statements that may be refused for the sake of a row, and go on from before then.
+
+use diesel::result::Error;
+use diesel_async::AsyncConnectionCore;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::super::fault::{Remedy, is_structural};
+use super::{PostgresTransaction, all_of};
+use crate::store::StoreError;
+use crate::store::statement::{Statement, statement};
+
+/// What a device is told of a row that a rule of the operator's refuses; the rule's own words may quote other rows.
+const RULE: &str = "a rule of the database refuses it";
+
+impl PostgresTransaction<'_> {
+    /// A statement whose failure spoils nothing. When it concerns fewer than `least` rows, nothing of it is done.
+    pub(in super::super) fn try_run<'f>(
+        &'f mut self,
+        attempt: Statement<'_>,
+        least: usize,
+    ) -> BoxFuture<'f, Result<usize, StoreError>> {
+        self.foreseen.clear();
+        self.push_ahead(statement("SAVEPOINT attempt"));
+        let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
+        let running = AsyncConnectionCore::execute_returning_count(&mut connection, attempt);
+        async move {
+            let (before, done) = futures_util::join!(all_of(ahead), running);
+            if let Err(error) = before {
+                return self.noted(Err(error));
+            }
+            let done = match done {
+                Ok(count) => {
+                    if count < least {
+                        self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
+                    }
+                    Ok(count)
+                }
+                Err(error) => match self.refusal(&error) {
+                    Some(refused) => {
+                        self.is_doubtful = true;
+                        self.push_ahead(statement("ROLLBACK TO SAVEPOINT attempt"));
+                        Err(refused)
+                    }
+                    None => return self.noted(Err(error)),
+                },
+            };
+            self.push_ahead(statement("RELEASE SAVEPOINT attempt"));
+            done
+        }
+        .boxed()
+    }
+
+    /// What a rule of the database says of a row. An application's rules, and an operator's triggers, say it with errors of any
+    /// kind.
+    pub(super) fn refusal(&self, error: &Error) -> Option<StoreError> {
+        match self.judged(error) {
+            (refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)), _) => {
+                Some(refused)
+            }
+            (_, Remedy::Look | Remedy::Strayed) => None,
+            (StoreError::Failed(class), _) if matches!(error, Error::DatabaseError(..)) => {
+                let is_of_a_row = self.schema.is_adopted || !is_structural(error);
+                is_of_a_row.then(|| StoreError::Constraint(if self.schema.is_adopted { class } else { RULE.into() }))
+            }
+            _ => None,
+        }
+    }
+}

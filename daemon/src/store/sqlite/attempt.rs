@@ -1,0 +1,97 @@
+//! Rows that are written as one attempt: what a rule of the database refuses leaves nothing behind and spoils nothing. A rule
+//! may also take the whole transaction back (`RAISE(ROLLBACK)`), with what others had in it; then nothing more is done in it,
+//! since SQLite would commit each further statement by itself. What came with it is done again, with care for that row.
+
+use std::collections::HashSet;
+
+use diesel::connection::SimpleConnection;
+use diesel::result::{DatabaseErrorKind as Kind, Error};
+use diesel::{QueryResult, RunQueryDsl};
+
+use super::is_passing;
+use super::transaction::SqliteTransaction;
+use crate::store::StoreError;
+use crate::store::statement::{Statement, statement};
+use crate::sync::DeviceId;
+
+/// What a device is told of a row that a trigger refuses. The trigger's own words may quote other rows.
+const REFUSED: &str = "a trigger of the database refuses it";
+/// What ends a job whose transaction is gone.
+const TAKEN_BACK: &str = "a rule of the database has taken the transaction back";
+
+/// How errors begin that are about what tables and columns there are, and not about a row.
+const STRUCTURE: [&str; 7] = [
+    "no such table",
+    "no such column",
+    "no such function",
+    "no such module",
+    "no such collation",
+    "out of memory",
+    "interrupted",
+];
+
+/// Knowledge of the rows that take their transaction back, while what they came with is done again.
+#[derive(Debug, Default)]
+pub(super) struct Care {
+    rows: HashSet<String>,
+}
+
+impl SqliteTransaction<'_> {
+    /// Writes so many rows on behalf of `device`, and says how many it were. When those are fewer than `least`, since a trigger
+    /// has passed over one without a word, none is written.
+    pub(super) fn attempt(
+        &mut self,
+        write: Statement<'_>,
+        (rows, least): (usize, usize),
+        device: Option<&DeviceId>,
+    ) -> Result<usize, StoreError> {
+        let key = self.care.as_ref().map(|_| write.key());
+        if let (Some(care), Some(key)) = (&self.care, &key)
+            && (rows > 1 || care.rows.contains(key))
+        {
+            return Err(StoreError::Constraint(REFUSED.into()));
+        }
+        self.run(statement("SAVEPOINT attempt"))?;
+        let done = self.on_behalf_of(device).and_then(|()| {
+            let done = write.execute(self.connection);
+            self.judged(done)
+        });
+        let done = done.and_then(|count| self.on_behalf_of(None).map(|()| count));
+        let is_whole = done.as_ref().is_ok_and(|count| *count >= least);
+        let end = if is_whole { "RELEASE attempt" } else { "ROLLBACK TO attempt; RELEASE attempt" };
+        let ended = self.connection.batch_execute(end);
+        match (done, ended) {
+            (done, Ok(())) => done,
+            (Ok(_), Err(error)) => Err(error.into()),
+            // The savepoint is gone, and the transaction with it.
+            (Err(StoreError::Constraint(_) | StoreError::Reference(_)), Err(_)) => {
+                self.is_taken_back = true;
+                if let (Some(care), Some(key)) = (&mut self.care, key) {
+                    care.rows.insert(key);
+                }
+                Err(StoreError::Failed(TAKEN_BACK.into()))
+            }
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+
+    /// Whether there still is a transaction.
+    pub(super) fn sound(&self) -> Result<(), StoreError> {
+        if self.is_taken_back { Err(StoreError::Failed(TAKEN_BACK.into())) } else { Ok(()) }
+    }
+
+    /// What an error says of the rows that were to be written.
+    fn judged(&mut self, done: QueryResult<usize>) -> Result<usize, StoreError> {
+        match done {
+            Err(Error::DatabaseError(Kind::Unknown, said)) if is_of_a_row(said.message()) => {
+                Err(StoreError::Constraint(REFUSED.into()))
+            }
+            done => self.noted(done),
+        }
+    }
+}
+
+/// Whether SQLite's message is about a row, and neither about now nor about what tables there are.
+fn is_of_a_row(message: &str) -> bool {
+    !is_passing(message) && !STRUCTURE.iter().any(|phrase| message.starts_with(phrase))
+}

@@ -1,0 +1,110 @@
+//! Jobs that share a transaction: how it is begun and committed, and what becomes of them when it is lost.
+
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+
+use super::super::attempt::Care;
+use super::super::ground::Ground;
+use super::{Waiting, Work};
+use crate::store::turns::{Next, Whose};
+use crate::store::{Mode, StoreError};
+
+/// A transaction takes no further job once it has run for this long, so that the first ones are not kept waiting.
+const LONGEST_GROUP: Duration = Duration::from_millis(10);
+/// How often a job is done again for the sake of rows that take its transaction back.
+const TAKEN_BACK: usize = 16;
+
+/// Jobs of one transaction, with what became of each.
+#[derive(Default)]
+pub(super) struct Group(pub(super) Vec<(Whose, Waiting, Result<(), StoreError>)>);
+
+/// Why a whole transaction is gone.
+pub(super) enum Loss {
+    /// A row of the last job took it back.
+    Row,
+    /// The database can't go on with it.
+    Database(StoreError),
+}
+
+impl Work {
+    /// Runs this job and those behind it, and commits.
+    pub(super) fn group(&mut self, whose: Whose, waiting: Waiting) {
+        let began = Instant::now();
+        let begun = self.ground.check().and_then(|()| Ok(self.connection.batch_execute("BEGIN IMMEDIATE")?));
+        if let Err(error) = begun {
+            return self.not_begun(whose, waiting, error);
+        }
+        if let Some(since) = self.held_since.take() {
+            tracing::info!(seconds = since.elapsed().as_secs_f32(), "the database is let go of by another process");
+        }
+        let mut group = Group::default();
+        let mut whole = self.timed(whose, waiting, &mut group, &mut None);
+        while whole.is_ok() && began.elapsed() < LONGEST_GROUP {
+            let (Next::Do(whose, waiting), _) = self.next(true) else { break };
+            whole = self.timed(whose, waiting, &mut group, &mut None);
+        }
+        match whole {
+            Ok(()) => self.commit(group, Ok(())),
+            Err(Loss::Database(error)) => self.commit(group, Err(error)),
+            Err(Loss::Row) => self.apart(group),
+        }
+    }
+
+    fn commit(&mut self, group: Group, whole: Result<(), StoreError>) {
+        let committed = whole.and_then(|()| Ok(self.connection.batch_execute("COMMIT")?));
+        // What went into a file that nobody will open again is not there.
+        let committed = committed.and_then(|()| self.ground.check());
+        if let Err(error) = &committed {
+            let _ = self.connection.batch_execute("ROLLBACK");
+            self.ground.refused(error);
+        }
+        group.answer(committed, &self.ground);
+    }
+
+    /// The last job has a row that took everybody's transaction back: the others come again, and it is done alone, with care.
+    fn apart(&mut self, mut group: Group) {
+        let Some((whose, mut waiting, _)) = group.0.pop() else { return };
+        {
+            let mut state = self.queue.state();
+            group.0.into_iter().rev().for_each(|(whose, waiting, _)| state.turns.put_back(whose, waiting));
+        }
+        let mut care = Some(Care::default());
+        for _ in 0..TAKEN_BACK {
+            let begun = self.ground.check().and_then(|()| Ok(self.connection.batch_execute("BEGIN IMMEDIATE")?));
+            if let Err(error) = begun {
+                return self.not_begun(whose, waiting, error);
+            }
+            let mut group = Group::default();
+            match self.timed(whose, waiting, &mut group, &mut care) {
+                Ok(()) => return self.commit(group, Ok(())),
+                Err(Loss::Database(error)) => return self.commit(group, Err(error)),
+                Err(Loss::Row) => {}
+            }
+            let Some((_, again, _)) = group.0.pop() else { return };
+            waiting = again;
+        }
+        let _ = waiting.done.send(Err(StoreError::TooMuch(
+            "rules of the database take back everything for the sake of some of these rows; send fewer changes at once"
+                .into(),
+        )));
+    }
+}
+
+impl Group {
+    /// Tells the callers, once it is known whether their changes are there.
+    fn answer(self, committed: Result<(), StoreError>, ground: &Ground) {
+        for (_, Waiting { done, .. }, outcome) in self.0 {
+            let outcome = match (&committed, outcome) {
+                (Err(StoreError::Unavailable(why)), Ok(())) => Err(StoreError::Unavailable(why.clone())),
+                (Err(error), Ok(())) => Err(StoreError::Unavailable(error.to_string())),
+                (_, outcome) => outcome,
+            };
+            match &outcome {
+                Ok(()) => ground.worked(Mode::Write),
+                Err(error) => ground.refused(error),
+            }
+            let _ = done.send(outcome);
+        }
+    }
+}
