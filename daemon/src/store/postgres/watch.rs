@@ -217,31 +217,18 @@ impl Watcher {
             change::note_grants(connection, &mut found).await?;
         }
         change::take_note(connection, &found, seen, cause).await?;
-        let mut stopped = self.stopped(&found);
-        let untold = change::tell_passed(connection, &found, &stopped).await?;
-        if !untold.is_empty() {
-            self.hold_back(&mut found, &untold);
-            stopped = self.stopped(&found);
+        let stopped = self.stopped(&found);
+        // First served, then told: who hears of it must not pass over it again. Until it is told, no copy is called whole.
+        self.serve(&found, stopped.clone());
+        if !change::tell_passed(connection, &found, &stopped).await? {
+            found.fingerprint.all.clear();
+            self.bell.notify_one();
         }
-        self.serve(&found, stopped);
         Ok(found.fingerprint)
     }
 
     fn stopped(&self, found: &Found) -> Stopped {
         Stopped::of(found.troubles.iter().map(|(table, troubles)| (*table, self.told(troubles))))
-    }
-
-    /// Has tables wait that could go on but for what devices have missed of them; the next look, which is to come soon, tells more.
-    fn hold_back(&self, found: &mut Found, untold: &[String]) {
-        let before = self.current.get();
-        for table in self.adapters.iter().filter(|table| untold.iter().any(|untold| untold == table.name)) {
-            if before.stopped.has(table.name) {
-                let reason = "what devices have missed of it is told as soon as nobody else writes there".to_owned();
-                found.troubles.entry(table.name).or_default().push(Trouble { reason, kind: Kind::Open });
-            }
-        }
-        found.fingerprint.all.clear();
-        self.bell.notify_one();
     }
 
     async fn find(&self, connection: &mut AsyncPgConnection, fingerprint: Fingerprint) -> Result<Found, StoreError> {

@@ -105,17 +105,17 @@ pub(super) async fn take_note(
     Ok(())
 }
 
-/// Tells again what devices were not given of tables that go on. The tables of which that is not all yet.
+/// Tells again what devices were not given of tables that go on. Whether that is all, or somebody writes where some of it is.
 pub(super) async fn tell_passed(
     connection: &mut AsyncPgConnection,
     found: &Found,
     stopped: &Stopped,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<bool, StoreError> {
     let passed = texts(connection, "SELECT DISTINCT table_name FROM ryzed.passed").await?;
-    let mut untold = Vec::new();
+    let mut is_all = true;
     for table in passed.iter().filter(|table| !stopped.has(table) && found.stands.contains_key(*table)) {
         let busy = texts(connection, &format!("SELECT ryzed.tell_passed({})::text", literal(table))).await?;
-        untold.extend(busy.iter().any(|count| count != "0").then(|| table.clone()));
+        is_all &= busy.iter().all(|count| count == "0");
     }
-    Ok(untold)
+    Ok(is_all)
 }
