@@ -1,6 +1,6 @@
 //! The command line: what can be typed, and how each command ends. What a command does is in the file of its name.
 //!
-//! Exit codes: 0 ended well, 1 failed while running, 2 wrong use or configuration.
+//! Exit codes: 0 ended well, 1 failed while running, 2 wrong use or configuration, 3 something differs that was to be verified.
 
 mod adopt;
 mod check_config;
@@ -12,6 +12,7 @@ mod tables;
 mod token;
 mod traces;
 mod transfer;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ Examples:
   ryzed import run.gpx --user 7b0e9f0e-7d2c-4f5c-9d5f-6f1c2b1f8a11
   ryzed migrate --status                      which migrations the database has
   ryzed adopt --dry-run                       how an application's database would be synced
+  ryzed verify                                whether devices get what the tables hold
   ryzed check-config                          what came of file, environment and flags
 
 Every key of the configuration can be set in a file, by the environment and partly by flags, in this order:
@@ -91,6 +93,8 @@ enum Command {
     Import(ImportArgs),
     /// Write everything that a person owns, the catalogue, or the whole database, as NDJSON
     Export(ExportArgs),
+    /// Hold the change index against the tables, and mend it
+    Verify(verify::Options),
     /// Check the configuration and the files it names, and print what came of it and from where, secrets masked
     CheckConfig,
     /// Print a completion script for a shell
@@ -104,6 +108,8 @@ enum Failure {
     Usage(anyhow::Error),
     /// Something failed on the way.
     Running(anyhow::Error),
+    /// What was to be verified is not as it should be.
+    Differs(anyhow::Error),
 }
 
 impl Failure {
@@ -116,6 +122,7 @@ impl Failure {
         match self {
             Self::Usage(error) => Self::Usage(error.context(what)),
             Self::Running(error) => Self::Running(error.context(what)),
+            Self::Differs(error) => Self::Differs(error.context(what)),
         }
     }
 }
@@ -138,6 +145,7 @@ pub fn run() -> ExitCode {
         Ok(()) => (ExitCode::SUCCESS, None),
         Err(Failure::Running(error)) => (ExitCode::from(1), Some(error)),
         Err(Failure::Usage(error)) => (ExitCode::from(2), Some(error)),
+        Err(Failure::Differs(error)) => (ExitCode::from(3), Some(error)),
     };
     if let Some(error) = error {
         telemetry::say(&format!("ryzed: {error:#}"));
@@ -172,6 +180,7 @@ fn execute(cli: Cli) -> Outcome {
         Command::Serve(options) => serve::run(config, sources, &cli.settings, &options),
         Command::Migrate(options) => migrate::run(&config, &options),
         Command::Adopt(options) => adopt::run(&config, &options),
+        Command::Verify(options) => verify::run(&config, &options),
         Command::Token(options) => token::run(&config, options),
         Command::Tables => tables::run(),
         Command::Import(args) => transfer::import(&config, &args),

@@ -232,6 +232,10 @@ pub struct Metrics {
     database_most: Gauge,
     /// Synced tables that are stopped until somebody has mended them.
     pub tables_stopped: Gauge,
+    /// Rows of which samples have found that the index says something else.
+    pub index_differences: Gauge,
+    /// Rows that were entered into the index anew because it said something else.
+    pub index_mended: Counter,
     /// Uploaded changes.
     pub changes_pushed: Counters<Outcome>,
     /// Downloads.
@@ -318,6 +322,12 @@ impl Metrics {
                 "tables_stopped",
                 "Synced tables that are stopped until they are mended; the log says why",
             ),
+            index_differences: gauge(
+                r,
+                "index_differences",
+                "Rows that samples have found to differ from the change index; ryzed verify --repair mends them",
+            ),
+            index_mended: counter(r, "index_mended", "Rows entered anew because the change index said something else"),
             changes_pushed: Counters::new(r, "changes_pushed", "Uploaded changes, by what became of them"),
             pulls: counter(r, "pulls", "Downloads, those of a sync included"),
             rows_pulled: counter(r, "rows_pulled", "Rows and deletions that went out in downloads"),

@@ -18,6 +18,7 @@ mod sync;
 mod times;
 mod tokens;
 mod types;
+mod verify;
 
 use std::sync::{Arc, OnceLock};
 
@@ -40,6 +41,7 @@ pub use types::{
     ConflictPage, Counted, DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Served, Settlement,
     SyncStatus,
 };
+pub use verify::Verdict;
 
 /// All use cases, for all callers.
 pub struct Service {
@@ -58,6 +60,7 @@ pub struct Service {
     met: met::Met,
     chronicle: chronicle::Chronicle,
     noted: tokens::Noted,
+    samples: verify::Samples,
 }
 
 impl Service {
@@ -72,8 +75,8 @@ impl Service {
     ) -> Self {
         let limits = Arc::new(limits);
         let budget = Budget::new(Arc::clone(&limits));
-        let (hints, met, chronicle, noted) = Default::default();
-        Self { registry, clock, limits, budget, keep, store, hints, met, chronicle, noted }
+        let (hints, met, chronicle, noted, samples) = Default::default();
+        Self { registry, clock, limits, budget, keep, store, hints, met, chronicle, noted, samples }
     }
 
     /// Tells who hears of commits. Once; later calls change nothing.

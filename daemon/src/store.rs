@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod archive;
+pub mod compare;
 mod open;
 mod outage;
 pub mod postgres;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 use crate::metrics::PoolUse;
 use crate::sync::wire::TableDigest;
 use crate::sync::{Caller, DeviceId, Role, RowId, Scope, UserId, Version};
+use compare::Compare;
 use times::Times;
 use tokens::{Credentials, Refusal, Tokens};
 
@@ -227,7 +229,7 @@ impl dyn Store {
 
 /// What can be done in a transaction.
 #[async_trait]
-pub trait Transaction: OpenConflicts + Times + Tokens {
+pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
     /// makes it forget what was not asked for yet.
     async fn foresee(&mut self, _reads: &[Read<'_>]) -> Result<(), StoreError> {
@@ -250,6 +252,9 @@ pub trait Transaction: OpenConflicts + Times + Tokens {
     /// Something of what was written is not as it should be. Has the database look, before anything is promised, whether its
     /// tables are still the ones that the daemon knows.
     fn doubt(&mut self) {}
+
+    /// Something was written that no trigger has booked, so that it would reach nobody: the transaction is not to be committed.
+    fn refuse_unbooked(&mut self);
 
     /// What people may do with a table's rows, where an application's grants say so.
     fn rights(&self, _table: &str) -> Option<Rights> {
@@ -407,6 +412,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// No trigger has booked what was written.
+    fn unbooked() -> Self {
+        Self::Unavailable("what was written moved no version, and was taken back".into())
+    }
+
     /// Whether a person has to decide or do something first, and trying again changes nothing.
     #[must_use]
     pub fn is_for_people(&self) -> bool {

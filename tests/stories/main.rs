@@ -74,6 +74,7 @@ mod supervision;
 mod systemd;
 mod turns;
 mod two_daemons;
+mod verifying;
 
 static SHARED: LazyLock<Daemon> = LazyLock::new(Daemon::start);
 static KEEPERS: LazyLock<Daemon> = LazyLock::new(Daemon::start);

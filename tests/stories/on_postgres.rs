@@ -37,6 +37,7 @@ mod postgres_locks;
 mod postgres_migrating;
 mod postgres_outages;
 mod postgres_unfit;
+mod replicated;
 mod revoking_instances;
 mod round_trips;
 mod supervision_presence;

@@ -3,6 +3,7 @@
 mod banner;
 mod notify;
 mod reload;
+mod sample;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -117,6 +118,7 @@ async fn serve(
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
     notify::ready();
     let watchdog = notify::feed_watchdog(Arc::clone(&service));
+    let sampling = sample::at_sweeps(Arc::clone(&service), Duration::from_secs(config.sync.sweep_seconds));
     let app = App::new(service, verifier, Arc::new(live.clone()), guests, config);
     let mut failed = None;
     let stop = async {
@@ -130,6 +132,7 @@ async fn serve(
     };
     http::serve(listening, Arc::clone(&app), socket, stop).await;
     watchdog.abort();
+    sampling.abort();
     reloads.abort();
     app.service.close().await;
     tracing::info!("stopped");

@@ -11,6 +11,7 @@ use super::App;
 use super::call::{Answer, Call, json};
 use super::problem::Problem;
 use super::sync::RELEASE;
+use crate::service::Service;
 
 /// How long the database may take to answer before it counts as away.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -80,17 +81,23 @@ pub(super) async fn ready(call: Call) -> Answer {
         return Err(Problem::unavailable("the database does not answer", RETRY));
     }
     match call.app.service.storage_fault() {
-        None => Ok(plain(readiness(&call.app.service.stopped().names().collect::<Vec<_>>()))),
+        None => Ok(plain(readiness(&call.app.service))),
         Some(fault) => Err(Problem::unavailable(format!("{fault}; only reading works"), RETRY)),
     }
 }
 
 /// Other tables go on when some are stopped, so it is ready all the same.
-fn readiness(stopped: &[&str]) -> String {
-    match stopped {
-        [] => "ready\n".into(),
-        tables => format!("ready\nstopped: {}; the log says why\n", tables.join(", ")),
+fn readiness(service: &Service) -> String {
+    let mut text = "ready\n".to_owned();
+    let stopped: Vec<_> = service.stopped().names().collect();
+    if !stopped.is_empty() {
+        text += &format!("stopped: {}; the log says why\n", stopped.join(", "));
     }
+    let differ: Vec<_> = service.differing().into_iter().map(|(table, _)| table).collect();
+    if !differ.is_empty() {
+        text += &format!("differs from the index: {}; run `ryzed verify --repair`\n", differ.join(", "));
+    }
+    text
 }
 
 fn plain(text: impl Into<String>) -> Response {

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod archive;
+mod compare;
 mod fault;
 mod fit;
 mod form;

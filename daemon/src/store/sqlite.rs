@@ -3,7 +3,9 @@
 pub mod archive;
 mod attempt;
 mod checkpoints;
+mod compare;
 mod ground;
+mod guard;
 mod life;
 mod lock;
 mod migrate;
@@ -32,6 +34,7 @@ use super::{Access, Job, Mode, OnOutsideWrite, Stay, Store, StoreError};
 use crate::metrics::PoolUse;
 use checkpoints::{Checkpoints, LOG_KEPT, WRITER_HELPS};
 use ground::Ground;
+use guard::Guard;
 use readers::Readers;
 use sql::TableSql;
 use writer::Writer;
@@ -115,7 +118,8 @@ impl SqliteStore {
         let readers = Readers::open(&settings.path, settings.readers, &schema)?;
         let ground = Arc::new(Ground::of(&settings.path)?);
         let checkpoints = Checkpoints::start(&settings.path, Arc::clone(&ground))?;
-        let writer = Writer::start(connection, schema, life, Arc::clone(&ground), outside)?;
+        let guard = Guard::new(settings.stay == Stay::Resident);
+        let writer = Writer::start(connection, schema, life, (Arc::clone(&ground), guard), outside)?;
         Ok(Self { epoch, is_new, writer, readers, checkpoints, ground, lock: Mutex::new(Some(lock)) })
     }
 }

@@ -353,8 +353,20 @@ impl Work<'_> {
                 *newest = entry.version.max(*newest);
             }
         }
-        if !self.changed.iter().all(|key| self.versions.contains_key(key)) {
+        let mut unbooked = self.changed.iter().filter(|key| !self.versions.contains_key(*key)).peekable();
+        if unbooked.peek().is_some() {
             tx.doubt();
+        }
+        // What moves no version reaches nobody. An application's rules may leave a row as it was; our own tables have none, and
+        // every write moves at least the time of the last one.
+        let is_ours = |key: &Key| self.push.registry.iter().nth(key.0).is_some_and(|table| !table.is_fitted);
+        if let Some((rank, _)) = unbooked.find(|key| is_ours(key)) {
+            let table = self.push.registry.iter().nth(*rank).map_or("", |table| table.name);
+            tracing::error!(
+                table,
+                "an upload was written and moved no version; nothing of it is kept: run `ryzed verify --repair`"
+            );
+            tx.refuse_unbooked();
         }
         let told = ready.iter().enumerate().map(|(index, change)| {
             let decision = self.outcomes.remove(&index)?;

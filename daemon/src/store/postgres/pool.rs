@@ -215,6 +215,9 @@ impl Connections {
         let is_moot = worked.is_ok() && transaction.is_doubtful && !manner.is_sure && self.has_changed(&schema).await;
         let (tried, is_sound) = match worked {
             Ok(()) if is_moot => (Try::Look(Cause::Failure), transaction.roll_back().await),
+            Ok(()) if transaction.is_unbooked => {
+                (Try::Over(Err(StoreError::unbooked())), transaction.roll_back().await)
+            }
             Ok(()) => match transaction.commit().await {
                 Ok(()) => (Try::Over(Ok(())), true),
                 Err((error, Remedy::Again)) => (Try::Again(error), false),

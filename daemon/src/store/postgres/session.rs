@@ -52,6 +52,8 @@ pub(super) struct PostgresTransaction<'c> {
     is_sure: bool,
     /// The database has refused a row, or not noted one, which may be so because its table is another by now.
     pub(super) is_doubtful: bool,
+    /// Something was written that would reach nobody.
+    pub(super) is_unbooked: bool,
 }
 
 /// An answer that is here.
@@ -95,6 +97,7 @@ impl<'c> PostgresTransaction<'c> {
             is_strict,
             is_sure,
             is_doubtful: false,
+            is_unbooked: false,
         }
     }
 

@@ -66,6 +66,10 @@ impl Transaction for PostgresTransaction<'_> {
         self.is_doubtful = true;
     }
 
+    fn refuse_unbooked(&mut self) {
+        self.is_unbooked = true;
+    }
+
     fn rights(&self, table: &str) -> Option<Rights> {
         self.schema.layout.of(table)?.rights()
     }

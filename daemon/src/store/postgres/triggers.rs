@@ -6,7 +6,11 @@ use ryzed_adapters::{Merge, Registry, ScopeRule, Table};
 use super::layout::{Layout, Permits, Place, literal, quoted};
 
 /// The names of the triggers that every synced table has.
-pub(super) const TRIGGERS: [&str; 4] = ["ryzed_insert", "ryzed_update", "ryzed_delete", "ryzed_truncate"];
+pub(super) const TRIGGERS: [&str; 5] = ["ryzed_insert", "ryzed_update", "ryzed_delete", "ryzed_truncate", ROW];
+/// The name of the one that books row by row where those for statements are not fired: for a subscription's worker, and under
+/// `session_replication_role = replica`. Instances of the last release would take it for one of theirs that is switched off, had
+/// it a name like those.
+pub(super) const ROW: &str = "replica_ryzed";
 /// The name of one more, on tables whose children may be there before. It is fired after that which enters the rows, since
 /// names decide.
 pub(super) const BELOW: &str = "ryzed_insert_below";
@@ -154,6 +158,11 @@ impl<'a> Placed<'a> {
         statements.push(format!(
             "CREATE TRIGGER ryzed_truncate BEFORE TRUNCATE ON {relation} FOR EACH STATEMENT EXECUTE FUNCTION ryzed.before_truncate()"
         ));
+        statements.push(format!("ALTER TABLE {relation} ENABLE ALWAYS TRIGGER ryzed_truncate"));
+        statements.push(format!(
+            "CREATE TRIGGER {ROW} AFTER INSERT OR UPDATE OR DELETE ON {relation} FOR EACH ROW EXECUTE FUNCTION ryzed.record_row({arguments})"
+        ));
+        statements.push(format!("ALTER TABLE {relation} ENABLE REPLICA TRIGGER {ROW}"));
         if self.has_loose_children(table) {
             statements.push(format!(
                 "CREATE TRIGGER {BELOW} AFTER INSERT ON {relation} REFERENCING NEW TABLE AS new_rows \

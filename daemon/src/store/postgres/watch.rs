@@ -264,7 +264,11 @@ impl Watcher {
     fn told(&self, troubles: &[Trouble]) -> String {
         let reasons: Vec<&str> = troubles.iter().map(|trouble| trouble.reason.as_str()).collect();
         let is_open = troubles.iter().all(|trouble| matches!(trouble.kind, Kind::Open | Kind::Strayed));
+        let is_noted = troubles.iter().all(|trouble| matches!(trouble.kind, Kind::Noted | Kind::Off));
         let remedy = match (self.is_adopted, is_open) {
+            _ if is_noted => {
+                "run `ryzed verify --repair`, which switches triggers on and holds the index against the rows while everybody goes on"
+            }
             (true, true) => "put it back, and it goes on by itself; or stop the daemon and run `ryzed adopt` again",
             (true, false) => "stop the daemon and run `ryzed adopt` again",
             (false, true) => {

@@ -11,7 +11,7 @@ use diesel::{RunQueryDsl, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ryzed_adapters::Table;
 
-use super::{Schema, life, triggers};
+use super::{Schema, guard, life, triggers};
 use crate::store::StoreError;
 use crate::store::releases::{MigrationState, known_only, up_to_date_only};
 use crate::store::statement::statement;
@@ -66,7 +66,13 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
     let wanted = triggers::all(&schema.registry);
     connection.immediate_transaction(|connection| {
         note_home(connection, schema)?;
-        if standing(connection)? == sorted(&wanted) {
+        let standing = standing(connection)?;
+        for table in guard::tampered(connection, &schema.registry, &standing)? {
+            tracing::warn!(table, "triggers of ryzed were missing; its rows are held against the index");
+            guard::note_blind(connection, &table)?;
+        }
+        guard::note_put_up(connection, &wanted)?;
+        if standing == sorted(&wanted) {
             return Ok(());
         }
         take_triggers_down(connection)?;
@@ -129,7 +135,7 @@ pub(super) fn take_triggers_down(connection: &mut SqliteConnection) -> Result<()
 }
 
 /// The generated triggers that stand, as SQL text; SQLite keeps it as it was written.
-fn standing(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+pub(super) fn standing(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
     Ok(statement::<Text>("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name <> 'sync_record' AND name LIKE 'sync\\_%' ESCAPE '\\' ORDER BY sql").load(connection)?)
 }
 

@@ -22,7 +22,9 @@ fn open(folder: &Path) -> SqliteStore {
 
 fn migrated() -> (tempfile::TempDir, SqliteConnection) {
     let folder = tempfile::tempdir().expect("a folder");
-    drop(open(folder.path()));
+    // One that is no daemon: its writer does not put up again what a test takes down.
+    let keeper = Settings { stay: Stay::Keeper, ..settings(folder.path()) };
+    drop(SqliteStore::open(&keeper, Arc::new(Registry::standard()), Arc::new(|| {})).expect("a database"));
     let connection = connect(&folder.path().join("ryzed.db"), false).expect("a connection");
     (folder, connection)
 }

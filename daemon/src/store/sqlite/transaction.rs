@@ -33,11 +33,13 @@ pub(super) struct SqliteTransaction<'c> {
     pub care: Option<Care>,
     /// A row has taken the transaction back.
     pub is_taken_back: bool,
+    /// Something was written that would reach nobody.
+    pub is_unbooked: bool,
 }
 
 impl<'c> SqliteTransaction<'c> {
     pub(super) fn new(connection: &'c mut SqliteConnection, schema: &'c Arc<Schema>) -> Self {
-        Self { connection, schema, user: None, trouble: None, care: None, is_taken_back: false }
+        Self { connection, schema, user: None, trouble: None, care: None, is_taken_back: false, is_unbooked: false }
     }
 
     pub(super) fn run(&mut self, statement: Statement<'_>) -> Result<usize, StoreError> {
@@ -66,6 +68,10 @@ impl<'c> SqliteTransaction<'c> {
 
 #[async_trait]
 impl Transaction for SqliteTransaction<'_> {
+    fn refuse_unbooked(&mut self) {
+        self.is_unbooked = true;
+    }
+
     async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError> {
         let rows: Vec<(String, i64, i64, String)> = self.load(reads::scopes(scopes))?;
         let states = rows.into_iter().filter_map(|(scope, version, floor, changed_at)| {

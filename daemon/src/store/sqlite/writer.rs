@@ -15,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::attempt::Care;
 use super::ground::Ground;
+use super::guard::Guard;
 use super::life::Life;
 use super::transaction::SqliteTransaction;
 use super::{Asked, Schema, finish};
@@ -87,7 +88,7 @@ impl Writer {
         mut connection: SqliteConnection,
         schema: Arc<Schema>,
         life: Life,
-        ground: Arc<Ground>,
+        (ground, guard): (Arc<Ground>, Guard),
         outside: OnOutsideWrite,
     ) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -107,6 +108,7 @@ impl Writer {
             looked,
             tried,
             held_since: None,
+            guard,
             queue: Arc::clone(&queue),
         };
         work.data_version = work.look();
@@ -175,6 +177,7 @@ struct Work {
     looked: Instant,
     /// Since when another process has kept the writer from its work.
     held_since: Option<Instant>,
+    guard: Guard,
     queue: Arc<Queue>,
 }
 
@@ -276,6 +279,7 @@ impl Work {
         // The job has turned the cause into an error of its own.
         let outcome = match (outcome, transaction.trouble.take()) {
             (Err(_), Some(trouble)) => Err(StoreError::Unavailable(trouble)),
+            (Ok(()), _) if transaction.is_unbooked => Err(StoreError::unbooked()),
             (outcome, _) => outcome,
         };
         *care = transaction.care.take();
@@ -295,6 +299,7 @@ impl Work {
     fn tick(&mut self) {
         self.look_outside();
         if self.ground.check().is_ok() {
+            self.guard.look(&mut self.connection, &self.schema);
             self.life.keep(&mut self.connection);
             self.try_again();
         }

@@ -7,7 +7,7 @@ use ryzed_adapters::Table;
 
 use super::super::layout::{Layout, Place, literal, quoted};
 use super::super::migrate::texts;
-use super::super::triggers::Placed;
+use super::super::triggers::{Placed, ROW};
 use super::standing::IS_AUTHENTICATED;
 use super::{AdoptError, Worker};
 use crate::store::StoreError;
@@ -90,7 +90,7 @@ impl Worker<'_> {
         let named: Vec<String> = relations.iter().map(|relation| literal(relation)).collect();
         let standing = format!(
             "SELECT g.tgrelid::regclass || ' ' || g.tgname FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid \
-             WHERE (p.pronamespace = 'ryzed'::regnamespace AND {}) OR (g.tgname LIKE 'ryzed\\_%' AND NOT g.tgisinternal \
+             WHERE (p.pronamespace = 'ryzed'::regnamespace AND {}) OR ((g.tgname LIKE 'ryzed\\_%' OR g.tgname = '{ROW}') AND NOT g.tgisinternal \
              AND g.tgrelid IN (SELECT to_regclass(r) FROM unnest(ARRAY[{named}]::text[]) r))",
             if round.is_all { "TRUE" } else { "FALSE" },
             named = named.join(", ")
@@ -110,7 +110,7 @@ impl Worker<'_> {
             // What stands is dropped above: asking for what may not stand locks out the application's readers.
             sql.push(placed.known(table, place));
             let made = placed.triggers(table, place);
-            sql.extend(made.into_iter().filter(|statement| statement.starts_with("CREATE")));
+            sql.extend(made.into_iter().filter(|statement| !statement.starts_with("DROP")));
         }
         sql.extend(placed.stamp(round.tables));
         sql.extend(entering(round));

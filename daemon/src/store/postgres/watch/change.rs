@@ -21,7 +21,7 @@ pub(super) fn add_moments(found: &mut Found, seen: &Fingerprint, adapters: &Regi
         // Whoever has put them up anew has noted so together with that.
         if before.noted == now.noted && before.marks != now.marks {
             let reason = "triggers of ryzed were switched off, or others, for a moment".to_owned();
-            found.troubles.entry(table.name).or_default().push(Trouble { reason, kind: Kind::Blind });
+            found.troubles.entry(table.name).or_default().push(Trouble { reason, kind: Kind::Off });
         }
     }
 }
@@ -93,7 +93,8 @@ pub(super) async fn take_note(
     for (table, troubles) in &found.troubles {
         let is_noted = found.stands.get(*table).is_none_or(|stand| !stand.notes.is_empty());
         let worth = |trouble: &&Trouble| {
-            trouble.kind == Kind::Blind || (cause == Cause::Refusal && trouble.kind == Kind::Strayed)
+            matches!(trouble.kind, Kind::Blind | Kind::Off)
+                || (cause == Cause::Refusal && trouble.kind == Kind::Strayed)
         };
         let Some(trouble) = troubles.iter().find(worth).filter(|_| !is_noted) else { continue };
         let note = format!(

@@ -27,6 +27,8 @@ pub(in super::super) enum Kind {
     Strayed,
     /// As well that the index is held against the rows, since some may have changed unseen.
     Blind,
+    /// The same; triggers are or were switched off, and nothing else is the matter.
+    Off,
     /// The same; a note says so.
     Noted,
     /// The same; the database was restored from a dump, and what is noted of the catalogue is of another one.
@@ -151,7 +153,8 @@ impl Sight<'_> {
         if !stand.is_restored && !stand.has_triggers {
             troubles.push(blind("triggers of ryzed are missing or others than were put up".into()));
         } else if stand.is_off {
-            troubles.push(blind("triggers of ryzed are switched off".into()));
+            let reason = "triggers of ryzed are switched off, or on in another way than they were put up".into();
+            troubles.push(Trouble { reason, kind: Kind::Off });
         }
         if !stand.is_restored && !stand.has_policies {
             troubles.push(open("policies of ryzed are missing or others than were put up".into()));

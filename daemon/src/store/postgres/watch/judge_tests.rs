@@ -125,7 +125,7 @@ fn what_may_have_happened_unseen_is_not_over_when_it_is_put_back() {
         ((|relations, _| relations[0].is_part = true) as fn(&mut [Relation], &mut [Stand]), Kind::Blind),
         (|relations, _| relations[0].binds_us = true, Kind::Blind),
         (|_, stands| stands[0].has_triggers = false, Kind::Blind),
-        (|_, stands| stands[0].is_off = true, Kind::Blind),
+        (|_, stands| stands[0].is_off = true, Kind::Off),
         (|_, stands| stands[0].notes = vec!["since".into()], Kind::Noted),
         (|_, stands| (stands[0].is_restored, stands[0].has_triggers) = (true, false), Kind::Restored),
         (|_, stands| stands[0].has_policies = false, Kind::Open),

@@ -88,9 +88,9 @@ const STANDS: &str = "SELECT json_build_object('table', t.table_name, 'oid', t.r
         AND a.attnum <> (t.columns ->> a.attname)::int), 'is_rewritten', ryzed.is_rewritten(t.table_name), 'lineage', t.lineage, 'was_guarded', coalesce(t.guarded, FALSE), \
     'is_guarded', coalesce(c.relrowsecurity, FALSE), \
     'has_policies', coalesce(t.policies = ryzed.policies_of(t.relation), FALSE), \
-    'has_triggers', coalesce(t.triggers = ryzed.triggers_of(t.relation), FALSE), \
-    'is_off', EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relation AND g.tgname LIKE 'ryzed\\_%' \
-        AND g.tgenabled NOT IN ('O', 'A')), \
+    'has_triggers', coalesce(t.triggers = ryzed.triggers_of(t.relation), FALSE) AND (t.made IS DISTINCT FROM md5(w.made) \
+        OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relation AND g.tgname = 'replica_ryzed')), \
+    'is_off', NOT ryzed.fires(t.relation), \
     'is_made', coalesce(t.made = md5(w.made), FALSE), \
     'may_not', (SELECT coalesce(json_agg(p), '[]') FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p \
         WHERE NOT has_table_privilege(to_regrole('ryzed_daemon'), t.relation, p)), \
@@ -152,7 +152,7 @@ pub(super) struct Marks {
 // The transaction that wrote a row of the catalogue last is another one after each change, whatever the change was.
 const FINGERPRINT: &str = "WITH t AS MATERIALIZED (SELECT relation::oid AS oid, table_name, xmin::text AS xmin FROM ryzed.tables), \
     g AS MATERIALIZED (SELECT t.table_name, t.xmin AS noted, md5(string_agg(concat_ws(' ', g.oid, g.xmin), ',' ORDER BY g.oid)) AS marks \
-        FROM t JOIN pg_trigger g ON g.tgrelid = t.oid AND g.tgname LIKE 'ryzed\\_%' GROUP BY t.table_name, t.xmin) \
+        FROM t JOIN pg_trigger g ON g.tgrelid = t.oid AND (g.tgname LIKE 'ryzed\\_%' OR g.tgname = 'replica_ryzed') GROUP BY t.table_name, t.xmin) \
     SELECT json_build_object('all', md5(concat_ws('/', \
         (SELECT string_agg(concat_ws(' ', t.table_name, t.xmin, c.oid, c.xmin, n.oid, n.xmin), ',' ORDER BY t.table_name) \
             FROM t LEFT JOIN pg_class c ON c.oid = t.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace), \

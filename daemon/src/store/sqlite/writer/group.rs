@@ -35,6 +35,10 @@ impl Work {
         if let Err(error) = begun {
             return self.not_begun(whose, waiting, error);
         }
+        if let Err(error) = self.stand() {
+            let _ = waiting.done.send(Err(error));
+            return;
+        }
         if let Some(since) = self.held_since.take() {
             tracing::info!(seconds = since.elapsed().as_secs_f32(), "the database is let go of by another process");
         }
@@ -51,13 +55,24 @@ impl Work {
         }
     }
 
+    /// Makes sure of the triggers. From here on nobody else changes the schema.
+    fn stand(&mut self) -> Result<(), StoreError> {
+        let stands = self.guard.stand(&mut self.connection, &self.schema);
+        stands.inspect_err(|error| self.roll_back(error))
+    }
+
+    fn roll_back(&mut self, error: &StoreError) {
+        let _ = self.connection.batch_execute("ROLLBACK");
+        self.guard.forget();
+        self.ground.refused(error);
+    }
+
     fn commit(&mut self, group: Group, whole: Result<(), StoreError>) {
         let committed = whole.and_then(|()| Ok(self.connection.batch_execute("COMMIT")?));
         // What went into a file that nobody will open again is not there.
         let committed = committed.and_then(|()| self.ground.check());
         if let Err(error) = &committed {
-            let _ = self.connection.batch_execute("ROLLBACK");
-            self.ground.refused(error);
+            self.roll_back(error);
         }
         group.answer(committed, &self.ground);
     }
@@ -74,6 +89,11 @@ impl Work {
             let begun = self.ground.check().and_then(|()| Ok(self.connection.batch_execute("BEGIN IMMEDIATE")?));
             if let Err(error) = begun {
                 return self.not_begun(whose, waiting, error);
+            }
+            self.guard.forget();
+            if let Err(error) = self.stand() {
+                let _ = waiting.done.send(Err(error));
+                return;
             }
             let mut group = Group::default();
             match self.timed(whose, waiting, &mut group, &mut care) {

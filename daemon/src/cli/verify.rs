@@ -1,0 +1,165 @@
+//! `ryzed verify`: the change index held against the tables, and mended.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, stderr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use chrono::TimeDelta;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::store;
+use super::{Failure, Outcome, print};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::service::{Service, ServiceError, Verdict};
+use crate::store::Stay;
+use crate::store::compare::Difference;
+
+/// How often there is a line where there is no terminal.
+const EVERY: Duration = Duration::from_secs(3);
+
+/// Hold the change index against the tables, and mend it.
+///
+/// Devices get what the index says. It is kept by triggers, and where those did not fire (a restore with --disable-triggers, a
+/// table that an editor has rebuilt, triggers switched off), rows may be missing on devices, or deleted ones still there. This
+/// compares every row with its entry, a batch at a time, while the daemon serves and everybody writes. With --repair, what
+/// differs is entered as an ordinary change, so that all devices get it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ryzed verify                         look at all tables, and change nothing
+  ryzed verify --repair                and mend what differs
+  ryzed verify --table foods --repair  only these (may be repeated)
+
+What can be the matter with a row:
+  missing   it is there, and the index does not know it: no device has it
+  buried    it is there, and the index has it as deleted
+  extra     the index has it, and it is not there: devices keep it
+  moved     the index has it as somebody else's than the table does
+  changed   it was written while triggers are known to have been off; devices may have other values
+
+Exit codes: 0 nothing differs, or all of it was mended; 1 failed on the way; 2 wrong use or configuration; 3 something differs
+and was not mended.")]
+pub(super) struct Options {
+    /// Enter what differs into the index, as changes that all devices get
+    #[arg(long)]
+    repair: bool,
+    /// Look at this table alone; may be repeated
+    #[arg(long, value_name = "TABLE")]
+    table: Vec<String>,
+}
+
+pub(super) fn run(config: &Config, options: &Options) -> Outcome {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
+    runtime.block_on(async {
+        let opened = store::open(config, Stay::Visitor, Arc::new(|| ())).await?;
+        if let Some(unknown) = options.table.iter().find(|table| opened.registry.get(table).is_none()) {
+            let complaint = anyhow!("--table {unknown}: there is no such table; `ryzed tables` lists them");
+            return Err(Failure::Usage(complaint));
+        }
+        let keep = TimeDelta::days(config.sync.tombstone_days.into());
+        let service = Service::new(opened.store, opened.registry, Arc::new(SystemClock), config.limits.clone(), keep);
+        let outcome = verify(&service, options).await;
+        service.close().await;
+        outcome
+    })
+}
+
+async fn verify(service: &Service, options: &Options) -> Outcome {
+    let (mut differ, mut left) = (0, 0);
+    let mut progress = Progress::new();
+    let is_wanted = |name: &str| options.table.is_empty() || options.table.iter().any(|wanted| wanted == name);
+    for table in service.registry.iter().filter(|table| is_wanted(table.name)) {
+        let verdict = service.verify(table.name, options.repair, |rows| progress.at(table.name, rows)).await;
+        let verdict = verdict.map_err(|error| failed(table.name, error))?;
+        differ += usize::from(verdict.differ() > 0 || verdict.note.is_some());
+        left += usize::from(!verdict.is_clean());
+        progress.clear();
+        print(&line(table.name, &verdict))?;
+    }
+    progress.clear();
+    match (differ, left) {
+        (0, _) => print("The index says what the tables hold.\n"),
+        (_, 0) => print("All of it was mended; devices get it as ordinary changes.\n"),
+        _ if options.repair => Err(Failure::Differs(anyhow!(
+            "{left} of the tables are not mended yet, see above: run it once more. Where triggers are missing, start the \
+                 daemon again before (its own tables) or run `ryzed adopt` (an application's)"
+        ))),
+        _ => Err(Failure::Differs(anyhow!(
+            "{left} of the tables differ from the index: `ryzed verify --repair` mends them"
+        ))),
+    }
+}
+
+fn failed(table: &str, error: ServiceError) -> Failure {
+    anyhow::Error::new(error).context(format!("can't verify the table {table}")).into()
+}
+
+/// What is said of one table.
+fn line(table: &str, verdict: &Verdict) -> String {
+    let mut line = format!("{table:<28} {:>9} rows  ", verdict.rows);
+    let counts = Difference::ALL.iter().filter_map(|kind| Some((kind, verdict.found.get(kind)?)));
+    let counts: Vec<String> = counts.map(|(kind, rows)| format!("{rows} {}", kind.word())).collect();
+    line += &if counts.is_empty() { "as in the index".to_owned() } else { counts.join(", ") };
+    if verdict.mended > 0 {
+        let _ = write!(line, "; {} mended", verdict.mended);
+    }
+    if let Some(note) = &verdict.note {
+        let _ = write!(line, "; stopped or noted: {note}");
+    }
+    line + "\n"
+}
+
+/// What a person sees meanwhile: a line that counts on a terminal, else one now and then. All of it on stderr.
+struct Progress {
+    bar: Option<ProgressBar>,
+    said: Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let bar = stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{spinner} {human_pos} rows of {msg}");
+            ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        });
+        Self { bar, said: Instant::now() }
+    }
+
+    fn at(&mut self, table: &str, rows: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(table.to_owned());
+            bar.set_position(rows);
+        } else if self.said.elapsed() >= EVERY {
+            self.said = Instant::now();
+            aside!("{table}: {rows} rows so far");
+        }
+    }
+
+    /// Makes room for a line of the report.
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_told_in_a_line() {
+        let mut verdict = Verdict { rows: 12, ..Verdict::default() };
+        assert!(line("foods", &verdict).ends_with("12 rows  as in the index\n") && verdict.is_clean());
+        verdict.found = [(Difference::Extra, 1), (Difference::Missing, 2)].into();
+        assert!(line("foods", &verdict).ends_with("2 missing, 1 extra\n") && !verdict.is_clean());
+        verdict.mended = 3;
+        assert!(line("foods", &verdict).ends_with("; 3 mended\n") && verdict.is_clean());
+        verdict.note = Some("triggers were off".into());
+        assert!(line("foods", &verdict).ends_with("noted: triggers were off\n") && !verdict.is_clean());
+    }
+}

@@ -1,0 +1,80 @@
+//! What it takes to hold the change index against the tables, and to mend it.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::sync::RowId;
+
+/// What is the matter with what the index says of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// The row is there, and the index does not know it.
+    Missing,
+    /// The row is there, and the index has it as deleted.
+    Buried,
+    /// The index has a row that is not there.
+    Extra,
+    /// The index has the row as somebody else's than the table does.
+    Moved,
+    /// The row was written while no trigger saw it, and may have other values than devices were given.
+    Changed,
+}
+
+impl Difference {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Missing, Self::Buried, Self::Extra, Self::Moved, Self::Changed];
+
+    /// The kind in a word, as reports and the databases' statements name it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Buried => "buried",
+            Self::Extra => "extra",
+            Self::Moved => "moved",
+            Self::Changed => "changed",
+        }
+    }
+
+    /// The kind that a word stands for.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// The part of a transaction that holds the index against the tables. A read sees one moment, in which a row and its entry
+/// agree whoever writes; so what differs does so for want of a trigger.
+#[async_trait]
+pub trait Compare {
+    /// The next ids behind `after`, at most `most`, in order: those of rows, and those that the index has as being there.
+    async fn ids_after(&mut self, table: &str, after: Option<&RowId>, most: i64) -> Result<Vec<RowId>, StoreError>;
+
+    /// Those of these ids with which something is the matter.
+    async fn differences(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Difference)>, StoreError>;
+
+    /// Enters into the index what the table has under these ids, where they differ, as changes that every device gets.
+    /// Returns of how many rows; one that moves meanwhile is left for another time.
+    async fn mend(&mut self, table: &str, ids: &[RowId]) -> Result<usize, StoreError>;
+
+    /// Switches triggers of ours on again that somebody has switched off, and notes that rows may have changed unseen.
+    async fn switch_on(&mut self, _table: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Why rows of the table may have changed unseen, where a note says so.
+    async fn blind_note(&mut self, table: &str) -> Result<Option<BlindNote>, StoreError>;
+
+    /// Takes back the notes up to this one: the whole table was held against the index since. False when triggers are still
+    /// missing or switched off, so that the notes stay.
+    async fn settle(&mut self, table: &str, note: &BlindNote) -> Result<bool, StoreError>;
+}
+
+/// A note that rows of a table may have changed unseen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlindNote {
+    /// When it was made, as the database writes times.
+    pub at: String,
+    /// Why.
+    pub reason: String,
+}

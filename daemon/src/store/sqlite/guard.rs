@@ -1,0 +1,164 @@
+//! Whether the generated triggers stand as they were put up. Somebody with SQL may drop one, or rebuild a table, which takes
+//! them along; the file says with a number of its own that its schema was changed. Whoever finds some missing puts them up
+//! again, and notes of which tables rows may have changed unseen.
+
+use std::collections::BTreeSet;
+
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::{Integer, Text};
+use diesel::{RunQueryDsl, SqliteConnection};
+use ryzed_adapters::Registry;
+
+use super::{Schema, life, migrate, triggers};
+use crate::store::StoreError;
+use crate::store::compare::BlindNote;
+use crate::store::statement::statement;
+
+/// Before the table's name, the key of a note that its rows may have changed unseen.
+const BLIND: &str = "blind:";
+/// Why there is such a note.
+const REASON: &str = "triggers of ryzed were missing or others than were put up";
+
+/// Stands guard over the triggers for the one that writes.
+pub(super) struct Guard {
+    /// The daemon alone does: a command may have been told of other columns.
+    is_on_duty: bool,
+    /// The number that the schema had when the triggers were last seen to stand.
+    number: Option<i32>,
+    /// Whether it was said that some are missing and can't be put up.
+    is_said: bool,
+}
+
+impl Guard {
+    pub(super) fn new(is_on_duty: bool) -> Self {
+        Self { is_on_duty, number: None, is_said: false }
+    }
+
+    /// Makes sure, in a transaction that writes, that the triggers stand: what is written without them reaches nobody. Until
+    /// that ends nobody else changes the schema.
+    pub(super) fn stand(&mut self, connection: &mut SqliteConnection, schema: &Schema) -> Result<(), StoreError> {
+        if !self.is_on_duty || self.number == Some(schema_number(connection)?) {
+            return Ok(());
+        }
+        for table in put_back(connection, schema)? {
+            tracing::warn!(
+                table,
+                "triggers of ryzed were missing and are put up again; its rows are held against the index"
+            );
+        }
+        self.number = Some(schema_number(connection)?);
+        self.is_said = false;
+        Ok(())
+    }
+
+    /// The same between such transactions, so that what others write is noticed as well.
+    pub(super) fn look(&mut self, connection: &mut SqliteConnection, schema: &Schema) {
+        let is_same = !self.is_on_duty || schema_number(connection).is_ok_and(|number| self.number == Some(number));
+        if is_same || connection.batch_execute("BEGIN IMMEDIATE").is_err() {
+            return;
+        }
+        let done = self.stand(connection, schema).and_then(|()| Ok(connection.batch_execute("COMMIT")?));
+        if let Err(error) = done {
+            let _ = connection.batch_execute("ROLLBACK");
+            self.forget();
+            if !std::mem::replace(&mut self.is_said, true) {
+                tracing::error!(%error, "nothing can be uploaded");
+            }
+        }
+    }
+
+    /// Has it look again: what it did was not committed.
+    pub(super) fn forget(&mut self) {
+        self.number = None;
+    }
+}
+
+/// The number that is another after each change of the schema, by whomever.
+fn schema_number(connection: &mut SqliteConnection) -> Result<i32, StoreError> {
+    let found: Vec<i32> = statement::<Integer>("PRAGMA schema_version").load(connection)?;
+    found.first().copied().ok_or_else(|| StoreError::Failed("the schema has no number".into()))
+}
+
+/// Puts up the triggers that do not stand as they should. Says of which tables; to be called in a transaction.
+fn put_back(connection: &mut SqliteConnection, schema: &Schema) -> Result<BTreeSet<String>, StoreError> {
+    let standing: BTreeSet<String> = migrate::standing(connection)?.into_iter().collect();
+    let mut tables = BTreeSet::new();
+    for table in schema.registry.iter() {
+        let wanted = triggers::of_table(table, &schema.registry);
+        if wanted.iter().all(|trigger| standing.contains(trigger)) {
+            continue;
+        }
+        for trigger in wanted.iter().filter(|trigger| !standing.contains(*trigger)) {
+            let name = trigger.split_whitespace().nth(2).unwrap_or_default();
+            let put_up = connection.batch_execute(&format!("DROP TRIGGER IF EXISTS {name}; {trigger}"));
+            put_up.map_err(|error| missing(table.name, &error))?;
+        }
+        note_blind(connection, table.name)?;
+        tables.insert(table.name.to_owned());
+    }
+    Ok(tables)
+}
+
+fn missing(table: &str, error: &diesel::result::Error) -> StoreError {
+    StoreError::Unavailable(format!(
+        "triggers of ryzed on the table {table} are missing and can't be put up ({error}); put the table back as it was"
+    ))
+}
+
+/// Which tables have lost some of the triggers of which others stand, or have others under their names than were put up.
+pub(super) fn tampered(
+    connection: &mut SqliteConnection,
+    registry: &Registry,
+    standing: &[String],
+) -> Result<BTreeSet<String>, StoreError> {
+    let noted = life::get(connection, PUT_UP)?;
+    let Some(noted) = noted.and_then(|noted| serde_json::from_str::<Vec<String>>(&noted).ok()) else {
+        return Ok(BTreeSet::new());
+    };
+    let lost: Vec<&String> = noted.iter().filter(|trigger| !standing.contains(trigger)).collect();
+    let is_of = |table: &str, trigger: &str| trigger.starts_with(&format!("CREATE TRIGGER sync_{table}_"));
+    let of_table = |table: &str| lost.iter().any(|trigger| is_of(table, trigger));
+    Ok(registry.iter().filter(|table| of_table(table.name)).map(|table| table.name.to_owned()).collect())
+}
+
+/// The key under which it stands what was put up.
+const PUT_UP: &str = "triggers";
+
+/// Notes what was put up, so that a later release tells its own changes from somebody else's.
+pub(super) fn note_put_up(connection: &mut SqliteConnection, triggers: &[String]) -> Result<(), StoreError> {
+    let text = serde_json::to_string(triggers).map_err(|error| StoreError::Failed(error.to_string()))?;
+    if life::get(connection, PUT_UP)?.as_deref() == Some(&text) {
+        return Ok(());
+    }
+    life::set(connection, PUT_UP, &text)
+}
+
+/// Notes that rows of a table may have changed unseen until now.
+pub(super) fn note_blind(connection: &mut SqliteConnection, table: &str) -> Result<(), StoreError> {
+    // Behind every entry that there is, whatever the clock says.
+    let now = "SELECT max(strftime('%Y-%m-%dT%H:%M:%f999Z', 'now'), coalesce((SELECT max(changed_at) || '~' FROM sync_scopes), ''))";
+    let now: Vec<String> = statement::<Text>(now).load(connection)?;
+    life::set(connection, &format!("{BLIND}{table}"), now.first().map_or("", String::as_str))
+}
+
+/// What is noted of a table.
+pub(super) fn blind_note(connection: &mut SqliteConnection, table: &str) -> Result<Option<BlindNote>, StoreError> {
+    let at = life::get(connection, &format!("{BLIND}{table}"))?;
+    Ok(at.map(|at| BlindNote { at, reason: REASON.into() }))
+}
+
+/// Takes the note back, unless there is a newer one or triggers are missing again.
+pub(super) fn settle(
+    connection: &mut SqliteConnection,
+    schema: &Schema,
+    table: &str,
+    note: &BlindNote,
+) -> Result<bool, StoreError> {
+    let standing = migrate::standing(connection)?;
+    let Some(known) = schema.registry.get(table) else { return Ok(false) };
+    let stands = triggers::of_table(known, &schema.registry).iter().all(|trigger| standing.contains(trigger));
+    if stands && blind_note(connection, table)?.is_some_and(|now| now.at == note.at) {
+        life::forget(connection, &format!("{BLIND}{table}"))?;
+    }
+    Ok(stands)
+}
