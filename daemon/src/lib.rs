@@ -23,6 +23,8 @@ pub mod clock;
 pub mod config;
 #[cfg(feature = "faults")]
 pub mod faults;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod metrics;
 pub mod private;

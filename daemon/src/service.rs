@@ -5,6 +5,8 @@ mod chronicle;
 mod conflicts;
 mod devices;
 mod export;
+#[cfg(test)]
+mod fuzz_tests;
 mod hints;
 mod housekeeping;
 mod instances;

@@ -7,6 +7,8 @@ pub mod asked;
 pub mod caller;
 pub mod cursor;
 pub mod decide;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod ids;
 pub mod known;
 pub mod page;

@@ -7,6 +7,8 @@
 mod args;
 mod csv_rows;
 mod export;
+#[cfg(test)]
+mod fuzz_tests;
 mod gpx;
 mod lines;
 mod load;
