@@ -2,8 +2,10 @@
 //! database. They start it themselves, whichever database the other stories run on.
 
 mod adopt;
+mod adopt_frameworks;
 mod adopt_leaving;
 mod adopt_meanwhile;
+mod adopt_proof;
 mod adopted;
 mod adopted_edges;
 mod adopted_grants;

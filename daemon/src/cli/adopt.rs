@@ -10,13 +10,15 @@ use ryzed_adapters::Registry;
 use super::store::{self, failure, naming};
 use super::{Failure, Outcome, print};
 use crate::config::Config;
-use crate::store::postgres::adopt::{self, Entered, Look, Standing, Undone};
+use crate::store::postgres::adopt::{self, Adopted, Entered, Look, Standing, Undone};
 use progress::Progress;
 
 /// Sync the tables of a PostgreSQL database that an application has already.
 ///
 /// Matches the tables that are there with those of `ryzed tables`, says for each what fits and what does not, and installs
 /// what syncing needs: the schema ryzed, and triggers and policies on the tables. No column is added and no row is changed.
+/// Before that it proves that people can use each table: a row is read, edited, made and deleted as one of them, and taken
+/// back; what fails is not adopted. Sequences may have moved on.
 /// Rows that are there are entered into the change index in small batches, while the application goes on. It can be broken
 /// off at any time and run again.
 #[derive(Debug, Args)]
@@ -76,9 +78,20 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
         }
         let mut progress = Progress::new();
         let accepted = options.accept.iter().cloned().collect();
-        let entered = adopt::adopt(url, &adapters, &naming, &accepted, &mut progress).await;
+        let adopted = adopt::adopt(url, &adapters, &naming, &accepted, &mut progress).await;
         progress.end();
-        print(&told(entered.map_err(failure)?, &config.database_name()))
+        match adopted.map_err(failure)? {
+            Adopted::Complete { entered, proofs } => {
+                print(&report::proven(&proofs))?;
+                print(&report::grants(&proofs, false))?;
+                print(&told(entered, &config.database_name()))
+            }
+            Adopted::Unproven { proofs, is_left, is_role_gone } => {
+                print(&report::proven(&proofs))?;
+                print(&report::grants(&proofs, is_role_gone))?;
+                Err(unproven(is_left))
+            }
+        }
     })
 }
 
@@ -93,6 +106,12 @@ fn stopped(look: &Look) -> Outcome {
         "not all of it fits, see the lines marked with ✗ above; nothing was changed"
     };
     Err(Failure::Usage(anyhow!(message)))
+}
+
+/// Why it was not adopted has been said table by table.
+fn unproven(is_left: bool) -> Failure {
+    let state = if is_left { "nothing is changed" } else { "what was adopted before stays as it is" };
+    Failure::Usage(anyhow!("people could not use all of it, see the lines marked with ✗ above; {state}"))
 }
 
 fn told(entered: Entered, name: &str) -> String {

@@ -1,8 +1,9 @@
 //! What a person reads about a database before it is adopted.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::store::postgres::adopt::{Look, Standing, TableReport, Verdict};
+use crate::store::postgres::adopt::{Look, Proof, Standing, TableReport, Verdict};
 
 /// The whole report.
 pub(super) fn text(name: &str, look: &Look) -> String {
@@ -23,6 +24,38 @@ pub(super) fn text(name: &str, look: &Look) -> String {
         count(Verdict::Skipped),
         count(Verdict::Unfit)
     );
+    text
+}
+
+/// What people can do, as it was tried.
+pub(super) fn proven(proofs: &[Proof]) -> String {
+    let mut text = "\nTried as one of their people, and taken back (sequences may have moved on):\n".to_owned();
+    for proof in proofs {
+        let _ = writeln!(text, "\n{} is {}", proof.table, proof.relation);
+        if let Some(problem) = proof.problem() {
+            line(&mut text, "✗", &format!("{problem}; or leave it alone: [tables.{}] skip = true", proof.table));
+        }
+        for told in proof.lines() {
+            line(&mut text, "proof", &told);
+        }
+    }
+    text
+}
+
+/// Statements that let the daemon's role do what it was denied, to be pasted.
+pub(super) fn grants(proofs: &[Proof], is_role_gone: bool) -> String {
+    let lines: BTreeSet<&str> = proofs.iter().flat_map(|proof| &proof.grants).map(String::as_str).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nThe owner of what was denied runs this, and then `ryzed adopt` is run again:\n".to_owned();
+    if is_role_gone {
+        text.push_str("  CREATE ROLE ryzed_daemon NOLOGIN;\n");
+    }
+    for statement in lines {
+        let _ = writeln!(text, "  {statement};");
+    }
+    text.push('\n');
     text
 }
 

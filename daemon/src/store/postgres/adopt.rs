@@ -1,12 +1,15 @@
 //! Adopting a database that was there before: what is looked at, what is put up, what is entered, and how all of it goes
 //! again. Whatever locks an application's tables waits for a moment only and is tried again.
 
+mod advice;
 mod again;
 mod columns;
 mod enter;
 mod examine;
 mod facts;
 mod policies;
+mod proof;
+mod prove;
 mod put_up;
 mod standing;
 mod undo;
@@ -31,6 +34,7 @@ pub use examine::{Examined, TableReport, Verdict, examine};
 pub(super) use facts::facts;
 pub use facts::{Facts, ForeignKey, FoundColumn, FoundRights, Pointer, Relation, Server};
 pub(super) use policies::permits;
+pub use proof::{Outcome, Proof};
 use put_up::Round;
 pub(super) use put_up::{Enter, authenticated_joins};
 pub(super) use standing::to_json;
@@ -107,6 +111,27 @@ pub struct Look {
     pub version: String,
 }
 
+/// What adopting came to.
+#[derive(Debug)]
+pub enum Adopted {
+    /// It is adopted.
+    Complete {
+        /// What was entered.
+        entered: Entered,
+        /// What people can do, table by table.
+        proofs: Vec<Proof>,
+    },
+    /// It is not, since people could not use it.
+    Unproven {
+        /// What people can do, table by table.
+        proofs: Vec<Proof>,
+        /// Whether it is as if nothing had been tried; else it stands as it was adopted before.
+        is_left: bool,
+        /// Whether the role `ryzed_daemon` went again, too.
+        is_role_gone: bool,
+    },
+}
+
 /// The most time that a lock on an application's table, or on a scope, is waited for at once. Far below the second after
 /// which PostgreSQL looks for deadlocks, so that it is never the application's transaction that is ended.
 const LOCK_MS: u32 = 100;
@@ -149,7 +174,7 @@ pub async fn adopt(
     naming: &Naming,
     accepted: &BTreeSet<String>,
     watch: &mut dyn Watch,
-) -> Result<Entered, AdoptError> {
+) -> Result<Adopted, AdoptError> {
     let mut connection = open(url).await?;
     alone(&mut connection).await?;
     migrate::applied(&mut connection).await?;
@@ -173,6 +198,15 @@ pub async fn adopt(
     kept::note(&mut connection, placed, before.is_none()).await?;
     let plan = again::again(&mut connection, placed, before.as_ref(), accepted).await?;
     let mut worker = Worker { connection, watch };
+    let tables: Vec<_> = placed.iter().collect();
+    let round = Round { tables: &tables, enter: &plan.enter, is_all: true };
+    if !plan.stands {
+        worker.put_up_policies(placed, round).await?;
+    }
+    let proofs = worker.prove(placed).await?;
+    if proofs.iter().any(|proof| proof.problem().is_some()) {
+        return worker.unproven(proofs, before.is_none()).await;
+    }
     if !plan.stands {
         let mut with =
             vec![format!("UPDATE ryzed.adopted SET state = 'begun', layout = {}", literal(&to_json(&layout)?))];
@@ -182,13 +216,11 @@ pub async fn adopt(
             // Devices have rows of a table that they do not hear of any more: their copies start over.
             with.push("DELETE FROM ryzed.meta WHERE key = 'life'".into());
         }
-        let tables: Vec<_> = placed.iter().collect();
-        let round = Round { tables: &tables, enter: &plan.enter, is_all: true };
-        worker.put_up(placed, round, &with).await?;
+        worker.put_up_triggers(placed, round, &with).await?;
     }
     let entered = worker.enter_all(placed).await?;
     standing::complete(&mut worker.connection).await?;
-    Ok(entered)
+    Ok(Adopted::Complete { entered, proofs })
 }
 
 /// Puts up anew what stands round these tables of an adopted database, as another release does it, and enters rows.
@@ -200,7 +232,9 @@ pub(super) async fn renew(
     watch: &mut dyn Watch,
 ) -> Result<AsyncPgConnection, AdoptError> {
     let mut worker = Worker { connection, watch };
-    worker.put_up(placed, Round { tables, enter, is_all: false }, &[]).await?;
+    let round = Round { tables, enter, is_all: false };
+    worker.put_up_policies(placed, round).await?;
+    worker.put_up_triggers(placed, round, &[]).await?;
     worker.enter_all(placed).await?;
     Ok(worker.connection)
 }
@@ -248,6 +282,15 @@ struct Worker<'w> {
 }
 
 impl Worker<'_> {
+    /// Leaves what was not adopted before as it was.
+    async fn unproven(mut self, proofs: Vec<Proof>, is_new: bool) -> Result<Adopted, AdoptError> {
+        if is_new {
+            self.remove().await?;
+        }
+        let is_role_gone = texts(&mut self.connection, "SELECT 'yes' WHERE to_regrole('ryzed_daemon') IS NULL").await?;
+        Ok(Adopted::Unproven { proofs, is_left: is_new, is_role_gone: !is_role_gone.is_empty() })
+    }
+
     /// Runs statements in a transaction that waits for locks only for a moment, again and again until it goes well.
     async fn patiently(&mut self, what: &str, sql: &str) -> Result<(), StoreError> {
         self.patiently_reading(what, sql, "SELECT 'done'").await.map(|_| ())

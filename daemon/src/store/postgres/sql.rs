@@ -47,7 +47,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Of the row `alias` that is read: that its table is the one and kept by policies, or that the caller may see it.
-    fn reads(self, placed: Placed<'_>, table: &Table, place: &Place, alias: &str) -> String {
+    pub(super) fn reads(self, placed: Placed<'_>, table: &Table, place: &Place, alias: &str) -> String {
         let sees = self.is_open.then(|| format!(" AND ({})", placed.sees(table, place, alias)));
         self.same(table, &format!("{alias}.tableoid")) + &sees.unwrap_or_default()
     }
@@ -302,7 +302,8 @@ fn upsert_whole(table: &Table, place: &Place) -> String {
 
 /// What a part does not bring stays as it is; long values are not even read.
 fn update(table: &Table, place: &Place, writes: &str) -> String {
-    let written = place.columns.iter().filter(|column| column.name != "id" && table.column(&column.name).is_some());
+    let travels = |name: &str| name != "id" && table.column(name).is_some();
+    let written = place.columns.iter().filter(|column| travels(&column.name) && !column.read_only);
     let sets: Vec<String> = written
         .map(|column| {
             let (name, physical) = (quoted(&column.name), quoted(&column.column));

@@ -4,6 +4,7 @@ use ryzed_adapters::{Column, Kind, Sort, Travel};
 use serde_json::{Value, json};
 
 use super::super::layout::{PlacedColumn, type_of};
+use super::advice::ident;
 use super::facts::{FoundColumn, Relation};
 
 /// Whether values of the column can be those that the adapter means.
@@ -25,14 +26,27 @@ pub(super) fn mismatch(column: &Column, found: &FoundColumn, relation: &Relation
     let wanted = type_of(column.kind).0;
     let hint = match (column.kind, found.base.as_str()) {
         (Kind::Time, "timestamp") => format!(
-            " and no moment in time. If it is UTC: ALTER TABLE {} ALTER {} TYPE timestamptz USING {} AT TIME ZONE 'UTC'",
-            relation.shown(),
-            found.name,
-            found.name
+            " and no moment in time. If it is UTC: ALTER TABLE {} ALTER {column} TYPE timestamptz USING {column} AT TIME ZONE 'UTC'",
+            relation.sql(),
+            column = ident(&found.name),
         ),
         _ => String::new(),
     };
     format!("is {}, not {wanted}{hint}; not synced{}", found.sql_type, demand(column))
+}
+
+/// Why values of an enum are not those that the adapter means: devices could not send back what they get.
+pub(super) fn other_labels(column: &Column, property: &Value, found: &FoundColumn) -> Option<String> {
+    let options: Vec<&str> = property["enum"].as_array()?.iter().filter_map(Value::as_str).collect();
+    let others: Vec<&str> = found.labels.iter().map(String::as_str).filter(|label| !options.contains(label)).collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "has the values {}, which apps don't know: theirs are {}; not synced{}",
+            others.join(", "),
+            options.join(", "),
+            demand(column)
+        )
+    })
 }
 
 pub(super) fn absence(column: &Column) -> String {

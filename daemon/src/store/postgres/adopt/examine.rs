@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use ryzed_adapters::{Registry, ScopeRule, Table, UNSAID};
+use ryzed_adapters::{Column, Registry, ScopeRule, Table, UNSAID};
 use serde_json::Value;
 
 use super::super::layout::{Layout, Place, PlacedColumn};
-use super::columns::{absence, described, fills_itself, mismatch, placed_column, property, tolerates};
+use super::advice::{first_the_role, ident, server_problems, toml_text};
+use super::columns::{absence, described, fills_itself, mismatch, other_labels, placed_column, property, tolerates};
 use super::facts::{Facts, FoundColumn, Relation};
 use super::ways::{self, Targets};
 use super::{Naming, TableNaming, policies};
@@ -23,7 +24,7 @@ pub struct Examined {
 }
 
 /// What was found of one table.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TableReport {
     /// Its name on the wire.
     pub table: &'static str,
@@ -54,11 +55,12 @@ pub struct TableReport {
 }
 
 /// What becomes of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// It is synced.
     Fits,
     /// It is not in the database.
+    #[default]
     Absent,
     /// The configuration leaves it alone.
     Skipped,
@@ -91,36 +93,13 @@ pub fn examine(adapters: &Registry, facts: &Facts, naming: &Naming) -> Examined 
     if examined.layout.is_for_authenticated() && !facts.server.may_be_authenticated {
         examined.problems.push(format!(
             "{} may not let the role ryzed_daemon belong to authenticated, for which the application's policies are; an \
-             administrator runs: CREATE ROLE ryzed_daemon NOLOGIN; GRANT authenticated TO ryzed_daemon; GRANT ryzed_daemon TO {}",
-            facts.server.user, facts.server.user
+             administrator runs: {}GRANT authenticated TO ryzed_daemon; GRANT ryzed_daemon TO {}",
+            facts.server.user,
+            first_the_role(facts.server.has_role),
+            ident(&facts.server.user)
         ));
     }
     examined
-}
-
-fn server_problems(facts: &Facts) -> Vec<String> {
-    let (server, mut problems) = (&facts.server, Vec::new());
-    let user = &server.user;
-    if !server.may_make_schema {
-        problems.push(format!("{user} may not make the schema ryzed: GRANT CREATE ON DATABASE … TO {user}"));
-    }
-    if !server.has_role && !server.may_make_role {
-        problems.push(format!(
-            "{user} may not make the role ryzed_daemon; an administrator runs: CREATE ROLE ryzed_daemon NOLOGIN; GRANT ryzed_daemon TO {user}"
-        ));
-    } else if !server.may_take_role {
-        problems.push(format!(
-            "{user} may not take the role ryzed_daemon; an administrator runs: GRANT ryzed_daemon TO {user}"
-        ));
-    }
-    if !server.auth_is_open {
-        problems.push(
-            "the schema auth is closed to the daemon's role; its owner runs: CREATE ROLE ryzed_daemon NOLOGIN; \
-             GRANT USAGE ON SCHEMA auth TO ryzed_daemon"
-                .into(),
-        );
-    }
-    problems
 }
 
 struct Look<'a> {
@@ -136,18 +115,9 @@ impl Look<'_> {
     fn report(&mut self) -> (TableReport, Option<Place>) {
         let mut report = TableReport {
             table: self.table.name,
-            verdict: Verdict::Absent,
             relation: format!("{}.{}", self.named.schema, self.named.name),
             rows: -1,
-            owner: String::new(),
-            fits: Vec::new(),
-            mapped: Vec::new(),
-            extra: Vec::new(),
-            missing: Vec::new(),
-            home: Vec::new(),
-            read_only: Vec::new(),
-            notes: Vec::new(),
-            problems: Vec::new(),
+            ..TableReport::default()
         };
         let found = self.facts.relations.iter();
         let found = found.clone().find(|r| r.schema == self.named.schema && r.name == self.named.name);
@@ -185,9 +155,16 @@ impl Look<'_> {
     }
 
     fn absent(&self, report: &mut TableReport) {
-        let elsewhere = self.facts.relations.iter().filter(|r| r.name == self.table.name && r.kind == "r");
+        // What would be refused, or can't be named, is not proposed.
+        let fits = |relation: &&Relation| {
+            let id = relation.column("id").is_some_and(|id| id.base == "uuid");
+            let can_be_named = !relation.schema.contains('.') && !relation.name.contains('.');
+            relation.kind == "r" && !relation.is_part && relation.is_ours && id && relation.has_key && can_be_named
+        };
+        let elsewhere = self.facts.relations.iter().filter(|r| r.name == self.table.name).filter(fits);
         report.notes.extend(elsewhere.map(|relation| {
-            format!("there is {}: [tables.{}] relation = \"{}\"", relation.shown(), self.table.name, relation.shown())
+            let name = toml_text(&relation.shown());
+            format!("there is {}: [tables.{}] relation = {name}", relation.shown(), self.table.name)
         }));
         if self.table.scope == ScopeRule::Person {
             report.notes.push(
@@ -219,20 +196,23 @@ impl Look<'_> {
         }
         if !relation.is_reachable {
             report.problems.push(format!(
-                "the schema {schema} is closed to the daemon's role; its owner runs: CREATE ROLE ryzed_daemon NOLOGIN; \
-                 GRANT USAGE ON SCHEMA {schema} TO ryzed_daemon, {skip}",
-                schema = relation.schema
+                "the schema {} is closed to the daemon's role; its owner runs: {}GRANT USAGE ON SCHEMA {} TO ryzed_daemon; {skip}",
+                relation.schema,
+                first_the_role(self.facts.server.has_role),
+                ident(&relation.schema)
             ));
         }
         if relation.binds_us {
             report.problems.push(format!(
                 "row level security of {name} binds its owner as well, so triggers would not see all rows: \
-                 ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY, {skip}"
+                 ALTER TABLE {} NO FORCE ROW LEVEL SECURITY; {skip}",
+                relation.sql()
             ));
         }
         if relation.rights.as_ref().is_some_and(|rights| rights.select.is_empty()) {
             report.problems.push(format!(
-                "the role authenticated may not read {name}: GRANT SELECT ON {name} TO authenticated, {skip}"
+                "the role authenticated may not read {name}: GRANT SELECT ON {} TO authenticated; {skip}",
+                relation.sql()
             ));
         }
         match relation.column("id") {
@@ -259,12 +239,14 @@ impl Look<'_> {
     /// The columns that are synced: the adapter's, then the others.
     fn columns(&self, relation: &Relation, report: &mut TableReport) -> Vec<PlacedColumn> {
         let mut placed = Vec::new();
+        let properties = &self.table.schema["properties"];
+        let other = |column: &Column, found: &FoundColumn| other_labels(column, &properties[&column.name], found);
         for column in &self.table.columns {
             let physical = self.named.columns.get(&column.name).unwrap_or(&column.name);
             // A name that another column is mapped to is not this column's.
             let is_taken = physical == &column.name && self.named.columns.values().any(|taken| taken == physical);
             match relation.column(physical).filter(|_| !is_taken) {
-                Some(found) if tolerates(column.kind, found) => {
+                Some(found) if tolerates(column.kind, found) && other(column, found).is_none() => {
                     if physical == &column.name {
                         report.fits.push(column.name.clone());
                     } else {
@@ -272,7 +254,10 @@ impl Look<'_> {
                     }
                     placed.push(placed_column(&column.name, found, None));
                 }
-                Some(found) => report.missing.push((column.name.clone(), mismatch(column, found, relation))),
+                Some(found) => {
+                    let why = other(column, found).unwrap_or_else(|| mismatch(column, found, relation));
+                    report.missing.push((column.name.clone(), why));
+                }
                 None => report.missing.push((column.name.clone(), absence(column))),
             }
         }
@@ -364,6 +349,16 @@ impl Look<'_> {
         });
         let what = if wire == "user_id" { "says whose a row is".to_owned() } else { format!("is {wire}") };
         let names = if likely.is_empty() { &other } else { &likely };
+        // It is there, and is no such thing.
+        let named = self.named.columns.get(wire).map_or(wire, String::as_str);
+        if let Some(column) = relation.column(named).filter(|column| column.base != "uuid") {
+            return format!(
+                "{}.{named} {what}, and is {}: people and rows are known by a uuid; leave it alone: [tables.{}] skip = true",
+                relation.shown(),
+                column.sql_type,
+                self.table.name
+            );
+        }
         let Some(first) = names.first() else {
             return format!(
                 "no column of {} {what}; leave it alone: [tables.{}] skip = true",
@@ -372,10 +367,11 @@ impl Look<'_> {
             );
         };
         format!(
-            "no column of {} {what} by its name. Perhaps {}: [tables.{}] columns = {{ {wire} = \"{first}\" }}, or skip = true",
+            "no column of {} {what} by its name. Perhaps {}: [tables.{}] columns = {{ {wire} = {} }}, or skip = true",
             relation.shown(),
             names.join(" or "),
-            self.table.name
+            self.table.name,
+            toml_text(first)
         )
     }
 }

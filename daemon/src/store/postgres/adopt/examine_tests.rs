@@ -10,6 +10,7 @@ fn server() -> Server {
     Server {
         version: "15".into(),
         user: "me".into(),
+        database: "app".into(),
         may_make_schema: true,
         has_role: false,
         may_make_role: true,
@@ -18,6 +19,7 @@ fn server() -> Server {
         has_auth: true,
         has_uid: true,
         auth_is_open: true,
+        auth_is_of_authenticated: false,
     }
 }
 

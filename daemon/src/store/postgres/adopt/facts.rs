@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::fault::judge;
 use super::super::migrate::{execute, texts};
 use super::Naming;
+use super::advice::ident;
 use crate::store::StoreError;
 use crate::store::statement::statement;
 
@@ -25,6 +26,8 @@ pub struct Facts {
 pub struct Server {
     /// Its release, such as `15.4`.
     pub version: String,
+    /// The database.
+    pub database: String,
     /// The user.
     pub user: String,
     /// Whether the user may make the schema `ryzed`.
@@ -43,6 +46,8 @@ pub struct Server {
     pub has_uid: bool,
     /// Whether `auth` can be used by the daemon's role, or the user may allow it.
     pub auth_is_open: bool,
+    /// Whether the role `authenticated` can use it, so that it is enough to belong to that.
+    pub auth_is_of_authenticated: bool,
 }
 
 /// A table, or what looks like one.
@@ -160,6 +165,11 @@ impl Relation {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// The table as SQL takes it.
+    pub(super) fn sql(&self) -> String {
+        format!("{}.{}", ident(&self.schema), ident(&self.name))
+    }
+
     /// The table as people name it.
     pub(super) fn shown(&self) -> String {
         format!("{}.{}", self.schema, self.name)
@@ -170,7 +180,7 @@ impl Relation {
 pub(super) const TAKES: &str =
     "CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END";
 
-const SERVER: &str = "SELECT json_build_object('version', current_setting('server_version'), 'user', current_user, \
+const SERVER: &str = "SELECT json_build_object('version', current_setting('server_version'), 'user', current_user, 'database', current_database(), \
     'may_make_schema', has_database_privilege(current_database(), 'CREATE'), \
     'has_role', to_regrole('ryzed_daemon') IS NOT NULL, \
     'may_make_role', (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user), \
@@ -185,7 +195,8 @@ const SERVER: &str = "SELECT json_build_object('version', current_setting('serve
     'has_auth', to_regnamespace('auth') IS NOT NULL, 'has_uid', to_regprocedure('auth.uid()') IS NOT NULL, \
     'auth_is_open', coalesce(has_schema_privilege(to_regnamespace('auth'), 'USAGE WITH GRANT OPTION') \
         OR has_schema_privilege(to_regrole('ryzed_daemon'), to_regnamespace('auth'), 'USAGE') \
-        OR has_schema_privilege('public', to_regnamespace('auth'), 'USAGE'), to_regnamespace('auth') IS NULL, FALSE))::text";
+        OR has_schema_privilege('public', to_regnamespace('auth'), 'USAGE'), to_regnamespace('auth') IS NULL, FALSE), \
+    'auth_is_of_authenticated', coalesce(has_schema_privilege(to_regrole('authenticated'), to_regnamespace('auth'), 'USAGE'), FALSE))::text";
 
 const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, \
     'is_part', c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)), \
@@ -221,16 +232,22 @@ const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c
         WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL \
         AND x.indnkeyatts = 1 AND a.attname = 'id' AND a.attnotnull), \
     'columns', (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'sql_type', format_type(a.atttypid, a.atttypmod), \
-        'base', coalesce(b.typname, t.typname), \
+        'base', b.typname, \
         'labels', (SELECT coalesce(json_agg(e.enumlabel ORDER BY e.enumsortorder), '[]') FROM pg_enum e \
-            WHERE e.enumtypid = coalesce(b.oid, t.oid)), \
-        'is_label_list', EXISTS (SELECT FROM pg_type i WHERE i.oid = coalesce(b.typelem, t.typelem) AND i.typtype = 'e'), \
-        'longest', CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END, \
-        'nullable', NOT a.attnotnull AND NOT t.typnotnull, 'default', CASE WHEN a.attgenerated = '' THEN coalesce( \
-            pg_get_expr(d.adbin, d.adrelid), CASE WHEN a.attidentity = '' THEN t.typdefault END) END, \
+            WHERE e.enumtypid = b.oid), \
+        'is_label_list', EXISTS (SELECT FROM pg_type i WHERE i.oid = b.typelem AND i.typtype = 'e'), \
+        'longest', CASE WHEN b.typname IN ('varchar', 'bpchar') AND greatest(a.atttypmod, domains.length) > 4 \
+            THEN greatest(a.atttypmod, domains.length) - 4 END, \
+        'nullable', NOT a.attnotnull AND NOT domains.is_full, 'default', CASE WHEN a.attgenerated = '' THEN coalesce( \
+            pg_get_expr(d.adbin, d.adrelid), CASE WHEN a.attidentity = '' THEN domains.fallback END) END, \
         'is_generated', a.attgenerated <> '', 'is_counted', a.attidentity <> '') \
         ORDER BY a.attnum), '[]') FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
-        LEFT JOIN pg_type b ON b.oid = t.typbasetype \
+        CROSS JOIN LATERAL (WITH RECURSIVE down AS (SELECT t.oid, t.typbasetype, t.typnotnull, t.typdefault, t.typtypmod, 0 AS depth \
+            UNION ALL SELECT u.oid, u.typbasetype, u.typnotnull, u.typdefault, u.typtypmod, n.depth + 1 \
+            FROM down n JOIN pg_type u ON u.oid = n.typbasetype) \
+            SELECT (array_agg(w.oid ORDER BY w.depth DESC))[1] AS base, bool_or(w.typnotnull) AS is_full, max(w.typtypmod) AS length, \
+            (array_agg(w.typdefault ORDER BY w.depth) FILTER (WHERE w.typdefault IS NOT NULL))[1] AS fallback FROM down w) domains \
+        JOIN pg_type b ON b.oid = domains.base \
         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), \
     'keys', (SELECT coalesce(json_agg(json_build_object('column', a.attname, 'schema', rn.nspname, 'name', r.relname, \

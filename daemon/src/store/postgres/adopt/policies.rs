@@ -10,7 +10,7 @@ pub(super) fn notes(relation: &Relation) -> Vec<String> {
         notes.push(format!(
             "row level security is off and stays off, so only the daemon itself keeps people apart here. For the second line: \
              ALTER TABLE {} ENABLE ROW LEVEL SECURITY, with policies for the application's own roles",
-            relation.shown()
+            relation.sql()
         ));
     }
     if relation.restrictive + relation.narrow_authenticated > 0 {

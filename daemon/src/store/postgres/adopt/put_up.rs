@@ -8,6 +8,7 @@ use ryzed_adapters::Table;
 use super::super::layout::{Layout, Place, literal, quoted};
 use super::super::migrate::texts;
 use super::super::triggers::{Placed, ROW};
+use super::advice::ident;
 use super::standing::IS_AUTHENTICATED;
 use super::{AdoptError, Worker};
 use crate::store::StoreError;
@@ -32,19 +33,24 @@ pub(super) struct Round<'a> {
 }
 
 impl Worker<'_> {
-    /// Puts up policies and triggers. Statements in `with` are run together with the latter.
-    pub(super) async fn put_up(
-        &mut self,
-        placed: Placed<'_>,
-        round: Round<'_>,
-        with: &[String],
-    ) -> Result<(), AdoptError> {
+    /// Puts up grants and policies.
+    pub(super) async fn put_up_policies(&mut self, placed: Placed<'_>, round: Round<'_>) -> Result<(), AdoptError> {
         self.grant(placed).await?;
         for (table, place) in round.tables {
             self.watch.step(&format!("policies of {}", place.shown()));
             let statements = placed.policies(table, place).join("; ");
             self.patiently(&format!("policies of {}", place.shown()), &statements).await?;
         }
+        Ok(())
+    }
+
+    /// Puts up triggers. Statements in `with` are run together with that.
+    pub(super) async fn put_up_triggers(
+        &mut self,
+        placed: Placed<'_>,
+        round: Round<'_>,
+        with: &[String],
+    ) -> Result<(), AdoptError> {
         self.watch.step(if round.is_all { "triggers of all tables" } else { "triggers" });
         let sql = self.trigger_statements(placed, round, with).await?;
         self.patiently("triggers", &sql).await?;
@@ -61,6 +67,7 @@ impl Worker<'_> {
         if placed.layout.is_for_authenticated() {
             sql.push(authenticated_joins());
         }
+        sql.push(joins_where_closed(placed));
         sql.extend(counters.iter().map(|counter| format!("GRANT USAGE ON SEQUENCE {counter} TO ryzed_daemon")));
         self.patiently("grants", &sql.join("; ")).await?;
         let names: BTreeSet<&str> =
@@ -72,8 +79,9 @@ impl Worker<'_> {
         );
         match texts(&mut self.connection, &closed).await?.first() {
             Some(schema) => Err(AdoptError::Refused(format!(
-                "the schema {schema} is closed to the daemon's role; its owner runs: GRANT USAGE ON SCHEMA {schema} TO ryzed_daemon. \
-                 Then run `ryzed adopt` again"
+                "the schema {schema} is closed to the daemon's role; its owner runs: GRANT USAGE ON SCHEMA {} TO ryzed_daemon; \
+                 then run `ryzed adopt` again",
+                ident(schema)
             ))),
             None => Ok(()),
         }
@@ -135,6 +143,20 @@ impl Worker<'_> {
         }
         Ok(!gone.is_empty())
     }
+}
+
+/// Has the daemon's role belong to `authenticated` where a schema is open to that alone: one of a hosted service's own is not
+/// for its customers to grant.
+fn joins_where_closed(placed: Placed<'_>) -> String {
+    let names: BTreeSet<&str> = placed.iter().map(|(_, place)| place.schema.as_str()).chain(["auth"]).collect();
+    let names: Vec<String> = names.into_iter().map(literal).collect();
+    format!(
+        "DO $$ BEGIN IF to_regrole('authenticated') IS NOT NULL AND NOT {IS_AUTHENTICATED} AND EXISTS (SELECT FROM pg_namespace n \
+         WHERE n.nspname IN ({}) AND NOT has_schema_privilege('ryzed_daemon', n.oid, 'USAGE') \
+         AND has_schema_privilege(to_regrole('authenticated'), n.oid, 'USAGE')) \
+         THEN GRANT authenticated TO ryzed_daemon; END IF; EXCEPTION WHEN unique_violation THEN NULL; END $$",
+        names.join(", ")
+    )
 }
 
 /// Has the daemon's role belong to `authenticated`.

@@ -59,7 +59,7 @@ impl Worker<'_> {
 
     /// Everything, in one transaction: what is known of the adoption goes with the last of it. What could not go, because
     /// somebody needs it.
-    async fn remove(&mut self) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn remove(&mut self) -> Result<Vec<String>, StoreError> {
         let made = texts(&mut self.connection, "SELECT unnest(made) FROM ryzed.adopted").await?;
         let was_made = |what: &str| made.iter().any(|word| word == what);
         let mut sql = vec![drop_policies("TRUE"), revoke("TRUE"), "DROP SCHEMA ryzed CASCADE".into()];

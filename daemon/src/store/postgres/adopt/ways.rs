@@ -126,7 +126,13 @@ fn tell(table: &str, sighting: &Sighting, travel: &Travel, found: &FoundColumn, 
     let reason = travel.home.as_ref().or(travel.read_only.as_ref());
     if let Some(reason) = reason {
         let kind = if sighting.sort == Sort::Unknown { format!(" ({})", found.sql_type) } else { String::new() };
-        let lift = reason.lifted_by(name).map(|line| format!("; [tables.{table}] {line}")).unwrap_or_default();
+        // The database alone computes it, whatever is written.
+        let is_lifted = travel.home.is_some() || !sighting.is_computed;
+        let lift = reason
+            .lifted_by(name)
+            .filter(|_| is_lifted)
+            .map(|line| format!("; [tables.{table}] {line}"))
+            .unwrap_or_default();
         let list = if travel.home.is_some() { &mut report.home } else { &mut report.read_only };
         list.push((name.clone(), format!("{}{kind}{lift}", reason.why())));
         report.extra.retain(|(extra, _)| extra != name);

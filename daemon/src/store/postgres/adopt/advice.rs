@@ -1,0 +1,86 @@
+//! What a person is told to paste, into SQL and into the configuration, and the names in it. Pure.
+
+use super::facts::Facts;
+
+/// Words that are no names in SQL without quotes.
+const RESERVED: &str = " all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate \
+    collation column concurrently constraint create cross current_catalog current_date current_role current_schema current_time \
+    current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze from full \
+    grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit localtime \
+    localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references returning right \
+    select session_user similar some symmetric system_user table tablesample then to trailing true union unique user using \
+    variadic verbose when where window with ";
+
+/// A name as SQL takes it, in quotes where it needs them.
+pub(super) fn ident(name: &str) -> String {
+    let is_plain = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && !RESERVED.contains(&format!(" {name} "));
+    if is_plain { name.to_owned() } else { super::super::layout::quoted(name) }
+}
+
+/// A text as the configuration takes it.
+pub(super) fn toml_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The statement that makes the daemon's role, where it is not there yet, before what is granted to it.
+pub(super) fn first_the_role(has_role: bool) -> &'static str {
+    if has_role { "" } else { "CREATE ROLE ryzed_daemon NOLOGIN; " }
+}
+
+/// What is missing of the server, apart from its tables, and who gives it how.
+pub(super) fn server_problems(facts: &Facts) -> Vec<String> {
+    let (server, mut problems) = (&facts.server, Vec::new());
+    let (user, grantee) = (&server.user, ident(&server.user));
+    if !server.may_make_schema {
+        let database = ident(&server.database);
+        problems
+            .push(format!("{user} may not make the schema ryzed: GRANT CREATE ON DATABASE {database} TO {grantee}"));
+    }
+    if !server.has_role && !server.may_make_role {
+        problems.push(format!(
+            "{user} may not make the role ryzed_daemon; an administrator runs: CREATE ROLE ryzed_daemon NOLOGIN; GRANT ryzed_daemon TO {grantee}"
+        ));
+    } else if !server.may_take_role {
+        problems.push(format!(
+            "{user} may not take the role ryzed_daemon; an administrator runs: GRANT ryzed_daemon TO {grantee}"
+        ));
+    }
+    let joins = server.auth_is_of_authenticated && server.may_be_authenticated;
+    if !server.auth_is_open && !joins {
+        let first = first_the_role(server.has_role);
+        problems.push(if server.auth_is_of_authenticated {
+            format!(
+                "the schema auth is closed to the daemon's role; an administrator runs: {first}GRANT authenticated TO ryzed_daemon"
+            )
+        } else {
+            format!(
+                "the schema auth is closed to the daemon's role; its owner runs: {first}GRANT USAGE ON SCHEMA auth TO ryzed_daemon"
+            )
+        });
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_where_sql_needs_it() {
+        for (name, wanted) in [
+            ("foods", "foods"),
+            ("_x1", "_x1"),
+            ("end", "\"end\""),
+            ("user", "\"user\""),
+            ("createdAt", "\"createdAt\""),
+            ("My \"Foods\"", "\"My \"\"Foods\"\"\""),
+            ("1st", "\"1st\""),
+            ("", "\"\""),
+        ] {
+            assert_eq!(ident(name), wanted);
+        }
+        assert_eq!(toml_text("a\"b"), "\"a\\\"b\"");
+    }
+}
