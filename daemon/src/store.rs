@@ -30,6 +30,7 @@ use compare::Compare;
 use times::Times;
 use tokens::{Credentials, Refusal, Tokens};
 
+pub use answer::NOT_TAKEN;
 pub use open::{OpenConflict, OpenConflicts, OpenPage, OpenStand};
 pub use releases::MigrationState;
 pub use rights::Rights;
@@ -291,9 +292,21 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError>;
     /// Writes whole rows, given as a JSON array, on behalf of `device`; all, or none and an error.
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError>;
-    /// Sets fields of rows that are there, given as a JSON array of parts of rows, each with its id; returns how many rows
-    /// were there. What is not given stays as it is. When not all were there, none is changed.
-    async fn update(&mut self, table: &Table, parts: &str, device: Option<&DeviceId>) -> Result<usize, StoreError>;
+    /// Sets `fields` of rows that are there (empty: those that each part brings), given as a JSON array of parts of rows, each
+    /// with its id; returns how many rows were there. When not all were there, none is changed.
+    async fn update(
+        &mut self,
+        table: &Table,
+        fields: &[String],
+        parts: &str,
+        device: Option<&DeviceId>,
+    ) -> Result<usize, StoreError>;
+    /// The columns by which each rule of the database goes that wants different rows, but for their ids.
+    async fn unique(&mut self, table: &Table) -> Result<Vec<Vec<String>>, StoreError>;
+    /// Notes where the transaction stands.
+    async fn mark(&mut self) -> Result<(), StoreError>;
+    /// Takes back what was written since the mark, which stays.
+    async fn take_back(&mut self) -> Result<(), StoreError>;
     /// Deletes rows on behalf of `device`.
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError>;
     /// Which of these rows are there, whether the caller sees them or not.

@@ -62,6 +62,7 @@ mod moving;
 mod newer_release;
 mod openapi;
 mod operator_log;
+mod order_of_changes;
 mod origins;
 mod planted;
 mod refused_rows;

@@ -8,6 +8,7 @@ mod adopt_meanwhile;
 mod adopt_proof;
 mod adopted;
 mod adopted_edges;
+mod adopted_edits;
 mod adopted_grants;
 mod adopted_policies;
 mod adopted_references;

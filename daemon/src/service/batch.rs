@@ -36,6 +36,9 @@ struct Entry {
     is_dirty: bool,
 }
 
+/// A row at some moment of the work.
+pub(super) struct Kept(Option<(Working, Option<Scope>)>);
+
 impl Batch {
     /// Loads what is known: one statement a table for the rows, one for what they refer to. A request whose rows are too much
     /// together is stopped; a single one always goes.
@@ -222,6 +225,26 @@ impl Batch {
             entry.working.reset();
             let known = entry.working.known.as_ref();
             entry.scope = entry.working.row.as_ref().and(known).and_then(|known| known.scope);
+        }
+    }
+
+    /// A row as it is now, to come back to.
+    pub(super) fn kept(&self, key: &Key) -> Kept {
+        Kept(self.rows.get(key).map(|entry| (entry.working.clone(), entry.scope)))
+    }
+
+    /// Makes a row what it was.
+    pub(super) fn come_back(&mut self, key: &Key, kept: Kept) {
+        if let (Some(entry), Kept(Some((working, scope)))) = (self.rows.get_mut(key), kept) {
+            entry.working = working;
+            entry.scope = scope;
+        }
+    }
+
+    /// Takes note that the database has a row as it is now.
+    pub(super) fn wrote(&mut self, key: &Key) {
+        if let Some(entry) = self.rows.get_mut(key) {
+            entry.working.wrote();
         }
     }
 

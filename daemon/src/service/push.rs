@@ -1,11 +1,13 @@
 //! The upload: decide each change, write them with a statement a table, keep the receipts, all in one transaction.
 
 mod open;
+mod order;
 mod owner;
 mod put_off;
 mod receipt;
 mod told;
 mod work;
+mod write;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,14 +17,13 @@ use ryzed_adapters::{FieldError, MOST_ERRORS, Registry, Strategy, first_errors, 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::batch::Batch;
+use super::batch::{Batch, Key};
 use super::request::{Change, Ready};
 use super::{Committed, Pushed};
 use crate::auth::Caller;
 use crate::config::Limits;
 use crate::store::{Read, Rights, ScopeState, StoreError, Transaction};
 use crate::sync::decide::Cost;
-use crate::sync::rounds::{Step, rounds};
 use crate::sync::wire::{ChangeResult, Intent, Status};
 use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
 use open::OpenBook;
@@ -52,6 +53,16 @@ pub(super) struct Push {
     pub is_operators: bool,
     pub now: DateTime<Utc>,
     pub limits: Arc<Limits>,
+}
+
+/// What is to be done of a push.
+struct Task<'t> {
+    ready: &'t [&'t Ready],
+    /// The same, and those of which only a conflict is told again.
+    concerned: &'t [&'t Ready],
+    waiting: HashSet<Key>,
+    seen: &'t Seen,
+    before: &'t [ScopeState],
 }
 
 /// Why the transaction is rolled back.
@@ -101,32 +112,34 @@ impl Push {
         let ready: Vec<&Ready> = fresh.iter().map(|(_, ready)| *ready).collect();
         let again = self.told_again(&seen).filter(|ready| !stopped.has(ready.table));
         let concerned: Vec<&Ready> = ready.iter().copied().chain(again).collect();
-        let mut batch = Batch::load(tx, &self.registry, &concerned, &self.scopes(), &self.limits).await?;
-        self.recall(&seen, &mut batch);
-        let mut work = Work {
+        let waiting = waiting.iter().map(|(_, ready)| (ready.rank, ready.id.clone())).collect();
+        let task = Task { ready: &ready, concerned: &concerned, waiting, seen: &seen, before: &before };
+        let mut work = self.worked(tx, &task).await?;
+        let told = work.results(tx, &ready, &before).await?;
+        self.end(tx, work, (fresh, told), seen, &before).await
+    }
+
+    /// What the changes are decided by, as the database has it now.
+    async fn begin(&self, tx: &mut dyn Transaction, task: &Task<'_>) -> Result<Work<'_>, Stop> {
+        let mut batch = Batch::load(tx, &self.registry, task.concerned, &self.scopes(), &self.limits).await?;
+        self.recall(task.seen, &mut batch);
+        Ok(Work {
             push: self,
             batch,
-            floors: before.iter().map(|state| (state.scope, state.floor)).collect(),
+            floors: task.before.iter().map(|state| (state.scope, state.floor)).collect(),
             outcomes: HashMap::new(),
-            rights: self.rights(tx, &ready),
-            waiting: waiting.iter().map(|(_, ready)| (ready.rank, ready.id.clone())).collect(),
+            rights: self.rights(tx, task.ready),
+            waiting: task.waiting.clone(),
             put_off: HashSet::new(),
             changed: HashSet::new(),
-            open: OpenBook::load(tx, self, &ready).await?,
+            refused: HashMap::new(),
+            alone: None,
+            open: OpenBook::load(tx, self, task.ready).await?,
             room: Room::of(self),
             cost: Cost::default(),
             versions: HashMap::new(),
-            stopped,
-        };
-        let steps: Vec<Step<'_>> = ready.iter().map(|change| step(change)).collect();
-        for round in rounds(&steps) {
-            work.decide_all(&round.puts, &ready)?;
-            work.write(tx, &ready).await?;
-            work.decide_all(&round.deletes, &ready)?;
-            work.write(tx, &ready).await?;
-        }
-        let told = work.results(tx, &ready, &before).await?;
-        self.end(tx, work, (fresh, told), seen, &before).await
+            stopped: tx.stopped(),
+        })
     }
 
     /// Answers, and keeps what is new.
@@ -339,10 +352,6 @@ fn is_passing(result: &ChangeResult) -> bool {
 fn repeated(ids: Vec<Uuid>) -> HashSet<Uuid> {
     let mut once = HashSet::with_capacity(ids.len());
     ids.into_iter().filter(|id| !once.insert(*id)).collect()
-}
-
-fn step(change: &Ready) -> Step<'_> {
-    Step { rank: change.rank, id: change.id.as_str(), delete: change.asked.operation == Intent::Delete }
 }
 
 /// Nothing of an atomic request is done when one change can't be. What an earlier request has done stays done.

@@ -10,7 +10,7 @@ use super::{DeviceRow, OpenConflict, OpenStand, Receipts, StoreError};
 use crate::sync::said;
 
 /// What a device is told of a row that a trigger passes over without a word.
-pub(super) const NOT_TAKEN: &str = "the database does not take it";
+pub const NOT_TAKEN: &str = "the database does not take it";
 /// The same of one that was to be deleted.
 pub(super) const KEPT: &str = "the database keeps the row";
 

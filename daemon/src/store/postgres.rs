@@ -21,6 +21,7 @@ mod records;
 mod renew;
 mod server;
 mod session;
+mod sets;
 mod sql;
 mod times;
 mod tls;

@@ -16,6 +16,8 @@ use diesel::sqlite::SqliteConnection;
 pub(super) struct Statement<'a, ST = ()> {
     sql: &'a str,
     values: Vec<Value<'a>>,
+    /// Whether it is not prepared for a second time.
+    is_rare: bool,
     returns: PhantomData<fn() -> ST>,
 }
 
@@ -28,7 +30,7 @@ enum Value<'a> {
 /// A statement whose `?1`, `?2`, … stand for the values bound first, second, …, each as often as it likes, and `?0` for a
 /// question mark.
 pub(super) fn statement<ST>(sql: &str) -> Statement<'_, ST> {
-    Statement { sql, values: Vec::new(), returns: PhantomData }
+    Statement { sql, values: Vec::new(), is_rare: false, returns: PhantomData }
 }
 
 impl<'a, ST> Statement<'a, ST> {
@@ -50,6 +52,12 @@ impl<'a, ST> Statement<'a, ST> {
         self
     }
 
+    /// Has it not kept on the connection: there are too many like it.
+    pub(super) fn once(mut self) -> Self {
+        self.is_rare = true;
+        self
+    }
+
     /// Tells it from every statement with another text or other values.
     pub(super) fn key(&self) -> String {
         format!("{}{:?}", self.sql, self.values)
@@ -63,6 +71,9 @@ where
     i64: ToSql<BigInt, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        if self.is_rare {
+            out.unsafe_to_cache_prepared();
+        }
         let mut rest = self.sql;
         while let Some((before, number, after)) = next_parameter(rest) {
             out.push_sql(before);

@@ -49,6 +49,40 @@ pub fn rounds(steps: &[Step<'_>]) -> Vec<Round> {
     rounds
 }
 
+/// The order of `steps` in which no row comes before one that it refers to, as far as the request puts both; `refers` names
+/// those rows. It is the order of the request otherwise, and always for the steps of one row. What refers to each other in a
+/// circle comes as it was sent.
+#[must_use]
+pub fn parents_first(steps: &[Step<'_>], refers: &[Vec<(usize, String)>]) -> Vec<usize> {
+    let (mut before, mut last) = (vec![None; steps.len()], HashMap::new());
+    let mut puts: HashMap<(usize, &str), usize> = HashMap::new();
+    for (index, step) in steps.iter().enumerate() {
+        before[index] = last.insert((step.rank, step.id), index);
+        if !step.delete {
+            puts.entry((step.rank, step.id)).or_insert(index);
+        }
+    }
+    let (mut order, mut is_met) = (Vec::with_capacity(steps.len()), vec![false; steps.len()]);
+    for index in 0..steps.len() {
+        // A step stays below what has to come before it, and is taken when it is met again.
+        let mut waiting = vec![(index, false)];
+        while let Some((at, is_ready)) = waiting.pop() {
+            if is_ready {
+                order.push(at);
+                continue;
+            }
+            if std::mem::replace(&mut is_met[at], true) {
+                continue;
+            }
+            waiting.push((at, true));
+            let parents = refers[at].iter().filter_map(|(rank, id)| puts.get(&(*rank, id.as_str())).copied());
+            let wanted = parents.chain(before[at]).filter(|other| !is_met[*other]);
+            waiting.extend(wanted.map(|other| (other, false)));
+        }
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -76,6 +110,16 @@ mod tests {
             rounds(&steps),
             [Round { puts: vec![0], deletes: vec![1] }, Round { puts: vec![2], deletes: vec![] }]
         );
+    }
+
+    #[test]
+    fn a_row_comes_behind_the_one_of_its_table_that_it_refers_to() {
+        let steps = [put(0, "leaf"), put(0, "twig"), put(0, "root"), delete(0, "old"), put(0, "leaf")];
+        let to = |id: &str| vec![(0, id.to_owned())];
+        let refers = [to("twig"), to("root"), vec![], vec![], to("leaf")];
+        assert_eq!(parents_first(&steps, &refers), [2, 1, 0, 3, 4]);
+        let circle = [to("twig"), to("leaf"), vec![], vec![], vec![]];
+        assert_eq!(parents_first(&steps, &circle), [1, 0, 2, 3, 4]);
     }
 
     proptest! {

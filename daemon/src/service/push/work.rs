@@ -1,6 +1,5 @@
 //! The changes of one request, worked through: decided in memory, written with a statement a table.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -10,17 +9,15 @@ use serde_json::Value;
 use super::super::batch::{Batch, Key};
 use super::super::request::Ready;
 use super::open::OpenBook;
-use super::owner::{forbidden, may_do, owner_column, referring, row_has_owner, unknown_reference, via};
+use super::owner::{forbidden, may_do, owner_column, row_has_owner, via};
 use super::told::{Room, Told};
-use super::{ATTACHED_RECORDS, Push, Stop, to_json};
+use super::{ATTACHED_RECORDS, Push, Stop};
 use crate::store::{Read, Rights, ScopeState, Stopped, StoreError, Transaction};
-use crate::sync::decide::{Circumstances, Cost, Decision, Effect, Mine, Working, decide};
+use crate::sync::decide::{Circumstances, Cost, Decision, Effect, Working, decide};
 use crate::sync::{RowId, Scope, Version};
 
 /// So few changes are told to others as they are, so they are read at once.
 const FEW: usize = 20;
-/// The code of a row that a rule of the database refused.
-const CONSTRAINT: &str = "constraint";
 
 /// Why a change is not done.
 pub(super) enum Refusal {
@@ -48,6 +45,10 @@ pub(super) struct Work<'p> {
     pub(super) rights: HashMap<&'static str, Rights>,
     /// Rows that were changed, each of which is to have a new version.
     pub(super) changed: HashSet<Key>,
+    /// The changes that a rule of the database refused, by their place, with the rule.
+    pub(super) refused: HashMap<usize, String>,
+    /// The change that is done by itself, when they are done one by one.
+    pub(super) alone: Option<usize>,
     /// Rows whose changes wait for a stopped table; what builds on them waits as well.
     pub(super) waiting: HashSet<Key>,
     /// The rows of which a change was refused for now.
@@ -202,137 +203,6 @@ impl Work<'_> {
         self.floors.iter().find(|(other, _)| *other == scope).map_or(0, |(_, floor)| *floor)
     }
 
-    /// Writes what was decided since the last time.
-    pub(super) async fn write(&mut self, tx: &mut dyn Transaction, ready: &[&Ready]) -> Result<(), StoreError> {
-        let dirty = self.batch.take_dirty();
-        let registry = Arc::clone(&self.push.registry);
-        let mut gone: Vec<(usize, &Table, Vec<RowId>)> = Vec::new();
-        for (rank, table) in registry.iter().enumerate() {
-            let Some(ids) = dirty.get(&rank) else { continue };
-            let (puts, deletes): (Vec<RowId>, Vec<RowId>) =
-                ids.iter().cloned().partition(|id| self.row(rank, id).is_some());
-            self.put(tx, table, rank, &puts, ready).await?;
-            if !deletes.is_empty() {
-                gone.push((rank, table, deletes));
-            }
-        }
-        for (rank, table, ids) in gone.into_iter().rev() {
-            self.remove(tx, table, rank, &ids, ready).await?;
-        }
-        Ok(())
-    }
-
-    /// One statement, and one for rows of which only some fields change; where a rule of the database refuses a row, one a row, to
-    /// find out which.
-    async fn put(
-        &mut self,
-        tx: &mut dyn Transaction,
-        table: &Table,
-        rank: usize,
-        ids: &[RowId],
-        ready: &[&Ready],
-    ) -> Result<(), StoreError> {
-        let is_part = |id: &RowId| !table.is_fitted && self.working(rank, id).is_some_and(Working::is_stored);
-        let (parts, whole): (Vec<RowId>, Vec<RowId>) = ids.iter().cloned().partition(is_part);
-        for (ids, are_parts) in [(whole, false), (parts, true)] {
-            let Err(error) = self.put_all(tx, table, rank, &ids, are_parts).await else { continue };
-            refusal(table, error)?;
-            for id in ids {
-                if let Err(error) = self.put_all(tx, table, rank, std::slice::from_ref(&id), are_parts).await {
-                    self.refuse(table, &(rank, id), error, ready)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn put_all(
-        &self,
-        tx: &mut dyn Transaction,
-        table: &Table,
-        rank: usize,
-        ids: &[RowId],
-        are_parts: bool,
-    ) -> Result<(), StoreError> {
-        let device = self.push.device.as_ref();
-        if are_parts && !ids.is_empty() {
-            let parts: Vec<Row> = ids.iter().filter_map(|id| self.part(rank, id)).collect();
-            // Somebody with SQL may have deleted one meanwhile: then it is made again, as it was.
-            if tx.update(table, &to_json(&parts)?, device).await? == parts.len() {
-                return Ok(());
-            }
-        }
-        let rows: Vec<Cow<'_, Row>> = ids.iter().filter_map(|id| self.written(table, rank, id)).collect();
-        if rows.is_empty() { Ok(()) } else { tx.upsert(table, &to_json(&rows)?, device).await }
-    }
-
-    /// What changes of a row that is there.
-    fn part(&self, rank: usize, id: &RowId) -> Option<Row> {
-        let mut part = self.working(rank, id)?.changed();
-        part.insert("id".into(), id.as_str().into());
-        Some(part)
-    }
-
-    /// The same for rows that go.
-    async fn remove(
-        &mut self,
-        tx: &mut dyn Transaction,
-        table: &Table,
-        rank: usize,
-        ids: &[RowId],
-        ready: &[&Ready],
-    ) -> Result<(), StoreError> {
-        let device = self.push.device.as_ref();
-        let Err(error) = tx.delete(table, ids, device).await else { return Ok(()) };
-        refusal(table, error)?;
-        for id in ids {
-            if let Err(error) = tx.delete(table, std::slice::from_ref(id), device).await {
-                self.refuse(table, &(rank, id.clone()), error, ready)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The changes of a row that a rule of the database refused come to nothing.
-    fn refuse(&mut self, table: &Table, key: &Key, error: StoreError, ready: &[&Ready]) -> Result<(), StoreError> {
-        if let StoreError::Denied(_) = &error {
-            tracing::error!(%error, "the daemon let through what only the database has stopped");
-        }
-        // Where people's rows can't be made for now, a row may lack its person's.
-        let waits = matches!(error, StoreError::Reference(_)) && self.stopped.has("users");
-        let refused = Decision::rejected(vec![refusal(table, error)?]);
-        tracing::info!(table = table.name, "a rule of the database refused a row");
-        let of_row = |change: &Ready| change.rank == key.0 && change.id == key.1;
-        for (index, _) in ready.iter().enumerate().filter(|(_, change)| of_row(change)) {
-            if waits {
-                self.outcomes.remove(&index);
-                self.waiting.insert(key.clone());
-            } else {
-                self.outcomes.insert(index, refused.clone());
-            }
-        }
-        self.batch.undo(key);
-        self.changed.remove(key);
-        Ok(())
-    }
-
-    /// What goes to the database of a row. An application's own columns stay as they are, in every digit, unless they are
-    /// brought.
-    fn written(&self, table: &Table, rank: usize, id: &RowId) -> Option<Cow<'_, Row>> {
-        let working = self.working(rank, id)?;
-        let row = working.row.as_ref()?;
-        if !table.is_fitted {
-            return Some(Cow::Borrowed(row));
-        }
-        let is_brought = |name: &str| match &working.mine {
-            Mine::Fields(fields) => fields.contains_key(name) || matches!(name, "id" | "updated_at"),
-            Mine::Untouched | Mine::Made | Mine::Deleted => true,
-        };
-        let mut row = row.clone();
-        row.retain(|name, _| is_brought(name) && table.column(name).is_some_and(|column| !column.is_computed));
-        Some(Cow::Owned(row))
-    }
-
     /// What each fresh change came to, with the versions that the rows have now.
     pub(super) async fn results(
         &mut self,
@@ -375,7 +245,7 @@ impl Work<'_> {
         Ok(told.collect())
     }
 
-    fn working(&self, rank: usize, id: &RowId) -> Option<&Working> {
+    pub(super) fn working(&self, rank: usize, id: &RowId) -> Option<&Working> {
         self.batch.working(&(rank, id.clone()))
     }
 
@@ -401,15 +271,4 @@ impl Work<'_> {
         }
         tx.foresee(&reads).await
     }
-}
-
-/// What a device is told of a row that a rule of the database refused.
-fn refusal(table: &Table, error: StoreError) -> Result<FieldError, StoreError> {
-    Ok(match error {
-        StoreError::Constraint(rule) => FieldError::new("", CONSTRAINT, rule),
-        // Somebody with SQL deleted it after we had looked.
-        StoreError::Reference(key) => unknown_reference(referring(table, &key)),
-        StoreError::Denied(_) => forbidden("id"),
-        other => return Err(other),
-    })
 }

@@ -51,6 +51,17 @@ pub(super) fn owners<'s>(
     Ok(statement(&schema.of(table)?.owners).text(ids_of(ids)))
 }
 
+/// The columns of each unique or excluding index of a relation but its primary key, as JSON, those of expressions included.
+pub(super) fn unique(relation: &str) -> Statement<'_, Text> {
+    statement(
+        "SELECT (SELECT json_agg(a.attname)::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0 \
+         AND (a.attnum = ANY (i.indkey::int2[]) OR EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_class'::regclass \
+         AND d.objid = i.indexrelid AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))) \
+         FROM pg_catalog.pg_index i WHERE i.indrelid = to_regclass(?1) AND (i.indisunique OR i.indisexclusion) AND NOT i.indisprimary",
+    )
+    .text(relation)
+}
+
 /// Which of these rows are there, whatever policies show.
 pub(super) fn standing<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, Text> {
     statement(

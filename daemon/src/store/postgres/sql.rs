@@ -4,6 +4,7 @@
 use ryzed_adapters::{Column, Kind, Registry, Table, UNSAID};
 
 use super::layout::{Layout, Place, literal, quoted, type_of};
+use super::sets::Sets;
 use super::triggers::Placed;
 use crate::store::Stopped;
 use crate::store::statement::as_it_is;
@@ -28,10 +29,12 @@ pub(super) struct TableSql {
     pub owners: String,
     /// Live rows of scope `?1` with `?2 < version <= ?3`, as JSON with `_version`, in version order.
     pub rows: String,
-    /// Writes the rows in `?1` (a JSON array of rows).
+    /// Writes the rows in `?1` (a JSON array of rows); into an application's table those that are not there.
     pub upsert: String,
     /// Sets the fields in `?1` (a JSON array of parts of rows, each with its id) of rows that are there.
     pub update: String,
+    /// The same in an application's table, where only the columns are named that are set.
+    pub sets: Option<Sets>,
     /// Deletes the rows whose ids are in `?1` (an array).
     pub delete: String,
 }
@@ -79,7 +82,8 @@ impl TableSql {
         let row = columns_out(&table.columns, place, "t");
         let json = row_said(&table.columns, place);
         let reads = guard.reads(placed, table, place, "t");
-        let upsert = if table.is_fitted { upsert_brought(table, place) } else { upsert_whole(table, place) };
+        let upsert = if table.is_fitted { insert(table, place) } else { upsert_whole(table, place) };
+        let writes = guard.writes(placed, table, place, "t");
         Self {
             states: format!(
                 "SELECT i.id::text, CASE WHEN e.row_id IS NOT NULL THEN '{{}}' WHEN r.row IS NOT NULL THEN r.row END, \
@@ -99,7 +103,8 @@ impl TableSql {
             upsert: upsert
                 .replace(TAKES, &guard.takes(table, place))
                 .replace(WRITES, &guard.writes(placed, table, place, "own")),
-            update: update(table, place, &guard.writes(placed, table, place, "t")),
+            update: update(table, place, &writes),
+            sets: table.is_fitted.then(|| Sets::of_table(table, place, &writes)),
             delete: format!(
                 "DELETE FROM {relation} own WHERE own.id = ANY (?1::uuid[]) AND {}",
                 guard.writes(placed, table, place, "own")
@@ -322,37 +327,25 @@ fn update(table: &Table, place: &Place, writes: &str) -> String {
     )
 }
 
-/// Of a row that is there, what is not brought stays as it is, in every digit; of a new one, the database fills it. What stays
-/// home is never brought, and named only because the database may demand it of the row that would be inserted.
-fn upsert_brought(table: &Table, place: &Place) -> String {
-    let named: Vec<_> = place.columns.iter().filter(|column| !column.read_only).collect();
-    let written: Vec<_> = named.iter().filter(|column| table.column(&column.name).is_some()).collect();
-    let typed: Vec<String> = written.iter().map(|c| format!("{} {}", quoted(&c.name), c.sql_type)).collect();
-    let values: Vec<String> = named
-        .iter()
+/// Makes rows; what they don't bring is the database's to fill. It runs the application's rules for new rows, so it is for no
+/// others; and it names no conflict, which a table with a `RULE` would refuse.
+fn insert(table: &Table, place: &Place) -> String {
+    let written = || place.columns.iter().filter(|c| !c.read_only && table.column(&c.name).is_some());
+    let typed: Vec<String> = written().map(|c| format!("{} {}", quoted(&c.name), c.sql_type)).collect();
+    let values: Vec<String> = written()
         .map(|column| {
-            let (name, physical) = (quoted(&column.name), quoted(&column.column));
-            if column.name == "id" {
-                return "r.id".to_owned();
-            }
+            let name = quoted(&column.name);
             let default = as_it_is(column.default.as_deref().unwrap_or("NULL"));
-            let brought = match table.column(&column.name) {
-                Some(_) => format!("WHEN j.brought ? {} THEN r.{name} ", literal(&column.name)),
-                None => String::new(),
-            };
-            format!("CASE {brought}WHEN e.id IS NOT NULL THEN e.{physical} ELSE {default} END")
+            format!("CASE WHEN j.brought ? {} THEN r.{name} ELSE {default} END", literal(&column.name))
         })
         .collect();
-    let names: Vec<String> = named.iter().map(|column| quoted(&column.column)).collect();
-    let set: Vec<String> = written.iter().map(|column| quoted(&column.column)).collect();
+    let names: Vec<String> = written().map(|column| quoted(&column.column)).collect();
     format!(
-        "INSERT INTO {relation} AS own ({}) SELECT {} FROM jsonb_array_elements(?1::jsonb) AS j (brought) \
-         CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) LEFT JOIN {relation} e ON e.id = r.id WHERE {TAKES} \
-         ON CONFLICT (id) DO UPDATE SET {} WHERE {WRITES}",
+        "INSERT INTO {relation} ({}) SELECT {} FROM jsonb_array_elements(?1::jsonb) AS j (brought) \
+         CROSS JOIN LATERAL jsonb_to_record(j.brought) AS r ({}) WHERE {TAKES}",
         names.join(", "),
         values.join(", "),
         typed.join(", "),
-        sets(set.iter().map(String::as_str)),
         relation = place.relation(),
     )
 }

@@ -1,5 +1,6 @@
 //! Each operation of a transaction as PostgreSQL does it, most of them in one statement.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -152,11 +153,25 @@ impl Transaction for PostgresTransaction<'_> {
         }
     }
 
-    async fn update(&mut self, table: &Table, parts: &str, device: Option<&DeviceId>) -> Result<usize, StoreError> {
+    async fn update(
+        &mut self,
+        table: &Table,
+        fields: &[String],
+        parts: &str,
+        device: Option<&DeviceId>,
+    ) -> Result<usize, StoreError> {
         let (schema, wanted) = (Arc::clone(self.schema), count(parts));
+        let sql = schema.of(table)?;
+        let (update, is_known) = match &sql.sets {
+            None => (Cow::Borrowed(sql.update.as_str()), true),
+            // Nothing of it is the daemon's to write.
+            Some(_) if fields.is_empty() => return Ok(wanted),
+            Some(sets) => sets.of(fields),
+        };
         self.on_behalf_of(device);
         self.changed.insert(table.name);
-        let updated = self.try_run(statement(&schema.of(table)?.update).text(parts), wanted).await;
+        let updating = statement(&update).text(parts);
+        let updated = self.try_run(if is_known { updating } else { updating.once() }, wanted).await;
         updated.map_err(|error| Form::of(&schema, table).refusal(error))
     }
 
@@ -176,6 +191,26 @@ impl Transaction for PostgresTransaction<'_> {
     async fn standing(&mut self, table: &Table, ids: &[RowId]) -> Result<Vec<RowId>, StoreError> {
         let found: Vec<String> = self.load(reads::standing(table.name, ids)).await?;
         Ok(found.into_iter().map(RowId::from).collect())
+    }
+
+    async fn unique(&mut self, table: &Table) -> Result<Vec<Vec<String>>, StoreError> {
+        let schema = Arc::clone(self.schema);
+        let Some(place) = schema.layout.of(table.name) else { return Ok(Vec::new()) };
+        let relation = place.relation();
+        let found: Vec<String> = self.load(reads::unique(&relation)).await?;
+        let rules = found.iter().filter_map(|columns| serde_json::from_str::<Vec<String>>(columns).ok());
+        // What people's rows don't show can't be compared.
+        Ok(rules.filter_map(|columns| columns.iter().map(|c| Some(place.at(c)?.name.clone())).collect()).collect())
+    }
+
+    async fn mark(&mut self) -> Result<(), StoreError> {
+        self.mark_here();
+        Ok(())
+    }
+
+    async fn take_back(&mut self) -> Result<(), StoreError> {
+        self.back_to_mark();
+        Ok(())
     }
 
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {

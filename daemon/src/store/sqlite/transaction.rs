@@ -139,7 +139,13 @@ impl Transaction for SqliteTransaction<'_> {
         if written < wanted { Err(StoreError::Constraint(NOT_TAKEN.into())) } else { Ok(()) }
     }
 
-    async fn update(&mut self, table: &Table, parts: &str, device: Option<&DeviceId>) -> Result<usize, StoreError> {
+    async fn update(
+        &mut self,
+        table: &Table,
+        _fields: &[String],
+        parts: &str,
+        device: Option<&DeviceId>,
+    ) -> Result<usize, StoreError> {
         let (schema, wanted) = (Arc::clone(self.schema), count(parts));
         self.attempt(statement(&schema.of(table)?.update).text(parts), (wanted, wanted), device)
     }
@@ -157,6 +163,21 @@ impl Transaction for SqliteTransaction<'_> {
         let standing = format!("SELECT id FROM {} WHERE id IN (SELECT value FROM json_each(?1))", table.name);
         let found: Vec<String> = self.load(statement::<Text>(&standing).text(json(&ids)))?;
         Ok(found.into_iter().map(RowId::from).collect())
+    }
+
+    async fn unique(&mut self, table: &Table) -> Result<Vec<Vec<String>>, StoreError> {
+        let rules = "SELECT json_group_array(c.name) FROM pragma_index_list(?1) l, pragma_index_info(l.name) c \
+                     WHERE l.\"unique\" AND l.origin <> 'pk' AND c.name IS NOT NULL GROUP BY l.name";
+        let found: Vec<String> = self.load(statement::<Text>(rules).text(table.name))?;
+        Ok(found.iter().filter_map(|columns| serde_json::from_str(columns).ok()).collect())
+    }
+
+    async fn mark(&mut self) -> Result<(), StoreError> {
+        self.run(statement("SAVEPOINT upload")).map(|_| ())
+    }
+
+    async fn take_back(&mut self) -> Result<(), StoreError> {
+        self.run(statement("ROLLBACK TO upload")).map(|_| ())
     }
 
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {

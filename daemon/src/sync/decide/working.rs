@@ -29,6 +29,10 @@ pub struct Working {
     stored: HashMap<String, Option<Value>>,
     /// The database's row, when the request has deleted it: with the fields as they were changed before.
     gone: Option<Row>,
+    /// Whether the row is in the database now, as far as the request has written.
+    is_there: bool,
+    /// The fields of a row that is there which are still to be written.
+    unwritten: HashSet<String>,
 }
 
 /// What a request itself has done to a row.
@@ -66,7 +70,8 @@ impl Working {
     #[must_use]
     pub fn of(known: Known, row: Option<Row>) -> Self {
         let weight = row.as_ref().map(Weight::of_row).unwrap_or_default();
-        Self { known: Some(known), row, weight, ..Self::default() }
+        let is_there = row.is_some();
+        Self { known: Some(known), row, weight, is_there, ..Self::default() }
     }
 
     /// What the row weighs as it is now.
@@ -85,17 +90,23 @@ impl Working {
         }
     }
 
-    /// Whether the row is the one that the database has, but for what the request has changed.
+    /// Whether the database has the row, but for what the request has changed since it was written.
     #[must_use]
     pub fn is_stored(&self) -> bool {
-        self.row.is_some() && self.gone.is_none() && self.known.as_ref().is_some_and(|known| known.is_live)
+        self.row.is_some() && self.is_there
     }
 
-    /// What the request has changed of the row.
+    /// What is still to be written of a row that is there.
     #[must_use]
     pub fn changed(&self) -> Row {
         let value = |name: &String| Some((name.clone(), self.row.as_ref()?.get(name)?.clone()));
-        self.stored.keys().filter_map(value).collect()
+        self.unwritten.iter().filter_map(value).collect()
+    }
+
+    /// Notes that the database has the row as it is now, or has it no more.
+    pub fn wrote(&mut self) {
+        self.is_there = self.row.is_some();
+        self.unwritten.clear();
     }
 
     /// Sets fields of the row, or makes it. [`keep`](Self::keep) or [`take_back`](Self::take_back) what was replaced.
@@ -131,8 +142,9 @@ impl Working {
     /// Notes that a [`put`](Self::put) stays, and what it brought.
     pub fn keep(&mut self, replaced: Replaced, brought: HashMap<String, Value>) {
         let made = replaced.fields.is_none();
-        if self.gone.is_none() {
-            for (name, value) in replaced.fields.into_iter().flatten() {
+        for (name, value) in replaced.fields.into_iter().flatten() {
+            self.unwritten.insert(name.clone());
+            if self.gone.is_none() {
                 self.stored.entry(name).or_insert(value);
             }
         }
@@ -171,6 +183,8 @@ impl Working {
         }
         self.weight = self.row.as_ref().map(Weight::of_row).unwrap_or_default();
         self.mine = Mine::Untouched;
+        self.is_there = self.row.is_some();
+        self.unwritten.clear();
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::super::fault::{Remedy, is_structural};
-use super::{PostgresTransaction, all_of};
+use super::{PostgresTransaction, all_of, nobody};
 use crate::store::StoreError;
 use crate::store::statement::{Statement, statement};
 
@@ -14,6 +14,21 @@ use crate::store::statement::{Statement, statement};
 const RULE: &str = "a rule of the database refuses it";
 
 impl PostgresTransaction<'_> {
+    /// Notes where the transaction stands.
+    pub(in super::super) fn mark_here(&mut self) {
+        self.push_ahead(statement("SAVEPOINT upload"));
+    }
+
+    /// Takes back what was done since then, with whose change it was.
+    pub(in super::super) fn back_to_mark(&mut self) {
+        self.foreseen.clear();
+        self.push_ahead(statement("ROLLBACK TO SAVEPOINT upload"));
+        self.device = None;
+        self.push_ahead(
+            statement("SELECT set_config('ryzed.device', ?1, true)").text(nobody(self.schema.terms.resident)),
+        );
+    }
+
     /// A statement whose failure spoils nothing. When it concerns fewer than `least` rows, nothing of it is done.
     pub(in super::super) fn try_run<'f>(
         &'f mut self,

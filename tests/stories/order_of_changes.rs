@@ -1,0 +1,225 @@
+//! The order within one upload: it does not matter to foreign keys, and where a rule of the database refuses a row it is the
+//! device's own. What belongs together is done together or not at all.
+
+use ryzed_tests::rows::{food, row, workout_exercise, workout_session};
+use ryzed_tests::{Account, Change, Daemon, Database, delete, insert, update};
+use serde_json::{Value, json};
+
+const ONE_NAME: &str = "CREATE UNIQUE INDEX one_name ON foods (user_id, name_en)";
+const ONE_PLACE: &str = "CREATE UNIQUE INDEX one_place ON workout_exercises (session_id, order_index)";
+
+fn named(name: &str) -> Value {
+    food(json!({"name_en": name}))
+}
+
+fn statuses(answer: &Value) -> Vec<&str> {
+    answer["results"].as_array().expect("results").iter().filter_map(|result| result["status"].as_str()).collect()
+}
+
+/// Has new foods refused on a condition.
+fn refuse_new(database: &Database, condition: &str) {
+    database.run(&match database {
+        Database::Sqlite(_) => {
+            format!(
+                "CREATE TRIGGER house_rule BEFORE INSERT ON foods WHEN {condition} BEGIN SELECT RAISE(ABORT, 'no'); END"
+            )
+        }
+        Database::Postgres(_) => format!(
+            "CREATE FUNCTION public.house_rule() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF {condition} THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER house_rule BEFORE INSERT ON foods FOR EACH ROW EXECUTE FUNCTION public.house_rule()"
+        ),
+    });
+}
+
+/// The ids of the person's own foods.
+async fn own(me: &Account) -> Vec<Value> {
+    let rows = me.rows("foods").await.into_iter().filter(|row| row["user_id"] == me.user());
+    let mut ids: Vec<Value> = rows.map(|row| row["id"].clone()).collect();
+    ids.sort_by_key(Value::to_string);
+    ids
+}
+
+fn ids(rows: &[&Value]) -> Vec<Value> {
+    let mut ids: Vec<Value> = rows.iter().map(|row| row["id"].clone()).collect();
+    ids.sort_by_key(Value::to_string);
+    ids
+}
+
+fn gone(row: &Value) -> Change {
+    delete("foods", &row["id"]).strategy("client_wins")
+}
+
+async fn with_rule(rule: &str) -> (Daemon, Account) {
+    let daemon = Daemon::start();
+    daemon.database().run(rule);
+    let me = daemon.account();
+    me.push([]).await;
+    (daemon, me)
+}
+
+#[tokio::test]
+async fn what_is_deleted_makes_room_for_what_is_put() {
+    let (daemon, me) = with_rule(ONE_NAME).await;
+    let (fig, other) = (named("Fig"), named("Date"));
+    me.push([insert("foods", &fig), insert("foods", &other)]).await;
+    let new = named("Fig");
+    let changes = [
+        gone(&fig),
+        insert("foods", &new),
+        update("foods", &other["id"], json!({"calories": 9})).strategy("client_wins"),
+    ];
+    let answer = me.push(changes.clone()).await;
+    assert_eq!(statuses(&answer), ["applied", "applied", "conflict"], "{answer}");
+    assert_eq!(own(&me).await, ids(&[&new, &other]));
+    assert_eq!(me.push(changes).await["results"], answer["results"], "a retry gets the same");
+    // The other way round, and all or nothing.
+    let newest = named("Fig");
+    let answer = me.push([insert("foods", &newest), gone(&new)]).await;
+    assert_eq!(statuses(&answer), ["applied", "applied"], "{answer}");
+    let last = named("Fig");
+    let changes = [gone(&newest), insert("foods", &last)].map(|change| change.json());
+    let answer = me.sync(json!({"atomic": true, "tables": ["users"], "changes": changes})).await;
+    assert_eq!(statuses(&answer), ["applied", "applied"], "{answer}");
+    assert_eq!(own(&me).await, ids(&[&last, &other]));
+    assert!(daemon.database().is_sound() && !daemon.log().contains("ERROR"), "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn one_name_goes_through_several_rows_in_one_upload() {
+    let (daemon, me) = with_rule(ONE_NAME).await;
+    let (first, second, third) = (named("Fig"), named("Fig"), named("Fig"));
+    let changes = [
+        insert("foods", &first),
+        gone(&first),
+        insert("foods", &second),
+        update("foods", &second["id"], json!({"name_en": "Date"})),
+        insert("foods", &third),
+    ];
+    let answer = me.push(changes).await;
+    assert_eq!(statuses(&answer), ["applied"; 5], "{answer}");
+    assert_eq!(own(&me).await, ids(&[&second, &third]));
+    let version = me.row("foods", &second["id"]).await.expect("the row");
+    assert_eq!((&version["name_en"], &version["_version"]), (&json!("Date"), &answer["results"][2]["version"]));
+    // A row that is deleted and made again under its own id, and may not be: it stays.
+    refuse_new(&daemon.database(), "NEW.calories = 666");
+    let mut again = third.clone();
+    again["calories"] = json!(666);
+    let answer = me.push([gone(&third), insert("foods", &again)]).await;
+    assert_eq!(statuses(&answer), ["rejected", "rejected"], "{answer}");
+    assert_eq!(own(&me).await, ids(&[&second, &third]));
+    assert!(daemon.database().is_sound());
+}
+
+#[tokio::test]
+async fn a_row_is_not_deleted_for_one_that_is_refused_all_the_same() {
+    let (daemon, me) = with_rule(ONE_NAME).await;
+    refuse_new(&daemon.database(), "NEW.calories = 666");
+    let rows = ["Fig", "Date", "Plum"].map(named);
+    me.push(rows.iter().map(|row| insert("foods", row))).await;
+    let bad = food(json!({"name_en": "Fig", "calories": 666}));
+    let plum = named("Plum");
+    let answer =
+        me.push([gone(&rows[1]), gone(&rows[0]), gone(&rows[2]), insert("foods", &bad), insert("foods", &plum)]).await;
+    assert_eq!(statuses(&answer), ["applied", "rejected", "applied", "rejected", "applied"], "{answer}");
+    assert_eq!(answer["results"][1]["errors"][0]["code"], "constraint");
+    assert_eq!(own(&me).await, ids(&[&rows[0], &plum]));
+    // A second one of the name is refused, and the first stands.
+    let (good, second) = (named("Fig"), named("Fig"));
+    let answer = me.push([gone(&rows[0]), insert("foods", &good), insert("foods", &second)]).await;
+    assert_eq!(statuses(&answer), ["applied", "applied", "rejected"], "{answer}");
+    assert_eq!(own(&me).await, ids(&[&good, &plum]));
+    assert!(daemon.database().is_sound());
+}
+
+#[tokio::test]
+async fn a_quota_counts_what_is_deleted_before() {
+    let daemon = Daemon::start();
+    let me = daemon.account();
+    me.push([]).await;
+    refuse_new(
+        &daemon.database(),
+        "(SELECT count(*) FROM foods WHERE user_id = NEW.user_id) >= 2 OR NEW.proteins = 66",
+    );
+    let rows = ["Fig", "Date"].map(named);
+    let answer = me.push(rows.iter().map(|row| insert("foods", row))).await;
+    assert_eq!(statuses(&answer), ["applied"; 2], "{answer}");
+    let new = named("Plum");
+    let answer = me.push([gone(&rows[0]), insert("foods", &new)]).await;
+    assert_eq!(statuses(&answer), ["applied"; 2], "{answer}");
+    let (newer, one_more) = (named("Kiwi"), named("Pear"));
+    let answer = me.push([gone(&new), insert("foods", &newer), insert("foods", &one_more)]).await;
+    assert_eq!(statuses(&answer), ["applied", "applied", "rejected"], "{answer}");
+    assert_eq!(own(&me).await, ids(&[&rows[1], &newer]));
+}
+
+#[tokio::test]
+async fn rows_move_through_places_of_which_each_is_one_rows() {
+    let (daemon, me) = with_rule(ONE_PLACE).await;
+    let session = workout_session(json!({}));
+    let at = |place: usize| {
+        let mut row = workout_exercise(&session);
+        row["order_index"] = json!(place);
+        row
+    };
+    let rows: Vec<Value> = (0..12).map(at).collect();
+    me.push(
+        [insert("workout_sessions", &session)]
+            .into_iter()
+            .chain(rows.iter().map(|row| insert("workout_exercises", row))),
+    )
+    .await;
+    let to = |row: &Value, place: usize| {
+        update("workout_exercises", &row["id"], json!({"order_index": place})).strategy("client_wins")
+    };
+    let places = async || {
+        let mut found: Vec<(i64, Value)> = me
+            .rows("workout_exercises")
+            .await
+            .into_iter()
+            .map(|row| (row["order_index"].as_i64().unwrap_or(-1), row["id"].clone()))
+            .collect();
+        found.sort_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    // A new one comes first, and all move up.
+    let first = at(0);
+    let moves =
+        rows.iter().enumerate().map(|(place, row)| to(row, place + 1)).chain([insert("workout_exercises", &first)]);
+    let answer = me.push(moves).await;
+    assert!(statuses(&answer).iter().all(|status| *status != "rejected"), "{answer}");
+    let wanted: Vec<Value> = [&first].into_iter().chain(&rows).map(|row| row["id"].clone()).collect();
+    assert_eq!(places().await, wanted);
+    // Two change places, by way of a third.
+    let answer = me.push([to(&first, 99), to(&rows[0], 0), to(&first, 1)]).await;
+    assert!(statuses(&answer).iter().all(|status| *status != "rejected"), "{answer}");
+    assert_eq!(places().await[..2], [rows[0]["id"].clone(), first["id"].clone()]);
+    assert_eq!(places().await.len(), 13);
+    // And at once: both or neither.
+    let answer = me.push([to(&first, 0), to(&rows[0], 1)]).await;
+    let told = statuses(&answer);
+    assert_eq!(told[0], told[1], "{answer}");
+    assert_eq!(places().await.len(), 13);
+    assert!(daemon.database().is_sound());
+}
+
+#[tokio::test]
+async fn a_span_of_time_that_is_left_can_be_taken() {
+    let daemon = Daemon::start();
+    let Database::Postgres(_) = daemon.database() else { return };
+    let me = daemon.account();
+    daemon.database().run(
+        "ALTER TABLE workout_sessions ADD CONSTRAINT one_at_a_time EXCLUDE USING gist (tstzrange(start_time, end_time) WITH &&)",
+    );
+    let span = |from: u32| {
+        row(
+            "workout_sessions",
+            json!({"start_time": format!("2026-01-05T{from:02}:00:00Z"), "end_time": format!("2026-01-05T{:02}:00:00Z", from + 2)}),
+        )
+    };
+    let (old, new, crossing) = (span(10), span(11), span(12));
+    me.store("workout_sessions", &old).await;
+    let gone = delete("workout_sessions", &old["id"]).strategy("client_wins");
+    let answer = me.push([gone, insert("workout_sessions", &new), insert("workout_sessions", &crossing)]).await;
+    assert_eq!(statuses(&answer), ["applied", "applied", "rejected"], "{answer}");
+}
