@@ -24,6 +24,7 @@ mod open_conflicts_bounds;
 mod outside_writes;
 mod ownership;
 mod paging;
+mod parents_gone;
 mod proxied;
 mod public;
 mod pushing;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ryzed_adapters::{FieldError, PEOPLE, Registry, Row, Table};
+use ryzed_adapters::{FieldError, PEOPLE, Registry, Row, ScopeRule, Table};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::push::Stop;
 use super::request::{Ready, references};
@@ -68,6 +69,7 @@ impl Batch {
             }
         }
         batch.load_owners(tx, registry, changes).await?;
+        batch.load_gone(tx, registry, changes, (scopes, limits)).await?;
         Ok(batch)
     }
 
@@ -118,15 +120,27 @@ impl Batch {
         registry: &Registry,
         changes: &[&Ready],
     ) -> Result<(), StoreError> {
-        let mut wanted: BTreeMap<String, BTreeSet<RowId>> = BTreeMap::new();
-        for change in changes {
-            let Some(table) = registry.get(change.table) else { continue };
+        let rows = changes.iter().filter_map(|change| {
             let known = self.rows.get(&(change.rank, change.id.clone())).and_then(|entry| entry.working.known.as_ref());
-            let former = known.and_then(Known::former_row);
-            for row in [change.asked.brought(), former].into_iter().flatten() {
-                for (_, parent, id) in references(table, row).filter(is_looked_up) {
-                    wanted.entry(parent.to_owned()).or_default().insert(id.into());
-                }
+            let rows = [change.asked.brought(), known.and_then(Known::former_row)];
+            Some((registry.get(change.table)?, rows))
+        });
+        let rows: Vec<(&Table, Row)> = rows
+            .flat_map(|(table, rows)| rows.into_iter().flatten().map(move |row| (table, named_by(table, row))))
+            .collect();
+        self.load_owners_of(tx, rows.iter().map(|(table, row)| (*table, row))).await
+    }
+
+    /// The owners of what these rows refer to.
+    async fn load_owners_of<'r>(
+        &mut self,
+        tx: &mut dyn Transaction,
+        rows: impl Iterator<Item = (&'r Table, &'r Row)>,
+    ) -> Result<(), StoreError> {
+        let mut wanted: BTreeMap<String, BTreeSet<RowId>> = BTreeMap::new();
+        for (table, row) in rows {
+            for (_, parent, id) in references(table, row).filter(is_looked_up) {
+                wanted.entry(parent.to_owned()).or_default().insert(id.into());
             }
         }
         for (parent, ids) in wanted {
@@ -136,6 +150,54 @@ impl Batch {
             }
         }
         Ok(())
+    }
+
+    /// Looks at parents that are not there: they may have been deleted, and come back. Nothing is read where all are there.
+    async fn load_gone(
+        &mut self,
+        tx: &mut dyn Transaction,
+        registry: &Registry,
+        changes: &[&Ready],
+        (scopes, limits): (&[Scope], &Limits),
+    ) -> Result<(), Stop> {
+        let brought = changes.iter().filter_map(|change| Some((registry.get(change.table)?, change.asked.brought()?)));
+        let deleted = changes.iter().filter_map(|change| {
+            let known = self.rows.get(&(change.rank, change.id.clone()))?.working.known.as_ref()?;
+            Some((registry.get(change.table)?, known.former_row()?))
+        });
+        let rows = brought.chain(deleted);
+        let mut missing: BTreeSet<Key> =
+            rows.filter_map(|(table, row)| self.missing_above(registry, table, row)).collect();
+        let stopped = tx.stopped();
+        while !missing.is_empty() {
+            let mut above = BTreeSet::new();
+            for (rank, ids) in by_rank(std::mem::take(&mut missing)) {
+                let table = registry.iter().nth(rank).filter(|table| !stopped.has(table.name));
+                let Some(table) = table else { continue };
+                let states = tx.states(table, &ids, scopes, limits.work_bytes).await?;
+                if !states.is_whole {
+                    return Err(too_heavy(limits));
+                }
+                for state in states.rows {
+                    self.learn((rank, state.id.clone()), state);
+                }
+                let former =
+                    |id: &RowId| self.rows.get(&(rank, id.clone()))?.working.known.as_ref()?.former_row().cloned();
+                let former: Vec<Row> = ids.iter().filter_map(former).collect();
+                self.load_owners_of(tx, former.iter().map(|row| (table, row))).await?;
+                above.extend(former.iter().filter_map(|row| self.missing_above(registry, table, row)));
+            }
+            missing = above;
+        }
+        if self.weight > limits.work_bytes && self.rows.len() > 1 { Err(too_heavy(limits)) } else { Ok(()) }
+    }
+
+    /// The row that this one is a part of, when it is not there and nothing of it was read.
+    fn missing_above(&self, registry: &Registry, table: &Table, row: &Row) -> Option<Key> {
+        let ScopeRule::Via { column, parent } = table.scope else { return None };
+        let id = Uuid::try_parse(row.get(column)?.as_str()?).ok()?.to_string();
+        let key = (registry.rank(parent)?, RowId::from(id.as_str()));
+        (!self.rows.contains_key(&key) && self.owner(registry, parent, &id).is_none()).then_some(key)
     }
 
     /// Takes note of what the device did to a row in an earlier request and repeats in this one: what follows builds on it.
@@ -273,6 +335,20 @@ impl Batch {
 /// Whether the database has to be asked whose a row is that is referred to: a person is their own.
 fn is_looked_up((_, parent, _): &(&str, &str, String)) -> bool {
     *parent != PEOPLE
+}
+
+/// What a row has in the columns that refer to others.
+fn named_by(table: &Table, row: &Row) -> Row {
+    let named = table.references().filter_map(|(column, _)| Some((column.to_owned(), row.get(column)?.clone())));
+    named.collect()
+}
+
+fn by_rank(keys: BTreeSet<Key>) -> BTreeMap<usize, Vec<RowId>> {
+    let mut ranks: BTreeMap<usize, Vec<RowId>> = BTreeMap::new();
+    for (rank, id) in keys {
+        ranks.entry(rank).or_default().push(id);
+    }
+    ranks
 }
 
 fn ids_by_table(changes: &[&Ready]) -> BTreeMap<usize, Vec<RowId>> {

@@ -1,5 +1,6 @@
 //! The upload: decide each change, write them with a statement a table, keep the receipts, all in one transaction.
 
+mod above;
 mod open;
 mod order;
 mod owner;
@@ -134,6 +135,7 @@ impl Push {
             changed: HashSet::new(),
             refused: HashMap::new(),
             alone: None,
+            back: Vec::new(),
             open: OpenBook::load(tx, self, task.ready).await?,
             room: Room::of(self),
             cost: Cost::default(),
@@ -168,8 +170,10 @@ impl Push {
         if self.atomic && answers.iter().flatten().any(|answer| answer.result.status == Status::Rejected) {
             return Err(Stop::Atomic(Box::new(none_of(Pushed::of(answers, retried)))));
         }
+        let back = work.told_back();
         self.keep(tx, work.open, &receipts).await?;
-        let pushed = Pushed { waits_for, ..Pushed::of(answers, retried) };
+        let mut pushed = Pushed { waits_for, ..Pushed::of(answers, retried) };
+        pushed.conflicts.extend(back);
         self.commits(tx, pushed, &before.iter().map(|s| (s.scope, s.version)).collect::<Vec<_>>()).await
     }
 

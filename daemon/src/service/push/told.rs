@@ -122,7 +122,7 @@ impl Work<'_> {
     }
 
     /// The row as it is now, when there is room for it: inside none when it is deleted.
-    fn row_told(&mut self, key: Key) -> Option<Option<Row>> {
+    pub(super) fn row_told(&mut self, key: Key) -> Option<Option<Row>> {
         let version = self.version(&key);
         let working = self.batch.working(&key)?;
         let Some(row) = &working.row else { return Some(None) };

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::super::batch::{Batch, Key};
 use super::super::request::Ready;
+use super::above::Back;
 use super::open::OpenBook;
 use super::owner::{forbidden, may_do, owner_column, row_has_owner, via};
 use super::told::{Room, Told};
@@ -53,6 +54,8 @@ pub(super) struct Work<'p> {
     pub(super) waiting: HashSet<Key>,
     /// The rows of which a change was refused for now.
     pub(super) put_off: HashSet<Key>,
+    /// The rows that came back for parts of them.
+    pub(super) back: Vec<Back>,
     pub(super) open: OpenBook,
     /// What may still be told of conflicts.
     pub(super) room: Room,
@@ -121,6 +124,7 @@ impl Work<'_> {
                 self.changed.insert(key.clone());
             }
             Effect::Put(set, brought) => {
+                self.bring_back_above(change, table, &set)?;
                 self.put_in_memory(table, key, set, brought)?;
                 self.changed.insert(key.clone());
             }
@@ -131,7 +135,7 @@ impl Work<'_> {
     }
 
     /// Sets the fields, and takes that back when the row may not become so.
-    fn put_in_memory(
+    pub(super) fn put_in_memory(
         &mut self,
         table: &Table,
         key: &Key,
@@ -210,8 +214,10 @@ impl Work<'_> {
         ready: &[&Ready],
         before: &[ScopeState],
     ) -> Result<Vec<Option<Told>>, StoreError> {
-        let tables: Vec<&'static str> =
-            ready.iter().map(|change| change.table).collect::<BTreeSet<_>>().into_iter().collect();
+        let mut tables: BTreeSet<&'static str> = ready.iter().map(|change| change.table).collect();
+        let back = self.back.iter().filter_map(|back| self.push.registry.iter().nth(back.rank()));
+        tables.extend(back.map(|table| table.name));
+        let tables: Vec<&'static str> = tables.into_iter().collect();
         // Nobody else moves a scope that the caller holds; one that the caller may not write can be far ahead by now.
         let held: Vec<ScopeState> =
             before.iter().filter(|state| self.may_write(Some(state.scope), "").is_ok()).cloned().collect();
