@@ -32,14 +32,16 @@ async fn a_full_disk_is_named_by_log_and_readiness_and_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut daemon = Foreground::on_small_disk(folder.path(), 5 << 10);
     let me = daemon.account();
-    me.push([]).await;
+    let first = workout_session(json!({}));
+    me.store("workout_sessions", &first).await;
     // Another program takes what is left of the disk.
     let filler = daemon.disk(folder.path()).join("filler");
     let mut bytes = vec![0; 4 << 20];
     while std::fs::write(&filler, &bytes).is_err() && bytes.len() > 4096 {
         bytes.truncate(bytes.len() - 4096);
     }
-    let (acknowledged, _) = until_refused(&me).await;
+    let (mut acknowledged, _) = until_refused(&me).await;
+    acknowledged.push(first["id"].clone());
     let line = daemon.logged(&["ERROR", "the disk of the database is full", "ryzed.db", "bytes free"]).await;
     let (status, body) = readiness(&me).await;
     assert!(status == 503 && body.contains("the disk of the database is full"), "{status} {body}; {line}");

@@ -29,6 +29,7 @@ use super::triggers::Placed;
 use super::turn;
 use crate::store::StoreError;
 
+pub(super) use columns::is_base;
 pub use enter::Entered;
 pub use examine::{Examined, TableReport, Verdict, examine};
 pub(super) use facts::facts;

@@ -22,6 +22,30 @@ pub(super) fn tolerates(kind: Kind, found: &FoundColumn) -> bool {
     }
 }
 
+/// Whether this is a type that an adapter's column can have at the bottom, and no domain.
+pub(in super::super) fn is_base(name: &str) -> bool {
+    const BASES: [&str; 17] = [
+        "uuid",
+        "timestamptz",
+        "numeric",
+        "float8",
+        "float4",
+        "int8",
+        "int4",
+        "int2",
+        "bool",
+        "text",
+        "varchar",
+        "bpchar",
+        "citext",
+        "_text",
+        "_varchar",
+        "jsonb",
+        "json",
+    ];
+    BASES.contains(&name)
+}
+
 pub(super) fn mismatch(column: &Column, found: &FoundColumn, relation: &Relation) -> String {
     let wanted = type_of(column.kind).0;
     let hint = match (column.kind, found.base.as_str()) {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ryzed_adapters::Registry;
 
-use super::super::adopt::{Facts, Relation, permits};
-use super::super::layout::{Layout, Permits, Place};
+use super::super::adopt::{Facts, FoundColumn, Relation, is_base, permits};
+use super::super::layout::{Layout, Permits, Place, PlacedColumn};
 use super::look::Stand;
 
 /// Why a table is left alone.
@@ -84,8 +84,7 @@ impl Sight<'_> {
         for column in &place.columns {
             match found.column(&column.column) {
                 None => troubles.push(open(format!("it has no column {} any more", column.column))),
-                // An earlier release knew a domain over a domain by the one below.
-                Some(now) if now.base != column.base && now.sql_type != column.sql_type => troubles.push(open(
+                Some(now) if now.base != column.base && !is_as_noted_before(column, now) => troubles.push(open(
                     format!("its column {} is {} and was {}", column.column, now.sql_type, column.sql_type),
                 )),
                 Some(now) if (now.is_generated || now.is_counted) && !column.read_only => {
@@ -242,6 +241,12 @@ impl Sight<'_> {
 pub(super) fn newly_granted(made: &Layout, now: &Layout) -> BTreeSet<String> {
     let is_new = |place: &&Place| !place.is_granted && now.of(&place.table).is_some_and(|now| now.is_granted);
     made.tables.iter().filter(is_new).map(|place| place.table.clone()).collect()
+}
+
+/// Whether a column is as it was, and only what is noted of it is not: an earlier release knew a domain over a domain by the one
+/// below.
+fn is_as_noted_before(column: &PlacedColumn, now: &FoundColumn) -> bool {
+    now.sql_type == column.sql_type && !is_base(&column.base)
 }
 
 /// Whether the daemon's own rules decide alone, or an application's policies let people in, is for each database to say.
