@@ -73,7 +73,8 @@ async fn without_the_daemons_own_check_no_foreign_row_is_written() {
         assert!(!answer["changes"].to_string().contains(&owner.person.id.to_string()), "{answer}");
     }
     // Nothing that the thief sees is there to be deleted.
-    thief.push([delete("food_entries", &entry["id"]).base(&version)]).await;
+    let theft = json!({"device_id": "phone", "changes": [delete("food_entries", &entry["id"]).base(&version).json()]});
+    let _ = thief.api.post("/sync", &theft).await;
     assert_eq!(everything_of(&daemon, &owner), before);
     assert_eq!(
         daemon.database().run("SELECT count(*) FROM ryzed.changes WHERE scope = 'global' AND source_device = 'phone'"),

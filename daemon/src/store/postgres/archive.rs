@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use ryzed_adapters::Registry;
+use ryzed_adapters::{Registry, Table};
 use uuid::Uuid;
 
 use super::adopt::Naming;
@@ -18,7 +18,7 @@ use super::life;
 use super::migrate::{self, execute, texts};
 use super::reads::list;
 use super::renew::Ground;
-use super::triggers::Placed;
+use super::triggers::{Placed, ROW, TRUNCATE};
 use super::turn;
 use crate::store::archive::verify::{Names, questions};
 use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, form};
@@ -69,7 +69,7 @@ pub async fn restore(url: &str, registry: Arc<Registry>) -> Result<Box<dyn Resto
     let mut whole = Whole::open(url, registry).await?;
     whole.be_alone().await?;
     execute(&mut whole.connection, "BEGIN").await?;
-    whole.triggers("DISABLE").await?;
+    whole.triggers_off().await?;
     Ok(Box::new(PostgresRestore { whole }))
 }
 
@@ -142,12 +142,21 @@ impl Whole {
         }
     }
 
-    async fn triggers(&mut self, what: &str) -> Result<(), StoreError> {
-        let all: Vec<String> = self
-            .registry
-            .iter()
-            .map(|table| format!("ALTER TABLE public.{} {what} TRIGGER USER", table.name))
-            .collect();
+    async fn triggers_off(&mut self) -> Result<(), StoreError> {
+        let off = |table: &Table| format!("ALTER TABLE public.{} DISABLE TRIGGER USER", table.name);
+        let all: Vec<String> = self.registry.iter().map(off).collect();
+        execute(&mut self.connection, &all.join(";")).await
+    }
+
+    /// As they were put up, each where it fires.
+    async fn triggers_on(&mut self) -> Result<(), StoreError> {
+        let on = |table: &Table| {
+            format!(
+                "ALTER TABLE public.{0} ENABLE TRIGGER USER, ENABLE REPLICA TRIGGER {ROW}, ENABLE ALWAYS TRIGGER {TRUNCATE}",
+                table.name
+            )
+        };
+        let all: Vec<String> = self.registry.iter().map(on).collect();
         execute(&mut self.connection, &all.join(";")).await
     }
 
@@ -267,7 +276,7 @@ impl Restore for PostgresRestore {
     }
 
     async fn finish(&mut self, epoch: Option<&str>) -> Result<(), StoreError> {
-        self.whole.triggers("ENABLE").await?;
+        self.whole.triggers_on().await?;
         execute(
             &mut self.whole.connection,
             "DELETE FROM ryzed.counts WHERE kind = 'receipts'; \

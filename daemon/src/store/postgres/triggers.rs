@@ -6,11 +6,13 @@ use ryzed_adapters::{Merge, Registry, ScopeRule, Table};
 use super::layout::{Layout, Permits, Place, literal, quoted};
 
 /// The names of the triggers that every synced table has.
-pub(super) const TRIGGERS: [&str; 5] = ["ryzed_insert", "ryzed_update", "ryzed_delete", "ryzed_truncate", ROW];
+pub(super) const TRIGGERS: [&str; 5] = ["ryzed_insert", "ryzed_update", "ryzed_delete", TRUNCATE, ROW];
 /// The name of the one that books row by row where those for statements are not fired: for a subscription's worker, and under
 /// `session_replication_role = replica`. Instances of the last release would take it for one of theirs that is switched off, had
 /// it a name like those.
 pub(super) const ROW: &str = "replica_ryzed";
+/// The trigger of `TRUNCATE`, which fires wherever that is said.
+pub(super) const TRUNCATE: &str = "ryzed_truncate";
 /// The name of one more, on tables whose children may be there before. It is fired after that which enters the rows, since
 /// names decide.
 pub(super) const BELOW: &str = "ryzed_insert_below";

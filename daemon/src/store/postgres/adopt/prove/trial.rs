@@ -1,5 +1,7 @@
 //! One row that is tried as one person, in a transaction that is rolled back.
 
+use std::borrow::Cow;
+
 use diesel::QueryResult;
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::Text;
@@ -40,8 +42,8 @@ pub(super) struct Trial<'c, 's> {
 enum Step {
     /// Reads the row of this id.
     Read(String),
-    /// Writes these fields, a row as JSON.
-    Edit(String),
+    /// Writes these fields, a part of the row as JSON.
+    Edit(Vec<String>, String),
     /// Makes a row, as JSON.
     Make(String),
     /// Deletes the row of this id.
@@ -123,14 +125,14 @@ impl<'c, 's> Trial<'c, 's> {
             self.proof.edit = Outcome::Kept(why.into());
             return Ok(());
         }
-        let whole = self.step(&Step::Edit(self.parts(&fields))).await?.0;
+        let whole = self.step(&self.setting(&fields)).await?.0;
         if fields.len() == 1 || matches!(whole, Outcome::Done | Outcome::Untried(_)) {
             self.proof.edit = whole;
             return Ok(());
         }
         for (name, value) in fields.iter().take(FIELDS) {
             let one = Row::from_iter([(name.clone(), value.clone())]);
-            if self.step(&Step::Edit(self.parts(&one))).await?.0 == Outcome::Done {
+            if self.step(&self.setting(&one)).await?.0 == Outcome::Done {
                 self.proof.notes.insert(format!("not every field can be changed: {}", whole.why()));
                 self.proof.edit = Outcome::Done;
                 return Ok(());
@@ -140,10 +142,10 @@ impl<'c, 's> Trial<'c, 's> {
         Ok(())
     }
 
-    fn parts(&self, fields: &Row) -> String {
+    fn setting(&self, fields: &Row) -> Step {
         let mut part = fields.clone();
         part.insert("id".into(), self.candidate.id.clone().into());
-        Value::Array(vec![Value::Object(part)]).to_string()
+        Step::Edit(fields.keys().cloned().collect(), Value::Array(vec![Value::Object(part)]).to_string())
     }
 
     async fn make_like(&mut self, row: &Row) -> Result<(), StoreError> {
@@ -266,8 +268,12 @@ impl<'c, 's> Trial<'c, 's> {
             let mut rows = statement::<Text>(&self.read).text(id.as_str()).load::<String>(self.connection).await?;
             return Ok((rows.pop(), 0));
         }
+        let update = match (step, &self.sql.sets) {
+            (Step::Edit(fields, _), Some(sets)) => sets.of(fields).0,
+            _ => Cow::Borrowed(self.sql.update.as_str()),
+        };
         let written: Statement<'_> = match step {
-            Step::Edit(parts) => statement(&self.sql.update).text(parts.as_str()),
+            Step::Edit(_, parts) => statement(&update).text(parts.as_str()),
             Step::Make(rows) => statement(&self.sql.upsert).text(rows.as_str()),
             Step::Remove(id) | Step::Read(id) => statement(&self.sql.delete).text(format!("{{{id}}}")),
         };
@@ -305,7 +311,7 @@ fn well(step: &Step, is_read: bool, count: usize) -> Outcome {
         Step::Read(_) => {
             Outcome::Kept("the application's policies hide the rows that were tried from whose they are".into())
         }
-        Step::Edit(_) if count == 0 => Outcome::Kept(NOBODY_MAY.into()),
+        Step::Edit(..) if count == 0 => Outcome::Kept(NOBODY_MAY.into()),
         Step::Make(_) if count == 0 => {
             Outcome::Kept("a trigger or rule of the application passes over new rows".into())
         }
