@@ -3,13 +3,13 @@
 
 use ryzed_tests::change::{delete, update, upsert};
 use ryzed_tests::rows::{food_entry, row};
-use ryzed_tests::{Account, Daemon};
+use ryzed_tests::{Account, Daemon, Database};
 use serde_json::{Value, json};
 
 use crate::{shared, somebody};
 
 fn is_postgres() -> bool {
-    std::env::var("RYZED_TEST_DATABASE").is_ok_and(|database| database == "postgres")
+    matches!(shared().database(), Database::Postgres(_))
 }
 
 fn sql(statement: &str) -> String {
