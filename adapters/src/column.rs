@@ -79,7 +79,7 @@ impl Kind {
         }
     }
 
-    /// Whether the value is one that a field of this kind may have on the wire, or none.
+    /// Tells a value that a field of this kind may have on the wire, or null, from others.
     #[must_use]
     pub fn says(self, value: &Value) -> bool {
         match (self, value) {

@@ -348,7 +348,7 @@ fn columns_of(row: &Value, scope: ScopeRule) -> Vec<Column> {
     columns
 }
 
-/// What the server marks in the rows that it sends, beside their columns.
+/// Marks of the server in the rows that it sends, beside their columns.
 pub(crate) const MARKS: [&str; 2] = ["_version", UNSAID];
 
 /// A client that writes whole objects sends back `null` for what could not be said, and the list of it: neither is an edit.

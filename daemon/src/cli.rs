@@ -108,7 +108,7 @@ enum Failure {
     Usage(anyhow::Error),
     /// Something failed on the way.
     Running(anyhow::Error),
-    /// What was to be verified is not as it should be.
+    /// The index differs from the tables, and was not mended.
     Differs(anyhow::Error),
 }
 

@@ -18,7 +18,7 @@ use crate::service::{Service, ServiceError, Verdict};
 use crate::store::Stay;
 use crate::store::compare::Difference;
 
-/// How often there is a line where there is no terminal.
+/// The pause between lines where there is no terminal.
 const EVERY: Duration = Duration::from_secs(3);
 
 /// Hold the change index against the tables, and mend it.
@@ -99,7 +99,7 @@ fn failed(table: &str, error: ServiceError) -> Failure {
     anyhow::Error::new(error).context(format!("can't verify the table {table}")).into()
 }
 
-/// What is said of one table.
+/// The line about one table.
 fn line(table: &str, verdict: &Verdict) -> String {
     let mut line = format!("{table:<28} {:>9} rows  ", verdict.rows);
     let counts = Difference::ALL.iter().filter_map(|kind| Some((kind, verdict.found.get(kind)?)));
@@ -114,7 +114,7 @@ fn line(table: &str, verdict: &Verdict) -> String {
     line + "\n"
 }
 
-/// What a person sees meanwhile: a line that counts on a terminal, else one now and then. All of it on stderr.
+/// Progress on stderr: a line that counts on a terminal, else one now and then.
 struct Progress {
     bar: Option<ProgressBar>,
     said: Instant,

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::source::Input;
 use super::{Refusal, Summary, Watch};
 
-/// How often there is a line where there is no terminal.
+/// The pause between lines where there is no terminal.
 const EVERY: Duration = Duration::from_secs(3);
 const BAR: &str = "{bar:30} {bytes}/{total_bytes} {msg} ({eta} left)";
 const SPINNER: &str = "{spinner} {bytes} {msg}";

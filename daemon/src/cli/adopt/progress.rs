@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::store::postgres::adopt::Watch;
 
-/// How often there is a line where there is no terminal.
+/// The pause between lines where there is no terminal.
 const EVERY: Duration = Duration::from_secs(3);
 const BAR: &str = "{bar:30} {human_pos}/{human_len} rows of {msg} ({eta} left)";
 

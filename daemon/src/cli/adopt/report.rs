@@ -27,7 +27,7 @@ pub(super) fn text(name: &str, look: &Look) -> String {
     text
 }
 
-/// What people can do, as it was tried.
+/// The lines about what people can do, as it was tried.
 pub(super) fn proven(proofs: &[Proof]) -> String {
     let mut text = "\nTried as one of their people, and taken back (sequences may have moved on):\n".to_owned();
     for proof in proofs {
