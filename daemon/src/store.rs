@@ -71,6 +71,11 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
+    /// How many rows of a long upload are better written in one transaction: more where nobody waits for it meanwhile.
+    fn rows_at_once(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether several instances can work on it at the same time; then [`Transaction::presence`] is there.
     fn is_shared(&self) -> bool {
         false

@@ -1,8 +1,8 @@
 //! The order within one upload: it does not matter to foreign keys, and where a rule of the database refuses a row it is the
 //! device's own. What belongs together is done together or not at all.
 
-use ryzed_tests::rows::{food, row, workout_exercise, workout_session};
-use ryzed_tests::{Account, Change, Daemon, Database, delete, insert, update};
+use ryzed_tests::rows::{exercise_set, food, food_entry, row, workout_exercise, workout_session};
+use ryzed_tests::{Account, Change, Daemon, Database, Metrics, delete, insert, update};
 use serde_json::{Value, json};
 
 const ONE_NAME: &str = "CREATE UNIQUE INDEX one_name ON foods (user_id, name_en)";
@@ -222,4 +222,59 @@ async fn a_span_of_time_that_is_left_can_be_taken() {
     let gone = delete("workout_sessions", &old["id"]).strategy("client_wins");
     let answer = me.push([gone, insert("workout_sessions", &new), insert("workout_sessions", &crossing)]).await;
     assert_eq!(statuses(&answer), ["applied", "applied", "rejected"], "{answer}");
+}
+
+/// Whatever goes ahead of the rest so that others get a turn, the request comes to what it came to as one.
+#[tokio::test]
+async fn a_long_upload_takes_several_turns_and_is_judged_as_one() {
+    let (daemon, me) = with_rule(ONE_NAME).await;
+    let mut tablet = me.device("tablet");
+    tablet.sync().await;
+    let (fig, doomed) = (named("Fig"), named("Doomed"));
+    me.push([insert("foods", &fig), insert("foods", &doomed)]).await;
+    let (new, session, passing) = (named("Fig"), workout_session(json!({})), named("Passing"));
+    let exercise = workout_exercise(&session);
+    let set = exercise_set(&exercise);
+    let entries: Vec<Value> = (0..900).map(|_| food_entry(json!({}))).collect();
+    let mut changes = vec![
+        insert("exercise_sets", &set),
+        insert("foods", &new),
+        insert("foods", &passing),
+        insert("food_entries", &food_entry(json!({"quantity": -1}))),
+        insert("foods", &named("FIG")),
+        insert("workout_exercises", &workout_exercise(&workout_session(json!({})))),
+        update("foods", &doomed["id"], json!({"calories": 9})).strategy("client_wins"),
+    ];
+    changes.extend(entries.iter().map(|entry| insert("food_entries", entry)));
+    changes.extend([
+        insert("workout_exercises", &exercise),
+        update("foods", &passing["id"], json!({"calories": 10})),
+        gone(&passing),
+        insert("workout_sessions", &session),
+        gone(&fig),
+    ]);
+    let turns = async || Metrics::of(&daemon.address()).await.value("ryzed_database_write_duration_seconds_count");
+    let before = turns().await;
+    let answer = me.push(changes.clone()).await;
+    let taken = turns().await - before;
+    if let Database::Sqlite(_) = daemon.database() {
+        assert!(taken >= 4.0, "one upload kept the writer for all of it, in {taken} turns");
+    }
+    let mut expected = vec!["applied"; changes.len()];
+    expected[3] = "rejected";
+    expected[5] = "rejected";
+    expected[6] = "conflict";
+    assert_eq!(statuses(&answer), expected, "{}", answer["results"]);
+    let ids: Vec<&Value> = answer["results"].as_array().expect("results").iter().map(|result| &result["id"]).collect();
+    assert!(
+        changes.iter().zip(ids).all(|(change, id)| change.json()["data"]["id"] == *id),
+        "in the order of the changes"
+    );
+    assert_eq!(me.rows("food_entries").await.len(), entries.len());
+    assert_eq!(me.rows("exercise_sets").await.len(), 1);
+    assert_eq!(me.push(changes).await["results"], answer["results"], "a retry gets the same");
+    // Nobody else is left with less.
+    tablet.sync().await;
+    assert!(tablet.is_complete().await.expect("a digest"), "the tablet has it all");
+    assert!(daemon.database().is_sound() && !daemon.log().contains("ERROR"), "{}", daemon.log());
 }

@@ -84,6 +84,7 @@ impl Service {
                 atomic: false,
                 same_life: true,
                 is_operators: false,
+                is_early: false,
                 now: self.clock.now(),
                 limits: Arc::clone(&self.limits),
             },

@@ -1,6 +1,7 @@
 //! The upload: decide each change, write them with a statement a table, keep the receipts, all in one transaction.
 
 mod above;
+mod early;
 mod open;
 mod order;
 mod owner;
@@ -42,6 +43,7 @@ const ERRORS_IN_ALL: usize = 1000;
 const ATOMIC: &str = "atomic";
 
 /// One upload, ready to be run in a transaction, and run again if the database asks for it.
+#[derive(Clone)]
 pub(super) struct Push {
     pub registry: Arc<Registry>,
     pub caller: Caller,
@@ -52,6 +54,8 @@ pub(super) struct Push {
     pub same_life: bool,
     /// Whether the operator writes, and no device.
     pub is_operators: bool,
+    /// Whether it is a part of a long upload that goes ahead of the rest: see [`early`](Self::early).
+    pub is_early: bool,
     pub now: DateTime<Utc>,
     pub limits: Arc<Limits>,
 }
@@ -160,6 +164,9 @@ impl Push {
             }
         }
         let receipts = receipts(&fresh, &told);
+        if self.is_early {
+            return self.end_early(tx, work.open, receipts, before).await;
+        }
         let retried: HashSet<Uuid> = seen.keys().copied().collect();
         let answers = self.answers(&mut work, &fresh, told, seen, &receipts);
         let waits = answers.iter().any(Option::is_none);

@@ -1,6 +1,8 @@
 //! From the `changes` of a request to changes that can be decided; what can't be read is rejected one by one. Values are
 //! checked here, before anything waits for a database.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use ryzed_adapters::{FieldError, Registry, Row, ScopeRule, code};
 use serde::Deserialize;
@@ -17,7 +19,7 @@ use crate::sync::wire::{ChangeResult, Mutation, Status};
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     /// It can be decided.
-    Ready(Box<Ready>),
+    Ready(Arc<Ready>),
     /// It can't be read.
     Unreadable(ChangeResult),
 }
@@ -81,7 +83,7 @@ impl Change {
         }
         let rank = registry.rank(table.name).unwrap_or_default();
         let asked = Asked::of(mutation, table, is_operators, newest);
-        Ok(Self::Ready(Box::new(Ready { rank, table: table.name, id: id.into(), asked })))
+        Ok(Self::Ready(Arc::new(Ready { rank, table: table.name, id: id.into(), asked })))
     }
 
     pub(super) fn mutation_id(&self) -> Option<Uuid> {

@@ -1,4 +1,5 @@
-//! `POST /sync` and uploads from sockets: first everything up, in one transaction, then the download.
+//! `POST /sync` and uploads from sockets: first everything up, in one transaction or, where others would wait for a long one, in
+//! several; then the download.
 
 use std::sync::Arc;
 
@@ -53,10 +54,15 @@ impl Service {
             atomic: request.atomic,
             same_life: epoch.is_empty() || epoch == self.epoch(),
             is_operators: false,
+            is_early: false,
             now,
             limits: Arc::clone(&self.limits),
         };
         let device = seen.device.clone();
+        for part in push.early(self.store.rows_at_once()) {
+            let stored = self.upload(part, seen.clone()).await.inspect_err(|error| self.tell_of_doubt(error))?;
+            self.tell(&stored);
+        }
         let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
         drop(memory);
         self.met.note(caller.user);
@@ -81,7 +87,7 @@ impl Service {
         Ok(Served { answer, turn })
     }
 
-    /// One transaction: the device has called, its changes are done.
+    /// One transaction: the device has called, these changes are done.
     async fn upload(&self, push: Push, seen: DeviceSeen) -> Result<Pushed, ServiceError> {
         let push = Arc::new(push);
         let (access, most) = (Access::of(&push.caller, Some(&seen.device)), self.limits.devices_per_user);
@@ -128,6 +134,7 @@ impl Service {
             device: device.cloned(),
             changes: self.read(&changes.list, is_operators),
             is_operators,
+            is_early: false,
             strategy: None,
             atomic: false,
             same_life: true,

@@ -18,6 +18,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const LATELY: Duration = Duration::from_secs(1);
 /// What takes longer is better not done together with what others wait for.
 const LONG: Duration = Duration::from_millis(10);
+/// A person's turn that is longer counts for more than its time, by as many times as it is longer: everybody waits for it at once,
+/// and no turn of theirs can go between.
+const TOO_LONG: Duration = Duration::from_millis(25);
 /// Accounts that are kept before those are forgotten that are even.
 const ACCOUNTS: usize = 1024;
 
@@ -143,7 +146,7 @@ impl<T> Turns<T> {
     /// Notes what a turn took.
     pub(super) fn took(&mut self, whose: Whose, time: Duration, now: Instant) {
         let before = self.accounts.get(&whose).map_or(now, |account| account.even_at.max(now));
-        let even_at = (before + time * SHARE).min(now + LONGEST_WAIT + CREDIT * SHARE);
+        let even_at = (before + counted(whose, time) * SHARE).min(now + LONGEST_WAIT + CREDIT * SHARE);
         self.accounts.insert(whose, Account { even_at, last: time });
         if self.accounts.len() > ACCOUNTS {
             self.accounts.retain(|_, account| account.even_at > now);
@@ -174,6 +177,12 @@ impl<T> Turns<T> {
         self.order.iter().any(|other| *other != whose)
             || self.lately.iter().flatten().any(|(other, at)| *other != whose && now.duration_since(*at) < LATELY)
     }
+}
+
+/// What a turn counts for.
+fn counted(whose: Whose, time: Duration) -> Duration {
+    let times = time.as_secs_f64() / TOO_LONG.as_secs_f64();
+    if times > 1.0 && whose != Whose::Daemon { time.mul_f64(times) } else { time }
 }
 
 #[cfg(test)]
@@ -218,13 +227,14 @@ mod tests {
         turns.took(person(2), ms(1), start);
         turns.push(person(1), 1);
         assert_eq!(taken(turns.next(start, false)), Some(1));
-        turns.took(person(1), ms(150), start + ms(150));
+        turns.took(person(1), ms(20), start + ms(20));
+        turns.took(person(1), ms(50), start + ms(70));
         turns.push(person(1), 2);
-        // A fifth of the time, but for what may be taken at once.
-        let free = start + ms(150) + (ms(150) - CREDIT) * SHARE;
-        assert_eq!(turns.next(start + ms(150), false), Next::At(free));
+        // A fifth of the time, but for what may be taken at once; half of it was twice too long.
+        let free = start + ms(20) + (ms(20 + 2 * 50) - CREDIT) * SHARE;
+        assert_eq!(turns.next(start + ms(70), false), Next::At(free));
         turns.push(person(2), 3);
-        assert_eq!(taken(turns.next(start + ms(160), false)), Some(3));
+        assert_eq!(taken(turns.next(start + ms(80), false)), Some(3));
         assert_eq!(taken(turns.next(free, false)), Some(2));
     }
 
@@ -248,7 +258,7 @@ mod tests {
     #[test]
     fn what_takes_long_is_not_done_together_with_others() {
         let (mut turns, now) = (Turns::default(), Instant::now());
-        turns.took(person(1), ms(40), now);
+        turns.took(person(1), ms(30), now);
         turns.push(person(1), 1);
         turns.push(person(2), 2);
         assert_eq!(taken(turns.next(now, true)), Some(2));

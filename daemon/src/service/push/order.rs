@@ -54,7 +54,7 @@ impl Push {
     }
 
     /// Parents before what refers to them, and else as the device has done it.
-    fn order(&self, ready: &[&Ready]) -> Vec<usize> {
+    pub(super) fn order(&self, ready: &[&Ready]) -> Vec<usize> {
         let refers = |change: &&Ready| {
             let found = self.registry.get(change.table).zip(change.asked.brought());
             let named = found.into_iter().flat_map(|(table, row)| references(table, row));

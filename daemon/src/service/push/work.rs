@@ -70,6 +70,9 @@ impl Work<'_> {
         for index in indices {
             let change = ready[*index];
             let key: Key = (change.rank, change.id.clone());
+            if self.push.is_early && !self.stands_alone(change, &key) {
+                continue;
+            }
             let decided = match self.put_off(change, &key) {
                 _ if self.waiting.contains(&key) => Err(Refusal::Waits),
                 Some(put_off) => Ok(put_off),
