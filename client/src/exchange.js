@@ -115,7 +115,7 @@ function judge({ copy, rejected, collided }, { results, conflicts, total_changes
   }
   for (const conflict of conflicts) {
     // An edit that goes along with its follower has been reported.
-    if (!waiting.has(conflict.mutation_id)) continue;
+    if (![conflict, ...conflict.parts ?? []].some(({ mutation_id }) => waiting.has(mutation_id))) continue;
     summary.conflicts.push(conflict);
     collided(conflict);
   }

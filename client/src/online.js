@@ -155,7 +155,11 @@ export class Online {
         });
       },
       collided: (conflict) => {
-        if (conflict.conflict_id) this.device.note({ conflicts: [...this.open(conflict.conflict_id), conflict] });
+        const { conflict_id, parts } = conflict;
+        // What waited with it before waits on.
+        const before = this.open().find((known) => known.conflict_id === conflict_id)?.parts ?? [];
+        const waiting = before.filter(({ id }) => !parts?.some((part) => part.id === id)).concat(parts ?? []);
+        if (conflict_id) this.device.note({ conflicts: [...this.open(conflict_id), waiting[0] ? { ...conflict, parts: waiting } : conflict] });
         emit('conflict', conflict);
       },
       settled: (judged) => judged.length && emit('settled', judged.map(([{ asks = [] }, { status, errors }]) => ({ asks, status, ...(errors && { errors }) }))),

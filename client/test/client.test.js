@@ -53,6 +53,27 @@ test('the events carry what they promise', async () => {
   assert.deepEqual([status.device_id, status.pending_uploads, status.cursor.epoch], ['phone', 0, 'e']);
 });
 
+test('what waits with a row that was deleted elsewhere is one conflict, with what waited before', async () => {
+  const [first, second] = ['a', 'b'].map((id) => ({ mutation_id: id, table: 'sets', id, data: { id } }));
+  const known = { conflict_id: 'c', mutation_id: 'm', table: 'meals', id: 'a', strategy: 'server_wins', fields: [], row: null };
+  let part = first;
+  const script = scripted({}, (path, body) => {
+    if (path === '/conflicts') throw new TypeError('no line');
+    const [change] = body.changes;
+    const parts = [{ ...part, mutation_id: change?.mutation_id }];
+    return page({ results: applied(body).map((result) => ({ ...result, status: 'conflict' })), conflicts: change ? [{ ...known, mutation_id: 'other', parts }] : [] });
+  });
+  const told = [];
+  script.client.on('conflict', (conflict) => told.push(conflict.parts.length));
+  await script.client.table('sets').insert({ id: 'a' });
+  await script.client.performSync();
+  part = second;
+  await script.client.table('sets').insert({ id: 'b' });
+  await script.client.performSync();
+  const [kept] = await script.client.conflicts();
+  assert.deepEqual([told, kept.parts.map(({ id }) => id)], [[1, 1], ['a', 'b']]);
+});
+
 test('one listener that throws harms nobody', async () => {
   const thrown = new Promise((resolve) => process.setUncaughtExceptionCaptureCallback(resolve));
   const script = scripted();

@@ -276,6 +276,33 @@ test('an open conflict is reported with both sides, listed, and settled', async 
   assert.deepEqual(await tablet.conflicts(), []);
 });
 
+test('a workout recorded offline for a session that was deleted elsewhere is one conflict with all of it, and comes back whole', async () => {
+  const token = daemon.token(randomUUID());
+  const [phone, watch] = ['phone', 'watch'].map((deviceId) => client(token, { deviceId }));
+  const { id } = await phone.table('workout_sessions').insert({ name: 'Legs', start_time: '2025-05-01T08:00:00Z' });
+  await phone.performSync();
+  await watch.performSync();
+  await phone.table('workout_sessions').delete(id);
+  await phone.performSync();
+  const { id: exercise } = await watch.table('workout_exercises').insert({ session_id: id, order_index: 0 });
+  const sets = watch.table('exercise_sets');
+  for (let set = 0; set < 22; set++) await sets.insert({ workout_exercise_id: exercise, reps: set + 1, weight: 20, set_order: set });
+  const told = [];
+  watch.on('conflict', (conflict) => told.push(conflict));
+  await watch.performSync();
+  await sets.insert({ workout_exercise_id: exercise, reps: 23, weight: 20, set_order: 22 });
+  await watch.performSync();
+  assert.deepEqual(told.map(({ table, id: row, parts }) => [table, row, parts.length]), [['workout_sessions', id, 23], ['workout_sessions', id, 1]]);
+  assert.equal(told[0].parts[22].data.reps, 22);
+  assert.deepEqual([(await sets.all()).length, watch.refused.list().length], [0, 0]);
+  const [kept] = await watch.conflicts();
+  assert.deepEqual([kept.conflict_id, kept.parts.length], [told[1].conflict_id, 24]);
+  await watch.resolve(kept.conflict_id, 'client');
+  await watch.performSync();
+  assert.equal((await sets.all()).length, 23);
+  assert.deepEqual(await watch.conflicts(), []);
+});
+
 test('a bad token stops the line until another one is set; a revoked device stays stopped', async () => {
   const user = randomUUID();
   const phone = client('x.y.z', { deviceId: 'phone' });

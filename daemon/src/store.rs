@@ -31,6 +31,7 @@ use times::Times;
 use tokens::{Credentials, Refusal, Tokens};
 
 pub use answer::NOT_TAKEN;
+use open::HOLDS_PARTS;
 pub use open::{OpenConflict, OpenConflicts, OpenPage, OpenStand};
 pub use releases::MigrationState;
 pub use rights::Rights;

@@ -52,6 +52,8 @@ limits! {
     conflict_bytes: usize = 4 << 20,
     /// The most conflicts of one person that wait to be settled.
     open_conflicts: usize = 1000,
+    /// The most rows that one of them holds, which were to become parts of a row that was deleted elsewhere.
+    open_conflict_parts: usize = 1000,
     /// What those conflicts may take, in bytes.
     open_conflict_bytes: usize = 8 << 20,
     /// The most results of one person that are kept, by which a repeated upload is known.

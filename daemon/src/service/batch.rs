@@ -152,7 +152,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Looks at parents that are not there: they may have been deleted, and come back. Nothing is read where all are there.
+    /// Looks at rows that others refer to and that are not there: they may have been deleted, and come back. Nothing is read
+    /// where all are there.
     async fn load_gone(
         &mut self,
         tx: &mut dyn Transaction,
@@ -168,6 +169,8 @@ impl Batch {
         let rows = brought.chain(deleted);
         let mut missing: BTreeSet<Key> =
             rows.filter_map(|(table, row)| self.missing_above(registry, table, row)).collect();
+        let brought = changes.iter().filter_map(|change| Some((registry.get(change.table)?, change.asked.brought()?)));
+        missing.extend(brought.flat_map(|(table, row)| self.missing(registry, table, row)));
         let stopped = tx.stopped();
         while !missing.is_empty() {
             let mut above = BTreeSet::new();
@@ -190,6 +193,15 @@ impl Batch {
             missing = above;
         }
         if self.weight > limits.work_bytes && self.rows.len() > 1 { Err(too_heavy(limits)) } else { Ok(()) }
+    }
+
+    /// The rows that this one refers to, of which nothing was read, and which are not there.
+    fn missing(&self, registry: &Registry, table: &Table, row: &Row) -> Vec<Key> {
+        let key = |(_, parent, id): (&str, &str, String)| {
+            let key = (registry.rank(parent)?, RowId::from(id.as_str()));
+            (!self.rows.contains_key(&key) && self.owner(registry, parent, &id).is_none()).then_some(key)
+        };
+        references(table, row).filter(is_looked_up).filter_map(key).collect()
     }
 
     /// The row that this one is a part of, when it is not there and nothing of it was read.

@@ -1,4 +1,4 @@
-//! Conflicts under the strategy `manual`: listed until a person settles them.
+//! Conflicts that wait for a person: listed until they are settled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::store::{OpenConflict, PAGE_BYTES, RowState, StoreError, Transaction};
 use crate::sync::raw;
 use crate::sync::said;
 use crate::sync::weight::Weight;
-use crate::sync::wire::{ChangeResult, Conflict, ConflictField, Intent, Mutation, Status};
+use crate::sync::wire::{ChangeResult, Conflict, ConflictField, Intent, Mutation, Part, Status};
 use crate::sync::{RowId, Scope, UserId};
 
 /// What settles a conflict is written on behalf of this device: nobody's, so that every device is told.
@@ -125,6 +125,7 @@ impl Settle {
         let mut asked: Mutation = serde_json::from_str(&open.mutation).map_err(|_| unreadable())?;
         travelling(&mut conflict, &mut asked, &self.push.registry);
         tx.drop_conflict(user, self.id).await?;
+        let parts = std::mem::take(&mut asked.parts);
         let Some(mutation) = self.mutation(&conflict, asked) else {
             let result = ChangeResult {
                 mutation_id: None,
@@ -136,13 +137,15 @@ impl Settle {
             };
             return Ok((Pushed::default(), result));
         };
-        let change = Change::of(mutation, &self.push.registry, false, self.newest);
-        let change = change.map_err(|error| ServiceError::Invalid(vec![*error]))?;
+        let all = std::iter::once(mutation).chain(parts.into_iter().map(taken));
+        let changes = all.map(|mutation| Change::of(mutation, &self.push.registry, false, self.newest));
+        let changes: Vec<Change> =
+            changes.collect::<Result<_, _>>().map_err(|error| ServiceError::Invalid(vec![*error]))?;
         let push = Push {
             registry: Arc::clone(&self.push.registry),
             caller: self.push.caller.clone(),
             device: self.push.device.clone(),
-            changes: vec![change],
+            changes,
             limits: self.push.limits.clone(),
             ..self.push
         };
@@ -154,10 +157,11 @@ impl Settle {
         if let Some(table) = pushed.waits_for.first() {
             return Err(ServiceError::Stopped(table));
         }
-        let mut result = pushed.results.pop().ok_or_else(unreadable)?;
-        if result.status == Status::Rejected {
-            return Err(ServiceError::Invalid(result.errors));
+        let results = std::mem::take(&mut pushed.results);
+        if let Some(refused) = results.iter().find(|result| result.status == Status::Rejected) {
+            return Err(ServiceError::Invalid(refused.errors.clone()));
         }
+        let mut result = results.into_iter().next().ok_or_else(unreadable)?;
         // That the chosen values beat the server's is what was asked for, and no conflict.
         result.status = Status::Applied;
         Ok((pushed, result))
@@ -185,8 +189,15 @@ impl Settle {
             data: with_id(data, conflict),
             base_version: None,
             conflict_strategy: Some(Strategy::ClientWins),
+            parts: Vec::new(),
         })
     }
+}
+
+/// A part that comes back with the row that it waited with.
+fn taken(part: Mutation) -> Mutation {
+    let conflict_strategy = Some(Strategy::ClientWins);
+    Mutation { mutation_id: None, operation: Intent::Upsert, base_version: None, conflict_strategy, ..part }
 }
 
 /// A page, cut behind the conflict that makes it too long.
@@ -215,6 +226,7 @@ async fn page(
         }
         let Some(now) = rows.get(&key) else { break };
         as_it_is_now(&mut conflict, &asked, now.as_ref());
+        conflict.parts = asked.parts.into_iter().map(shown_part).collect();
         bytes += size(&conflict);
         if bytes > PAGE_BYTES && !page.conflicts.is_empty() {
             break;
@@ -302,17 +314,28 @@ fn as_it_is_now(conflict: &mut Conflict, asked: &Mutation, row: Option<&Row>) {
     conflict.row = Some(row.cloned());
 }
 
+fn shown_part(part: Mutation) -> Part {
+    let id = part.data.get("id").and_then(Value::as_str).unwrap_or_default().into();
+    Part { mutation_id: part.mutation_id, table: part.table, id, data: Some(part.data) }
+}
+
 fn size(conflict: &Conflict) -> usize {
     let of = |value: &Option<Value>| value.as_ref().map_or(0, |value| Weight::of(value).bytes);
     let fields = conflict.fields.iter().map(|field| of(&field.client) + of(&field.server));
-    fields.sum::<usize>() + conflict.row.iter().flatten().map(|row| Weight::of_row(row).bytes).sum::<usize>()
+    let parts = conflict.parts.iter().flat_map(|part| &part.data).map(|data| Weight::of_row(data).bytes);
+    fields.sum::<usize>()
+        + parts.sum::<usize>()
+        + conflict.row.iter().flatten().map(|row| Weight::of_row(row).bytes).sum::<usize>()
 }
 
 /// What was kept of a conflict, without columns that stay home since.
 fn travelling(conflict: &mut Conflict, asked: &mut Mutation, registry: &Registry) {
-    let travels = |column: &str| registry.get(&conflict.table).is_some_and(|table| table.column(column).is_some());
-    conflict.fields.retain(|field| travels(&field.field));
-    asked.data.retain(|name, _| travels(name));
+    let travels = |table: &str, column: &str| registry.get(table).is_some_and(|table| table.column(column).is_some());
+    conflict.fields.retain(|field| travels(&conflict.table, &field.field));
+    asked.data.retain(|name, _| travels(&conflict.table, name));
+    for part in &mut asked.parts {
+        part.data.retain(|name, _| travels(&part.table, name));
+    }
 }
 
 fn with_id(mut data: Row, conflict: &Conflict) -> Row {

@@ -2,6 +2,7 @@
 
 mod above;
 mod early;
+mod held;
 mod open;
 mod order;
 mod owner;
@@ -26,8 +27,9 @@ use crate::auth::Caller;
 use crate::config::Limits;
 use crate::store::{Read, Rights, ScopeState, StoreError, Transaction};
 use crate::sync::decide::Cost;
-use crate::sync::wire::{ChangeResult, Intent, Status};
+use crate::sync::wire::{ChangeResult, Conflict, Intent, Status};
 use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
+use held::joined;
 use open::OpenBook;
 use receipt::{Receipt, Seen};
 use told::{Room, Told};
@@ -128,6 +130,7 @@ impl Push {
     async fn begin(&self, tx: &mut dyn Transaction, task: &Task<'_>) -> Result<Work<'_>, Stop> {
         let mut batch = Batch::load(tx, &self.registry, task.concerned, &self.scopes(), &self.limits).await?;
         self.recall(task.seen, &mut batch);
+        let (open, held) = OpenBook::load(tx, self, task.ready, &batch).await?;
         Ok(Work {
             push: self,
             batch,
@@ -140,7 +143,8 @@ impl Push {
             refused: HashMap::new(),
             alone: None,
             back: Vec::new(),
-            open: OpenBook::load(tx, self, task.ready).await?,
+            held,
+            open,
             room: Room::of(self),
             cost: Cost::default(),
             versions: HashMap::new(),
@@ -159,8 +163,8 @@ impl Push {
     ) -> Result<Pushed, Stop> {
         for ((_, change), told) in fresh.iter().zip(&mut told) {
             let Some(told) = told else { continue };
-            if let Some(conflict) = told.conflict.as_mut().filter(|met| met.strategy == Strategy::Manual) {
-                work.open.note(self, change, conflict)?;
+            if let Some(conflict) = told.conflict.as_mut().filter(|met| stays_open(met)) {
+                work.open.note(self, change, conflict);
             }
         }
         let receipts = receipts(&fresh, &told);
@@ -291,9 +295,12 @@ impl Push {
         if !kept.is_empty() {
             tx.keep_receipts(self.caller.user, &kept, &now).await?;
         }
-        let open = open.noted();
-        if !open.is_empty() {
-            tx.keep_conflicts(self.caller.user, &open, &now).await?;
+        let kept = open.kept()?;
+        if !kept.open.is_empty() {
+            tx.keep_conflicts(self.caller.user, &kept.open, &now).await?;
+        }
+        for id in kept.gone {
+            tx.drop_conflict(self.caller.user, id).await?;
         }
         Ok(())
     }
@@ -328,12 +335,9 @@ impl Push {
 
 impl Pushed {
     fn of(answers: Vec<Option<Told>>, retried: HashSet<Uuid>) -> Self {
-        let mut pushed = Self { retried, ..Self::default() };
-        for answer in answers.into_iter().flatten() {
-            pushed.results.push(answer.result);
-            pushed.conflicts.extend(answer.conflict);
-        }
-        pushed
+        let (results, conflicts): (Vec<_>, Vec<_>) =
+            answers.into_iter().flatten().map(|answer| (answer.result, answer.conflict)).unzip();
+        Self { results, conflicts: joined(conflicts.into_iter().flatten()), retried, ..Self::default() }
     }
 }
 
@@ -352,6 +356,11 @@ fn receipts(fresh: &[(usize, &Ready)], told: &[Option<Told>]) -> Vec<(Uuid, Rece
     let named =
         fresh.iter().zip(told).filter_map(|((_, change), told)| Some((change.asked.mutation_id?, told.as_ref()?)));
     named.map(|(id, told)| (id, Receipt::of(&told.result, told.conflict.as_ref()))).collect()
+}
+
+/// Whether a conflict waits for a person.
+fn stays_open(met: &Conflict) -> bool {
+    met.strategy == Strategy::Manual || !met.parts.is_empty()
 }
 
 /// Whether the same change may go well another time.

@@ -135,6 +135,7 @@ impl Members<'_> {
             data: row(self.data.ok_or_else(|| missing("data"))?, bounds).map_err(|bad| refused(bad, bounds))?,
             base_version: member("base_version", self.base_version)?,
             conflict_strategy: member("conflict_strategy", self.conflict_strategy)?,
+            parts: Vec::new(),
         })
     }
 }

@@ -6,6 +6,9 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::sync::UserId;
 
+/// A piece of JSON that is in a mutation which holds parts of a row, and in no other: within texts a quote is escaped.
+pub(super) const HOLDS_PARTS: &str = r#""parts":["#;
+
 /// A conflict that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenConflict {
@@ -52,6 +55,8 @@ pub trait OpenConflicts: Send {
     async fn open_conflict(&mut self, user: UserId, id: Uuid) -> Result<Option<OpenConflict>, StoreError>;
     /// The person's open conflicts at these places.
     async fn conflicts_at(&mut self, user: UserId, places: &[String]) -> Result<Vec<OpenConflict>, StoreError>;
+    /// The person's open conflicts that hold parts of a row.
+    async fn conflicts_with_parts(&mut self, user: UserId) -> Result<Vec<OpenConflict>, StoreError>;
     /// How many conflicts of the person are open, and what they take.
     async fn open_stand(&mut self, user: UserId) -> Result<OpenStand, StoreError>;
     /// Keeps open conflicts, new ones and those that have changed.

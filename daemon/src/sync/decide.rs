@@ -69,6 +69,12 @@ impl Decision {
         Self { effect: Effect::Leave, status: Status::Rejected, errors, conflict: None }
     }
 
+    /// Not done for now, and kept in the open conflict of another row.
+    #[must_use]
+    pub fn held() -> Self {
+        Self::done(Effect::Leave, Status::Conflict)
+    }
+
     fn refused(field: &str, code: &str, message: &str) -> Self {
         Self::rejected(vec![FieldError::new(field, code, message)])
     }

@@ -92,6 +92,9 @@ pub struct Mutation {
     /// What settles its conflicts.
     #[serde(default)]
     pub conflict_strategy: Option<Strategy>,
+    /// What is kept with it in an open conflict: what was to become a part of the row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Mutation>,
 }
 
 /// What became of one upload.
@@ -161,6 +164,23 @@ pub struct Conflict {
     /// The row as it is now; null when it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub row: Option<Option<Row>>,
+    /// What was to become a part of the row, which was deleted elsewhere, and waits with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// A row that was to become a part of one that was deleted elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// The upload that brought it.
+    pub mutation_id: Option<Uuid>,
+    /// Its table.
+    pub table: String,
+    /// The row.
+    pub id: RowId,
+    /// What was uploaded of it. Left out where there is no room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Row>,
 }
 
 /// One field that two sides changed.

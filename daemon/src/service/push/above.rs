@@ -40,8 +40,8 @@ impl Work<'_> {
             return Ok(());
         };
         let Some(above) = registry.get(parent).filter(|above| above.takes_rows()) else { return Ok(()) };
-        let strategy = change.asked.conflict_strategy.or(self.push.strategy).unwrap_or(above.strategy);
-        let brings = matches!(strategy, Strategy::ClientWins | Strategy::Merge) && self.push.same_life;
+        let strategy = self.push.strategy_above(change, above);
+        let brings = self.push.brings_back(strategy);
         let key: Key = (rank, id.into());
         let gone = self.batch.working(&key).filter(|working| working.row.is_none() && working.mine != Mine::Deleted);
         let former = gone.and_then(|working| working.known.as_ref()?.former_row());
@@ -86,7 +86,16 @@ impl Work<'_> {
             self.row(key.0, &key.1)?;
             let table = self.push.registry.iter().nth(key.0)?.name.to_owned();
             let (id, row) = (key.1.clone(), self.row_told(key));
-            Some(Conflict { conflict_id: None, mutation_id, table, id, strategy, fields: Vec::new(), row })
+            Some(Conflict {
+                conflict_id: None,
+                mutation_id,
+                table,
+                id,
+                strategy,
+                fields: Vec::new(),
+                row,
+                parts: Vec::new(),
+            })
         });
         told.collect()
     }

@@ -4,23 +4,35 @@ use ryzed_adapters::{FieldError, PEOPLE, Row, ScopeRule, Table, code};
 use serde_json::Value;
 
 use super::super::request::references;
+use super::Push;
 use super::work::{Refusal, Work};
 use crate::store::Rights;
 use crate::sync::Scope;
 use crate::sync::decide::Effect;
 
-impl Work<'_> {
-    pub(super) fn may_write(&self, scope: Option<Scope>, field: &str) -> Result<(), FieldError> {
+/// What a device is told of a row that refers to another one.
+const NOT_THERE: &str = "refers to a row that does not exist, or that is not yours to refer to";
+/// What a device is told of a row that is to be a part of another one.
+const NO_PARENT: &str = "is to be a part of a row that is not there, or not yours: it never was, was refused, or was deleted \
+                         (here, or so long ago that nobody knows any more what it was); upload that row first";
+
+impl Push {
+    pub(super) fn may_write(&self, scope: Option<Scope>) -> bool {
         #[cfg(feature = "faults")]
         if crate::faults::no_scope_check() {
-            return Ok(());
+            return true;
         }
-        let allowed = match scope {
-            Some(Scope::User(user)) => user == self.push.caller.user,
-            Some(Scope::Global) => self.push.caller.role.is_admin(),
+        match scope {
+            Some(Scope::User(user)) => user == self.caller.user,
+            Some(Scope::Global) => self.caller.role.is_admin(),
             None => false,
-        };
-        if allowed { Ok(()) } else { Err(forbidden(field)) }
+        }
+    }
+}
+
+impl Work<'_> {
+    pub(super) fn may_write(&self, scope: Option<Scope>, field: &str) -> Result<(), FieldError> {
+        if self.push.may_write(scope) { Ok(()) } else { Err(forbidden(field)) }
     }
 
     pub(super) fn owner_of(&self, table: &Table, row: &Row) -> Result<Scope, Refusal> {
@@ -34,7 +46,7 @@ impl Work<'_> {
             ScopeRule::Owner | ScopeRule::OwnerOrGlobal => user("user_id"),
             ScopeRule::Via { column, parent } => {
                 let id = row.get(column).and_then(Value::as_str).unwrap_or_default();
-                self.owner_above(column, parent, id)
+                self.owner_above(column, parent, id, NO_PARENT)
             }
         }
     }
@@ -57,7 +69,7 @@ impl Work<'_> {
             let is_seen = if parent == PEOPLE {
                 id == self.push.caller.user.to_string() || former.and_then(|row| row.get(column)) == row.get(column)
             } else {
-                let owner = self.owner_above(column, parent, &id)?;
+                let owner = self.owner_above(column, parent, &id, NOT_THERE)?;
                 owner == Scope::Global || Some(owner) == scope
             };
             if !is_seen {
@@ -68,14 +80,14 @@ impl Work<'_> {
     }
 
     /// Whose the row is that `column` refers to. What is not known of a stopped table may be there all the same.
-    fn owner_above(&self, column: &str, parent: &str, id: &str) -> Result<Scope, Refusal> {
+    fn owner_above(&self, column: &str, parent: &str, id: &str, message: &str) -> Result<Scope, Refusal> {
         if self.waits(parent, id) {
             return Err(Refusal::Waits);
         }
         match self.batch.owner(&self.push.registry, parent, id) {
             Some(owner) => Ok(owner),
             None if self.stopped.has(parent) => Err(Refusal::Waits),
-            None => Err(unknown_reference(column).into()),
+            None => Err(FieldError::new(column, code::INVALID_REFERENCE, message).into()),
         }
     }
 }
@@ -139,9 +151,5 @@ pub(super) fn referring<'t>(table: &'t Table, key: &str) -> &'t str {
 }
 
 pub(super) fn unknown_reference(column: &str) -> FieldError {
-    FieldError::new(
-        column,
-        code::INVALID_REFERENCE,
-        "refers to a row that does not exist, or that is not yours to refer to",
-    )
+    FieldError::new(column, code::INVALID_REFERENCE, NOT_THERE)
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::store::StoreError;
+use crate::sync::RowId;
 use crate::sync::wire::{ChangeResult, Conflict};
 
 /// The results of mutations that were seen before.
@@ -33,24 +34,34 @@ pub(super) struct Noted {
     pub strategy: Strategy,
     /// The fields that conflicted.
     pub fields: Vec<FieldName>,
+    /// The row with which it waits, where that was deleted elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<Named>,
+}
+
+/// A row of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Named {
+    pub table: String,
+    pub id: RowId,
 }
 
 /// The name of a field. Older receipts have its values beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Named", into = "String")]
+#[serde(from = "Written", into = "String")]
 pub(super) struct FieldName(pub String);
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Named {
+enum Written {
     Alone(String),
     WithValues { field: String },
 }
 
-impl From<Named> for FieldName {
-    fn from(named: Named) -> Self {
+impl From<Written> for FieldName {
+    fn from(named: Written) -> Self {
         match named {
-            Named::Alone(field) | Named::WithValues { field } => Self(field),
+            Written::Alone(field) | Written::WithValues { field } => Self(field),
         }
     }
 }
@@ -67,6 +78,7 @@ impl Receipt {
             conflict_id: met.conflict_id,
             strategy: met.strategy,
             fields: met.fields.iter().map(|field| FieldName(field.field.clone())).collect(),
+            above: (!met.parts.is_empty()).then(|| Named { table: met.table.clone(), id: met.id.clone() }),
         });
         Self { result: result.clone(), conflict }
     }

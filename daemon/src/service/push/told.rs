@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::batch::Key;
 use super::super::request::Ready;
 use super::Push;
-use super::receipt::{FieldName, Noted, Receipt};
+use super::receipt::{FieldName, Named, Noted, Receipt};
 use super::work::Work;
 use crate::sync::decide::{Decision, Met};
 use crate::sync::weight::Weight;
@@ -62,7 +62,11 @@ impl Work<'_> {
     /// What a change came to.
     pub(super) fn told(&mut self, change: &Ready, decision: Decision) -> Told {
         let version = self.version(&(change.rank, change.id.clone()));
-        let conflict = decision.conflict.map(|met| self.conflict(change, met));
+        let conflict = match decision.conflict {
+            Some(met) => Some(self.conflict(change, met)),
+            None if decision.status == Status::Conflict => self.waiting_in(change),
+            None => None,
+        };
         let result = ChangeResult {
             mutation_id: change.asked.mutation_id,
             status: decision.status,
@@ -83,6 +87,7 @@ impl Work<'_> {
             strategy: met.strategy,
             fields: met.fields,
             row: self.row_told((change.rank, change.id.clone())),
+            parts: Vec::new(),
         }
     }
 
@@ -93,6 +98,11 @@ impl Work<'_> {
     }
 
     fn noted(&mut self, change: &Ready, noted: Noted) -> Conflict {
+        if let Some(Named { table, id }) = noted.above {
+            let (conflict_id, mutation_id, strategy) = (noted.conflict_id, change.asked.mutation_id, noted.strategy);
+            let (fields, row, parts) = (Vec::new(), None, vec![self.part_told(change)]);
+            return Conflict { conflict_id, mutation_id, table, id, strategy, fields, row, parts };
+        }
         let key = (change.rank, change.id.clone());
         let mut fields = Vec::with_capacity(noted.fields.len());
         let table = self.push.registry.get(change.table);
@@ -118,6 +128,7 @@ impl Work<'_> {
             strategy: noted.strategy,
             fields,
             row: self.row_told(key),
+            parts: Vec::new(),
         }
     }
 

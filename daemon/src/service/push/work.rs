@@ -9,12 +9,14 @@ use serde_json::Value;
 use super::super::batch::{Batch, Key};
 use super::super::request::Ready;
 use super::above::Back;
+use super::held::{Held, Up};
 use super::open::OpenBook;
 use super::owner::{forbidden, may_do, owner_column, row_has_owner, via};
 use super::told::{Room, Told};
 use super::{ATTACHED_RECORDS, Push, Stop};
 use crate::store::{Read, Rights, ScopeState, Stopped, StoreError, Transaction};
 use crate::sync::decide::{Circumstances, Cost, Decision, Effect, Working, decide};
+use crate::sync::wire::Status;
 use crate::sync::{RowId, Scope, Version};
 
 /// So few changes are told to others as they are, so they are read at once.
@@ -56,6 +58,8 @@ pub(super) struct Work<'p> {
     pub(super) put_off: HashSet<Key>,
     /// The rows that came back for parts of them.
     pub(super) back: Vec<Back>,
+    /// The rows that wait with one that was deleted elsewhere.
+    pub(super) held: Held,
     pub(super) open: OpenBook,
     /// What may still be told of conflicts.
     pub(super) room: Room,
@@ -100,6 +104,10 @@ impl Work<'_> {
         let none = Working::default();
         let working = self.batch.working(key).unwrap_or(&none);
         let made = working.row.is_none();
+        if let Some(decision) = self.joins(change, key, table)? {
+            return Ok(decision);
+        }
+        let working = self.batch.working(key).unwrap_or(&none);
         if !made {
             self.may_write(self.batch.scope(key), "id")?;
         }
@@ -126,7 +134,13 @@ impl Work<'_> {
                 self.batch.remove(key);
                 self.changed.insert(key.clone());
             }
-            Effect::Put(set, brought) => {
+            Effect::Put(mut set, mut brought) => {
+                if self.without_gone(table, &mut set, &mut brought) && decision.status == Status::Applied {
+                    decision.status = Status::Merged;
+                }
+                if made && let Up::Gone(above) = self.push.above(&self.batch, &self.held, change, &set) {
+                    return self.hold(change, key, table, Some(set), above);
+                }
                 self.bring_back_above(change, table, &set)?;
                 self.put_in_memory(table, key, set, brought)?;
                 self.changed.insert(key.clone());

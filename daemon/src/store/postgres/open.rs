@@ -9,7 +9,7 @@ use super::session::PostgresTransaction;
 use super::transaction::SEPARATOR;
 use crate::store::answer::{OpenTuple, open_of, stand_of};
 use crate::store::statement::{Statement, statement};
-use crate::store::{OpenConflict, OpenConflicts, OpenPage, OpenStand, StoreError};
+use crate::store::{HOLDS_PARTS, OpenConflict, OpenConflicts, OpenPage, OpenStand, StoreError};
 use crate::sync::UserId;
 
 /// Id, place, conflict, mutation.
@@ -39,6 +39,10 @@ impl OpenConflicts for PostgresTransaction<'_> {
 
     async fn conflicts_at(&mut self, user: UserId, places: &[String]) -> Result<Vec<OpenConflict>, StoreError> {
         Ok(self.load(conflicts_at(user, places)).await?.into_iter().filter_map(open_of).collect())
+    }
+
+    async fn conflicts_with_parts(&mut self, user: UserId) -> Result<Vec<OpenConflict>, StoreError> {
+        Ok(self.load(conflicts_with_parts(user)).await?.into_iter().filter_map(open_of).collect())
     }
 
     async fn open_stand(&mut self, user: UserId) -> Result<OpenStand, StoreError> {
@@ -101,6 +105,15 @@ fn conflicts_at(user: UserId, places: &[String]) -> Statement<'static, OpenColum
     )
     .text(user.to_string())
     .text(serde_json::json!(places).to_string())
+}
+
+fn conflicts_with_parts(user: UserId) -> Statement<'static, OpenColumns> {
+    statement(
+        "SELECT id::text, place, conflict::text, mutation::text FROM ryzed.conflicts WHERE user_id = ?1::uuid \
+         AND strpos(mutation::text, ?2) > 0 ORDER BY id",
+    )
+    .text(user.to_string())
+    .text(HOLDS_PARTS)
 }
 
 fn open_stand(user: UserId) -> Statement<'static, (BigInt, BigInt)> {

@@ -75,6 +75,7 @@ fn nothing_that_is_asked_all_the_time_reads_a_table_from_end_to_end() {
         scanned(&mut connection, &super::open::open_page(user, "x", 10)),
         scanned(&mut connection, &super::open::open_stand(user)),
         scanned(&mut connection, &super::open::conflicts_at(user, &["x".into()])),
+        scanned(&mut connection, &super::open::conflicts_with_parts(user)),
     ];
     assert_eq!(looked.concat(), Vec::<String>::new());
 }

@@ -10,7 +10,7 @@ use super::reads::json;
 use super::transaction::SqliteTransaction;
 use crate::store::answer::{OpenTuple, open_of, stand_of};
 use crate::store::statement::{Statement, statement};
-use crate::store::{OpenConflict, OpenConflicts, OpenPage, OpenStand, StoreError};
+use crate::store::{HOLDS_PARTS, OpenConflict, OpenConflicts, OpenPage, OpenStand, StoreError};
 use crate::sync::UserId;
 
 /// Id, place, conflict, mutation.
@@ -46,6 +46,10 @@ impl OpenConflicts for SqliteTransaction<'_> {
 
     async fn conflicts_at(&mut self, user: UserId, places: &[String]) -> Result<Vec<OpenConflict>, StoreError> {
         Ok(self.load(conflicts_at(user, places))?.into_iter().filter_map(open_of).collect())
+    }
+
+    async fn conflicts_with_parts(&mut self, user: UserId) -> Result<Vec<OpenConflict>, StoreError> {
+        Ok(self.load(conflicts_with_parts(user))?.into_iter().filter_map(open_of).collect())
     }
 
     async fn open_stand(&mut self, user: UserId) -> Result<OpenStand, StoreError> {
@@ -102,6 +106,14 @@ pub(super) fn conflicts_at(user: UserId, places: &[String]) -> Statement<'static
     )
     .text(user.to_string())
     .text(json(&places))
+}
+
+pub(super) fn conflicts_with_parts(user: UserId) -> Statement<'static, OpenColumns> {
+    statement(
+        "SELECT id, place, conflict, mutation FROM sync_conflicts WHERE user_id = ?1 AND instr(mutation, ?2) > 0 ORDER BY id",
+    )
+    .text(user.to_string())
+    .text(HOLDS_PARTS)
 }
 
 pub(super) fn open_stand(user: UserId) -> Statement<'static, (BigInt, BigInt)> {

@@ -58,6 +58,7 @@ fn mutation(operation: Intent, base: Option<Version>, fields: Value) -> Mutation
         data,
         base_version: base,
         conflict_strategy: None,
+        parts: Vec::new(),
     }
 }
 
