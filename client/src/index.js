@@ -568,10 +568,10 @@ export class RyzeRealtimeClient {
     const made = Object.fromEntries(['get', 'first', 'count', 'sum', 'avg', 'min', 'max'].map((what) => [
       what, (/** @type {any} */ given) => quiet(make().then((query) => query[what](given))),
     ]));
-    const subscribe = (/** @type {any} */ callback) => {
+    const subscribe = (/** @type {any} */ callback, /** @type {any} */ failed) => {
       /** @type {(() => void) | null} */
       let stop = () => void (stop = null);
-      make().then((query) => stop && (stop = query.subscribe(callback)));
+      make().then((query) => stop && (stop = query.subscribe(callback)), failed);
       return () => stop?.();
     };
     return { ...made, subscribe };

@@ -2,6 +2,7 @@
 // followed looks at the rows that changed, never at the whole table again.
 
 import { compareBy, groupKey, passing } from './conditions.js';
+import { canonical } from './plain.js';
 import { see, seeAll } from './replica.js';
 
 /** @import { Changed, Copy, Info, QuerySpec } from './types.js' */
@@ -103,14 +104,21 @@ export class Query {
 
   async #all() {
     await this.#source.ready();
-    return seeAll(this.#source.copy(), this.#table).filter(this.#passes);
+    return this.#found(this.#source.copy());
+  }
+
+  /** The rows that pass. One that is named is not looked for. @param {Copy} copy */
+  #found(copy) {
+    const id = this.#spec.where?.id;
+    const some = typeof id === 'string' ? [see(copy, this.#table, canonical(id)) ?? []].flat() : seeAll(copy, this.#table);
+    return some.filter(this.#passes);
   }
 
   /** @param {Copy} copy @returns {Set<string>} */
   #fill(copy) {
     this.#groups?.clear();
     this.#includes.forEach((include) => include.fill(copy));
-    const found = seeAll(copy, this.#table).filter(this.#passes).map((row) => this.#joined(copy, row));
+    const found = this.#found(copy).map((row) => this.#joined(copy, row));
     const touched = new Set([...this.#rows.keys(), ...found.map(({ id }) => id)]);
     this.#rows = new Map(found.map((row) => [row.id, row]));
     if (this.#groups) found.forEach((row) => this.#groups?.add(row));

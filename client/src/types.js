@@ -191,7 +191,7 @@
  * @property {(field: keyof T & string) => Promise<number | null>} avg
  * @property {(field: keyof T & string) => Promise<any>} min
  * @property {(field: keyof T & string) => Promise<any>} max
- * @property {(callback: (rows: T[], info: Info & {changed: string[]}) => void) => () => void} subscribe
+ * @property {(callback: (rows: T[], info: Info & {changed: string[]}) => void, failed?: (fault: Error) => void) => () => void} subscribe `failed` hears of a query that can't be
  */
 /** @typedef {Record<string, any> | ((row: any) => boolean) | null | undefined} Query Fields that must be equal, or a test; nothing is all rows */
 

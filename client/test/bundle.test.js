@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { bundled, FILES } from '../scripts/bundle.js';
 
 /** What shows the copy and takes edits; with queries; with the line; all of it. In bytes, compressed. */
-const CORE_MOST = 12_000;
+const CORE_MOST = 12_080;
 const QUERIES_MOST = 15_000;
 const ONLINE_MOST = 19_600;
 const ALL_MOST = 26_500;

@@ -8,6 +8,7 @@ import { inspect } from 'node:util';
 import React, { act } from 'react';
 import TestRenderer from 'react-test-renderer';
 import WebSocket from 'ws';
+import * as hooks from '../src/bindings/react.js';
 import * as exported from '../src/index.js';
 import { keyValueStorage } from '../src/storage/key-value.js';
 import { Daemon } from '../test-support/daemon.js';
@@ -23,7 +24,8 @@ function recipesOf(page) {
   const sections = readFileSync(new URL(page, import.meta.url), 'utf8').split(/^#+ (?=.+$)/m).slice(1);
   return sections.flatMap((section) => [...section.matchAll(/^```js\n([\s\S]*?)```/gm)].map(([, text]) => ({ name: section.split('\n')[0], text })));
 }
-const recipes = [...recipesOf('../../docs/client.md'), ...recipesOf('../README.md')];
+// Those of the README that log nothing are drawn in frameworks.test.js.
+const recipes = [...recipesOf('../../docs/client.md'), ...recipesOf('../README.md').filter(({ text }) => text.includes('//>'))];
 
 before(async () => {
   daemon = await Daemon.start();
@@ -46,7 +48,7 @@ for (const { name, text } of recipes) {
       }
     }
     const given = {
-      ...exported, ...React, RyzeRealtimeClient, keyValueStorage, WebSocket, url: daemon.url, token,
+      ...exported, ...React, ...hooks, RyzeRealtimeClient, keyValueStorage, WebSocket, url: daemon.url, token,
       AsyncStorage: new KeyValueStore(),
       AppState: { addEventListener: () => ({ remove: () => {} }) },
       signIn: async () => ({ token }),
