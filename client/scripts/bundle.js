@@ -9,7 +9,7 @@ import { minify } from 'terser';
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 /** File → the module it begins with. The first is the one that pages name. */
-export const FILES = { 'client.js': 'src/served.js', 'client-online.js': 'src/online.js', 'client-more.js': 'src/more.js', 'client-query.js': 'src/query.js' };
+export const FILES = { 'client.js': 'src/served.js', 'client-online.js': 'src/online.js', 'client-more.js': 'src/more.js', 'client-query.js': 'src/query.js', 'client-inspector.js': 'src/inspector.js' };
 const [CORE] = Object.keys(FILES);
 /** Names that stay within these files: neither the app's, nor the server's, nor another tab's, nor in storage. */
 const INTERNAL = /^(keeper|dispatch|canAsk|isShared|isForeign|isResting|isRefusal|isRedirect|admit|replay|collided|isCurrent|seeAll|snapshot|yields|depose|fenced|storing|renew|cancel|effects|heard|isElsewhere|isQueued|worst|address|attempt|refusal|passes|consider|unstored|isLast|staged|behind|held|aside|follow|leads|leave|tell|ask|rest|lost|lead|begin|line|isFromServer|settle|failed|learn|drop|look|isOurs|copy|device|owner|keep|connection|emit|note|guard|source|used|loss|judge|isReplay|owePull|hasDatabase|findOut|lose|pending_|isRevoked|whose|isMarked|changed_|noted|isSame|shownOf|putRows|size_|passed)$/;

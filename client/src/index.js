@@ -3,7 +3,7 @@
 
 import { DEPOSED, Device, LOG_MOST } from './device.js';
 import { Keeper } from './keeper.js';
-import { more, preload, queries } from './later.js';
+import { inspector, more, preload, queries } from './later.js';
 import { nameOf } from './naming.js';
 import { canonical, plain } from './plain.js';
 import { attempt, surroundings, uuid, within } from './platform.js';
@@ -17,7 +17,7 @@ import { Tabs } from './tabs.js';
 import { Watch } from './watch.js';
 import { Watched } from './watched.js';
 
-/** @import { Changed, Edited, Info, Insertable, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
+/** @import { Changed, Diagnosis, Edited, Info, Insertable, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
 /** @typedef {import('./types.js').Conflict} Conflict */
 /** @typedef {import('./types.js').Edit} Edit */
 /** @typedef {import('./types.js').Events} Events */
@@ -274,6 +274,13 @@ export class RyzeRealtimeClient {
   /** Takes a device's access away. @param {string} id @returns {Promise<void>} */
   revoke(id) {
     return this.#do('revoke', id);
+  }
+
+  /** What this client knows of itself: what waits, why, how to go on. Its `text` is for a report: no token, nothing of what rows hold. @returns {Promise<Diagnosis>} */
+  async diagnose() {
+    const { diagnosed } = await inspector();
+    await this.#ready();
+    return diagnosed(this.#shown, this.#device, this.#tabs.leads, this.status.value, () => this.#do('diagnose'));
   }
 
   /** Goes offline and drops everything that is kept here, unsent edits too: for signing out. @returns {Promise<void>} */

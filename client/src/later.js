@@ -4,6 +4,8 @@
 export const online = () => import('./online.js');
 /** Mending, checking, taking over. */
 export const more = () => import('./more.js');
+/** Reports, and their panel: loaded only when asked for. */
+export const inspector = () => import('./inspector.js');
 /** Queries. */
 export const queries = () => import('./query.js');
 

@@ -16,6 +16,8 @@ import { Failure } from './server.js';
 const REFUSED_MOST = 1000;
 /** A server's wish to be left alone is heeded for so long at most. */
 const ORDERED_MOST_MS = 60_000;
+/** The last calls that are noted. */
+const CALLS_MOST = 20;
 /** Live messages that come in a burst are taken together: once none came for a while, but not for ever. */
 const BURST_LEAST = 20;
 const BURST_QUIET_MS = 10;
@@ -24,6 +26,8 @@ const BURST_MOST_MS = 300;
 export class Online {
   device;
   connection;
+  /** The last calls: when, for how long, what, edits sent, rows got, the server's time, what went wrong. @type {any[][]} */
+  calls = [];
   /** @type {Promise<unknown>} */
   #exchanges = Promise.resolve();
   #api;
@@ -191,9 +195,15 @@ export class Online {
     this.device.admit(this.device.sub);
     const ms = this.#notBefore - platform.now();
     if (ms > 0 && ms <= ORDERED_MOST_MS) throw new Failure('The server wants to be left alone.', { status: 429, loss: { code: 1013, ms } });
+    const at = platform.now();
+    const told = (/** @type {any} */ page, /** @type {any} */ fault = null) =>
+      (this.calls = [...this.calls, [at, platform.now() - at, path, /** @type {any} */ (how.body)?.changes?.length, page?.total_changes, page?.sync_timestamp, fault?.status || fault?.message]].slice(-CALLS_MOST));
     try {
-      return await call(platform, this.#api + path, { ...how, token });
+      const page = await call(platform, this.#api + path, { ...how, token });
+      told(page);
+      return page;
     } catch (fault) {
+      told(null, fault);
       if (!(fault instanceof Failure)) throw fault;
       if (fault.loss.ms) this.#notBefore = platform.now() + Math.min(fault.loss.ms, ORDERED_MOST_MS);
       if (fault.isRedirect && !isMoved) {

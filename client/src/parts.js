@@ -24,4 +24,5 @@ function part(name) {
 export const online = part('online');
 export const more = part('more');
 export const queries = part('query');
+export const inspector = part('inspector');
 export const preload = () => [online, more, queries].forEach((load) => load().catch(() => {}));

@@ -15,6 +15,11 @@ export const TASKS = {
     return { ...theirs, device_id: line.device.id, pending_uploads: queue.length, cursor };
   },
 
+  /** What only the one that leads can tell of itself. @param {Online} line */
+  diagnose: async (line) => ({
+    calls: line.calls, digest: line.connection.line.name === 'live' ? await line.call(`/digest?tables=${line.device.owner.options.tables ?? ''}`).catch(() => null) : null,
+  }),
+
   /** The server's list, or without a line the last one known. @param {Online} line @returns {Promise<Conflict[]>} */
   async conflicts(line) {
     const { conflicts } = await line.call('/conflicts').catch(() => ({ conflicts: line.open() }));

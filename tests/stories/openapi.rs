@@ -139,6 +139,7 @@ async fn what_the_daemon_answers_is_what_its_description_says() {
         "/client-online.js",
         "/client-more.js",
         "/client-query.js",
+        "/client-inspector.js",
         "/",
         "/demo",
     ] {

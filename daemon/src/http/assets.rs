@@ -89,8 +89,13 @@ macro_rules! client {
 }
 
 /// The client: the file that pages name, and those that it loads. `client/` has their source.
-static CLIENT: [Asset; 4] =
-    [client!("client.js"), client!("client-online.js"), client!("client-more.js"), client!("client-query.js")];
+static CLIENT: [Asset; 5] = [
+    client!("client.js"),
+    client!("client-online.js"),
+    client!("client-more.js"),
+    client!("client-query.js"),
+    client!("client-inspector.js"),
+];
 
 /// The page: its address. Its files are below it.
 const PAGE: &str = "index.html";
@@ -128,6 +133,11 @@ pub(super) async fn client_more(call: Call) -> Answer {
 /// `GET /client-query.js`.
 pub(super) async fn client_query(call: Call) -> Answer {
     answer(&CLIENT[3], &call.headers).await
+}
+
+/// `GET /client-inspector.js`.
+pub(super) async fn client_inspector(call: Call) -> Answer {
+    answer(&CLIENT[4], &call.headers).await
 }
 
 /// `GET /`: there is one page to show.

@@ -67,6 +67,7 @@ pub(super) fn table() -> Vec<Route> {
         to("/client-online.js", vec![get(assets::client_online)]),
         to("/client-more.js", vec![get(assets::client_more)]),
         to("/client-query.js", vec![get(assets::client_query)]),
+        to("/client-inspector.js", vec![get(assets::client_inspector)]),
         to("/", vec![get(assets::root)]),
         to("/demo", vec![get(assets::page)]),
         to("/demo/{asset}", vec![get(assets::asset)]),
