@@ -5,6 +5,7 @@
 
 mod auth;
 mod check;
+mod demo_people;
 mod file;
 mod level;
 mod limits;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::private;
 
 pub use auth::{Auth, Hs256};
+pub use demo_people::DemoPeople;
 pub use level::log_filter;
 pub use limits::Limits;
 pub use load::{ConfigError, Flag, Loaded, Sources};
@@ -224,6 +226,8 @@ pub enum LogFormat {
 pub struct Dev {
     /// Whether `POST /test-broadcast` exists.
     pub test_broadcast: bool,
+    /// Whether the demo page makes throw-away people.
+    pub demo_people: DemoPeople,
 }
 
 impl Config {

@@ -24,6 +24,7 @@ mod openapi;
 mod operator;
 mod origin;
 mod packed;
+mod people;
 mod plain;
 mod problem;
 mod query;
@@ -49,6 +50,7 @@ use crate::sync::{DeviceId, UserId};
 
 pub use guests::{Guest, Guests, Seat};
 pub use observe::{Identity, Peer, RequestId};
+pub use people::People;
 pub use problem::{Kind, Problem};
 pub use server::{Listening, serve};
 
@@ -64,6 +66,8 @@ pub struct App {
     pub guests: Arc<Guests>,
     /// What the operator set.
     pub config: Arc<Config>,
+    /// The people that the demo page may make.
+    pub people: People,
     /// What anybody may ask.
     kept: kept::Kept,
 }
@@ -77,8 +81,9 @@ impl App {
         live: Arc<dyn LiveApi>,
         guests: Arc<Guests>,
         config: Arc<Config>,
+        people: People,
     ) -> Arc<Self> {
-        Arc::new(Self { service, verifier, live, guests, config, kept: kept::Kept::default() })
+        Arc::new(Self { service, verifier, live, guests, config, people, kept: kept::Kept::default() })
     }
 }
 

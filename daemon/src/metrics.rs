@@ -123,6 +123,10 @@ label! {
         LeastBytesPerSecond "least_bytes_per_second",
         /// Too many requests without a good token from one address.
         StrangersPerSecond "strangers_per_second",
+        /// Too many throw-away people in a minute.
+        DemoPeoplePerMinute "demo_people_per_minute",
+        /// Too many throw-away people whose tokens have not ended yet.
+        DemoPeople "demo_people",
         /// Too many connections.
         Connections "connections",
         /// Too many connections of one address.

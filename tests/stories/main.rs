@@ -46,6 +46,7 @@ mod budgets;
 mod clocks;
 mod command_line;
 mod connections;
+mod demo_people;
 mod durability;
 mod files_private;
 mod forgetting;

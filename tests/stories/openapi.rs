@@ -142,9 +142,11 @@ async fn what_the_daemon_answers_is_what_its_description_says() {
         "/client-inspector.js",
         "/",
         "/demo",
+        "/demo/people",
     ] {
         description.check(&format!("GET {path}"), &me.api.get(&format!("/{path}")).await);
     }
+    description.check("POST /demo/people", &me.api.with_token(None).post("//demo/people", &json!({})).await);
     let refused = me.api.with_token(None).raw(Method::GET, "/devices", &[], "").await.expect("an answer");
     assert_eq!(refused.status, 401);
     description.check(&format!("GET {}", api("devices")), &refused);

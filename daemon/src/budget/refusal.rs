@@ -39,6 +39,8 @@ impl fmt::Display for Refused {
             Limit::ReadsPerUser | Limit::WritesPerUser => "your other requests take all the time that you have",
             Limit::BytesPerUser => "your other requests and their answers take all the memory that you have",
             Limit::StrangersPerSecond => "too many requests without a good token came from your address",
+            Limit::DemoPeoplePerMinute => "too many throw-away people were made in the last minute",
+            Limit::DemoPeople => "too many throw-away people are there already",
             _ => "the server has too much to do",
         };
         let seconds = whole_seconds(self.retry_after);

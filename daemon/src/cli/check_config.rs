@@ -1,11 +1,13 @@
 //! `ryzed check-config`: all that is wrong with file, environment and flags, and with the files that they name; what came of
 //! it, and where each value was written. Nothing is made, changed or connected to.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use anyhow::{Context, anyhow};
 
 use super::{Failure, Outcome, print, store};
 use crate::auth::{Secret, Verifier};
-use crate::config::{Config, Loaded, Sources};
+use crate::config::{Config, DemoPeople, Loaded, Sources};
 use crate::telemetry;
 
 pub(super) fn run(sources: &Sources) -> Outcome {
@@ -68,6 +70,23 @@ fn check_keys(config: &Config, fault: &mut impl FnMut(&str, String)) {
     }
 }
 
+/// Whether there will be some, as far as can be told without opening anything.
+fn demo_people(config: &Config) -> &'static str {
+    let listen = config.server.listen.as_str();
+    let named = listen.rsplit_once(':').is_some_and(|(host, _)| host.eq_ignore_ascii_case("localhost"));
+    let address = listen.parse().map_or(Ipv4Addr::UNSPECIFIED.into(), |address: SocketAddr| address.ip());
+    let address = if named { Ipv4Addr::LOCALHOST.into() } else { address };
+    let has_secret = Secret::is_to_be_made(config) || !matches!(Secret::load_or_create(config), Ok(None));
+    match config.dev.demo_people.allowed(address, false) {
+        Err(_) => "none (dev.demo_people)",
+        Ok(()) if !has_secret => "none, for want of a secret to sign their tokens with (auth.hs256)",
+        Ok(()) if config.dev.demo_people == DemoPeople::Auto => {
+            "some, unless the database was adopted (dev.demo_people)"
+        }
+        Ok(()) => "some (dev.demo_people)",
+    }
+}
+
 /// The configuration as TOML, without secrets, with the place of each value.
 fn shown(loaded: &Loaded) -> anyhow::Result<String> {
     let config = &loaded.config;
@@ -79,6 +98,7 @@ fn shown(loaded: &Loaded) -> anyhow::Result<String> {
         }
     };
     shown += &format!("# The database: {}\n", config.database_name());
+    shown += &format!("# Throw-away people for the demo page: {}\n", demo_people(config));
     let mut section = String::new();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {

@@ -22,7 +22,7 @@ use crate::auth::{Secret, Verifier, Verify};
 use crate::carrier::{self, Trust};
 use crate::clock::{self, SystemClock};
 use crate::config::{Config, Sources};
-use crate::http::{self, App, Guests, Listening, SocketFilter};
+use crate::http::{self, App, Guests, Listening, People, SocketFilter};
 use crate::private;
 use crate::service::Service;
 use crate::store::Stay;
@@ -44,6 +44,7 @@ struct Assembled {
     service: Arc<Service>,
     live: Live,
     socket: SocketFilter,
+    is_adopted: bool,
 }
 
 pub(super) fn run(config: Config, sources: Sources, settings: &Settings, options: &Options) -> Outcome {
@@ -111,7 +112,7 @@ async fn serve(
     traces::check_server(&config, options.new_database).await?;
     let files = rlimit::Resource::NOFILE.get_soft().unwrap_or(u64::MAX);
     let guests = Guests::new(&config.limits, &config.server.trusted_proxies, files);
-    let Assembled { service, live, socket } = assemble(&config, &verifier, &guests, redis).await?;
+    let Assembled { service, live, socket, is_adopted } = assemble(&config, &verifier, &guests, redis).await?;
     traces::leave(&config, service.epoch());
     let address = listening.address().context("can't tell the address that is listened on")?;
     banner::print(address, &config, secret, settings)?;
@@ -119,7 +120,8 @@ async fn serve(
     notify::ready();
     let watchdog = notify::feed_watchdog(Arc::clone(&service));
     let sampling = sample::at_sweeps(Arc::clone(&service), Duration::from_secs(config.sync.sweep_seconds));
-    let app = App::new(service, verifier, Arc::new(live.clone()), guests, config);
+    let people = People::of(&config, secret, address.ip(), is_adopted);
+    let app = App::new(service, verifier, Arc::new(live.clone()), guests, config, people);
     let mut failed = None;
     let stop = async {
         tokio::select! {
@@ -180,7 +182,7 @@ async fn assemble(
     let stops = live.clone();
     service.hear_of_stops(Arc::new(move |stopped| stops.tables_stopped(stopped.names().collect())));
     let socket = http::socket::route(live.clone(), Arc::clone(verifier), Arc::clone(guests), config);
-    Ok(Assembled { service, live, socket })
+    Ok(Assembled { service, live, socket, is_adopted })
 }
 
 /// What people call this instance. Where it listens may be the same on every host.

@@ -100,6 +100,10 @@ limits! {
     strangers_per_second: u32 = 50,
     /// Requests without a good token that one address may send at once.
     stranger_burst: u32 = 500,
+    /// Throw-away people that the demo page may make in a minute.
+    demo_people_per_minute: usize = 10,
+    /// Throw-away people whose tokens have not ended yet.
+    demo_people: usize = 100,
     /// Connections that are no device's socket, over all.
     connections: usize = 4096,
     /// Connections that are no device's socket, of one address.

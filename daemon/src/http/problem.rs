@@ -211,6 +211,11 @@ impl Problem {
         }
     }
 
+    /// What to do about it.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The body.
     pub(super) fn to_json(&self) -> Value {
         let (name, title, status) = self.kind.described();

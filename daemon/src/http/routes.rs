@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::call::{Route, any, at, caller, delete, get, known, patch, post, unknown, user};
-use super::{App, SocketFilter, assets, conflicts, devices, export, health, metrics, openapi, operator, sync, tables};
+use super::{
+    App, SocketFilter, assets, conflicts, devices, export, health, metrics, openapi, operator, people, sync, tables,
+};
 
 /// A path of the synced part.
 macro_rules! api {
@@ -70,6 +72,7 @@ pub(super) fn table() -> Vec<Route> {
         to("/client-inspector.js", vec![get(assets::client_inspector)]),
         to("/", vec![get(assets::root)]),
         to("/demo", vec![get(assets::page)]),
+        to("/demo/people", vec![get(people::are_made).reads(&[]), post(people::make).reads(&[])]),
         to("/demo/{asset}", vec![get(assets::asset)]),
     ]
 }

@@ -93,7 +93,8 @@ async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let listening = Listening::on("127.0.0.1:0").await.unwrap();
     let address = listening.address().unwrap();
     let guests = Guests::new(&config.limits, &config.server.trusted_proxies, 10_000);
-    let app = App::new(Arc::new(service), verifier, live.clone(), guests, Arc::new(config));
+    let people = People::of(&config, Some(&secret), address.ip(), false);
+    let app = App::new(Arc::new(service), verifier, live.clone(), guests, Arc::new(config), people);
     let (stop, stopped) = oneshot::channel();
     let stopped = async move { drop(stopped.await) };
     let server = tokio::spawn(serve(listening, app, no_sockets(), stopped));
