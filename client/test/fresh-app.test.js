@@ -74,4 +74,6 @@ test('Vite builds it', async () => {
   await shell('npx', '--no-install', 'vite', 'build', '--logLevel', 'warn');
   const built = readdirSync(join(app, 'dist/assets')).map((name) => readFileSync(join(app, 'dist/assets', name), 'utf8')).join('');
   assert.ok(built.includes('connection_established'), 'the client is in the bundle');
+  assert.ok(built.includes('RyzedProvider'), 'so are the hooks');
+  assert.ok(built.includes('How to go on'), 'so is the inspector, in a file of its own or not');
 });

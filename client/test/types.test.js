@@ -28,12 +28,25 @@ test('a schema becomes an interface', () => {
     },
     required: ['id', 'kind'],
   } });
-  for (const line of ['export interface MyThings {', '  size?: number | null;', '  kind: "a" | "b" | null;', '  tags?: (string | null)[];',
+  for (const line of ['export interface MyThings {', '  size?: number | null;', 'export type MyThingsKind = "a" | "b";', '  kind: MyThingsKind | null;', '  tags?: (string | null)[];',
     '  free?: any[];', '  "odd name"?: any;', '  readonly _version?: number;', '  my_things: MyThings;']) assert.ok(text.includes(`${line}\n`), line);
   const [, insert] = /export interface MyThingsInsert \{\n([^}]*)\}/.exec(text);
-  assert.deepEqual(insert.trim().split(/\n\s*/), ['id?: string;', 'size?: number | null;', 'kind: "a" | "b" | null;', 'tags?: (string | null)[];', 'free?: any[];',
+  assert.deepEqual(insert.trim().split(/\n\s*/), ['id?: string;', 'size?: number | null;', 'kind: MyThingsKind | null;', 'tags?: (string | null)[];', 'free?: any[];',
     '"odd name"?: any;', '/** Left out: "g". */', 'unit?: string;']);
   assert.match(text, /export interface Inserts \{\n  my_things: MyThingsInsert;\n\}/);
+});
+
+test('references become relations, both ways, and no two types have one name', () => {
+  const text = typescript({
+    sets: { properties: { id: {}, thing_id: { type: ['string', 'null'], 'x-references': 'things' }, next_id: { 'x-references': 'sets' }, away_id: { 'x-references': 'not_here' }, any: true } },
+    things: { properties: { id: {}, kind: { enum: ['a'] } } },
+    things_kind: { properties: { id: {} } },
+  });
+  const [, body] = /export interface Relations \{\n([\s\S]*?)\n\}/.exec(text);
+  assert.equal(body.replace(/\s+/g, ' ').trim(),
+    'sets: { thing_id: Things | null; next_id: Sets | null; "sets.next_id": Sets[]; }; things: { "sets.thing_id": Sets[]; }; things_kind: {};');
+  assert.match(text, /export type ThingsKind_ = "a";/);
+  assert.match(text, /kind\?: ThingsKind_;/);
 });
 
 test('ryzed-types says what is wrong', async () => {

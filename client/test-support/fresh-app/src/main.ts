@@ -1,7 +1,7 @@
 // What an app does with the client, and what TypeScript has to refuse. `tables.ts` is made by ryzed-types.
 import { memoryStorage, RyzeRealtimeClient, type Conflict, type Options, type Storage } from 'ryzed-client';
 import { keyValueStorage } from 'ryzed-client/key-value';
-import type { FoodEntries, FoodEntriesInsert, Inserts, MyThings, Tables } from './tables.js';
+import type { FoodEntries, FoodEntriesInsert, FoodEntriesMealType, Foods, Included, Inserts, MyThings, Tables, WorkoutExercises } from './tables.js';
 
 const options: Options = { token: async () => 'token', deviceType: 'web', conflictStrategy: 'manual', tables: ['food_entries', 'my_things'] };
 export const client = new RyzeRealtimeClient<Tables, Inserts>(location.origin, options);
@@ -22,6 +22,16 @@ export async function edit(): Promise<number> {
   const [first] = await meals.where((row) => row.quantity > 1);
   const thing: MyThings = await client.table('my_things').insert({ title: 'mine', sizes: [1, 2] });
   return (changed?.quantity ?? 0) + (first?.quantity ?? 0) + (thing.sizes?.[0] ?? 0);
+}
+
+/** What an include adds, as the relations have it. */
+export function included(meal: Included<'food_entries', { food: 'food_id' }>, session: Included<'workout_sessions', { exercises: 'workout_exercises.session_id' }>): string {
+  const food: Foods | null = meal.food;
+  const exercises: WorkoutExercises[] = session.exercises;
+  const when: FoodEntriesMealType = meal.meal_type ?? 'lunch';
+  // @ts-expect-error nothing of that name is referred to
+  type Wrong = Included<'food_entries', { food: 'fodder_id' }>;
+  return `${food?.name_en} ${exercises.length} ${when}${'' as string | keyof Wrong}`;
 }
 
 export const stop: () => void = meals.subscribe({ meal_type: 'lunch' }, (rows) => {
