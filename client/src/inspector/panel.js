@@ -73,12 +73,15 @@ function draw(client, within, closed) {
     timer = setTimeout(look, SHOW_MS);
   };
   const show = (/** @type {Diagnosis} */ found) => {
+    const had = root.activeElement;
     fill(summary, summaryOf(found));
     fill(advice, [element('h3', {}, 'How to go on'), list(found.advice)]);
     const more = found.waiting - found.edits.length;
     fill(waiting, found.waiting ? [element('h3', {}, `Waiting: ${found.waiting}`), list([...found.edits.map((edit) => [nameOf(edit), element('br'), element('small', {}, edit.why)]), ...(more > 0 ? [`and ${more} more`] : [])])] : []);
     fill(refused, found.refused.length ? [element('h3', {}, `Refused: ${found.refused.length}`), list(found.refused.map((edit) => refusedOf(edit, client, say)))] : []);
     fill(exchanges, found.exchanges.length ? [element('h3', {}, 'Last exchanges'), list(found.exchanges.slice(-10).reverse().map(({ at, call, ms, sent, got, fault }) => [element('code', {}, `${at.slice(11, 19)} ${call}`), ` ${ms} ms${sent ? `, ${sent} sent` : ''}${got ? `, ${got} received` : ''}${fault ? `, failed: ${fault}` : ''}`]))] : []);
+    // Who was on a button that is gone goes on from the top.
+    if (had && !root.activeElement) title.focus();
   };
   const stops = [client.status, client.pending, client.refused].map((watched) => /** @type {any} */ (watched).subscribe(soon));
   root.addEventListener('keydown', (event) => {
