@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 /** In bytes, compressed. */
-const MOST = { './react': 2200, './vue': 2100, './svelte': 1850, './solid': 1850, './inspector': 4800, './key-value': 1750, './sql': 1800, './node': 2200, './expo': 2150 };
+const MOST = { './react': 2200, './vue': 2100, './svelte': 1850, './solid': 1850, './inspector': 4850, './tanstack-db': 1000, './key-value': 1750, './sql': 1800, './node': 2200, './expo': 2150 };
 const client = fileURLToPath(new URL('..', import.meta.url));
 const { exports, peerDependencies, peerDependenciesMeta } = JSON.parse(readFileSync(`${client}package.json`));
 

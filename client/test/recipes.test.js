@@ -5,10 +5,12 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { inspect } from 'node:util';
+import { createCollection } from '@tanstack/db';
 import React, { act } from 'react';
 import TestRenderer from 'react-test-renderer';
 import WebSocket from 'ws';
 import * as hooks from '../src/bindings/react.js';
+import * as tanstack from '../src/bindings/tanstack-db.js';
 import * as exported from '../src/index.js';
 import { keyValueStorage } from '../src/storage/key-value.js';
 import { Daemon } from '../test-support/daemon.js';
@@ -48,7 +50,7 @@ for (const { name, text } of recipes) {
       }
     }
     const given = {
-      ...exported, ...React, ...hooks, RyzeRealtimeClient, keyValueStorage, WebSocket, url: daemon.url, token,
+      ...exported, ...React, ...hooks, ...tanstack, createCollection, RyzeRealtimeClient, keyValueStorage, WebSocket, url: daemon.url, token,
       AsyncStorage: new KeyValueStore(),
       AppState: { addEventListener: () => ({ remove: () => {} }) },
       signIn: async () => ({ token }),
