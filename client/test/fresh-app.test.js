@@ -46,9 +46,10 @@ before(async () => {
   server = withOwnTable();
   cpSync(join(client, 'test-support/fresh-app'), app, { recursive: true });
   await shell('npm', 'pack', client, '--silent');
+  await shell('npm', 'pack', join(client, 'tanstack-db'), '--silent');
   await shell('npm', 'ci', '--silent', '--no-audit', '--no-fund', '--prefer-offline');
-  const [packed] = readdirSync(app).filter((name) => name.endsWith('.tgz'));
-  await shell('npm', 'install', '--silent', '--no-audit', '--no-fund', '--prefer-offline', `./${packed}`);
+  const packed = readdirSync(app).filter((name) => name.endsWith('.tgz')).map((name) => `./${name}`);
+  await shell('npm', 'install', '--silent', '--no-audit', '--no-fund', '--prefer-offline', ...packed);
   const address = `http://127.0.0.1:${server.address().port}`;
   await shell('npx', '--no-install', 'ryzed-types', address, '--token', daemon.token(randomUUID()), '--out', 'src/tables.ts');
 });
@@ -64,7 +65,7 @@ test('the package has what it needs and nothing else', () => {
   assert.equal(JSON.parse(readFileSync(join(installed, 'package.json'))).dependencies, undefined);
 });
 
-for (const project of ['tsconfig.json', 'tsconfig.nodenext.json']) {
+for (const project of ['tsconfig.json', 'tsconfig.nodenext.json', 'tsconfig.tanstack.json']) {
   test(`it compiles under the strictest flags, ${project}`, async () => {
     await shell('npx', '--no-install', 'tsc', '-p', project);
   });
