@@ -1,5 +1,7 @@
 // Hooks for React 18 and newer. On a server, and until the page has taken over, they show that the copy loads: nothing that could be wrong.
 
+'use client';
+
 import { createContext, createElement, useContext, useMemo, useSyncExternalStore } from 'react';
 import { liveConflicts, liveQuery, liveRefused, liveStatus, rowOf, rowSpec } from './live.js';
 
