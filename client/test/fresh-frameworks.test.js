@@ -1,4 +1,4 @@
-// Fresh projects with the packed client: SvelteKit builds it, and its server draws that it loads; Metro, which Expo bundles with, makes an app of it.
+// Fresh projects with the packed client: SvelteKit and Next build it, and draw on the server that it loads; Metro, which Expo bundles with, makes an app of it.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -48,6 +48,12 @@ test('SvelteKit builds it, and its server shows that it loads', async () => {
   assert.match(await answer.text(), /<p>Loading…, off<\/p>/);
   const script = readdirSync(join(app, '.svelte-kit/output/client/_app'), { recursive: true }).filter((name) => name.endsWith('.js'));
   assert.ok(script.some((name) => readFileSync(join(app, '.svelte-kit/output/client/_app', name), 'utf8').includes('connection_established')), 'the client is in what the page loads');
+});
+
+test('Next builds it, and what it draws ahead shows that it loads', { skip: !process.env.RYZED_TEST_NEXT && 'it installs 340 MB: RYZED_TEST_NEXT=1' }, async () => {
+  const app = await project('fresh-next');
+  await shell(app, 'npx', '--no-install', 'next', 'build');
+  assert.match(readFileSync(join(app, '.next/server/app/index.html'), 'utf8'), /<p>Loading…, off<\/p>/);
 });
 
 test('Metro makes an app of it, which keeps what it was told', async () => {
