@@ -190,16 +190,8 @@ export class RyzeRealtimeClient {
 
   /** Ends once the edits made by now have their verdict and the copy is as new as now. Waits for a line; fails when that makes no sense. @returns {Promise<void>} */
   whenSynced() {
-    return quiet((async () => {
-      const waiting = [...this.#unsettled.values()].map(({ settled }) => settled);
-      while (!(await this.performSync().then(() => true, () => false))) {
-        const { state, why } = await new Promise((/** @type {(status: Status) => void} */ resolve) => {
-          const stop = this.status.subscribe((status) => /^(live|stopped)$/.test(status.state) && (resolve(status), queueMicrotask(() => stop())));
-        });
-        if (state === 'stopped') throw new Error(why);
-      }
-      await Promise.all(waiting);
-    })());
+    const waiting = [...this.#unsettled.values()].map(({ settled }) => settled);
+    return quiet(more().then(({ synced }) => synced(this, waiting)));
   }
 
   /** What this device knows, and what the server adds when it can be reached. @returns {Promise<Record<string, any>>} */
@@ -549,28 +541,30 @@ export class RyzeRealtimeClient {
     }
   }
 
+  /** Shows changes to somebody, and everything at first. @param {(changed: Changed | null) => void} show @returns {() => void} Ends it */
+  #toWatch(show) {
+    const look = (/** @type {Changed | null} */ changed) => this.#isReady && show(changed);
+    this.#watchers.add(look);
+    this.#ready().then(() => this.#watchers.has(look) && look(null));
+    return () => void this.#watchers.delete(look);
+  }
+
   /** @param {string} table @param {Query} query @param {(rows: any[], info: Info) => void} callback */
   #watch(table, query, callback) {
     const watch = new Watch(table, matcher(query), callback);
-    const isWanted = () => this.#watchers.has(look);
-    const look = (/** @type {Changed | null} */ changed) => {
-      if (this.#isReady) watch.look(this.#shown, changed, this.status.value.state !== 'live', isWanted);
+    let isWanted = true;
+    const stop = this.#toWatch((changed) => watch.look(this.#shown, changed, this.status.value.state !== 'live', () => isWanted));
+    return () => {
+      isWanted = false;
+      stop();
     };
-    this.#ready().then(() => isWanted() && look(null));
-    this.#watchers.add(look);
-    return () => void this.#watchers.delete(look);
   }
 
   /** What a query is made of is loaded when there is one. @param {string} table @param {QuerySpec} spec @returns {any} */
   #query(table, spec) {
     const source = {
       ready: () => this.#ready(), copy: () => this.#shown, isStale: () => this.status.value.state !== 'live',
-      watch: (/** @type {(changed: Changed | null) => void} */ look) => {
-        const looks = (/** @type {Changed | null} */ changed) => this.#isReady && look(changed);
-        this.#watchers.add(looks);
-        this.#ready().then(() => this.#watchers.has(looks) && look(null));
-        return () => void this.#watchers.delete(looks);
-      },
+      watch: (/** @type {(changed: Changed | null) => void} */ show) => this.#toWatch(show),
     };
     const make = () => queries().then(({ Query }) => /** @type {any} */ (new Query(source, table, spec)));
     const made = Object.fromEntries(['get', 'first', 'count', 'sum', 'avg', 'min', 'max'].map((what) => [

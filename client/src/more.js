@@ -4,5 +4,6 @@ export { giveBack } from './give-back.js';
 export { Guard } from './guard.js';
 export { repair, retable, Search } from './mend.js';
 export { moved } from './moved.js';
+export { synced } from './synced.js';
 export { takeOver } from './take-over.js';
 export { TASKS } from './tasks.js';

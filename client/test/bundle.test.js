@@ -8,9 +8,9 @@ import { gzipSync } from 'node:zlib';
 import { bundled, FILES } from '../scripts/bundle.js';
 
 /** What shows the copy and takes edits; with queries; with the line; all that a page loads; what is loaded to look at it. In bytes, compressed. */
-const CORE_MOST = 12_080;
+const CORE_MOST = 12_000;
 const QUERIES_MOST = 15_000;
-const ONLINE_MOST = 19_700;
+const ONLINE_MOST = 19_750;
 const ALL_MOST = 26_500;
 const INSPECTOR_MOST = 4_800;
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
