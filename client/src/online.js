@@ -28,6 +28,8 @@ export class Online {
   connection;
   /** The last calls: when, for how long, what, edits sent, rows got, the server's time, what went wrong. @type {any[][]} */
   calls = [];
+  /** What the server told of its tables for a report, and when. */
+  digest = { at: -Infinity, told: /** @type {any} */ (null) };
   /** @type {Promise<unknown>} */
   #exchanges = Promise.resolve();
   #api;

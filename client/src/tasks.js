@@ -6,6 +6,9 @@ import { see } from './replica.js';
 /** @import { Online } from './online.js' */
 /** @import { Conflict, Copy, Operation, Row } from './types.js' */
 
+/** A report asks for the server's digest once in so long. */
+const DIGEST_EVERY_MS = 10_000;
+
 /** @type {Record<string, (line: Online, ...given: any[]) => any>} */
 export const TASKS = {
   /** @param {Online} line */
@@ -16,9 +19,17 @@ export const TASKS = {
   },
 
   /** What only the one that leads can tell of itself. @param {Online} line */
-  diagnose: async (line) => ({
-    calls: line.calls, digest: line.connection.line.name === 'live' ? await line.call(`/digest?tables=${line.device.owner.options.tables ?? ''}`).catch(() => null) : null,
-  }),
+  async diagnose(line) {
+    const { connection, device: { owner: { options, platform } } } = line;
+    const { calls } = line;
+    // Not with every look of a panel; and what asks is no news.
+    const isDue = !(Math.abs(platform.now() - line.digest.at) < DIGEST_EVERY_MS);
+    if (isDue && connection.line.name === 'live') {
+      line.digest = { at: platform.now(), told: await line.call(`/digest?tables=${options.tables ?? ''}`).catch(() => null) };
+      line.calls = calls;
+    }
+    return { calls, digest: line.digest.told };
+  },
 
   /** The server's list, or without a line the last one known. @param {Online} line @returns {Promise<Conflict[]>} */
   async conflicts(line) {

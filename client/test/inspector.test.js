@@ -23,6 +23,7 @@ test('nothing is wrong, and says so', async () => {
   assert.deepEqual(found.tables, [{ table: 'meals', rows: 1, edited: 0, matches: true }]);
   assert.deepEqual(found.clock, { aheadMs: 2000, withinMs: 0 });
   assert.deepEqual(found.exchanges.map(({ call, got }) => [call, got])[0], ['/sync', 1]);
+  assert.ok(found.exchanges.every(({ call }) => !call.startsWith('/digest')));
   assert.match(found.text, /line: live\n/);
   assert.match(found.text, /meals: 1 row, 0 edited, as on the server/);
 });
@@ -82,6 +83,8 @@ test('a copy that is not the server’s is named, but only where both can be com
   await script.live();
   assert.match((await script.client.diagnose()).advice.join(), /The copy differs from the server’s in meals: load everything anew/);
   told.cursor = { ...told.cursor, user: 2 };
+  assert.equal((await script.client.diagnose()).tables[0].matches, false, 'not asked with every look');
+  await script.clock.forward(11_000);
   assert.equal((await script.client.diagnose()).tables[0].matches, null);
 });
 

@@ -102,7 +102,8 @@ export class Live {
   }
 
   #keep() {
-    if (this.#known && !this.#known.has(this.#key)) this.#known.set(this.#key, this);
+    if (!this.#known) return;
+    if (!this.#known.has(this.#key)) this.#known.set(this.#key, this);
     if (!this.#listeners.size) this.#rest(UNSEEN_MS);
   }
 

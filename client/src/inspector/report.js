@@ -45,7 +45,7 @@ export async function diagnosed(copy, device, leads, status, ask) {
     conflicts: (meta.conflicts ?? []).length,
     exchanges: calls.slice(-LIST_MOST).map(([at, ms, call, sent, got, , fault]) => ({ at: new Date(at).toISOString(), ms, call, sent: sent ?? 0, got: got ?? 0, fault: fault ? clean(String(fault)) : null })),
   };
-  const advice = adviceOn({ ...found, refused: refused });
+  const advice = adviceOn({ ...found, refused });
   return { ...found, advice, text: textOf(found, advice) };
 }
 
