@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ryzed_tests::rows::{row, workout_session};
-use ryzed_tests::{Account, Change, Daemon, update};
+use ryzed_tests::rows::{row, workout_exercise, workout_session};
+use ryzed_tests::{Account, Change, Daemon, delete, insert, update};
 use serde_json::{Value, json};
 
 const TABLE: &str = "workout_sessions";
@@ -161,4 +161,26 @@ async fn open_conflicts_take_no_more_than_they_may() {
         statuses.push(me.change(edit.strategy("manual")).await["status"].clone());
     }
     assert_eq!(statuses, ["conflict", "conflict", "rejected"]);
+}
+
+#[tokio::test]
+async fn no_more_parts_of_a_row_wait_than_may() {
+    let daemon = Daemon::builder().env("RYZED_LIMITS__OPEN_CONFLICT_PARTS", 2).start();
+    let me = daemon.account();
+    let session = workout_session(json!({}));
+    let base = me.store("workout_sessions", &session).await;
+    me.push_from("tablet", [delete("workout_sessions", &session["id"]).base(&base)]).await;
+    let rows: Vec<Value> = (0..3).map(|_| workout_exercise(&session)).collect();
+    let parts: Vec<_> = rows.iter().map(|row| insert("workout_exercises", row)).collect();
+    let answer = me.push(parts.clone()).await;
+    let told: Vec<&Value> = answer["results"].as_array().expect("results").iter().collect();
+    let statuses: Vec<&Value> = told.iter().map(|result| &result["status"]).collect();
+    assert_eq!(statuses, ["conflict", "conflict", "rejected"], "{answer}");
+    assert_eq!(told[2]["errors"][0]["code"], "too_many_conflicts");
+    // An edit of one that waits needs no more room, and one that is taken out makes room for the last: the same change again.
+    let edit = update("workout_exercises", &rows[0]["id"], json!({"order_index": 7}));
+    assert_eq!(me.change(edit).await["status"], "conflict");
+    assert_eq!(me.change(delete("workout_exercises", &rows[0]["id"])).await["status"], "applied");
+    assert_eq!(me.change(parts[2].clone()).await["status"], "conflict");
+    assert_eq!(list(&me, "").await["conflicts"][0]["parts"].as_array().map(Vec::len), Some(2));
 }

@@ -195,11 +195,92 @@ async fn rows_move_through_places_of_which_each_is_one_rows() {
     assert!(statuses(&answer).iter().all(|status| *status != "rejected"), "{answer}");
     assert_eq!(places().await[..2], [rows[0]["id"].clone(), first["id"].clone()]);
     assert_eq!(places().await.len(), 13);
-    // And at once: both or neither.
+    // And at once, two and three of them.
     let answer = me.push([to(&first, 0), to(&rows[0], 1)]).await;
-    let told = statuses(&answer);
-    assert_eq!(told[0], told[1], "{answer}");
+    assert!(statuses(&answer).iter().all(|status| *status != "rejected"), "{answer}");
+    assert_eq!(places().await, wanted);
+    let answer = me.push([to(&rows[1], 3), to(&rows[2], 4), to(&rows[3], 2)]).await;
+    assert!(statuses(&answer).iter().all(|status| *status != "rejected"), "{answer}");
+    let ids = |rows: &[&Value]| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(places().await[..6], ids(&[&first, &rows[0], &rows[3], &rows[1], &rows[2], &rows[4]]));
+    // Where one of them is refused all the same, none is left without a place.
+    let mut late = to(&rows[0], 0).json();
+    late["data"]["exercise_id"] = json!("00000000-0000-4000-8000-000000000000");
+    let answer = me.sync(json!({"changes": [to(&first, 1).json(), late, to(&rows[5], 5).json()]})).await;
+    assert_eq!(statuses(&answer)[..2], ["rejected", "rejected"], "{answer}");
+    assert_eq!(places().await[..2], ids(&[&first, &rows[0]]));
     assert_eq!(places().await.len(), 13);
+    assert!(daemon.database().is_sound());
+}
+
+#[tokio::test]
+async fn rows_exchange_what_may_be_null() {
+    let (daemon, me) = with_rule("CREATE UNIQUE INDEX one_note ON cardio_sessions (user_id, notes)").await;
+    let rows = ["first", "second"].map(|notes| row("cardio_sessions", json!({"notes": notes, "steps": 1})));
+    me.push(rows.iter().map(|row| insert("cardio_sessions", row))).await;
+    let to = |row: &Value, notes: &str, steps: u32| {
+        update("cardio_sessions", &row["id"], json!({"notes": notes, "steps": steps})).strategy("client_wins")
+    };
+    let answer = me.push([to(&rows[0], "second", 7), to(&rows[1], "first", 8)]).await;
+    assert!(statuses(&answer).iter().all(|status| *status != "rejected"), "{answer}");
+    for (row, notes, steps) in [(&rows[0], "second", 7), (&rows[1], "first", 8)] {
+        let row = me.row("cardio_sessions", &row["id"]).await.expect("a row");
+        assert_eq!((&row["notes"], &row["steps"]), (&json!(notes), &json!(steps)));
+    }
+    assert!(daemon.database().is_sound());
+}
+
+#[tokio::test]
+async fn rows_that_cant_exchange_their_places_are_told_why() {
+    let (daemon, me) = with_rule(ONE_NAME).await;
+    let rows = ["Fig", "Date", "Plum"].map(named);
+    me.push(rows.iter().map(|row| insert("foods", row))).await;
+    let to = |row: &Value, name: &str| {
+        update("foods", &row["id"], json!({"name_en": name, "calories": 7})).strategy("client_wins")
+    };
+    let answer = me.push([to(&rows[0], "Date"), to(&rows[1], "Fig"), to(&rows[2], "Kiwi")]).await;
+    let told = statuses(&answer);
+    assert_eq!((told[0], told[1]), ("rejected", "rejected"), "{answer}");
+    assert_ne!(told[2], "rejected", "{answer}");
+    for result in &answer["results"].as_array().expect("results")[..2] {
+        let error = &result["errors"][0];
+        assert_eq!(error["code"], "constraint", "{answer}");
+        assert!(error["message"].as_str().is_some_and(|said| said.contains("in a later request")), "{answer}");
+    }
+    assert_eq!(me.row("foods", &rows[0]["id"]).await.expect("a row")["name_en"], "Fig");
+    assert!(daemon.database().is_sound());
+}
+
+#[tokio::test]
+async fn a_row_is_not_deleted_for_one_that_breaks_our_own_rules() {
+    let (daemon, me) = with_rule(ONE_NAME).await;
+    let rows = ["Fig", "Date", "Plum"].map(named);
+    me.push(rows.iter().map(|row| insert("foods", row))).await;
+    let bad = food(json!({"name_en": "Fig", "calories": -1}));
+    let other = food(json!({"name_en": "Kiwi", "calories": -1}));
+    let pear = named("Pear");
+    let changes =
+        [gone(&rows[0]), gone(&rows[1]), insert("foods", &bad), insert("foods", &other), insert("foods", &pear)];
+    let answer = me.push(changes.clone()).await;
+    assert_eq!(statuses(&answer), ["rejected", "applied", "rejected", "rejected", "applied"], "{answer}");
+    assert_eq!(answer["results"][0]["errors"][0]["code"], "constraint");
+    assert_eq!(answer["results"][2]["errors"][0]["field"], "calories");
+    assert_eq!(own(&me).await, ids(&[&rows[0], &rows[2], &pear]));
+    assert_eq!(me.push(changes).await["results"], answer["results"], "a retry gets the same");
+    // The same row made anew, and one that moves to the place.
+    let mut again = rows[0].clone();
+    again["calories"] = json!(-1);
+    let answer = me.push([gone(&rows[0]), insert("foods", &again)]).await;
+    assert_eq!(statuses(&answer), ["rejected", "rejected"], "{answer}");
+    let edit = update("foods", &rows[2]["id"], json!({"name_en": "Fig", "calories": -1})).strategy("client_wins");
+    let answer = me.push([edit, gone(&rows[0])]).await;
+    assert_eq!(statuses(&answer), ["rejected", "rejected"], "{answer}");
+    assert_eq!(own(&me).await, ids(&[&rows[0], &rows[2], &pear]));
+    // What is refused for now is to come again, with the deletion.
+    let later = food(json!({"name_en": "Fig", "created_at": "2999-01-01T00:00:00Z"}));
+    let answer = me.push([gone(&rows[0]), insert("foods", &later)]).await;
+    assert_eq!(statuses(&answer), ["rejected", "rejected"], "{answer}");
+    assert_eq!(answer["results"][0]["errors"][0]["code"], "in_future", "{answer}");
     assert!(daemon.database().is_sound());
 }
 

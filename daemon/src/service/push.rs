@@ -8,6 +8,7 @@ mod order;
 mod owner;
 mod put_off;
 mod receipt;
+mod swap;
 mod told;
 mod work;
 mod write;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::sync::RowId;
 use crate::sync::asked::Asked;
 use crate::sync::raw::{BadRow, Name, RowBounds, fault, row};
-use crate::sync::wire::{ChangeResult, Mutation, Status};
+use crate::sync::wire::{ChangeResult, Intent, Mutation, Status};
 
 /// One of a request's changes.
 #[derive(Debug, Clone)]
@@ -51,7 +51,13 @@ impl Change {
             Err(error) => return Told::default().rejected(error),
         };
         let mutation = members.mutation(bounds).map_err(Box::new);
-        let change = mutation.and_then(|mutation| Self::of(mutation, registry, is_operators, newest));
+        let mut change = mutation.and_then(|mutation| Self::of(mutation, registry, is_operators, newest));
+        if let Ok(Self::Ready(ready)) = &mut change
+            && ready.asked.brought().is_none()
+            && ready.asked.operation != Intent::Delete
+        {
+            ready.asked.at_fault = members.data.and_then(|data| row(data, bounds).ok()).unwrap_or_default();
+        }
         change.unwrap_or_else(|error| Told::of(&members).rejected(*error))
     }
 

@@ -26,6 +26,8 @@ pub struct Asked {
     pub conflict_strategy: Option<Strategy>,
     /// What it brings of columns that devices may not write.
     pub aside: Row,
+    /// What it brings, as it came, when none of it can be stored.
+    pub at_fault: Row,
     /// As some fields of a row that is there.
     part: Option<Checked>,
     /// As a whole row.
@@ -52,7 +54,8 @@ impl Asked {
             }
             Intent::Delete => (None, None),
         };
-        Self { mutation_id, operation, base_version, conflict_strategy, aside: aside.into_inner(), part, whole }
+        let aside = aside.into_inner();
+        Self { mutation_id, operation, base_version, conflict_strategy, aside, at_fault: Row::new(), part, whole }
     }
 
     /// What is to be stored, as a whole row or a part of one; none for a deletion.

@@ -9,13 +9,14 @@ use serde_json::Value;
 
 use super::super::batch::Key;
 use super::super::request::{Ready, references};
+use super::swap::Parked;
 use super::work::Work;
 use super::write::CONSTRAINT;
 use super::{Push, Stop, Task};
 use crate::store::Transaction;
 use crate::sync::decide::Decision;
 use crate::sync::rounds::{Step, parents_first, rounds};
-use crate::sync::wire::{Intent, Status};
+use crate::sync::wire::{Intent, Status, is_for_now};
 
 /// How often changes that were refused are tried again behind the others, as long as that helps any of them.
 const PASSES: usize = 4;
@@ -35,21 +36,42 @@ impl Push {
         }
         let mut work = self.begin(tx, task).await?;
         work.together(tx, task.ready, &order).await?;
-        if !may_matter || work.refused.is_empty() {
+        if !may_matter {
             return Ok(work);
         }
+        let mut course = Course::default();
+        if work.refused.is_empty() {
+            course.left_out = work.lone(tx, task.ready, &HashMap::new(), false).await?;
+            if course.left_out.is_empty() {
+                return Ok(work);
+            }
+        }
         let first = std::mem::take(&mut work.refused);
-        let mut left_out = HashMap::new();
-        for time in 0.. {
+        let (mut swaps, mut times) = (None, 0);
+        loop {
             tx.take_back().await?;
             work = self.begin(tx, task).await?;
-            work.one_by_one(tx, task.ready, &order, &left_out).await?;
-            let lone = work.lone(tx, task.ready, &first, time >= PATIENT).await?;
+            work.one_by_one(tx, task.ready, &order, &course).await?;
+            if work.parked_in_vain(task.ready, &course.parked) {
+                course.parked.clear();
+                continue;
+            }
+            if swaps.is_none() {
+                let found = swaps.insert(work.swaps(tx, task.ready).await?);
+                course.parked = found.parked.clone();
+                if !found.parked.is_empty() {
+                    continue;
+                }
+            }
+            let lone = work.lone(tx, task.ready, &first, times >= PATIENT).await?;
             if lone.is_empty() {
                 break;
             }
-            left_out.extend(lone);
+            course.parked.retain(|index, _| !lone.contains_key(index));
+            course.left_out.extend(lone);
+            times += 1;
         }
+        work.tell_swaps(&swaps.unwrap_or_default());
         Ok(work)
     }
 
@@ -87,8 +109,10 @@ impl Work<'_> {
         tx: &mut dyn Transaction,
         ready: &[&Ready],
         order: &[usize],
-        left_out: &HashMap<usize, Decision>,
+        course: &Course,
     ) -> Result<(), Stop> {
+        let left_out = &course.left_out;
+        self.park(tx, ready, &course.parked).await?;
         self.outcomes.extend(left_out.iter().map(|(index, outcome)| (*index, outcome.clone())));
         let mut left: Vec<Vec<usize>> =
             order.iter().filter(|index| !left_out.contains_key(index)).map(|index| vec![*index]).collect();
@@ -157,8 +181,13 @@ impl Work<'_> {
         first: &HashMap<usize, String>,
         all: bool,
     ) -> Result<HashMap<usize, Decision>, Stop> {
-        let room = self.room(tx, ready).await?;
+        let own = self.at_fault(ready);
+        if own.is_empty() && self.refused.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let room = self.room(tx, ready, &own).await?;
         let (mut lone, mut out) = (HashSet::new(), HashMap::new());
+        self.held_back(ready, &own, &room, &mut out);
         let mut refused: Vec<(&usize, &String)> =
             self.refused.iter().filter(|(index, _)| !is_delete(ready[**index])).collect();
         refused.sort_unstable();
@@ -189,10 +218,38 @@ impl Work<'_> {
         Ok(with_what_follows(ready, out))
     }
 
+    /// The changes that are at fault by our own rules, of tables of which a row is deleted: such a row may be what another is
+    /// deleted for.
+    fn at_fault(&self, ready: &[&Ready]) -> Vec<usize> {
+        let removed = ready.iter().enumerate().filter(|(index, change)| self.has_removed(change, *index));
+        let gone: HashSet<usize> = removed.map(|(_, change)| change.rank).collect();
+        let is_at_fault = |(index, change): &(usize, &&Ready)| {
+            let outcome = self.outcomes.get(index).filter(|outcome| outcome.status == Status::Rejected);
+            outcome.is_some() && !is_delete(change) && !self.refused.contains_key(index) && gone.contains(&change.rank)
+        };
+        ready.iter().enumerate().filter(is_at_fault).map(|(index, _)| index).collect()
+    }
+
+    /// Holds back the deletions that make room for rows which are at fault: in the same place, or under the same id.
+    fn held_back(&self, ready: &[&Ready], own: &[usize], room: &Room, out: &mut HashMap<usize, Decision>) {
+        for put in own {
+            let mut left = room.places[*put].iter().filter(|place| !room.taken.contains(place));
+            let gone = room.gone.get(&ready[*put].rank).into_iter().flatten();
+            let same = gone.copied().find(|index| index < put && ready[*index].id == ready[*put].id);
+            let found = left.find_map(|place| room.freed.get(place).copied()).or(same);
+            if let Some((index, outcome)) = found.zip(self.outcomes.get(put)) {
+                // What is refused for now comes again: so does the deletion, with it.
+                let code = if is_for_now(&outcome.errors) { code::IN_FUTURE } else { CONSTRAINT };
+                out.insert(index, Decision::rejected(vec![FieldError::new("", code, TOGETHER)]));
+                out.insert(*put, outcome.clone());
+            }
+        }
+    }
+
     /// Which places the request has freed and taken, of the tables in which a row is refused.
-    async fn room(&self, tx: &mut dyn Transaction, ready: &[&Ready]) -> Result<Room, Stop> {
+    async fn room(&self, tx: &mut dyn Transaction, ready: &[&Ready], own: &[usize]) -> Result<Room, Stop> {
         let mut rules: HashMap<usize, Vec<Vec<String>>> = HashMap::new();
-        for index in self.refused.keys() {
+        for index in self.refused.keys().chain(own) {
             let (rank, table) = (ready[*index].rank, self.push.registry.get(ready[*index].table));
             if let (Some(table), false) = (table, rules.contains_key(&rank)) {
                 rules.insert(rank, tx.unique(table).await?);
@@ -225,25 +282,39 @@ impl Work<'_> {
 
     /// What the rules for different rows go by, of the row that a change is about: as it is to be, or as it was before it was
     /// deleted.
-    fn places(&self, change: &Ready, rules: &[Vec<String>]) -> Vec<Place> {
+    pub(super) fn places(&self, change: &Ready, rules: &[Vec<String>]) -> Vec<Place> {
         let Some(working) = self.working(change.rank, &change.id) else { return Vec::new() };
         let mine = Value::String(self.push.caller.user.to_string());
         let value = |name: &String| -> Option<String> {
-            let asked = change.asked.brought().and_then(|row| row.get(name));
+            let asked = change.asked.brought().unwrap_or(&change.asked.at_fault).get(name);
             let now = asked.or_else(|| working.row.as_ref()?.get(name)).or_else(|| working.in_database(name));
             let now = now.or((name == "user_id").then_some(&mine)).filter(|value| !value.is_null())?;
             Some(now.to_string().to_lowercase())
         };
-        let place = |(number, columns): (usize, &Vec<String>)| {
-            let values: Option<Vec<String>> = columns.iter().map(value).collect();
-            Some((change.rank, number, values.filter(|values| !values.is_empty())?))
-        };
-        rules.iter().enumerate().filter_map(place).collect()
+        places_of(change.rank, rules, value)
     }
 }
 
+/// The places of a row that has these values.
+pub(super) fn places_of(rank: usize, rules: &[Vec<String>], value: impl Fn(&String) -> Option<String>) -> Vec<Place> {
+    let place = |(number, columns): (usize, &Vec<String>)| {
+        let values: Option<Vec<String>> = columns.iter().map(&value).collect();
+        Some((rank, number, values.filter(|values| !values.is_empty())?))
+    };
+    rules.iter().enumerate().filter_map(place).collect()
+}
+
+/// How changes are done one by one.
+#[derive(Default)]
+struct Course {
+    /// What is not done, with what becomes of it.
+    left_out: HashMap<usize, Decision>,
+    /// The edits whose rows leave their places first.
+    parked: Parked,
+}
+
 /// A table, the number of its rule for different rows, and what that goes by in one row.
-type Place = (usize, usize, Vec<String>);
+pub(super) type Place = (usize, usize, Vec<String>);
 
 /// Which places of rows a request is about.
 #[derive(Default)]
@@ -272,7 +343,7 @@ fn with_what_follows(ready: &[&Ready], out: HashMap<usize, Decision>) -> HashMap
     all
 }
 
-fn is_delete(change: &Ready) -> bool {
+pub(super) fn is_delete(change: &Ready) -> bool {
     change.asked.operation == Intent::Delete
 }
 

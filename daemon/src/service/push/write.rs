@@ -192,7 +192,7 @@ fn is_written(table: &Table, name: &str) -> bool {
 }
 
 /// What a device is told of a row that a rule of the database refused.
-fn refusal(table: &Table, error: StoreError) -> Result<FieldError, StoreError> {
+pub(super) fn refusal(table: &Table, error: StoreError) -> Result<FieldError, StoreError> {
     Ok(match error {
         StoreError::Constraint(rule) => FieldError::new("", CONSTRAINT, rule),
         // Somebody with SQL deleted it after we had looked.
