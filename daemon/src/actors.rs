@@ -56,7 +56,7 @@ pub use backend::Backend;
 pub use bridge::Neighbours;
 pub use close::CloseReason;
 pub use connection::{Connection, Hello};
-pub use device::{Answer, Input, token_of};
+pub use device::{Answer, Input, token_of, unread_of_auth};
 #[cfg(any(test, feature = "faults"))]
 pub use fault::{Fault, Victim};
 pub use janitor::Housekeeping;

@@ -254,7 +254,7 @@ impl Config {
         let url = match (&self.redis.url, &self.redis.url_file) {
             (Some(url), _) => url.clone(),
             (None, Some(file)) => private::read_text(file)
-                .map_err(|error| format!("can't read {} (redis.url_file): {error}", file.display()))?,
+                .map_err(|error| format!("can't read {} (redis.url_file): {}", file.display(), private::why(&error)))?,
             (None, None) => return Ok(None),
         };
         RedisAddress::parse(&url).map(Some).map_err(|complaint| format!("the URL of Redis (redis.url) {complaint}"))

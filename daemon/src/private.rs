@@ -74,6 +74,24 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
+/// Says why a file can't be read or made, for whoever has named it.
+#[must_use]
+pub fn why(error: &io::Error) -> String {
+    let words = match error.kind() {
+        // What is no answer of the system is in our words already.
+        _ if error.raw_os_error().is_none() && error.kind() != ErrorKind::InvalidData => return error.to_string(),
+        ErrorKind::NotFound => "there is no such file or folder",
+        ErrorKind::PermissionDenied => "the daemon's user may not",
+        ErrorKind::IsADirectory => "it is a folder, and no file",
+        ErrorKind::NotADirectory => "what should be a folder on the way there is a file",
+        ErrorKind::InvalidData => "it is no text in UTF-8",
+        ErrorKind::StorageFull => "the disk is full",
+        ErrorKind::ReadOnlyFilesystem => "the disk can only be read",
+        _ => return error.to_string(),
+    };
+    words.into()
+}
+
 /// Looks at a file or folder, if there is one, that decides whose data this is.
 ///
 /// # Errors

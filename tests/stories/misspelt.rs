@@ -1,7 +1,7 @@
 //! What a client says and nobody reads, most of it misspelt: the answer names it. What a client says wrongly: no parser answers.
 
 use ryzed_tests::rows::food;
-use ryzed_tests::{insert, update};
+use ryzed_tests::{TokenIn, insert, update};
 use serde_json::{Value, json};
 
 use crate::somebody;
@@ -68,6 +68,37 @@ async fn a_socket_names_misspelt_keys_in_its_answers() {
     assert_eq!((&result["status"], &result["ignored"]), (&json!("applied"), &json!(["base_verison"])));
     phone.send(json!({"type": "sync", "request_id": "r", "limit": 10})).await;
     assert_eq!(phone.next("sync_response").await.get("ignored"), None);
+}
+
+#[tokio::test]
+async fn a_socket_names_misspelt_keys_of_every_message() {
+    let me = somebody();
+    let mut phone = me.socket("phone").await;
+    let token = me.token().sign();
+    phone.send(json!({"type": "ping", "pending_uplods": 3})).await;
+    assert_eq!(phone.next("pong").await["ignored"], json!(["pending_uplods"]));
+    phone.send(json!({"type": "ping", "pending_uploads": 3})).await;
+    assert_eq!(phone.next("pong").await.get("ignored"), None);
+    for message in [
+        json!({"type": "subscribe", "tables": ["foods"]}),
+        json!({"type": "unsubscribe", "tables": ["foods"]}),
+        json!({"type": "trigger_sync"}),
+        json!({"type": "broadcast", "event": "e", "payload": {"any": 1}}),
+        json!({"type": "auth", "token": token}),
+    ] {
+        let mut misspelt = message.clone();
+        misspelt["tabels"] = json!(1);
+        phone.send(misspelt).await;
+        let told = phone.next("ignored").await;
+        assert_eq!((&told["answers"], &told["ignored"]), (&message["type"], &json!(["tabels"])));
+        phone.send(message).await;
+        phone.fence().await;
+        assert_eq!(phone.received("ignored"), Vec::<Value>::new());
+    }
+    // The address, and a token that comes as the first message.
+    let mut tablet = me.connect("tablet").query("tabels", "foods").token_in(TokenIn::Nowhere).open().await;
+    tablet.send(json!({"type": "auth", "token": token, "devise": 1})).await;
+    assert_eq!(tablet.next("connection_established").await["ignored"], json!(["tabels", "devise"]));
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use crate::budget::CONNECTING;
 use crate::config::Limits;
 use crate::metrics::Loss;
 use crate::service::DeviceSeen;
+use crate::sync::strangers::Strangers;
 use crate::sync::{ChangeRecord, Cursor, DeviceId};
 
 /// The longest replay, in versions. Who is further behind pulls, which is cheaper for both.
@@ -47,6 +48,8 @@ pub struct Hello {
     pub cursor: Option<Cursor>,
     /// The tables that it wants; none named means all.
     pub tables: Vec<String>,
+    /// What it said and nothing reads.
+    pub ignored: Strangers,
 }
 
 /// A connected device. Dropping it is what disconnects it.
@@ -87,7 +90,7 @@ impl Live {
     /// # Errors
     /// When it may not connect: the socket is to be closed.
     pub async fn connect(&self, hello: Hello, verify: Arc<dyn Verify>) -> Result<Connection, CloseReason> {
-        let Hello { caller, device, device_type, app_version, cursor, tables } = hello;
+        let Hello { caller, device, device_type, app_version, cursor, tables, ignored } = hello;
         let tables = self.known(&tables)?;
         let backend = Arc::clone(&self.shared.backend);
         let charged = backend.budget().charge(caller.user, CONNECTING);
@@ -125,6 +128,7 @@ impl Live {
             server_version: env!("CARGO_PKG_VERSION"),
             heartbeat_seconds: self.shared.settings.heartbeat.as_secs(),
             cursor: &starts,
+            ignored: ignored.names(),
         });
         let stopped = self.shared.stopped_tables.read().unwrap_or_else(PoisonError::into_inner).clone();
         self.tell_stopped(&link, &stopped);

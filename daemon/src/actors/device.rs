@@ -23,7 +23,7 @@ use super::message::ServerMessage;
 use crate::auth::{AuthError, Caller, Verify};
 use crate::budget::{Arriving, Held, Refused};
 use crate::service::ServiceError;
-pub use incoming::token_of;
+pub use incoming::{token_of, unread_of_auth};
 use machine::{Effect, Event, Machine, Now};
 
 /// Messages that are no longer, in bytes, need not ask for memory.
@@ -164,7 +164,10 @@ impl State {
     /// Does what the machine decided; what came of it may be an event for the machine.
     async fn perform(&mut self, effect: Effect, answer: &mut Answer) -> Option<Event> {
         match effect {
-            Effect::Pong => self.say(answer, &ServerMessage::Pong),
+            Effect::Pong(ignored) => self.say(answer, &ServerMessage::Pong { ignored: ignored.names() }),
+            Effect::Ignore(answers, ignored) => {
+                self.say(answer, &ServerMessage::Ignored { answers, ignored: ignored.names() });
+            }
             Effect::Warn { expires_at } => self.say(answer, &ServerMessage::TokenExpiring { expires_at }),
             Effect::Refuse(problem) => self.say(answer, &problem.message()),
             Effect::Close(reason) => answer.close = Some(reason),

@@ -21,9 +21,23 @@ pub(crate) enum ServerMessage<'a> {
         server_version: &'static str,
         heartbeat_seconds: u64,
         cursor: &'a Cursor,
+        /// Parameters of the address, and keys of a first message, that nothing reads.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        ignored: &'a [String],
     },
     /// The answer to a ping.
-    Pong,
+    Pong {
+        /// Keys of the message that nothing reads.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        ignored: &'a [String],
+    },
+    /// What nothing reads of a message that has no answer of its own.
+    Ignored {
+        /// The type of the message.
+        answers: &'a str,
+        /// Its keys that nothing reads.
+        ignored: &'a [String],
+    },
     /// A change that a device made.
     DataUpdated {
         table: &'static str,
@@ -186,6 +200,9 @@ mod tests {
 
     #[test]
     fn a_bare_message_has_its_type_and_time() {
-        assert_eq!(sent(&ServerMessage::Pong), json!({"type": "pong", "timestamp": "1970-01-01T00:00:00.000000Z"}));
+        assert_eq!(
+            sent(&ServerMessage::Pong { ignored: &[] }),
+            json!({"type": "pong", "timestamp": "1970-01-01T00:00:00.000000Z"})
+        );
     }
 }

@@ -34,6 +34,7 @@ fn hello(who: u128, device: &str, cursor: Option<Cursor>) -> Hello {
         app_version: None,
         cursor,
         tables: vec![],
+        ignored: Default::default(),
     }
 }
 

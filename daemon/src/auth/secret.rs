@@ -24,7 +24,7 @@ pub struct Secret(Vec<u8>);
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// A named file can't be read.
-    #[error("can't read the token secret {path}: {error}")]
+    #[error("can't read the token secret {path}: {}", crate::private::why(.error))]
     Read {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum SecretError {
         found: usize,
     },
     /// A new one can't be stored.
-    #[error("can't make a token secret at {path}: {error}")]
+    #[error("can't make a token secret at {path}: {}", crate::private::why(.error))]
     Make {
         /// Where.
         path: PathBuf,

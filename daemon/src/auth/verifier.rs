@@ -33,7 +33,7 @@ pub struct Verifier {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A file can't be read.
-    #[error("can't read {path} ({key}): {error}")]
+    #[error("can't read {path} ({key}): {}", crate::private::why(.error))]
     Read {
         /// The configuration's key.
         key: &'static str,

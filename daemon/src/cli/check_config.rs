@@ -21,7 +21,10 @@ pub(super) fn run(sources: &Sources) -> Outcome {
     faults.extend(unusable(&loaded));
     match faults.len() {
         0 => Ok(()),
-        count => Err(Failure::Usage(anyhow!("{count} faults in the configuration:\n{}", faults.join("\n")))),
+        count => {
+            let faults_are = if count == 1 { "1 fault" } else { &format!("{count} faults") };
+            Err(Failure::Usage(anyhow!("{faults_are} in the configuration:\n{}", faults.join("\n"))))
+        }
     }
 }
 

@@ -221,7 +221,7 @@ pub(super) fn unreadable(config: &Config) -> Option<String> {
     let path = config.database_path();
     let is_file = config.database_server().is_none() && path.exists();
     let error = is_file.then(|| std::fs::File::open(&path).err()).flatten()?;
-    Some(format!("can't read {}: {error}", path.display()))
+    Some(format!("can't read {}: {}", path.display(), private::why(&error)))
 }
 
 fn make_folder(settings: &sqlite::Settings) -> anyhow::Result<()> {

@@ -28,7 +28,7 @@ impl Config {
         ];
         let zero = positive.into_iter().filter(|(_, value)| *value == 0).map(|(key, _)| key);
         for key in zero.chain(self.limits.zeros()) {
-            complain(&mut complaints, key, "must be at least 1");
+            complain(&mut complaints, key, "must be at least 1, and is 0");
         }
         if let Err(complaint) = log_filter(&self.log.level) {
             complain(&mut complaints, "log.level", complaint);
@@ -47,7 +47,9 @@ impl Config {
     fn check_limits(&self, complaints: &mut Complaints) {
         const DEEPEST: usize = 110;
         if self.limits.value_depth > DEEPEST {
-            let complaint = format!("must be at most {DEEPEST}: no reader of JSON follows much further");
+            let found = self.limits.value_depth;
+            let complaint =
+                format!("must be at most {DEEPEST}, and is {found}: no reader of JSON follows much further");
             complain(complaints, "limits.value_depth", complaint);
         }
     }
@@ -60,7 +62,7 @@ impl Config {
         };
         if listen.parse::<SocketAddr>().is_err() && !listen.rsplit_once(':').is_some_and(is_named) {
             let wanted = "must be an address or a name, and a port, such as 127.0.0.1:8000 or localhost:8000";
-            complain(complaints, "server.listen", wanted);
+            complain(complaints, "server.listen", format!("{wanted}, and is {listen:?}"));
         }
     }
 
@@ -74,7 +76,11 @@ impl Config {
                 Some("names no host: postgres://<user>@<host>/<database>, or ?host=<folder of its socket> at the end")
             }
             Some(url) if is_server(url) => None,
-            Some(url) if url.strip_prefix("sqlite://").is_none_or(str::is_empty) => Some(DATABASES),
+            Some(url) if url.strip_prefix("sqlite://").is_none_or(str::is_empty) => {
+                let scheme = url.split_once("://").map_or("no URL", |(scheme, _)| scheme);
+                complain(complaints, "database.url", format!("{DATABASES}, and is {scheme}"));
+                None
+            }
             _ => None,
         };
         complaint.into_iter().for_each(|complaint| complain(complaints, "database.url", complaint));
@@ -90,7 +96,9 @@ impl Config {
         }
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
         if redis.prefix.is_empty() || !redis.prefix.bytes().all(allowed) {
-            complain(complaints, "redis.prefix", "must be of the characters [A-Za-z0-9._:-], such as ryzed");
+            let found = &redis.prefix;
+            let complaint = format!("must be of the characters [A-Za-z0-9._:-], such as ryzed, and is {found:?}");
+            complain(complaints, "redis.prefix", complaint);
         }
     }
 

@@ -35,10 +35,10 @@ impl File {
     /// When it can't be read, or is no TOML; says where.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let text = private::read_text(path)
-            .map_err(|error| format!("can't read the configuration {}: {error}", path.display()))?;
+            .map_err(|error| format!("can't read the configuration {}: {}", path.display(), private::why(&error)))?;
         let fault = |error: &toml::de::Error| {
-            let line = error.span().map_or(1, |span| line_at(&text, span.start));
-            format!("{}:{line}: is no TOML: {}", path.display(), error.message())
+            let offset = error.span().map_or(0, |span| span.start);
+            format!("{}:{}: {}", path.display(), line_at(&text, offset), told(error.message(), &text, offset))
         };
         let document = DeTable::parse(&text).map_err(|error| fault(&error))?;
         let values: toml::Table = toml::from_str(&text).map_err(|error| fault(&error))?;
@@ -67,6 +67,23 @@ impl File {
 
 fn inner<'t, 'i>(value: &'t Spanned<DeValue<'i>>) -> Option<&'t DeTable<'i>> {
     value.get_ref().as_table()
+}
+
+/// What is wrong with the text at `offset`, in words for whoever wrote it. Never the value: it may be a secret.
+fn told(message: &str, text: &str, offset: usize) -> String {
+    if message.starts_with("duplicate key") {
+        return "stands there twice; keep one of the two".into();
+    }
+    let before = text.get(..offset).unwrap_or_default();
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let name = line.split_once('=').map_or("", |(name, _)| name.trim());
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    let whose = if is_name { format!("{name}: ") } else { String::new() };
+    format!(
+        "{whose}is no TOML from character {} on: a line is [section], key = value or # a comment, and a value is \"text\", a \
+         number, true, false, [a list] or {{ name = value }}",
+        line.chars().count() + 1
+    )
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Config;
 use super::file::File;
-use super::value::{Known, put, typed};
+use super::value::{Known, found, put, typed};
 
 /// What every environment variable of ours starts with.
 const PREFIX: &str = "RYZED_";
@@ -160,7 +160,10 @@ impl Sources {
             match text.and_then(|text| typed(text, default)) {
                 Ok(value) => loaded.set.push(Set { key, origin: Origin::Variable, value }),
                 Err(wanted) => {
-                    loaded.faults.push(format!("environment variable {name} ({key}): must be {wanted}"));
+                    let found = text.map_or_else(|_| "other bytes".into(), |text| found(&key, &text.into()));
+                    loaded
+                        .faults
+                        .push(format!("environment variable {name} ({key}): must be {wanted}, and is {found}"));
                 }
             }
         }
@@ -213,7 +216,9 @@ impl Loaded {
         match serde_json::from_value(values) {
             Ok(config) => self.config = config,
             // Each value alone was good.
-            Err(error) => self.faults.push(format!("the configuration: {error}")),
+            Err(_) => {
+                self.faults.push("the configuration can't be used: each value is good, and all together are not".into())
+            }
         }
         let complaints = self.config.complaints();
         let faults: Vec<String> = complaints.iter().map(|(key, complaint)| self.fault(key, complaint)).collect();

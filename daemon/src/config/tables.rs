@@ -104,7 +104,9 @@ impl Config {
                 .as_deref()
                 .is_some_and(|name| name.split('.').any(str::is_empty) || name.matches('.').count() > 1)
             {
-                complain(complaints, format!("{key}.relation"), "must be <table> or <schema>.<table>");
+                let found = said.relation.as_deref().unwrap_or_default();
+                let complaint = format!("must be <table> or <schema>.<table>, and is {found:?}");
+                complain(complaints, format!("{key}.relation"), complaint);
             }
             if !places.insert(said.place(table)) {
                 let complaint = "two tables can't be the same one of the database";

@@ -150,6 +150,37 @@ fn what_is_wrong_in_the_file_names_itself_and_its_line() {
 }
 
 #[test]
+fn no_parser_speaks_of_the_configuration_and_what_was_found_is_said() {
+    for (text, words) in [
+        ("a = ", "here.toml:1: a: is no TOML from character 5 on"),
+        ("[log", "here.toml:1: is no TOML"),
+        ("x = 1\nx = 2", "here.toml:2: stands there twice"),
+        ("[auth]\nsecret = hunter2", "here.toml:2: secret: is no TOML"),
+        ("[server]\nlisten = 1.5.3", "here.toml:2: listen: is no TOML"),
+        ("x = 99999999999999999999", "here.toml:1:"),
+        ("[limits]\nmessage_burst = 5000000000", "not too large, and is 5000000000"),
+        ("[log]\nformat = \"xml\"", "must be \"text\" or \"json\", and is \"xml\""),
+        ("[dev]\ntest_broadcast = \"maybe\"", "must be true or false, and is \"maybe\""),
+        ("[server]\ntrusted_proxies = [\"bla\"]", "here.toml:2: server.trusted_proxies: \"bla\" is no address"),
+        ("[server]\nlisten = \"nowhere\"", "and is \"nowhere\""),
+        ("[auth]\nsecret = 12345", "must be a text, in quotes, and is something else"),
+        ("[database]\nurl = \"mysql://me:hunter2@here\"", "and is mysql"),
+        ("[database]\nurl = \"postgres://h\"\n[tables.foods]\nfuture_hours = -1", "and is -1"),
+    ] {
+        let error = with_file(text, &[]).unwrap_err();
+        assert!(error.contains(words), "{text:?}: {error}");
+        for theirs in ["expected", "invalid", "usize", "u32", "i128", "hunter2", "12345", "os error", "found `"] {
+            assert!(!error.contains(theirs), "{text:?}: {error}");
+        }
+    }
+    let error = with_environment(&[("RYZED_SYNC__LEASE_SECONDS", "soon")]).unwrap_err();
+    assert!(error.contains("RYZED_SYNC__LEASE_SECONDS (sync.lease_seconds): must be a whole number"), "{error}");
+    assert!(error.ends_with("and is \"soon\""), "{error}");
+    let error = with_environment(&[("RYZED_CONFIG", "/nowhere.toml")]).unwrap_err();
+    assert!(error.ends_with("/nowhere.toml: there is no such file or folder"), "{error}");
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once() {
     let text = "data_dir = 5\nlisen = 1\n[server]\nlisten = \"nowhere\"\n[sever]\nlisten = 1\n[log]\nlevel = \"inof\"\nformat = \"xml\"\n\
                 [sync]\nsweep_seconds = \"often\"\n[limits]\noutbox_bytes = 0\nmessage_bytes = -1\n[database]\nurl = \"postgres://me:a/b@/db\"\n[auth]\njwks_url = \"https://\"\n[redis]\nurl = \"redis://\"";

@@ -36,15 +36,18 @@ impl Known {
         let mut alone = json!({});
         put(&mut alone, key, value.clone());
         let error = serde_json::from_value::<Config>(alone).err()?.to_string();
+        let found = found(key, value);
         if error.starts_with("unknown field") {
             return Some(format!("there is no such key; a table has {}", OF_TABLES.join(", ")));
         }
         Some(match error.split_once("expected ") {
             // A word of a few that are known.
             Some((before, words)) if before.starts_with("unknown variant") => {
-                format!("must be {}", words.replace('`', "\"").replace("one of ", ""))
+                format!("must be {}, and is {found}", words.replace('`', "\"").replace("one of ", ""))
             }
-            _ => format!("must be {}", self.wanted(key)),
+            Some(_) => format!("must be {}, and is {found}", self.wanted(key)),
+            // Ours already.
+            None => error,
         })
     }
 
@@ -63,11 +66,11 @@ impl Known {
     fn wanted(&self, key: &str) -> &'static str {
         match self.default(key) {
             Some(Value::Bool(_)) => "true or false",
-            Some(Value::Number(_)) => "a whole number, not below zero and not too large",
+            Some(Value::Number(_)) => WHOLE,
             Some(Value::Array(_)) => "a list of texts, such as [\"a\", \"b\"]",
             None => match key.split('.').nth(2) {
                 Some("skip") => "true or false",
-                Some("future_hours") => "a whole number, not below zero and not too large",
+                Some("future_hours") => WHOLE,
                 Some("columns") => {
                     "names and the names that the database has for them, such as { user_id = \"created_by\" }"
                 }
@@ -77,6 +80,25 @@ impl Known {
             },
             _ => "a text, in quotes",
         }
+    }
+}
+
+/// What a whole number may be.
+const WHOLE: &str = "a whole number, not below zero and not too large";
+/// The most of a text that is repeated, in characters.
+const LONGEST: usize = 60;
+/// Keys whose values are nobody else's business, or have a password in them.
+const SECRET: [&str; 4] = ["auth.secret", "auth.jwks_url", "database.url", "redis.url"];
+
+/// What stands there, as far as it may be shown.
+pub(super) fn found(key: &str, value: &Value) -> String {
+    match value {
+        _ if SECRET.contains(&key) => "something else".into(),
+        Value::String(text) => format!("{:?}", text.chars().take(LONGEST).collect::<String>()),
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "a section".into(),
+        Value::Null => "nothing".into(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 
@@ -103,7 +125,7 @@ pub(super) fn typed(text: &str, default: &Value) -> Result<Value, &'static str> 
             "false" | "0" => Ok(false.into()),
             _ => Err("true or false"),
         },
-        Value::Number(_) => text.parse::<u64>().map(Value::from).map_err(|_| "a whole number"),
+        Value::Number(_) => text.parse::<u64>().map(Value::from).map_err(|_| WHOLE),
         Value::Array(_) => Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect()),
         _ => Ok(Value::from(text)),
     }

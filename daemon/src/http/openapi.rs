@@ -5,6 +5,7 @@ use ryzed_adapters::Registry;
 use serde_json::{Value, json};
 
 use super::call::{Answer, Call, of_json};
+use super::ignored::IGNORED;
 use super::problem::Problem;
 use super::sync::RELEASE;
 
@@ -29,6 +30,7 @@ pub(super) async fn openapi(call: Call) -> Answer {
 fn document(registry: &Registry) -> serde_json::Result<Value> {
     let mut document: Value = serde_json::from_str(WRITTEN)?;
     document["info"]["version"] = json!(RELEASE);
+    name_ignored(&mut document);
     for table in registry.iter() {
         let schemas = &mut document["components"]["schemas"];
         schemas[table.name] = table.schema.clone();
@@ -36,6 +38,22 @@ fn document(registry: &Registry) -> serde_json::Result<Value> {
         schemas["SyncResponse"]["properties"]["changes"]["properties"][table.name] = rows;
     }
     Ok(document)
+}
+
+/// Describes the header that names what nothing reads, with each answer that may have it.
+fn name_ignored(document: &mut Value) {
+    let header = |response: &mut Value| {
+        if response.get("$ref").is_none() {
+            response["headers"][IGNORED.as_str()] = json!({"$ref": "#/components/headers/Ignored"});
+        }
+    };
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    let operations =
+        paths.filter(|(path, _)| path.starts_with("/api/realtime/")).flat_map(|(_, path)| path.as_object_mut());
+    let operations = operations.flatten().filter_map(|(_, operation)| operation["responses"].as_object_mut());
+    operations.flatten().for_each(|(_, response)| header(response));
+    let shared = document["components"]["responses"].as_object_mut();
+    shared.into_iter().flatten().for_each(|(_, response)| header(response));
 }
 
 #[cfg(test)]

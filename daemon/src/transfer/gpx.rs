@@ -9,10 +9,14 @@ use std::io::Read;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use xml::attribute::OwnedAttribute;
 use xml::common::Position;
-use xml::reader::{EventReader, ParserConfig, XmlEvent};
+use xml::reader::{ErrorKind, EventReader, ParserConfig, XmlEvent};
+
+use crate::private::why;
 
 /// How many names of what is not kept are noted; more tell nobody anything.
 const MOST_NAMES: usize = 32;
+/// The most characters of an element's name that are told.
+const LONGEST_NAME: usize = 40;
 
 /// What a file holds.
 #[derive(Debug, Default)]
@@ -66,7 +70,8 @@ pub(super) fn read(from: impl Read) -> Result<File, String> {
     loop {
         let event = events.next();
         let line = events.position().row() + 1;
-        let event = event.map_err(|error| format!("line {line}: is no XML: {}", error.msg()))?;
+        let character = events.position().column() + 1;
+        let event = event.map_err(|error| format!("line {line}: {}", reader.broken(error.kind(), character)))?;
         match event {
             XmlEvent::StartElement { name, attributes, .. } => {
                 reader.begin(name.local_name, &attributes, line).map_err(|what| format!("line {line}: {what}"))?;
@@ -105,15 +110,37 @@ enum Field {
 struct Reader {
     file: File,
     open: Vec<Element>,
+    /// The names of what is open.
+    names: Vec<String>,
     point: Option<Fix>,
     text: String,
 }
 
 impl Reader {
+    /// Says why the file can't be read on, and what to do.
+    fn broken(&self, kind: &ErrorKind, character: u64) -> String {
+        let inside = self.names.last().map_or_else(String::new, |name| format!(" in <{name}>"));
+        match kind {
+            ErrorKind::UnexpectedEof => {
+                format!("the file ends{inside}: it was cut off; export it again, or copy it once more")
+            }
+            ErrorKind::Utf8(_) => {
+                format!("bytes{inside} are no text in UTF-8; export the file again, or save it as UTF-8")
+            }
+            ErrorKind::Io(error) => format!("can't be read on: {}", why(error)),
+            _ => {
+                format!("is no XML from character {character} on{inside}; export the file again, or mend that line")
+            }
+        }
+    }
+
     fn begin(&mut self, name: String, attributes: &[OwnedAttribute], line: u64) -> Result<(), String> {
+        let shown: String = name.chars().take(LONGEST_NAME).collect();
         let element = match (self.open.last(), name.as_str()) {
             (None, "gpx") => Element::Gpx,
-            (None, other) => return Err(format!("is no GPX: the file is a <{other}>")),
+            (None, other) => {
+                return Err(format!("is no GPX: the file is a <{other}>; export the track as GPX"));
+            }
             (Some(Element::Gpx), "trk") => Element::Track,
             (Some(Element::Track), "trkseg") => Element::Segment,
             (Some(Element::Segment), "trkpt") => Element::Point,
@@ -136,6 +163,7 @@ impl Reader {
             _ => {}
         }
         self.text.clear();
+        self.names.push(shown);
         self.open.push(element);
         Ok(())
     }
@@ -151,6 +179,7 @@ impl Reader {
     }
 
     fn end(&mut self) {
+        self.names.pop();
         match self.open.pop() {
             Some(Element::Text(field)) => self.field(field),
             Some(Element::Point) => {
@@ -203,4 +232,28 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
 
 fn filled(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cant_be_read_says_where_and_what_to_do() {
+        for (text, words) in [
+            (&b""[..], "line 1: is no XML from character 1 on; export the file again"),
+            (b"<kml></kml>", "line 1: is no GPX: the file is a <kml>; export the track as GPX"),
+            (b"<gpx>\n<trk><trkseg>\n<trkpt lat=\"1\"", "the file ends in <trkseg>: it was cut off"),
+            (b"<gpx>\n<trk><name>a & b</name></trk></gpx>", "line 2: is no XML from character"),
+            (b"<gpx>\n<trk></gpx>", "line 2: is no XML from character"),
+            (b"<gpx><trk><name>\xff\xfe</name></trk></gpx>", "in <name> are no text in UTF-8"),
+            (b"not at all", "line 1: is no XML from character"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(words), "{}: {error}", String::from_utf8_lossy(text));
+            for theirs in ["Unexpected", "Expected", "expected", "token", "invalid"] {
+                assert!(!error.contains(theirs), "{error}");
+            }
+        }
+    }
 }

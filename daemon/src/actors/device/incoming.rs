@@ -154,6 +154,24 @@ pub fn token_of(text: &[u8], limits: &Limits) -> Option<String> {
     Some(auth.token)
 }
 
+/// The members of a message that nothing reads; of one whose answer names them itself, none.
+pub(super) fn ignored(text: &[u8], message: &Incoming) -> Strangers {
+    match message {
+        Incoming::Ping { .. } => Strangers::of::<Ping>(text, &["type"]),
+        Incoming::Auth { .. } => unread_of_auth(text),
+        Incoming::Request(Request::Subscribe(_) | Request::Unsubscribe(_)) => Strangers::of::<Tables>(text, &["type"]),
+        Incoming::Request(Request::TriggerSync) => Strangers::of::<Head<'_>>(text, &[]),
+        Incoming::Request(Request::Broadcast { .. }) => Strangers::of::<Broadcast<'_>>(text, &["type"]),
+        Incoming::Request(Request::Report { .. } | Request::Push { .. } | Request::Sync { .. }) => Strangers::default(),
+    }
+}
+
+/// The members of a message of type `auth` that nothing reads.
+#[must_use]
+pub fn unread_of_auth(text: &[u8]) -> Strangers {
+    Strangers::of::<Auth>(text, &["type"])
+}
+
 /// Reads a message of this device.
 pub(super) fn read(text: &[u8], device: &DeviceId, limits: &Limits) -> Result<Incoming, Problem> {
     let weight = weigh(text, limits.parsed_bytes).map_err(|unfit| match unfit {

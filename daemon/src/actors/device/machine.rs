@@ -23,6 +23,7 @@ use crate::auth::{AuthError, Caller, LEEWAY};
 use crate::budget::{Who, note};
 use crate::config::Limits;
 use crate::metrics::{Limit, metrics};
+use crate::sync::strangers::Strangers;
 use crate::sync::{DeviceId, UserId};
 
 /// How long before its token ends a device is warned.
@@ -61,8 +62,10 @@ pub(super) enum Event {
 /// What to do about it.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// Answer a ping.
-    Pong,
+    /// Answer a ping, of which nothing reads this.
+    Pong(Strangers),
+    /// Say what nothing reads of a message of this type.
+    Ignore(&'static str, Strangers),
     /// Say that the token is about to end.
     Warn { expires_at: String },
     /// Say what was wrong with a message.
@@ -173,15 +176,21 @@ impl Machine {
             Err(problem) => return self.bad(problem),
         };
         self.bad = 0;
+        let ignored = incoming::ignored(text, &message);
+        let told = |kind: &'static str, ignored: Strangers| {
+            (!ignored.names().is_empty()).then_some(Effect::Ignore(kind, ignored))
+        };
         match message {
             Incoming::Ping { pending_uploads } => {
                 let news = pending_uploads.filter(|count| self.pending_uploads != Some(*count));
                 self.pending_uploads = pending_uploads.or(self.pending_uploads);
                 let report = news.map(|pending_uploads| Effect::Serve(Request::Report { pending_uploads }));
-                report.into_iter().chain([Effect::Pong]).collect()
+                report.into_iter().chain([Effect::Pong(ignored)]).collect()
             }
-            Incoming::Auth { token } => vec![Effect::Verify(token)],
-            Incoming::Request(request) => vec![Effect::Serve(request)],
+            Incoming::Auth { token } => told("auth", ignored).into_iter().chain([Effect::Verify(token)]).collect(),
+            Incoming::Request(request) => {
+                told(request.kind(), ignored).into_iter().chain([Effect::Serve(request)]).collect()
+            }
         }
     }
 
@@ -279,7 +288,7 @@ mod tests {
     fn two_silent_heartbeats_end_it_and_anything_received_is_life() {
         let mut bench = Bench::new(100_000);
         assert_eq!(bench.due(0.0), 60.0);
-        assert!(matches!(bench.at(50.0, ping())[..], [Effect::Pong]));
+        assert!(matches!(bench.at(50.0, ping())[..], [Effect::Pong(_)]));
         assert_eq!(bench.due(50.0), 110.0);
         bench.at(100.0, Event::Heard);
         assert_eq!(bench.closed(159.0, Event::Tick), None);
@@ -344,8 +353,8 @@ mod tests {
     fn only_news_of_pending_uploads_are_reported() {
         let mut bench = Bench::new(100_000);
         let told = |n: u32| Event::Text(Bytes::from(format!(r#"{{"type":"ping","pending_uploads":{n}}}"#)));
-        assert!(matches!(bench.at(0.0, told(3))[..], [Effect::Serve(Request::Report { .. }), Effect::Pong]));
-        assert!(matches!(bench.at(1.0, told(3))[..], [Effect::Pong]));
-        assert!(matches!(bench.at(2.0, told(0))[..], [Effect::Serve(Request::Report { .. }), Effect::Pong]));
+        assert!(matches!(bench.at(0.0, told(3))[..], [Effect::Serve(Request::Report { .. }), Effect::Pong(_)]));
+        assert!(matches!(bench.at(1.0, told(3))[..], [Effect::Pong(_)]));
+        assert!(matches!(bench.at(2.0, told(0))[..], [Effect::Serve(Request::Report { .. }), Effect::Pong(_)]));
     }
 }

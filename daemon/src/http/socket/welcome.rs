@@ -10,16 +10,20 @@ use yawc::frame::OpCode;
 use super::stream::Ended;
 use super::told::Told;
 use super::{Shell, Socket, handshake};
-use crate::actors::{CloseReason, Connection, Hello, token_of};
+use crate::actors::{CloseReason, Connection, Hello, token_of, unread_of_auth};
 use crate::auth::Caller;
 use crate::budget::Who;
 use crate::http::origin::Origin;
 use crate::http::query::Query;
 use crate::http::{Guest, Seat};
+use crate::sync::strangers::Strangers;
 use crate::sync::{Cursor, DeviceId};
 
 /// Frames among which the first message must be. Pings may come before it, but each wants an answer.
 const FIRST_FRAMES: usize = 10;
+
+/// The parameters of the address that are read.
+const PARAMETERS: [&str; 5] = ["token", "cursor", "tables", "device_type", "app_version"];
 
 /// What the opening request said, as far as it matters.
 pub(super) struct Arrival {
@@ -29,6 +33,7 @@ pub(super) struct Arrival {
     tables: Vec<String>,
     device_type: Option<String>,
     app_version: Option<String>,
+    ignored: Strangers,
     from: Whence,
 }
 
@@ -52,6 +57,8 @@ impl Arrival {
         });
         let token = header.or_else(|| query.text("token")).or_else(|| handshake::bearer(headers));
         let text = |name| query.text(name).map(str::to_owned);
+        let mut ignored = Strangers::default();
+        query.names().filter(|name| !PARAMETERS.contains(name)).for_each(|name| ignored.add(name));
         Self {
             device,
             token: token.map(str::to_owned),
@@ -59,6 +66,7 @@ impl Arrival {
             tables: query.first_list("tables"),
             device_type: text("device_type"),
             app_version: text("app_version"),
+            ignored,
             from,
         }
     }
@@ -73,14 +81,14 @@ impl Arrival {
 pub(super) async fn welcome(
     shell: &Shell,
     socket: &mut Socket,
-    arrival: Arrival,
+    mut arrival: Arrival,
     told: &mut Told,
 ) -> Result<(Connection, Seat), Ended> {
     if !arrival.from.is_at_home {
         return Err(refused("origin", &"pages from there may not connect (server.allowed_origins)"));
     }
     let origin = arrival.from.origin.clone();
-    let identified = identify(shell, socket, &arrival).await.inspect_err(|ended| {
+    let identified = identify(shell, socket, &mut arrival).await.inspect_err(|ended| {
         // Nobody is a stranger whose token can't be checked right now.
         if *ended != Ended::Closed(CloseReason::TryLater) {
             origin.iter().for_each(Origin::was_stranger);
@@ -94,24 +102,28 @@ pub(super) async fn welcome(
         Some(text) => Some(text.parse::<Cursor>().map_err(|error| refused("cursor", &error))?),
         None => None,
     };
-    let Arrival { tables, device_type, app_version, .. } = arrival;
-    let hello = Hello { caller, device, device_type, app_version, cursor, tables };
+    let Arrival { tables, device_type, app_version, ignored, .. } = arrival;
+    let hello = Hello { caller, device, device_type, app_version, cursor, tables, ignored };
     let connection = shell.live.connect(hello, Arc::clone(&shell.verify)).await.map_err(Ended::Closed)?;
     Ok((connection, seat))
 }
 
 /// The device that has come, and whose it is.
-async fn identify(shell: &Shell, socket: &mut Socket, arrival: &Arrival) -> Result<(DeviceId, Caller), Ended> {
+async fn identify(shell: &Shell, socket: &mut Socket, arrival: &mut Arrival) -> Result<(DeviceId, Caller), Ended> {
     let device: DeviceId = arrival.device.parse().map_err(|error| refused("device_id", &error))?;
     let verified = match &arrival.token {
         Some(token) => shell.verify.verify(token).await,
-        None => shell.verify.verify(&first_message(shell, socket).await?).await,
+        None => {
+            let (token, ignored) = first_message(shell, socket).await?;
+            ignored.names().iter().for_each(|name| arrival.ignored.add(name));
+            shell.verify.verify(&token).await
+        }
     };
     Ok((device, verified.map_err(|error| Ended::Closed(CloseReason::denied(error)))?))
 }
 
 /// Waits for `{"type":"auth","token":…}`.
-async fn first_message(shell: &Shell, socket: &mut Socket) -> Result<String, Ended> {
+async fn first_message(shell: &Shell, socket: &mut Socket) -> Result<(String, Strangers), Ended> {
     let denied = |why: &'static str| Ended::Closed(CloseReason::Token(why.into()));
     let mut draining = shell.live.draining();
     let message = async {
@@ -120,6 +132,7 @@ async fn first_message(shell: &Shell, socket: &mut Socket) -> Result<String, End
             match frame.opcode() {
                 OpCode::Text => {
                     return token_of(frame.payload(), shell.live.limits())
+                        .map(|token| (token, unread_of_auth(frame.payload())))
                         .ok_or_else(|| denied("the first message must be auth, with a token"));
                 }
                 OpCode::Close => return Err(Ended::ByPeer),

@@ -183,7 +183,7 @@ impl Address {
         let (mode, trust) = security(mode.as_deref(), roots.as_deref())?;
         let joint = if rest.is_empty() { "" } else { "?" };
         let plain = format!("{place}{joint}{}", rest.join("&"));
-        let mut config: Config = plain.parse().map_err(|error| AddressError(chain(&error)))?;
+        let mut config: Config = plain.parse().map_err(|error| AddressError(senseless(&chain(&error))))?;
         config.ssl_mode(mode);
         limit(&mut config);
         Ok(Self { config, trust })
@@ -247,6 +247,19 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
 }
 
 /// An error with its causes, as one text.
+/// What is wrong with a connection string, in words for whoever wrote it.
+fn senseless(message: &str) -> String {
+    let option = message.split('`').nth(1).unwrap_or_default();
+    match option {
+        "" => "must be postgres://<user>@<host>:<port>/<database>, with what else there is behind a ?".into(),
+        "port" => "its port must be a number from 1 to 65535".into(),
+        name if message.contains("unknown option") => {
+            format!("there is no setting {name}; behind the ? stand those of libpq, such as sslmode")
+        }
+        name => format!("what it says of {name} can't be used"),
+    }
+}
+
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
