@@ -28,6 +28,7 @@ mod fuzz;
 pub mod http;
 pub mod metrics;
 pub mod private;
+pub mod progress;
 pub mod service;
 pub mod store;
 pub mod sync;

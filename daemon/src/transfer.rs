@@ -38,7 +38,7 @@ use csv_rows::CsvRows;
 use load::Loader;
 use ndjson::NdjsonRows;
 use owner::Owner;
-use progress::Progress;
+use progress::Reading;
 use source::{Incoming, Input};
 
 pub use args::{ExportArgs, Format, ImportArgs, a_uuid};
@@ -175,7 +175,7 @@ pub async fn import(service: &Service, args: &ImportArgs) -> Result<u8, Transfer
     let format = args.format()?;
     let owner = args.owner(&service.registry, format)?;
     let input = Input::open(&args.file)?;
-    let mut progress = Progress::new(&input);
+    let mut progress = Reading::new(&input);
     if let Owner::User(_) = owner {
         service.welcome(&owner.caller()).await?;
     }
@@ -189,7 +189,7 @@ pub async fn import(service: &Service, args: &ImportArgs) -> Result<u8, Transfer
             Loader::new(service, owner, &mut progress).load(rows).await.map(|summary| (summary, left_out))
         }
     };
-    progress.end();
+    drop(progress);
     let (summary, note) = outcome?;
     // Nobody has to read it.
     let _ = writeln!(io::stdout(), "{}", format!("{summary}\n{note}").trim_end());

@@ -15,7 +15,7 @@ const MAP: [(&str, &[&str]); 10] = [
     ("carrier", &["config", "metrics", "sync"]),
     ("actors", &["auth", "budget", "carrier", "config", "metrics", "service", "store", "sync"]),
     ("http", &["actors", "auth", "budget", "clock", "config", "metrics", "service", "sync"]),
-    ("transfer", &["auth", "clock", "config", "service", "store", "sync"]),
+    ("transfer", &["auth", "clock", "config", "progress", "service", "store", "sync"]),
 ];
 
 /// What may be known anywhere: the switches by which stories break the daemon, and how files are kept from others.

@@ -1,6 +1,5 @@
 //! `ryzed adopt`: a database that was there before, looked at, adopted, and left again.
 
-mod progress;
 mod report;
 
 use anyhow::{Context, anyhow};
@@ -10,8 +9,8 @@ use ryzed_adapters::Registry;
 use super::store::{self, failure, naming};
 use super::{Failure, Outcome, print};
 use crate::config::Config;
-use crate::store::postgres::adopt::{self, Adopted, Entered, Look, Standing, Undone};
-use progress::Progress;
+use crate::progress::Progress;
+use crate::store::postgres::adopt::{self, Adopted, Entered, Look, Standing, Undone, Watch};
 
 /// Sync the tables of a PostgreSQL database that an application has already.
 ///
@@ -50,6 +49,39 @@ pub(super) struct Options {
     accept: Vec<String>,
 }
 
+const ENTERING: &str = "{bar:30} {human_pos}/{human_len} rows of {msg} ({eta} left)";
+
+/// What a person sees while a database is adopted.
+struct Shown {
+    progress: Progress,
+    /// The table that was said to be done.
+    done: String,
+}
+
+impl Shown {
+    fn new() -> Self {
+        Self { progress: Progress::new(ENTERING, Some(0)), done: String::new() }
+    }
+}
+
+impl Watch for Shown {
+    fn step(&mut self, what: &str) {
+        self.progress.say(what);
+    }
+
+    fn entered(&mut self, table: &str, rows: u64, of: u64) {
+        let line = || format!("{table}: {rows} of {of} rows entered");
+        self.progress.of(of);
+        if rows != of {
+            self.progress.at(rows, table, line);
+        } else if self.done != table {
+            table.clone_into(&mut self.done);
+            self.progress.show(rows, table);
+            self.progress.line(line);
+        }
+    }
+}
+
 pub(super) fn run(config: &Config, options: &Options) -> Outcome {
     let Some(url) = &store::server_url(config)? else {
         return Err(Failure::Usage(anyhow!(
@@ -76,10 +108,10 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
         if options.dry_run {
             return print("Nothing was changed.\n");
         }
-        let mut progress = Progress::new();
+        let mut shown = Shown::new();
         let accepted = options.accept.iter().cloned().collect();
-        let adopted = adopt::adopt(url, &adapters, &naming, &accepted, &mut progress).await;
-        progress.end();
+        let adopted = adopt::adopt(url, &adapters, &naming, &accepted, &mut shown).await;
+        drop(shown);
         match adopted.map_err(failure)? {
             Adopted::Complete { entered, proofs } => {
                 print(&report::proven(&proofs))?;
@@ -123,9 +155,9 @@ fn told(entered: Entered, name: &str) -> String {
 }
 
 async fn leave(config: &Config, url: &str) -> Outcome {
-    let mut progress = Progress::new();
-    let undone = adopt::undo(url, &mut progress).await;
-    progress.end();
+    let mut shown = Shown::new();
+    let undone = adopt::undo(url, &mut shown).await;
+    drop(shown);
     let name = config.database_name();
     match undone.map_err(failure)? {
         Undone::Nothing => print(&format!("{name} was not adopted; nothing was changed\n")),

@@ -1,25 +1,22 @@
 //! `ryzed verify`: the change index held against the tables, and mended.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use chrono::TimeDelta;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::store;
 use super::{Failure, Outcome, print};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::progress::Progress;
 use crate::service::{Service, ServiceError, Verdict};
 use crate::store::Stay;
 use crate::store::compare::Difference;
 
-/// The pause between lines where there is no terminal.
-const EVERY: Duration = Duration::from_secs(3);
+const COUNTING: &str = "{spinner} {human_pos} rows of {msg}";
 
 /// Hold the change index against the tables, and mend it.
 ///
@@ -71,10 +68,13 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
 
 async fn verify(service: &Service, options: &Options) -> Outcome {
     let (mut differ, mut left) = (0, 0);
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(COUNTING, None);
     let is_wanted = |name: &str| options.table.is_empty() || options.table.iter().any(|wanted| wanted == name);
     for table in service.registry.iter().filter(|table| is_wanted(table.name)) {
-        let verdict = service.verify(table.name, options.repair, |rows| progress.at(table.name, rows)).await;
+        let verdict = service.verify(table.name, options.repair, |rows| {
+            progress.at(rows, table.name, || format!("{}: {rows} rows so far", table.name));
+        });
+        let verdict = verdict.await;
         let verdict = verdict.map_err(|error| failed(table.name, error))?;
         differ += usize::from(verdict.differ() > 0 || verdict.note.is_some());
         left += usize::from(!verdict.is_clean());
@@ -112,39 +112,6 @@ fn line(table: &str, verdict: &Verdict) -> String {
         let _ = write!(line, "; stopped or noted: {note}");
     }
     line + "\n"
-}
-
-/// Progress on stderr: a line that counts on a terminal, else one now and then.
-struct Progress {
-    bar: Option<ProgressBar>,
-    said: Instant,
-}
-
-impl Progress {
-    fn new() -> Self {
-        let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {human_pos} rows of {msg}");
-            ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-        });
-        Self { bar, said: Instant::now() }
-    }
-
-    fn at(&mut self, table: &str, rows: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(table.to_owned());
-            bar.set_position(rows);
-        } else if self.said.elapsed() >= EVERY {
-            self.said = Instant::now();
-            aside!("{table}: {rows} rows so far");
-        }
-    }
-
-    /// Makes room for a line of the report.
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }
 
 #[cfg(test)]
