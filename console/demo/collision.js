@@ -23,9 +23,6 @@ export function taken(choices, { field, ...sides }, from) {
   return { ...choices, [field]: { from, value: sides[from] } };
 }
 
-/** Takes a side for all fields. */
-export const takenAll = (conflict, from) => conflict.fields.reduce((choices, field) => taken(choices, field, from), untouched(conflict));
-
 /** Takes what the person typed for one field; a text that is no number stays as it is for the server to judge. */
 export function written(choices, { field, type }, text) {
   const number = Number(text.replace(',', '.'));
@@ -38,4 +35,16 @@ export function settlement(conflict, choices) {
   const sides = new Set(conflict.fields.map(({ field }) => choices[field].from));
   if (sides.size === 1 && !sides.has('merged')) return [...sides][0];
   return Object.fromEntries(conflict.fields.map(({ field }) => [field, choices[field].value]));
+}
+
+/**
+ * Which devices the sides are, as far as `who(row, field, value)` knows: `{server, late}`. Without a field it is asked who deleted
+ * the row.
+ */
+export function sides({ kind, rowId, fields }, who) {
+  const said = (side) => fields.map((field) => who(rowId, field.field, field[side])).find(Boolean) ?? null;
+  return {
+    server: kind === 'deleted_there' ? who(rowId) : said('server'),
+    late: kind === 'deleted_here' ? who(rowId) : said('client'),
+  };
 }

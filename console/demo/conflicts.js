@@ -8,8 +8,11 @@ import { icon } from './icons.js';
 import { MEALS } from './totals.js';
 import { nameOf, t, term } from './words.js';
 
-/** Opens the list; what opened it has the focus again when it closes, else its device. */
-export async function openConflicts(device, deviceName) {
+/**
+ * Opens the list of those that are shown, each side under the name of its device; what opened it has the focus again when it closes,
+ * else its device.
+ */
+export async function openConflicts(device, deviceName, { isShown, who, nameOfKind }) {
   const names = await namesOf(device);
   const title = element('h2', { id: 'conflicts-title' }, t('conflict.title', { device: deviceName }));
   const list = element('div', { className: 'cases' });
@@ -22,12 +25,13 @@ export async function openConflicts(device, deviceName) {
     const isLive = device.state.state === 'live';
     if (!isLive) say(note, t('conflict.offline'));
     else if (note.textContent === t('conflict.offline')) say(note, '');
-    const open = device.conflicts.map(({ conflict_id }) => conflict_id);
+    const shown = device.conflicts.filter((conflict) => isShown(conflict));
+    const open = shown.map(({ conflict_id }) => conflict_id);
     const hadFocus = list.contains(document.activeElement);
     for (const [id, { root }] of cases) if (!open.includes(id)) { root.remove(); cases.delete(id); }
-    for (const conflict of device.conflicts) {
+    for (const conflict of shown) {
       if (cases.has(conflict.conflict_id)) continue;
-      const made = new Case(conflict, { device, names, note });
+      const made = new Case(conflict, { device, names, note, who, nameOfKind });
       cases.set(conflict.conflict_id, made);
       list.append(made.root);
     }
@@ -72,16 +76,20 @@ async function namesOf({ client }) {
 class Case {
   #buttons = [];
 
-  constructor(raw, { device, names, note }) {
+  constructor(raw, { device, names, note, who, nameOfKind }) {
     this.conflict = collision.shownConflict(raw);
     Object.assign(this, { device, names, note });
-    this.late = t(device.mine.has(raw.conflict_id) ? 'conflict.client' : 'conflict.late');
+    const of = collision.sides(this.conflict, who);
+    if (device.mine.has(raw.conflict_id)) of.late = device.kind;
+    const [server, late] = [of.server, of.late].map(nameOfKind);
+    this.server = t('conflict.said', { device: server });
+    this.late = of.late ? t('conflict.said', { device: late }) : t('conflict.late');
     this.choices = collision.untouched(this.conflict);
     const { kind, fields, id } = this.conflict;
     const isFields = kind === 'fields';
     const chip = element('span', { className: 'chip' }, term('table', raw.table));
     const heading = element('h3', { id: `case-${id}` }, names.row(this.conflict) || t('diary.unknown'), ' ', chip);
-    const told = isFields ? t('conflict.fields', { n: fields.length }) : t(`conflict.${kind}`);
+    const told = isFields ? t('conflict.fields', { n: fields.length }) : t(`conflict.${kind}`, { server, late });
     this.root = element('section', { className: 'case', 'aria-labelledby': heading.id }, heading, element('p', { className: 'dim' }, told),
       isFields && this.#table(fields), isFields ? this.#settleFields() : this.#settleRow(kind));
     if (isFields) this.#draw();
@@ -93,7 +101,7 @@ class Case {
   }
 
   #table(fields) {
-    const head = ['conflict.field', 'conflict.base', 'conflict.server'].map((key) => t(key)).concat(this.late, t('conflict.merged'));
+    const head = [t('conflict.field'), t('conflict.base'), this.server, this.late, t('conflict.merged')];
     this.rows = fields.map((field) => this.#row(field));
     return element('table', { className: 'sides' },
       element('thead', {}, element('tr', {}, ...head.map((text) => element('th', { scope: 'col' }, text)))),
@@ -110,7 +118,7 @@ class Case {
       });
       return { radio, cell: element('td', { 'data-label': text }, element('label', { className: 'side' }, radio, this.#shown(field, field[from]))) };
     };
-    const [server, client] = [side('server', t('conflict.server')), side('client', this.late)];
+    const [server, client] = [side('server', this.server), side('client', this.late)];
     const merged = this.#mergedField(field, label);
     const root = element('tr', {}, element('th', { scope: 'row' }, label),
       element('td', { 'data-label': t('conflict.base') }, this.#shown(field, field.base)), server.cell, client.cell,
@@ -133,9 +141,7 @@ class Case {
 
   #settleFields() {
     this.save = this.#button('primary', 'conflict.save', () => this.#settle(collision.settlement(this.conflict, this.choices)));
-    return element('p', { className: 'actions' },
-      this.#button('', 'conflict.keep', () => this.#take(collision.takenAll(this.conflict, 'server'))),
-      this.#button('', 'conflict.take', () => this.#take(collision.takenAll(this.conflict, 'client'))), this.save);
+    return element('p', { className: 'actions' }, this.save);
   }
 
   #settleRow(kind) {

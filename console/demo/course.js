@@ -47,3 +47,43 @@ function walked(step) {
 }
 
 const rounded = (number, digits) => Number(number.toFixed(digits));
+
+/** How near a track has to be for the park to be its ground, in degrees. */
+const NEAR = 0.03;
+
+/**
+ * The ground of the course, drawn under a track that is run there: `{park, pond, paths, streets}`, each of lines of points; null
+ * for a track elsewhere, of whose ground nothing is known.
+ */
+export function groundOf(track) {
+  const [first] = track;
+  const isNear = first && Math.abs(first.latitude - CENTRE.latitude) < NEAR && Math.abs(first.longitude - CENTRE.longitude) < NEAR;
+  return isNear ? GROUND : null;
+}
+
+/** A point so many metres east and north of the park's middle. */
+const at = (east, north) => ({
+  latitude: CENTRE.latitude + north / METRES_A_DEGREE,
+  longitude: CENTRE.longitude + east / (METRES_A_DEGREE * Math.cos((CENTRE.latitude * Math.PI) / 180)),
+});
+
+function around(place, steps = 72) {
+  return Array.from({ length: steps + 1 }, (_, step) => at(...place((step / steps) * 2 * Math.PI)));
+}
+
+function makeGround() {
+  const streets = [];
+  for (let line = -4; line <= 4; line++) {
+    const [bend, far] = [line * 24, 2400];
+    streets.push([at(line * 470 - 160 + bend, -far), at(line * 470 + 160 - bend, far)], [at(-far, line * 430 + 120), at(far, line * 430 - 120)]);
+  }
+  const scaled = (by) => (angle) => loop(angle).map((metres) => metres * by);
+  return {
+    park: around((angle) => loop(angle).map((metres) => metres * (1.14 + 0.05 * Math.cos(4 * angle)))),
+    pond: around((angle) => [170 + 150 * Math.cos(angle) * (1 + 0.2 * Math.sin(2 * angle)), -60 + 85 * Math.sin(angle)]),
+    paths: [around(scaled(1)), around(scaled(0.52)), [at(-760, 40), at(-330, 150), at(60, 190), at(430, 330)], [at(-250, -430), at(-140, -150), at(-210, 240), at(-120, 470)]],
+    streets,
+  };
+}
+
+const GROUND = makeGround();

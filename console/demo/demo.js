@@ -1,51 +1,62 @@
 // The page: who the person is, which scene is on, and the devices side by side.
 
+import { Arrival } from './arrival.js';
 import { announce } from './announce.js';
 import { Device } from './device.js';
 import { button, element, say } from './element.js';
+import { Guide } from './guide.js';
 import { icon } from './icons.js';
 import { read, write } from './kept.js';
 import { Mirror } from './mirror.js';
 import { Pane } from './pane.js';
+import { fillDay } from './person.js';
 import { Recorder } from './recorder.js';
+import { Said } from './said.js';
+import { SCENES } from './scenes.js';
+import { Strip } from './strip.js';
 import { nextTheme, theme, wear } from './theme.js';
 import { keepToken, keptToken, subjectOf, tokenInAddress } from './token.js';
 import { chosenLanguage, speak, t, tongue } from './words.js';
 
-const SCENES = ['diary', 'workout', 'timer', 'run'];
 const KINDS = ['phone', 'tablet', 'watch'];
 const FURTHER = 'browser';
 const STRATEGIES = ['manual', 'server_wins', 'client_wins', 'merge'];
 const STRATEGY_KEY = 'demo-strategy';
+const FILL = 'fill';
 const byId = (id) => document.getElementById(id);
 
 let token = null;
 let panes = [];
 let spare = null;
+let guide = null;
 const devices = [];
+const strip = new Strip(byId('strip'));
 const page = {
   /** Row → the device that edited it last and when, to say how long the edit took to another. */
   edits: new Map(),
-  nameOfDevice: (id) => {
-    const kind = devices.find((device) => device.id === id)?.kind;
-    return kind ? t(`device.${kind}`) : t('event.elsewhere');
-  },
-  drawn: ({ kind, isOff, state }) => {
-    const chip = byId('chips').querySelector(`[data-kind=${kind}]`);
-    if (chip) chip.dataset.state = isOff ? 'off' : state.state;
-  },
+  strip,
+  said: null,
+  nameOfDevice: (id) => nameOfKind(devices.find((device) => device.id === id)?.kind),
+  nameOfKind: (kind) => nameOfKind(kind),
+  /** Whether one of the devices here is of that kind. */
+  isHere: (kind) => devices.some((device) => device.kind === kind),
+  drawn: (device) => strip.draw(device),
   remove: (pane) => removeDevice(pane),
 };
+
+const nameOfKind = (kind) => (kind ? t(`device.${kind}`) : t('event.elsewhere'));
 
 /** The same in all tabs: the one that leads a device uploads for the others. */
 const keptStrategy = () => read('localStorage', STRATEGY_KEY) ?? STRATEGIES[0];
 
 function makeDevice(kind) {
   const person = subjectOf(token);
-  const device = new Device(kind, { person, token: () => token, strategy: keptStrategy, name: (of) => t(`device.${of}`), edits: page.edits });
+  const { edits, said } = page;
+  const device = new Device(kind, { person, token: () => token, strategy: keptStrategy, name: (of) => t(`device.${of}`), edits, said });
   device.mirror = new Mirror(device);
   device.recorder = new Recorder(device);
-  device.on('token', askAgain);
+  device.on('token', () => arrival.askAgain(subjectOf(token)));
+  device.on('did', (what) => guide.did(what));
   devices.push(device);
   return device;
 }
@@ -75,11 +86,7 @@ function drawDevices() {
   panes = devices.map((device) => new Pane(device, page));
   byId('devices').replaceChildren(...panes.map(({ root }) => root));
   byId('devices').dataset.count = panes.length;
-  byId('chips').replaceChildren(...devices.map(({ kind }) => {
-    const chip = element('a', { href: `#${kind}`, onclick: (event) => goTo(event, kind) }, icon(kind), t(`device.${kind}`));
-    chip.dataset.kind = kind;
-    return chip;
-  }));
+  strip.show(devices, goTo);
   byId('add').hidden = devices.length > KINDS.length;
   panes.forEach((pane) => pane.draw());
   drawScene();
@@ -100,7 +107,7 @@ function drawScene() {
   });
   say(byId('title'), t(`scene.${now}`));
   say(byId('lead'), t(`scene.${now}.lead`));
-  byId('steps').replaceChildren(...[1, 2, 3].map((step) => element('li', {}, t(`scene.${now}.step${step}`))));
+  guide.show(now);
   document.title = `${t(`scene.${now}`)} – ${t('page.title')}`;
   panes.forEach((pane) => pane.show(now));
 }
@@ -125,46 +132,55 @@ function drawTheme() {
   byId('theme').dataset.theme = theme();
 }
 
-function askAgain() {
-  const isAsked = !byId('token-form').hidden;
-  byId('token-form').hidden = false;
-  byId('token-why').dataset.words = 'token.again';
-  say(byId('token-why'), t('token.again'));
-  byId('command').textContent = `ryzed token --user ${subjectOf(token)}`;
-  // Once: several devices find out.
-  if (isAsked) return;
-  announce(t('token.again'));
-  byId('token').focus();
-}
-
 /** Starts with a token, or goes on with a new one of the same person. A copy belongs to a person: another starts over. */
-function takeToken(given) {
+function takeToken(given, { isNew = false } = {}) {
   const subject = subjectOf(given);
-  byId('token-error').textContent = subject ? '' : t('token.bad');
   if (!subject) return;
   keepToken(given);
+  // A reload in the midst of it goes on with it.
+  if (isNew) write('sessionStorage', FILL, subject);
   if (token && subjectOf(token) !== subject) return location.reload();
   const isFirst = !token;
   token = given;
-  byId('token-form').hidden = true;
+  arrival.hide();
   byId('bench').hidden = byId('scenes').hidden = false;
   byId('person').textContent = subject;
   if (!isFirst) return devices.forEach((device) => device.renew(token));
+  begin(subject);
+}
+
+function begin(subject) {
+  page.said = new Said(subject);
+  guide = new Guide(byId('steps'), subject);
   KINDS.forEach((kind) => makeDevice(kind).start());
   if (read('localStorage', furtherKey()) === 'true') addDevice();
   drawDevices();
+  if (read('sessionStorage', FILL) === subject) fill();
+  offerDay();
+}
+
+/** A day is offered to who has none. */
+function offerDay() {
+  const { client } = devices[0];
+  const held = { food_entries: null, workout_sessions: null, cardio_sessions: null };
+  for (const table of Object.keys(held)) {
+    client.table(table).subscribe(null, ({ length }) => {
+      held[table] = length;
+      byId('fill').hidden = Object.values(held).some((count) => count !== 0) || devices[0].state.state !== 'live';
+    });
+  }
+  devices[0].on('changed', () => { if (Object.values(held).every((count) => count === 0)) byId('fill').hidden = devices[0].state.state !== 'live'; });
+}
+
+async function fill() {
+  byId('fill').hidden = true;
+  await fillDay(devices[0], subjectOf(token));
+  write('sessionStorage', FILL, '');
+  announce(t('page.filled'));
 }
 
 function listen() {
-  byId('token-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    takeToken(byId('token').value.trim());
-    byId('token').value = '';
-  });
-  byId('other-token').addEventListener('click', () => {
-    byId('token-form').hidden = false;
-    byId('token').focus();
-  });
+  byId('fill').addEventListener('click', fill);
   byId('strategy').addEventListener('change', () => write('localStorage', STRATEGY_KEY, byId('strategy').value));
   addEventListener('storage', ({ key }) => { if (key === STRATEGY_KEY) byId('strategy').value = keptStrategy(); });
   byId('add').addEventListener('click', () => {
@@ -198,10 +214,12 @@ byId('languages').append(...['en', 'fr'].map((language) => button({
 }, language.toUpperCase())));
 byId('theme').append(icon('theme'));
 byId('add').prepend(icon('add'));
+const arrival = new Arrival(takeToken);
 wear();
 speak(chosenLanguage());
 listen();
 const first = tokenInAddress() ?? keptToken();
 drawPage();
 if (first) takeToken(first);
-byId('token-form').hidden = token !== null;
+await arrival.look();
+if (!token) arrival.show();

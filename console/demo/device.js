@@ -22,7 +22,7 @@ export class Device {
   #offKey;
   #owesWord = false;
 
-  /** `settings`: `person`, `token()`, `strategy()`, `name(kind)` in the language that is on, and `edits`: row → who edited it last. */
+  /** `settings`: `person`, `token()`, `strategy()`, `name(kind)` in the language that is on, `edits`: row → who edited it last, and `said`. */
   constructor(kind, settings) {
     this.kind = kind;
     this.#settings = settings;
@@ -44,7 +44,8 @@ export class Device {
     this.#listen();
   }
 
-  /** `changed`: something to draw; `told` ({key, values, tone}): a line for the log; `token`: another one is needed. */
+  /** `changed`: something to draw; `told` ({key, values, tone}): a line for the log; `did` ({does}): for the steps; `token`: another one
+   * is needed. */
   on(event, heard) {
     const heards = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, heards.add(heard));
@@ -56,19 +57,24 @@ export class Device {
     this.#emit('told', { key, values, tone });
   }
 
+  /** The person did something here that a step may be about. */
+  did(does) {
+    this.#emit('did', { does, by: this.kind, isOff: this.isOff });
+  }
+
   /** Makes a row, with an id unless it has one, and answers with the id. It shows at once and goes out when it can. */
   insert(table, row) {
     const id = row.id ?? uuid();
-    this.#edit(table, id, (rows) => rows.insert({ ...row, id }));
+    this.#edit(table, id, row, (rows) => rows.insert({ ...row, id }));
     return id;
   }
 
   update(table, id, changes) {
-    this.#edit(table, id, (rows) => rows.update(id, changes));
+    this.#edit(table, id, changes, (rows) => rows.update(id, changes));
   }
 
   remove(table, id) {
-    this.#edit(table, id, (rows) => rows.delete(id));
+    this.#edit(table, id, null, (rows) => rows.delete(id));
   }
 
   /** Goes online unless it was switched off. */
@@ -82,6 +88,7 @@ export class Device {
   turn(on) {
     write('localStorage', this.#offKey, String(!on));
     this.#turned(on);
+    this.did(on ? 'online' : 'offline');
   }
 
   renew(token) {
@@ -112,6 +119,7 @@ export class Device {
   async settle(id, choice) {
     try {
       await this.client.resolve(id, choice);
+      this.did('settle');
     } finally {
       this.#spread();
       await this.lookAtConflicts();
@@ -134,8 +142,9 @@ export class Device {
     return { rows, tables: differing };
   }
 
-  #edit(table, id, change) {
-    const { edits } = this.#settings;
+  #edit(table, id, values, change) {
+    const { edits, said } = this.#settings;
+    if (table !== 'location_points') said.note(this.kind, id, values);
     edits.delete(id);
     edits.set(id, { by: this.id, at: performance.now(), isLive: this.state.state === 'live' });
     if (edits.size > EDITS_MOST) edits.delete(edits.keys().next().value);

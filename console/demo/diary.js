@@ -15,12 +15,13 @@ export class Diary {
   #entries = [];
   #foods = new Map();
   #isDrawn = false;
+  /** The entry whose fields are open: one at a time. */
+  #open = null;
   /** An entry that was moved to another meal from here: the keyboard goes along. */
   #moved = null;
 
-  constructor(root, { device, follow, isSmall }) {
-    this.device = device;
-    this.isSmall = isSmall;
+  constructor(root, { device, follow, total, isSmall }) {
+    Object.assign(this, { device, total, isSmall });
     this.meals = new Keyed(element('div', { className: 'meals' }), (meal) => this.#meal(meal));
     this.empty = element('p', { className: 'empty' }, t('diary.empty'));
     root.append(this.#head(), ...(isSmall ? [] : [this.#form()]), this.empty, this.meals.root);
@@ -79,6 +80,7 @@ export class Diary {
     if (!food) return this.picker.input.focus();
     const quantity = this.grams.valueAsNumber;
     const consumed_at = sums.momentOn(this.#day, Date.now()).toISOString();
+    this.device.did('log');
     this.device.insert('food_entries', { food_id: food.id, quantity, unit: 'g', meal_type: this.meal.value, consumed_at });
     announce(t('diary.added', { food: nameOf(food), quantity: measure(quantity, 'gram', 1) }));
     this.picker.clear();
@@ -99,6 +101,7 @@ export class Diary {
     const parts = sums.shares(sum);
     say(this.day, this.#dayName());
     say(this.kcal, number(sum.calories));
+    this.total(`${number(sum.calories)} ${t('diary.kcal')}`);
     const named = sums.MACROS.map((macro) => `${t(`diary.${macro}`)} ${percent(parts[macro])}`);
     this.bar.ariaLabel = t('diary.split', { parts: named.join(', ') });
     sums.MACROS.forEach((macro, at) => {
@@ -130,7 +133,32 @@ export class Diary {
   }
 
   #entry(id) {
-    const [name, facts] = [element('strong', { className: 'name' }), element('span', { className: 'facts' })];
+    const [name, facts, small] = [
+      element('strong', { className: 'name' }), element('span', { className: 'facts' }), element('span', { className: 'quantity' }),
+    ];
+    const parts = [element('span', { className: 'what-is' }, name, facts), small];
+    const fields = this.isSmall ? null : this.#fields(id);
+    const row = fields ? button({ className: 'row', onclick: () => this.#toggle(id) }, ...parts) : element('div', { className: 'row' }, ...parts);
+    const root = element('li', {}, row, fields?.root);
+    root.dataset.row = id;
+    const shown = {};
+    const fill = (entry) => {
+      const food = this.#foods.get(entry.food_id);
+      const title = food ? nameOf(food) : t('diary.unknown');
+      say(name, title);
+      say(facts, `${number(sums.nutrition(entry, food).calories)} ${t('diary.kcal')}${entry._pending ? ` · ${t('diary.waits')}` : ''}`);
+      say(small, measure(entry.quantity, 'gram', 1));
+      if (fields) row.ariaExpanded = String(this.#open === id);
+      fields?.fill(entry, title, shown.quantity);
+      root.classList.toggle('pending', Boolean(entry._pending));
+      if (this.#isDrawn && !entry._pending && shown.version !== entry._version) light(root);
+      Object.assign(shown, { quantity: entry.quantity, version: entry._version });
+    };
+    return { root, fill };
+  }
+
+  /** What opens on a tap: grams, meal, and a way to delete. */
+  #fields(id) {
     const quantity = element('input', {
       type: 'number', min: '0.1', max: '100000', step: 'any', required: true, inputMode: 'decimal',
       onchange: () => quantity.reportValidity() && this.#change(id, { quantity: quantity.valueAsNumber }),
@@ -141,32 +169,32 @@ export class Diary {
     });
     const away = button({ className: 'plain', onclick: () => this.#delete(id) }, icon('remove'));
     away.dataset.does = 'delete';
-    const small = element('span', { className: 'quantity' });
-    const head = element('div', { className: 'entry-head' }, name, facts);
-    const tools = this.isSmall ? [small] : [element('span', { className: 'with-unit' }, quantity, 'g'), meal, away];
-    const root = element('li', { className: this.isSmall ? '' : 'editable' }, head, ...tools);
-    root.dataset.row = id;
-    const shown = {};
-    const fill = (entry) => {
-      const food = this.#foods.get(entry.food_id);
-      const title = food ? nameOf(food) : t('diary.unknown');
-      say(name, title);
-      say(facts, `${number(sums.nutrition(entry, food).calories)} ${t('diary.kcal')}${entry._pending ? ` · ${t('diary.waits')}` : ''}`);
-      say(small, measure(entry.quantity, 'gram', 1));
-      quantity.ariaLabel = t('diary.quantity.of', { food: title });
-      meal.ariaLabel = t('diary.meal.of', { food: title });
-      away.ariaLabel = t('diary.delete.of', { food: title });
-      const isTyped = document.activeElement === quantity && Number(quantity.value) !== shown.quantity;
+    const root = element('div', { className: 'fields', onkeydown: (event) => this.#pressed(event) }, element('span', { className: 'with-unit' }, quantity, 'g'), meal, away);
+    const fill = (entry, food, before) => {
+      root.hidden = this.#open !== id;
+      quantity.ariaLabel = t('diary.quantity.of', { food });
+      meal.ariaLabel = t('diary.meal.of', { food });
+      away.ariaLabel = t('diary.delete.of', { food });
+      const isTyped = document.activeElement === quantity && Number(quantity.value) !== before;
       if (!isTyped) quantity.value = entry.quantity;
       meal.value = sums.MEALS.includes(entry.meal_type) ? entry.meal_type : 'other';
-      root.classList.toggle('pending', Boolean(entry._pending));
-      if (this.#isDrawn && !entry._pending && shown.version !== entry._version) light(root);
-      Object.assign(shown, { quantity: entry.quantity, version: entry._version });
     };
     return { root, fill };
   }
 
+  #toggle(id) {
+    this.#open = this.#open === id ? null : id;
+    this.#draw();
+  }
+
+  #pressed({ key, currentTarget }) {
+    if (key !== 'Escape') return;
+    this.#toggle(this.#open);
+    currentTarget.previousElementSibling.focus();
+  }
+
   #change(id, changes) {
+    this.device.did('change');
     this.device.update('food_entries', id, changes);
   }
 

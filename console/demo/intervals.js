@@ -17,8 +17,8 @@ export class Intervals {
   #timer = 0;
   #said = '';
 
-  constructor(root, { device, page, follow, isSmall }) {
-    Object.assign(this, { root, device, page, mirror: device.mirror });
+  constructor(root, { device, page, follow, total, isSmall }) {
+    Object.assign(this, { root, device, page, isSmall, sum: total, mirror: device.mirror });
     this.arc = shape('circle', { cx: 60, cy: 60, r: 54, pathLength: 100, class: 'arc' });
     const track = shape('circle', { cx: 60, cy: 60, r: 54, class: 'track' });
     const ring = shape('svg', { viewBox: '0 0 120 120', class: 'ring', 'aria-hidden': 'true' }, track, this.arc);
@@ -79,10 +79,12 @@ export class Intervals {
     const isBusy = !['idle', 'finished'].includes(phase);
     this.root.dataset.phase = phase;
     this.root.classList.toggle('held', isBusy && !isRunning);
-    say(this.phase, isBusy && !isRunning ? t('timer.paused') : t(`timer.phase.${phase}`));
+    const named = this.isSmall && !isBusy ? t(`timer.short.${phase}`) : t(`timer.phase.${phase}`);
+    say(this.phase, isBusy && !isRunning ? t('timer.paused') : named);
     const seconds = Math.ceil(left / 1000);
     const counted = seconds < 60 ? String(seconds) : duration(seconds);
     say(this.left, isBusy ? counted : phase === 'finished' ? '✓' : duration(lengthOf(this.#chosen) / 1000));
+    this.sum(isBusy ? `${t(`timer.phase.${phase}`)} ${counted}` : t(`timer.short.${phase}`));
     say(this.round, isBusy ? t('timer.round', { round, rounds }) : '');
     say(this.total, isBusy ? t('timer.total', { time: duration(Math.ceil(total / 1000)) }) : '');
     this.arc.style.strokeDashoffset = 100 * (isBusy ? part : phase === 'finished' ? 0 : 1);

@@ -44,7 +44,8 @@ export class Keyed {
 
   #focusNear(at, does) {
     const near = this.root.children[at] ?? this.root.lastElementChild;
-    const next = near?.querySelector(`[data-does="${does}"]`) ?? near?.querySelector('button, input, select');
+    const shown = (selector) => [...(near?.querySelectorAll(selector) ?? [])].find((one) => one.checkVisibility());
+    const next = shown(`[data-does="${does}"]`) ?? shown('button, input, select');
     if (!next) this.root.tabIndex = -1;
     (next ?? this.root).focus();
   }

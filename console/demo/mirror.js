@@ -46,10 +46,13 @@ export class Mirror {
     const row = { workout_id: workoutId, start_time, current_phase: 'warmup', current_round: 1, is_completed: false };
     const session = this.#device.insert('hiit_sessions', row);
     this.#own = { session, phase: 'warmup', round: 1 };
+    this.#device.did('start');
     this.#command(timer.started(this.state, plan, session, this.#device.id, performance.now()));
   }
 
   pause() {
+    // Another device than the one that began it.
+    if (this.state.by !== this.#device.id) this.#device.did('hold');
     this.#command(timer.paused(this.state, this.#device.id, performance.now()));
   }
 

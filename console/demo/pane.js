@@ -1,5 +1,6 @@
 // One device on the page: its head with the line, the view of the scene that is on, and what it knows about its copy.
 
+import { shownConflict, sides } from './collision.js';
 import { openConflicts } from './conflicts.js';
 import { Diary } from './diary.js';
 import { button, element, say } from './element.js';
@@ -7,6 +8,8 @@ import { clock, number } from './formats.js';
 import { icon } from './icons.js';
 import { Intervals } from './intervals.js';
 import { Run } from './run.js';
+import { shows } from './scenes.js';
+import { showTook } from './took.js';
 import { t, term } from './words.js';
 import { Workout } from './workout.js';
 
@@ -19,13 +22,14 @@ export class Pane {
   #shownScene = null;
   #wasLoaded = false;
 
-  /** `page`: what the device shares with the others: `nameOfDevice(id)`, `edits`, `conflicts(pane)`. */
+  /** `page`: what the device shares with the others: `nameOfDevice(id)`, `edits`, `said`, `strip`. */
   constructor(device, page) {
     Object.assign(this, { device, page });
-    this.body = element('div', { className: 'view' });
+    this.body = element('div', { className: 'screen' });
     const title = `device-${device.kind}`;
+    const frame = element('div', { className: 'frame' }, this.#alerts(), this.body);
     this.root = element('section', { className: 'device', id: device.kind, tabIndex: -1, 'aria-labelledby': title },
-      this.#head(title), this.body, this.#foot());
+      this.#head(title), element('div', { className: 'shell' }, frame), this.#foot());
     this.root.dataset.kind = device.kind;
     this.stops = [
       device.on('changed', () => this.draw()),
@@ -42,8 +46,11 @@ export class Pane {
     this.#shownScene = scene;
     const follow = (table, query, callback) => this.#stops.push(this.device.client.table(table).subscribe(query, callback));
     const root = element('div', { className: scene });
-    this.#view = new VIEWS[scene](root, { device: this.device, page: this.page, follow, isSmall: this.device.kind === 'watch' });
+    const total = (text) => this.page.strip.total(this.device.kind, text);
+    this.#view = new VIEWS[scene](root, { device: this.device, page: this.page, follow, total, isSmall: this.device.kind === 'watch' });
     this.body.replaceChildren(root);
+    this.body.scrollTop = 0;
+    this.#drawConflicts();
   }
 
   /** Ends it: the language changes, or the device goes. */
@@ -54,17 +61,13 @@ export class Pane {
   }
 
   draw() {
-    const { state, pending, conflicts, isOff, isRevoked, kind, client: { cursor } } = this.device;
+    const { state, pending, isOff, isRevoked, client: { cursor } } = this.device;
     say(this.badge, t(`device.state.${isOff ? 'off' : state.state}`));
     this.badge.dataset.state = isOff ? 'off' : state.state;
     this.line.checked = !isOff;
     say(this.queued, pending ? t('device.pending', { n: pending }) : t('device.synced'));
     this.queued.classList.toggle('some', pending > 0);
-    const n = conflicts.length;
-    if (!n && document.activeElement === this.collisions) this.root.focus();
-    this.collisions.hidden = n === 0;
-    say(this.collisions.lastChild, t('device.conflicts', { n }));
-    this.collisions.ariaLabel = t('device.conflicts.of', { n, device: t(`device.${kind}`) });
+    this.#drawConflicts();
     say(this.cursor, cursor ? cursorText(cursor) : t('device.cursor.none'));
     const why = isRevoked ? t('device.revoked') : state.state === 'stopped' && !isOff ? state.why : '';
     say(this.why, why);
@@ -72,6 +75,27 @@ export class Pane {
     this.allow.hidden = !isRevoked;
     this.verify.disabled = state.state !== 'live';
     this.page.drawn?.(this.device);
+  }
+
+  /** The conflicts that this device has a part in, of what the scene shows. Those of others are settled there. */
+  #mine() {
+    const { kind, conflicts, mine } = this.device;
+    return conflicts.filter(({ table }) => shows(this.#shownScene, table)).flatMap((raw) => {
+      const who = sides(shownConflict(raw), (...asked) => this.page.said.who(...asked));
+      if (mine.has(raw.conflict_id)) who.late = kind;
+      const isNobodys = ![who.server, who.late].some((one) => one && this.page.isHere(one));
+      if (!isNobodys && kind !== who.server && kind !== who.late) return [];
+      return [{ raw, other: kind === who.late ? who.server : who.late }];
+    });
+  }
+
+  #drawConflicts() {
+    const mine = this.#mine();
+    const n = mine.length;
+    if (!n && document.activeElement === this.collisions) this.root.focus();
+    this.collisions.hidden = n === 0;
+    const device = [...new Set(mine.map(({ other }) => this.page.nameOfKind(other)))].join(', ');
+    say(this.collisions.lastChild, t('device.settle', { n, device }));
   }
 
   /** A line in the log of events. */
@@ -92,23 +116,36 @@ export class Pane {
     const name = t(`device.${device.kind}`);
     this.badge = element('span', { className: 'badge' });
     this.queued = element('span', { className: 'queued' });
-    this.collisions = button({ className: 'collisions', onclick: () => openConflicts(device, name) }, icon('conflict'), element('span'));
     this.line = element('input', {
       type: 'checkbox', role: 'switch', 'aria-label': t('device.line.of', { device: name }), onchange: () => device.turn(this.line.checked),
     });
+    const away = device.kind === 'browser' && button({
+      className: 'plain', 'aria-label': t('device.remove', { device: name }), onclick: () => this.page.remove(this),
+    }, icon('close'));
+    return element('header', {}, element('span', { className: 'what' }, icon(device.kind)),
+      element('div', { className: 'who' }, element('h2', { id: title }, name), element('p', { className: 'facts' }, this.badge, this.queued)),
+      element('label', { className: 'line' }, element('span', { ariaHidden: 'true' }, t('device.line')), this.line), away);
+  }
+
+  /** What stands above the view while there is something to say. */
+  #alerts() {
+    const { device } = this;
+    this.collisions = button({ className: 'collisions', onclick: () => this.#settle() }, icon('conflict'), element('span'));
     this.why = element('p', { className: 'why', role: 'status' });
     this.allow = button({ className: 'primary', hidden: true, onclick: () => device.allow() }, t('device.allow'));
     this.notice = element('span', { role: 'status' });
     this.noted = element('p', { className: 'notice', hidden: true }, this.notice, button({
       className: 'plain', 'aria-label': t('device.dismiss'), onclick: () => this.#dismiss(),
     }, icon('close')));
-    const away = device.kind === 'browser' && button({
-      className: 'plain', 'aria-label': t('device.remove', { device: name }), onclick: () => this.page.remove(this),
-    }, icon('close'));
-    return element('header', {}, element('span', { className: 'what' }, icon(device.kind)),
-      element('div', { className: 'who' }, element('h2', { id: title }, name), element('p', { className: 'facts' }, this.badge, this.queued)),
-      element('label', { className: 'line' }, element('span', { ariaHidden: 'true' }, t('device.line')), this.line), away,
-      this.collisions, this.noted, this.why, this.allow);
+    return element('div', { className: 'alerts' }, this.collisions, this.noted, this.why, this.allow);
+  }
+
+  #settle() {
+    openConflicts(this.device, t(`device.${this.device.kind}`), {
+      isShown: ({ conflict_id }) => this.#mine().some(({ raw }) => raw.conflict_id === conflict_id),
+      who: (...asked) => this.page.said.who(...asked),
+      nameOfKind: this.page.nameOfKind,
+    });
   }
 
   #foot() {
@@ -119,9 +156,9 @@ export class Pane {
     this.verify = button({ onclick: () => this.#compare() }, t('device.verify'));
     const label = `${t('device.events')}, ${t(`device.${this.device.kind}`)}`;
     const box = element('div', { className: 'log', tabIndex: 0, role: 'region', 'aria-label': label }, this.noEvents, this.events);
+    const place = element('p', { className: 'place' }, element('span', { className: 'dim' }, t('device.cursor')), ' ', this.cursor);
     return element('footer', {},
-      element('p', { className: 'place' }, element('span', { className: 'dim' }, t('device.cursor')), ' ', this.cursor),
-      element('details', {}, element('summary', {}, t('device.events')), element('div', { className: 'proof' }, this.verify, this.verdict), box));
+      element('details', {}, element('summary', {}, t('device.events')), element('div', { className: 'proof' }, this.verify, this.verdict, place), box));
   }
 
   /** What the person must not miss stays until it is dismissed. */
@@ -136,9 +173,13 @@ export class Pane {
   }
 
   #arrived({ operation, table, version, source_device, data, new_record }) {
-    const edit = this.page.edits.get((data ?? new_record)?.id);
-    const isStraight = edit?.isLive && edit.by === source_device;
-    const delay = isStraight ? t('event.delay', { ms: number(performance.now() - edit.at) }) : '';
+    const row = data ?? new_record;
+    const edit = this.page.edits.get(row?.id);
+    const ms = edit?.isLive && edit.by === source_device ? number(performance.now() - edit.at) : null;
+    const delay = ms === null ? '' : t('event.delay', { ms });
+    this.page.strip.flash(this.device.kind, ms && t('strip.took', { ms }));
+    // Points are drawn, not listed: their run has the news.
+    if (ms !== null) showTook(this.body, table === 'location_points' ? row.cardio_session_id : row.id, t(this.device.kind === 'watch' ? 'strip.took' : 'event.took', { ms }));
     const from = source_device ? this.page.nameOfDevice(source_device) : t('event.outside');
     // A run would drive all else out of the log.
     if (table === 'location_points') return;

@@ -31,6 +31,7 @@ export class Recorder {
       activity_type: 'running', activity_title: t('run.title'), format_title: 'free', start_time: new Date(start).toISOString(), is_running: true,
     });
     this.#record(session, start, 0);
+    this.#device.did('run');
   }
 
   /** Goes on with a run that has so many points: one that was begun on another device, or before a reload. */

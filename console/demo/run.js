@@ -16,8 +16,8 @@ export class Run {
   #chosen = null;
   #track = [];
 
-  constructor(root, { device, follow, isSmall }) {
-    Object.assign(this, { root, device, recorder: device.recorder });
+  constructor(root, { device, follow, total, isSmall }) {
+    Object.assign(this, { root, device, total, recorder: device.recorder });
     this.state = element('span', { className: 'chip' });
     this.count = element('span', { className: 'dim' });
     this.which = element('select', { 'aria-label': t('run.which'), onchange: () => this.#choose(this.which.value) });
@@ -27,11 +27,12 @@ export class Run {
     const named = FIGURES.map((name) => element('div', { className: name }, element('dt', {}, t(`run.${name}`)), this.figures[name]));
     const figures = element('dl', { className: 'figures' }, ...named);
     this.empty = element('p', { className: 'empty' }, t('run.none'));
-    const head = element('div', { className: 'course-head' }, element('p', {}, this.state, ' ', this.count), !isSmall && this.which);
-    this.shown = element('div', { className: 'course' }, head, this.map, figures,
+    this.head = element('div', { className: 'course-head' }, element('p', {}, this.state, ' ', this.count), !isSmall && this.which);
+    this.shown = element('div', { className: 'course' }, this.head, this.map, figures,
       element('p', { className: 'dim elevation' }, t('run.elevation')), this.hills);
-    this.start = button({ className: 'primary', onclick: () => this.#start() }, icon('play'), t('run.start'));
-    this.end = button({ className: 'primary', onclick: () => this.#end() }, icon('stop'), t('run.end'));
+    // A run is begun where it is recorded; the others look on.
+    this.start = button({ className: device.kind === 'phone' ? 'primary' : '', onclick: () => this.#start() }, icon('play'), t('run.start'));
+    this.end = button({ onclick: () => this.#end() }, icon('stop'), t('run.end'));
     this.goOn = button({ onclick: () => this.recorder.resume(this.#session, this.#track.length) }, t('run.continue'));
     this.away = button({ className: 'plain', 'aria-label': t('run.delete'), onclick: () => this.#delete() }, icon('remove'));
     root.append(this.empty, this.shown, element('div', { className: 'actions' }, this.start, this.end, this.goOn, !isSmall && this.away));
@@ -101,12 +102,15 @@ export class Run {
     this.end.hidden = !isRunning;
     this.goOn.hidden = !isRunning || isHere || this.device.state.state === 'stopped';
     this.away.hidden = !session;
-    if (!session) return;
+    this.end.className = isHere ? 'primary' : '';
+    if (!session) return this.total('–');
+    this.head.dataset.row = session.id;
     say(this.state, t(isHere ? 'run.recording' : isRunning ? 'run.following' : 'run.done'));
     this.state.dataset.state = isHere ? 'here' : isRunning ? 'live' : 'done';
     say(this.count, t('run.points', { n: this.#track.length }));
     this.#drawChoice(session);
     const { metres, seconds, pace, recent, climb } = summary(this.#track);
+    this.total(`${fixed(metres / 1000, 2)} km`);
     const paced = (value) => (value === null ? '–' : `${duration(value)} ${t('run.perkm')}`);
     const distance = `${fixed(metres / 1000, 2)} km`;
     const told = { distance, time: duration(seconds), pace: paced(pace), recent: paced(recent), climb: measure(climb, 'meter') };

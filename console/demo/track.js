@@ -50,16 +50,33 @@ function climbOf(track) {
   return climb;
 }
 
-/** Places `[x, y]` of a track in a box, north up, its shape kept and itself in the middle. */
-export function placed(track, { width, height, margin }) {
-  if (track.length === 0) return [];
-  const stretch = Math.cos(radians(track[0].latitude));
-  const flat = track.map(({ latitude, longitude }) => [longitude * stretch, -latitude]);
-  const [left, right] = bounds(flat.map(([x]) => x));
-  const [top, bottom] = bounds(flat.map(([, y]) => y));
+/** Where points lie in a box, as a function: north up, the shape of `points` kept and they in the middle. */
+export function projection(points, { width, height, margin }) {
+  if (points.length === 0) return () => [width / 2, height / 2];
+  const stretch = Math.cos(radians(points[0].latitude));
+  const flat = ({ latitude, longitude }) => [longitude * stretch, -latitude];
+  const [left, right] = bounds(points.map((point) => flat(point)[0]));
+  const [top, bottom] = bounds(points.map((point) => flat(point)[1]));
   const scale = Math.min((width - 2 * margin) / (right - left || 1e-9), (height - 2 * margin) / (bottom - top || 1e-9), 1e7);
   const [x0, y0] = [(width - (right - left) * scale) / 2, (height - (bottom - top) * scale) / 2];
-  return flat.map(([x, y]) => [x0 + (x - left) * scale, y0 + (y - top) * scale]);
+  return (point) => {
+    const [x, y] = flat(point);
+    return [x0 + (x - left) * scale, y0 + (y - top) * scale];
+  };
+}
+
+/** Where a travelled track has run each further `every` metres: points between its own, each with the next of those in `towards`. */
+export function marks(track, every) {
+  return track.slice(1).flatMap((point, at) => {
+    const before = track[at];
+    const whole = [];
+    for (let run = (Math.floor(before.run / every) + 1) * every; run <= point.run; run += every) {
+      const part = (run - before.run) / (point.run - before.run);
+      const between = (field) => before[field] + (point[field] - before[field]) * part;
+      whole.push({ latitude: between('latitude'), longitude: between('longitude'), run, from: before, towards: point });
+    }
+    return whole;
+  });
 }
 
 /** Places `[x, y]` of the altitude over the distance in a box. */

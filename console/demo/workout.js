@@ -17,9 +17,11 @@ export class Workout {
   #exercises = new Map();
   /** Tables that have come; until all have, nothing that shows is news. */
   #known = new Set();
+  /** The set whose fields are open: one at a time. */
+  #open = null;
 
-  constructor(root, { device, follow, isSmall }) {
-    Object.assign(this, { device, isSmall });
+  constructor(root, { device, follow, total, isSmall }) {
+    Object.assign(this, { device, total, isSmall });
     this.name = element('h3');
     this.when = element('p', { className: 'dim' });
     this.sets = element('dd');
@@ -115,7 +117,7 @@ export class Workout {
     this.empty.hidden = Boolean(session);
     this.session.hidden = !session;
     this.start.hidden = Boolean(session && !session.is_completed);
-    if (!session) return;
+    if (!session) return this.total('–');
     say(this.name, session.name);
     const [key, at] = session.is_completed ? ['workout.done', session.end_time ?? session.start_time] : ['workout.began', session.start_time];
     say(this.when, t(key, { when: moment(new Date(at)) }));
@@ -124,6 +126,7 @@ export class Workout {
     const sets = mine.flatMap(({ id }) => this.#setsOf(id));
     const { done, all, volume } = progress(sets);
     say(this.sets, `${number(done)} / ${number(all)}`);
+    this.total(t('workout.total', { done: number(done), all: number(all) }));
     say(this.volume, measure(volume, 'kilogram'));
     this.meter.max = all || 1;
     this.meter.value = done;
@@ -157,9 +160,8 @@ export class Workout {
     const sets = new Keyed(element('ul', { className: 'sets' }), (set) => this.#set(set.id));
     const add = () => this.device.insert('exercise_sets', { ...furtherSet(this.#setsOf(id)), workout_exercise_id: id });
     const more = button({ className: 'more', onclick: add }, icon('add'), t('workout.addset'));
-    const names = ['set', 'reps', 'weight', 'tick'].map((key) => element('span', {}, t(`workout.${key}`)));
-    const root = element('li', {}, element('div', { className: 'exercise-head' }, title, ...(this.isSmall ? [] : [up, down, away])),
-      element('div', { className: 'set-names', ariaHidden: 'true' }, ...names), sets.root, !this.isSmall && more);
+    const root = element('li', {}, element('div', { className: 'exercise-head' }, title, ...(this.isSmall ? [] : [up, down, away])), sets.root, !this.isSmall && more);
+    root.dataset.row = id;
     const fill = (row) => {
       const exercise = this.#title(row);
       say(title, exercise);
@@ -178,40 +180,75 @@ export class Workout {
     const changes = moved(mine, 'order_index', id, by);
     changes.forEach(({ id: row, order_index }) => this.device.update('workout_exercises', row, { order_index }));
     const place = changes.find((change) => change.id === id)?.order_index;
+    if (place !== undefined) this.device.did('reorder');
     if (place !== undefined) announce(t('workout.moved', { exercise: this.#title(mine.find((row) => row.id === id)), place: number(place + 1) }));
   }
 
   #set(id) {
-    const change = (changes) => this.device.update('exercise_sets', id, changes);
-    const at = element('span', { className: 'at' });
-    const count = (field, properties) => element('input', {
-      type: 'number', min: '0', max: '10000', required: true, ...properties,
-      onchange: ({ target }) => target.reportValidity() && change({ [field]: target.valueAsNumber }),
-    });
-    const [reps, weight] = [count('reps', { step: '1', inputMode: 'numeric' }), count('weight', { step: 'any', inputMode: 'decimal' })];
-    const tick = element('input', { type: 'checkbox', className: 'tick', onchange: () => change({ is_completed: tick.checked }) });
-    const away = button({ className: 'plain', onclick: () => this.device.remove('exercise_sets', id) }, icon('remove'));
-    away.dataset.does = 'delete';
-    const root = element('li', {}, at, reps, weight, tick, !this.isSmall && away);
+    const [at, text, spoken] = [element('span', { className: 'at', ariaHidden: 'true' }), element('span', { className: 'quantity' }), element('span', { className: 'hidden' })];
+    const fields = this.#fields(id);
+    const row = button({ className: 'row', onclick: () => this.#toggle(id) }, spoken, at, text);
+    const tick = element('input', { type: 'checkbox', className: 'tick', onchange: () => this.#tick(id, tick.checked) });
+    const root = element('li', {}, row, element('label', { className: 'ticking' }, tick), fields.root);
+    root.dataset.row = id;
     const shown = {};
-    const put = (input, value) => {
-      if (document.activeElement !== input || Number(input.value) === shown[input === reps ? 'reps' : 'weight']) input.value = value;
-    };
     const fill = (set) => {
       const { n, exercise } = set;
       say(at, number(n));
-      reps.ariaLabel = t('workout.reps.of', { n, exercise });
-      weight.ariaLabel = t('workout.weight.of', { n, exercise });
+      say(spoken, t('workout.set.of', { n, exercise }));
+      say(text, t('workout.lifted', { reps: number(set.reps), weight: measure(set.weight, 'kilogram', 2) }));
+      row.ariaExpanded = String(this.#open === id);
       tick.ariaLabel = t('workout.tick.of', { n, exercise });
-      away.ariaLabel = t('workout.delete.of', { n, exercise });
-      put(reps, set.reps);
-      put(weight, set.weight);
       tick.checked = Boolean(set.is_completed);
+      fields.fill(set, shown);
       root.classList.toggle('done', tick.checked);
       root.classList.toggle('pending', Boolean(set._pending));
       if (this.#known.size === TABLES.length && !set._pending && shown.version !== set._version) light(root);
       Object.assign(shown, { reps: set.reps, weight: set.weight, version: set._version });
     };
     return { root, fill };
+  }
+
+  /** What opens on a tap: repetitions, kilograms, and a way to delete. */
+  #fields(id) {
+    const change = (changes) => this.device.update('exercise_sets', id, changes);
+    const count = (field, properties) => element('input', {
+      type: 'number', min: '0', max: '10000', required: true, ...properties,
+      onchange: ({ target }) => target.reportValidity() && change({ [field]: target.valueAsNumber }),
+    });
+    const [reps, weight] = [count('reps', { step: '1', inputMode: 'numeric' }), count('weight', { step: 'any', inputMode: 'decimal' })];
+    const away = button({ className: 'plain', onclick: () => this.device.remove('exercise_sets', id) }, icon('remove'));
+    away.dataset.does = 'delete';
+    const named = (key, input) => element('span', { className: 'with-unit' }, input, t(key));
+    const root = element('div', { className: 'fields', onkeydown: (event) => this.#pressed(event) },
+      named('workout.reps', reps), named('workout.weight', weight), !this.isSmall && away);
+    const put = (input, value, before) => {
+      if (document.activeElement !== input || Number(input.value) === before) input.value = value;
+    };
+    const fill = ({ n, exercise, ...set }, before) => {
+      root.hidden = this.#open !== id;
+      reps.ariaLabel = t('workout.reps.of', { n, exercise });
+      weight.ariaLabel = t('workout.weight.of', { n, exercise });
+      away.ariaLabel = t('workout.delete.of', { n, exercise });
+      put(reps, set.reps, before.reps);
+      put(weight, set.weight, before.weight);
+    };
+    return { root, fill };
+  }
+
+  #tick(id, is_completed) {
+    this.device.did('tick');
+    this.device.update('exercise_sets', id, { is_completed });
+  }
+
+  #toggle(id) {
+    this.#open = this.#open === id ? null : id;
+    this.#draw();
+  }
+
+  #pressed({ key, currentTarget }) {
+    if (key !== 'Escape') return;
+    this.#toggle(this.#open);
+    currentTarget.parentElement.querySelector('.row').focus();
   }
 }

@@ -7,7 +7,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { Bench, change, device, grams, live, log, sent, turn } from '../test-support/bench.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const SIZES = [{ width: 390, height: 844 }, { width: 1440, height: 900 }];
+const SIZES = [{ width: 390, height: 844 }, { width: 820, height: 1180 }, { width: 1440, height: 900 }];
 /** The smallest phone there is. */
 const NARROW = { width: 320, height: 568 };
 let bench;
@@ -66,6 +66,7 @@ async function everyScene(page, where) {
     await device(page, 'watch').locator(`.${scene}`).waitFor();
     found.push(...await wrongs(page, `${scene}, ${where}`));
   }
+  await page.evaluate(() => { location.hash = 'diary'; });
   await device(page, 'tablet').locator('.collisions').click();
   await page.getByRole('dialog').waitFor();
   found.push(...await wrongs(page, `conflicts, ${where}`));
@@ -98,11 +99,13 @@ test('nor in French, whose words are longer, down to the smallest phone', async 
   assert.deepEqual(found, []);
 });
 
-test('nor where the page asks for a token', async () => {
+test('nor where the page asks who is there', async () => {
   const found = [];
   for (const locale of ['en-GB', 'fr-FR']) {
     const page = await (await bench.context({ locale })).newPage();
     await page.goto(`${bench.daemon.url}/demo`);
+    await page.locator('#make-person').waitFor();
+    await page.locator('#token-part summary').click();
     await page.locator('#token').fill('nonsense');
     await page.locator('#token').press('Enter');
     await page.locator('#token-error').getByText(/./).waitFor();

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { Bench, change, device, grams, live, log, sent, turn, until } from '../test-support/bench.js';
+import { Bench, change, device, grams, live, log, open, sent, turn, until } from '../test-support/bench.js';
 
 let bench;
 before(async () => { bench = await Bench.start(); });
@@ -18,6 +18,15 @@ async function tabTo(page, name, key = 'Tab') {
     if ((await focused(page)).trim() === name) return;
   }
   assert.fail(`Tab does not lead to ${name}`);
+}
+
+/** Presses Tab until the row of a food has the focus. */
+async function tabToRow(page, food) {
+  for (let presses = 0; presses < 60; presses++) {
+    await page.keyboard.press('Tab');
+    if ((await focused(page)).startsWith(food)) return;
+  }
+  assert.fail(`Tab does not lead to the row of ${food}`);
 }
 
 /** The same, backwards. */
@@ -40,7 +49,10 @@ test('with the keyboard alone: to the devices, a meal logged, changed and delete
   await grams(page, 'tablet', 'Banana', [85]);
   await page.locator('#live').getByText('Logged: Banana, raw, 85').waitFor({ state: 'attached' });
   assert.equal(await focused(page), 'Food');
-  await tabTo(page, 'Grams of Banana, raw');
+  await tabToRow(page, 'Banana, raw');
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Tab');
+  assert.equal(await focused(page), 'Grams of Banana, raw');
   await page.keyboard.press('Control+a');
   await page.keyboard.type('95');
   await page.keyboard.press('Tab');
@@ -60,28 +72,28 @@ test('with the keyboard alone: a line switched, a timer run by two devices, a co
   const page = await bench.open(await bench.context(), bench.person());
   await log(page, 'phone', 'banana', 100);
   await grams(page, 'tablet', 'Banana', [100]);
-  await tabTo(page, 'Line of the Tablet');
+  await tabTo(page, 'Tablet online');
   await page.keyboard.press('Space');
   await device(page, 'tablet').locator('.badge[data-state=off]').waitFor();
-  assert.equal(await focused(page), 'Line of the Tablet');
+  assert.equal(await focused(page), 'Tablet online');
   await change(page, 'phone', 'Banana', 200);
   await change(page, 'tablet', 'Banana', 300);
   await sent(page, 'phone');
-  await backTo(page, 'Line of the Tablet');
+  await backTo(page, 'Tablet online');
   await page.keyboard.press('Space');
   await live(page, 'tablet');
 
-  await tabTo(page, '1 conflict to settle on the Tablet');
+  await tabTo(page, 'Settle 1 conflict with Phone');
   await page.keyboard.press('Enter');
   const dialog = page.getByRole('dialog', { name: 'Conflicts on the Tablet' });
-  await dialog.getByRole('radio', { name: 'Server: Quantity is 200' }).waitFor();
-  await tabTo(page, 'Server: Quantity is 200');
+  await dialog.getByRole('radio', { name: 'Phone said: Quantity is 200' }).waitFor();
+  await tabTo(page, 'Phone said: Quantity is 200');
   await page.keyboard.press('ArrowRight');
-  assert.equal(await focused(page), 'Mine: Quantity is 300');
-  await tabTo(page, 'Merged value of Quantity');
+  assert.equal(await focused(page), 'Tablet said: Quantity is 300');
+  await tabTo(page, 'What Quantity becomes');
   await page.keyboard.press('Control+a');
   await page.keyboard.type('250');
-  await tabTo(page, 'Save this');
+  await tabTo(page, 'Settle it');
   await page.keyboard.press('Enter');
   await dialog.getByText('Nothing to settle.').waitFor();
   await page.locator('#live').getByText('Settled').waitFor({ state: 'attached' });
@@ -111,6 +123,7 @@ test('in French by the browser’s wish, in English by the person’s, and it st
   await page.getByRole('heading', { level: 1, name: 'Journal' }).waitFor();
   await log(page, 'phone', 'pomme de terre', 1234.5);
   await device(page, 'watch').getByText('1\u202f234,5').waitFor();
+  await open(page, 'tablet', 'Pomme');
   await device(page, 'tablet').getByRole('button', { name: /^Supprimer : Pomme/ }).waitFor();
   assert.equal(await page.getByText(/Log it|Breakfast|Live|All sent/).count(), 0);
   await page.getByRole('button', { name: 'EN, English' }).click();
@@ -125,7 +138,8 @@ test('without a token the page says how to get one, and with a wrong one what is
   const context = await bench.context();
   const page = await context.newPage();
   await page.goto(`${bench.daemon.url}/demo`);
-  await page.getByRole('heading', { name: 'Who are you?' }).waitFor();
+  await page.getByRole('heading', { name: 'Three devices, one person' }).waitFor();
+  await page.getByText('I have a token').click();
   const field = page.getByRole('textbox', { name: 'Token' });
   await field.fill('nonsense');
   await field.press('Enter');
@@ -133,7 +147,7 @@ test('without a token the page says how to get one, and with a wrong one what is
   const foreign = bench.person().replace(/[^.]+$/, 'AAAA');
   await field.fill(foreign);
   await field.press('Enter');
-  await page.locator('#token-why').getByText('The token has ended or was refused.').waitFor();
+  await page.locator('#start-why').getByText('The token has ended or was refused.').waitFor();
   await page.locator('#live').getByText('The token has ended or was refused.').waitFor({ state: 'attached' });
   assert.equal((await focused(page)).trim(), 'Token');
   await device(page, 'phone').locator('.badge[data-state=stopped]').waitFor();
@@ -163,7 +177,7 @@ test('a device that was revoked takes its token along, and can be allowed again 
   const { device_id } = devices.find(({ device_type }) => device_type === 'watch');
   const headers = { authorization: `Bearer ${token}` };
   await fetch(`${bench.daemon.url}/api/realtime/devices/${device_id}`, { method: 'DELETE', headers });
-  await page.locator('#token-why').getByText('The token has ended or was refused.').waitFor();
+  await page.locator('#start-why').getByText('The token has ended or was refused.').waitFor();
   const field = page.getByRole('textbox', { name: 'Token' });
   await field.fill(await bench.newer(token));
   await field.press('Enter');

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { Bench, change, device, grams, live, log, sent, turn, until } from '../test-support/bench.js';
+import { Bench, change, device, grams, live, log, open, sent, turn, until } from '../test-support/bench.js';
 
 let bench;
 before(async () => { bench = await Bench.start(); });
@@ -25,7 +25,7 @@ test('a timer started on one device runs on all, is paused on another, and a lat
   await device(here, 'phone').getByText('Paused').waitFor();
   const [shown, ...others] = await Promise.all([face(here, 'phone'), face(here, 'watch'), face(there, 'phone'), face(there, 'tablet')]);
   for (const other of others) assert.deepEqual(other, shown);
-  assert.deepEqual(await face(there, 'watch'), ['Ready when you are', '0:45', '']);
+  assert.deepEqual(await face(there, 'watch'), ['Ready', '0:45', '']);
   await turn(there, 'watch', true);
   await device(there, 'watch').getByText('Paused').waitFor();
   assert.deepEqual(await face(there, 'watch'), shown);
@@ -98,6 +98,7 @@ test('a conflict is settled by hand, field by field, and every device has the ou
   await grams(page, 'tablet', 'Banana', [100]);
   const meal = (kind) => device(page, kind).getByRole('combobox', { name: 'Meal of Banana, raw' });
   // The demo takes the meal from the time of day. Both devices have to change it, at any time of day.
+  for (const kind of ['phone', 'tablet']) await open(page, kind, 'Banana');
   await meal('phone').selectOption('Lunch');
   await until(async () => assert.equal(await meal('tablet').inputValue(), 'lunch'));
   await turn(page, 'tablet', false);
@@ -107,16 +108,17 @@ test('a conflict is settled by hand, field by field, and every device has the ou
   await change(page, 'tablet', 'Banana', 300);
   await meal('tablet').selectOption('Dinner');
   await device(page, 'tablet').getByRole('switch').check();
-  const opens = (kind) => device(page, kind).getByRole('button', { name: /1 conflict to settle/ });
-  for (const kind of ['phone', 'tablet', 'watch']) await opens(kind).waitFor();
+  const opens = (kind) => device(page, kind).getByRole('button', { name: /^Settle 1 conflict/ });
+  for (const kind of ['phone', 'tablet']) await opens(kind).waitFor();
   await live(page, 'tablet');
+  assert.equal(await opens('watch').count(), 0, 'the watch has no part in it');
   await opens('tablet').click();
   const dialog = page.getByRole('dialog', { name: 'Conflicts on the Tablet' });
-  await dialog.getByRole('radio', { name: 'Server: Quantity is 200' }).waitFor();
-  assert.ok(await dialog.getByRole('radio', { name: 'Server: Quantity is 200' }).isChecked());
-  await dialog.getByRole('radio', { name: 'Mine: Meal is Dinner' }).check();
-  await dialog.getByRole('textbox', { name: 'Merged value of Quantity' }).fill('250');
-  await dialog.getByRole('button', { name: 'Save this' }).click();
+  await dialog.getByRole('radio', { name: 'Phone said: Quantity is 200' }).waitFor();
+  assert.ok(await dialog.getByRole('radio', { name: 'Phone said: Quantity is 200' }).isChecked());
+  await dialog.getByRole('radio', { name: 'Tablet said: Meal is Dinner' }).check();
+  await dialog.getByRole('textbox', { name: 'What Quantity becomes' }).fill('250');
+  await dialog.getByRole('button', { name: 'Settle it' }).click();
   await dialog.getByText('Nothing to settle.').waitFor();
   await page.keyboard.press('Escape');
   for (const kind of ['phone', 'tablet', 'watch']) {
@@ -143,7 +145,7 @@ test('where the server wins, the device that lost is told which value stayed', a
   await grams(page, 'tablet', 'Banana', [200]);
   await notice.getByRole('button', { name: 'Dismiss' }).click();
   await notice.waitFor({ state: 'hidden' });
-  assert.equal(await device(page, 'tablet').getByRole('button', { name: /conflict to settle/ }).count(), 0);
+  assert.equal(await device(page, 'tablet').getByRole('button', { name: /^Settle/ }).count(), 0);
 });
 
 test('a row that was deleted there and edited here is brought back by hand', async () => {
@@ -152,11 +154,12 @@ test('a row that was deleted there and edited here is brought back by hand', asy
   await grams(page, 'tablet', 'Banana', [100]);
   await turn(page, 'tablet', false);
   await change(page, 'tablet', 'Banana', 130);
+  await open(page, 'phone', 'Banana');
   await device(page, 'phone').getByRole('button', { name: 'Delete Banana, raw' }).click();
   await sent(page, 'phone');
   await turn(page, 'tablet', true);
   await grams(page, 'tablet', 'Banana', []);
-  await device(page, 'tablet').getByRole('button', { name: /1 conflict to settle/ }).click();
+  await device(page, 'tablet').getByRole('button', { name: /^Settle 1 conflict/ }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Bring it back' }).click();
   for (const kind of ['phone', 'tablet', 'watch']) await grams(page, kind, '', [130]);
 });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { Bench, change, device, grams, live, log, sent, turn, until } from '../test-support/bench.js';
+import { Bench, change, device, grams, live, log, open, sent, turn, until } from '../test-support/bench.js';
 
 let bench;
 before(async () => { bench = await Bench.start(); });
@@ -17,6 +17,7 @@ test('two pages see each other’s edits', async () => {
   await grams(other, 'watch', 'Banana', [120]);
   await change(other, 'tablet', 'Banana', 90);
   await grams(one, 'phone', 'Banana', [90]);
+  await open(one, 'phone', 'Banana');
   await device(one, 'phone').getByRole('button', { name: 'Delete Banana, raw' }).click();
   await grams(other, 'tablet', 'Banana', []);
   await grams(one, 'watch', 'Banana', []);

@@ -116,8 +116,15 @@ export async function grams(page, kind, food, expected) {
   });
 }
 
+/** Opens the fields of the first entry of a food, unless they are. */
+export async function open(page, kind, food) {
+  const row = device(page, kind).locator('.entries li').filter({ hasText: food }).first().locator('.row');
+  if (await row.getAttribute('aria-expanded') !== 'true') await row.click();
+}
+
 /** Changes the grams of the first entry of a food. */
 export async function change(page, kind, food, to) {
+  await open(page, kind, food);
   const field = device(page, kind).locator('.entries li').filter({ hasText: food }).first().getByRole('spinbutton');
   await field.fill(String(to));
   await field.press('Tab');

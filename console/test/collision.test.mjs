@@ -24,7 +24,7 @@ test('types come from whichever side has a value', () => {
 
 test('one side for all is that side, by name', () => {
   assert.equal(collision.settlement(conflict, collision.untouched(conflict)), 'server');
-  assert.equal(collision.settlement(conflict, collision.takenAll(conflict, 'client')), 'client');
+  assert.equal(collision.settlement(conflict, conflict.fields.reduce((choices, one) => collision.taken(choices, one, 'client'), {})), 'client');
 });
 
 test('field by field is a set of values', () => {
@@ -37,4 +37,13 @@ test('field by field is a set of values', () => {
 test('what is typed has the type of its field, and nonsense stays for the server to refuse', () => {
   const written = (type, text) => collision.written({}, { field: 'f', type }, text).f.value;
   assert.deepEqual([written('number', ' 7 '), written('number', ''), written('number', 'ten'), written('string', '7'), written('boolean', 'true')], [7, null, 'ten', '7', true]);
+});
+
+test('the sides are the devices that said so, or nobody that is known', () => {
+  const said = [['r', 'quantity', 200, 'phone'], ['r', 'quantity', 300, 'tablet'], ['gone', undefined, undefined, 'watch']];
+  const who = (row, name, value) => said.find((one) => one[0] === row && one[1] === name && one[2] === value)?.[3] ?? null;
+  assert.deepEqual(collision.sides(conflict, who), { server: 'phone', late: 'tablet' });
+  const gone = { ...raw, id: 'gone', row: null, fields: [field('quantity', 100, null, 300)] };
+  assert.deepEqual(collision.sides(collision.shownConflict(gone), who), { server: 'watch', late: null });
+  assert.deepEqual(collision.sides(collision.shownConflict({ ...raw, id: 'other' }), who), { server: null, late: null });
 });

@@ -2,11 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { POINTS, STEP_S, pointAt } from '../demo/course.js';
-import { metres, placed, profile, summary, travelled } from '../demo/track.js';
+import { POINTS, STEP_S, pointAt, groundOf } from '../demo/course.js';
+import { marks, metres, profile, projection, summary, travelled } from '../demo/track.js';
 
 const point = (latitude, longitude, seconds, altitude = 100) => ({ latitude, longitude, altitude, recorded_at: new Date(seconds * 1000).toISOString() });
 const near = (one, other, by) => assert.ok(Math.abs(one - other) <= by, `${one} is not ${other}`);
+
+const placed = (track, box) => track.map(projection(track, box));
 
 test('distances are those of the globe', () => {
   near(metres({ latitude: 0, longitude: 0 }, { latitude: 0, longitude: 1 }), 111_195, 1);
@@ -63,4 +65,21 @@ test('the course is one that a person could run', () => {
   assert.ok(run > 3500 && run < 6000 && pace > 240 && pace < 420 && climb > 30 && climb < 300, JSON.stringify(summary(track)));
   for (let at = 1; at < track.length; at++) near(track[at].run - track[at - 1].run, 3.15 * STEP_S, 8);
   assert.deepEqual(pointAt(7, 0), pointAt(7, 0));
+});
+
+test('a track has a mark at each whole kilometre, between its points', () => {
+  const track = travelled([point(47, 6, 0), point(47.012, 6, 300), point(47.02, 6, 600)]);
+  const found = marks(track, 1000);
+  assert.deepEqual(found.map(({ run }) => run), [1000, 2000]);
+  found.forEach(({ run, ...mark }) => assert.ok(Math.abs(metres(track[0], mark) - run) < 1));
+  assert.deepEqual(marks(travelled([point(47, 6, 0)]), 1000), []);
+});
+
+test('the park is the ground of its own run and of no other', () => {
+  const track = travelled([0, 1].map((step) => pointAt(step, 0)));
+  const ground = groundOf(track);
+  const place = projection(ground.park, { width: 300, height: 200, margin: 5 });
+  Array.from({ length: POINTS }, (_, step) => place(pointAt(step, 0))).forEach(([x, y]) => assert.ok(x > 0 && x < 300 && y > 0 && y < 200));
+  assert.equal(groundOf(travelled([point(48, 6, 0)])), null);
+  assert.equal(groundOf([]), null);
 });
