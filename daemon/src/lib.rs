@@ -1,7 +1,7 @@
 //! `ryzed`: a self-hosted daemon that keeps a person's data in step on all their devices in real time.
 //!
-//! The map is in `ARCHITECTURE.md`. Who may know whom: `main` → [`http`], [`actors`] → [`service`] → [`sync`],
-//! [`store`] → `ryzed_adapters`. Only [`store`] knows diesel; only [`http`] knows warp.
+//! The map is `ARCHITECTURE.md`; `tests/pages.rs` holds it to the tree. Who may know whom: `main` → [`http`], [`actors`]
+//! → [`service`] → [`sync`], [`store`] → `ryzed_adapters`. Only [`store`] knows diesel; only [`http`] knows warp.
 
 // Nothing fails because nobody reads what it says.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
