@@ -53,6 +53,7 @@ impl Change {
         let mutation = members.mutation(bounds).map_err(Box::new);
         let mut change = mutation.and_then(|mutation| Self::of(mutation, registry, is_operators, newest));
         if let Ok(Self::Ready(ready)) = &mut change
+            && let Some(ready) = Arc::get_mut(ready)
             && ready.asked.brought().is_none()
             && ready.asked.operation != Intent::Delete
         {
