@@ -50,6 +50,9 @@ const rounded = (number, digits) => Number(number.toFixed(digits));
 
 /** How near a track has to be for the park to be its ground, in degrees. */
 const NEAR = 0.03;
+/** Streets on each side of the park's middle, and how far they go. */
+const STREETS = 9;
+const FAR_M = 5000;
 
 /**
  * The ground of the course, drawn under a track that is run there: `{park, pond, paths, streets}`, each of lines of points; null
@@ -73,8 +76,8 @@ function around(place, steps = 72) {
 
 function makeGround() {
   const streets = [];
-  for (let line = -4; line <= 4; line++) {
-    const [bend, far] = [line * 24, 2400];
+  for (let line = -STREETS; line <= STREETS; line++) {
+    const [bend, far] = [line * 24, FAR_M];
     streets.push([at(line * 470 - 160 + bend, -far), at(line * 470 + 160 - bend, far)], [at(-far, line * 430 + 120), at(far, line * 430 - 120)]);
   }
   const scaled = (by) => (angle) => loop(angle).map((metres) => metres * by);

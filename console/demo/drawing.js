@@ -45,10 +45,10 @@ export function drawCourse(canvas, track, isRunning) {
     if (!places.length) return;
     along(pen, places);
     pen.strokeStyle = backgroundColor;
-    pen.lineWidth = 8;
+    pen.lineWidth = 9;
     pen.stroke();
     pen.strokeStyle = color;
-    pen.lineWidth = 4.5;
+    pen.lineWidth = 5.5;
     pen.stroke();
     drawArrows(pen, places, backgroundColor);
     dot(pen, places[0], 6, color);
@@ -86,7 +86,7 @@ function drawArrows(pen, places, colour) {
     const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
     for (; left <= length; left += ARROWS_PX) {
       const place = [0, 1].map((axis) => from[axis] + ((to[axis] - from[axis]) * left) / length);
-      arrow(pen, place, Math.atan2(to[1] - from[1], to[0] - from[0]), 4.5, colour);
+      arrow(pen, place, Math.atan2(to[1] - from[1], to[0] - from[0]), 6, colour);
     }
     left -= length;
   });

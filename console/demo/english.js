@@ -152,7 +152,7 @@ export const ENGLISH = {
   'workout.began': 'Began {when}',
   'workout.delete': 'Delete the session',
   'workout.sets': 'Sets done',
-  'workout.total': '{done} of {all} sets',
+  'workout.total': '{done}/{all} sets',
   'workout.lifted': '{reps} × {weight}',
   'workout.set.of': 'Set {n} of {exercise}:',
   'workout.volume': 'Lifted',

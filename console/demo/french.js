@@ -152,7 +152,7 @@ export const FRENCH = {
   'workout.began': 'Début : {when}',
   'workout.delete': 'Supprimer la séance',
   'workout.sets': 'Séries faites',
-  'workout.total': '{done} sur {all} séries',
+  'workout.total': '{done}/{all} séries',
   'workout.lifted': '{reps} × {weight}',
   'workout.set.of': 'Série {n}, {exercise} :',
   'workout.volume': 'Soulevé',

@@ -8,6 +8,7 @@ import * as steps from './steps.js';
 import { t } from './words.js';
 
 const POINT_MS = 2400;
+const CALM = matchMedia('(prefers-reduced-motion: reduce)');
 
 export class Guide {
   #key;
@@ -63,7 +64,7 @@ export class Guide {
     const { device, at } = steps.placeOf(this.#done, this.#scene, step);
     const root = document.getElementById(device);
     const control = [...root.querySelectorAll(at)].find((one) => one.checkVisibility()) ?? root;
-    control.scrollIntoView({ block: 'center', behavior: 'smooth' });
+    control.scrollIntoView({ block: 'center', behavior: CALM.matches ? 'auto' : 'smooth' });
     control.focus({ preventScroll: true });
     control.classList.add('pointed');
     setTimeout(() => control.classList.remove('pointed'), POINT_MS);

@@ -56,6 +56,8 @@ export class Picker {
     const isOpen = this.#shown.length > 0;
     this.list.hidden = !isOpen;
     this.input.setAttribute('aria-expanded', String(isOpen));
+    // A screen that scrolls has it in view.
+    if (isOpen) this.list.scrollIntoView({ block: 'nearest' });
     this.#mark(isOpen && this.input.value && !this.value ? 0 : -1);
   }
 

@@ -39,7 +39,7 @@ export class Workout {
     this.away = button({ className: 'plain', 'aria-label': t('workout.delete'), onclick: () => this.#delete() }, icon('remove'));
     const head = element('div', { className: 'session-head' }, element('div', {}, this.name, this.when),
       !isSmall && this.finish, !isSmall && this.away);
-    this.session = element('div', { className: 'session' }, head, figures, this.meter, this.list.root, !isSmall && this.picker.root);
+    this.session = element('div', { className: 'session' }, head, !isSmall && figures, this.meter, this.list.root, !isSmall && this.picker.root);
     this.empty = element('p', { className: 'empty' }, t('workout.none'));
     root.append(this.empty, this.session, this.#beginning());
     TABLES.forEach((table) => follow(table, null, (rows) => {
@@ -126,7 +126,9 @@ export class Workout {
     const sets = mine.flatMap(({ id }) => this.#setsOf(id));
     const { done, all, volume } = progress(sets);
     say(this.sets, `${number(done)} / ${number(all)}`);
-    this.total(t('workout.total', { done: number(done), all: number(all) }));
+    const total = t('workout.total', { done: number(done), all: number(all) });
+    this.total(total);
+    if (this.isSmall) say(this.when, total);
     say(this.volume, measure(volume, 'kilogram'));
     this.meter.max = all || 1;
     this.meter.value = done;
@@ -170,9 +172,15 @@ export class Workout {
       // Not `disabled`, which would take the keyboard away from a button that was just pressed.
       up.ariaDisabled = String(row.place === 0);
       down.ariaDisabled = String(row.place === row.last);
-      sets.show(this.#setsOf(id).map((set, at) => ({ ...set, exercise, n: at + 1 })));
+      sets.show(this.#shown(this.#setsOf(id).map((set, at) => ({ ...set, exercise, n: at + 1 }))));
     };
     return { root, fill, close: () => sets.close() };
+  }
+
+  /** Of an exercise's sets, what a watch has room for: from the one before the next. */
+  #shown(sets) {
+    const next = sets.findIndex(({ is_completed }) => !is_completed);
+    return this.isSmall && next > 0 ? sets.slice(next - 1) : sets;
   }
 
   #move(id, by) {
