@@ -4,6 +4,8 @@ use hyper::Method;
 use ryzed_tests::rows::food_entry;
 use ryzed_tests::{Answer, Api, Daemon, insert};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// Asks for somebody as a page does that says these things of itself.
 async fn ask(daemon: &Daemon, headers: &[(&str, &str)]) -> Answer {
@@ -77,6 +79,13 @@ async fn another_host_another_page_and_a_proxy_get_nobody() {
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{headers:?}: {problem}");
         assert!(!answer.text().contains("evil"), "{}", answer.text());
     }
+    // What a proxy says that was told nothing, and so rewrites the host.
+    let request = format!("POST /demo/people HTTP/1.0\r\nHost: {here}\r\nContent-Length: 0\r\n\r\n");
+    let mut stream = TcpStream::connect(&here).await.expect("it listens");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers and closes");
+    assert!(answer.starts_with("HTTP/1.0 403") || answer.starts_with("HTTP/1.1 403"), "{answer}");
     let told = Api::new(&here, None).raw(Method::GET, "//demo/people", &[("host", "evil.example")], "").await;
     assert_eq!(told.expect("an answer").ok()["are_made"], false);
     somebody_new(&daemon).await;

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
-use warp::http::{Method, StatusCode};
+use warp::http::{Method, StatusCode, Version};
 use warp::path::FullPath;
 use warp::reply::Response;
 
@@ -44,6 +44,8 @@ pub(super) struct Call {
     pub(super) name: String,
     pub(super) query: Query,
     pub(super) headers: HeaderMap,
+    /// Which HTTP it speaks.
+    pub(super) version: Option<Version>,
     body: Body,
     identity: Option<Identity>,
     /// Counts as one of the caller's requests until this call is over.
@@ -283,6 +285,7 @@ pub(super) fn at(app: &Arc<App>, route: Route) -> SocketFilter {
         .and(warp::method())
         .and(query)
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Version>())
         .and(warp::ext::optional::<Identity>())
         .and(warp::body::stream())
         .then(
@@ -290,6 +293,7 @@ pub(super) fn at(app: &Arc<App>, route: Route) -> SocketFilter {
                   method,
                   query: String,
                   headers: HeaderMap,
+                  version: Option<Version>,
                   identity: Option<Identity>,
                   stream| {
                 let stream = StreamExt::map(stream, |part: Result<_, warp::Error>| part.map(whole));
@@ -298,7 +302,8 @@ pub(super) fn at(app: &Arc<App>, route: Route) -> SocketFilter {
                 let name = name.unwrap_or_default();
                 identity.iter().for_each(|identity| identity.took(template));
                 let (visit, text, ignored) = (None, None, Ignored::default());
-                let call = Call { app: Arc::clone(&app), name, query, headers, body, identity, visit, text, ignored };
+                let call =
+                    Call { app: Arc::clone(&app), name, query, headers, version, body, identity, visit, text, ignored };
                 dispatch(Arc::clone(&endpoints), method, call)
             },
         )

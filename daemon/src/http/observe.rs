@@ -98,7 +98,9 @@ where
         bytes: 0,
         start: Instant::now(),
     };
+    let version = request.version();
     let extensions = request.extensions_mut();
+    extensions.insert(version);
     extensions.insert(Peer(peer));
     extensions.insert(RequestId(Arc::clone(&id)));
     extensions.insert(line.identity.clone());

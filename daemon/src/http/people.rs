@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use uuid::Uuid;
-use warp::http::HeaderMap;
 use warp::http::header::{FORWARDED, HOST, HeaderName, HeaderValue, ORIGIN, VIA};
+use warp::http::{HeaderMap, Version};
 
 use super::call::{Answer, Call, json};
 use super::problem::{Kind, Problem};
@@ -41,6 +41,8 @@ const PASSED_ON: [HeaderName; 9] = [
 ];
 /// Where browsers say how the page that asks is related to what it asks.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Why a request gets none that may be somebody else's.
+const FROM_ELSEWHERE: &str = "throw-away people are for this machine alone, and something has passed this request on";
 /// Why there are none without a secret.
 const UNSIGNED: &str = "there is no secret here that a throw-away person's token could be signed with (auth.hs256): tokens \
                         come from the issuer whose public keys are configured";
@@ -87,9 +89,13 @@ impl People {
     }
 
     /// The one who makes them, for a request that may ask for it.
-    fn maker(&self, headers: &HeaderMap) -> Result<&Maker, Problem> {
+    fn maker(&self, call: &Call) -> Result<&Maker, Problem> {
         let maker = self.0.as_ref().map_err(|why| Problem::not_found(*why))?;
-        at_home(headers).map_err(|why| Problem::new(Kind::Forbidden, why))?;
+        // No browser speaks what is older; what does is a proxy that was told nothing.
+        if call.version.is_some_and(|version| version < Version::HTTP_11) {
+            return Err(Problem::new(Kind::Forbidden, FROM_ELSEWHERE));
+        }
+        at_home(&call.headers).map_err(|why| Problem::new(Kind::Forbidden, why))?;
         Ok(maker)
     }
 }
@@ -128,7 +134,7 @@ impl Made {
 
 /// `GET /demo/people`: whether there is a button to show.
 pub(super) async fn are_made(call: Call) -> Answer {
-    json(&match call.app.people.maker(&call.headers) {
+    json(&match call.app.people.maker(&call) {
         Ok(_) => json!({"are_made": true}),
         Err(problem) => json!({"are_made": false, "why": problem.detail()}),
     })
@@ -137,7 +143,7 @@ pub(super) async fn are_made(call: Call) -> Answer {
 /// `POST /demo/people`: one who was not there before, with a token.
 pub(super) async fn make(mut call: Call) -> Answer {
     call.discard().await;
-    let maker = call.app.people.maker(&call.headers)?;
+    let maker = call.app.people.maker(&call)?;
     maker.admit()?;
     let user = UserId(Uuid::new_v4());
     let (issuer, audience) = (maker.issuer.clone(), maker.audience.clone());
@@ -152,7 +158,7 @@ pub(super) async fn make(mut call: Call) -> Answer {
 /// Whether a request comes from this machine's own page, as far as it can tell. What is no browser names no origin.
 fn at_home(headers: &HeaderMap) -> Result<(), &'static str> {
     if PASSED_ON.iter().any(|name| headers.contains_key(name)) {
-        return Err("throw-away people are for this machine alone, and something has passed this request on");
+        return Err(FROM_ELSEWHERE);
     }
     let host = only(headers, &HOST).flatten();
     if !host.is_some_and(is_of_this_machine) {
