@@ -21,7 +21,7 @@ const INCLUDED = `/** A row with what a query's \`include\` adds: \`Included<'me
 export type Included<Name extends keyof Tables & keyof Relations, Include extends Record<string, keyof Relations[Name]>> =
   Tables[Name] & { [As in keyof Include]: Relations[Name][Include[As]] };`;
 
-/** What the rows of each table refer to, and what refers to them, as an `include` has it. */
+/** The type of the references between tables, in both directions, as an `include` names them. */
 function relations(tables) {
   const names = Object.keys(tables);
   const references = names.flatMap((name) => Object.entries(tables[name].properties ?? {})
@@ -31,7 +31,7 @@ function relations(tables) {
     const many = references.filter(({ to }) => to === name).map(({ from, field }) => `    ${JSON.stringify(`${from}.${field}`)}: ${pascal(from)}[];`);
     return `  ${key(name)}: {${one.length + many.length ? `\n${[...one, ...many].join('\n')}\n  ` : ''}};`;
   });
-  return `/** What their rows refer to, and what refers to them: what a query may \`include\`. */\nexport interface Relations {\n${lines.join('\n')}\n}`;
+  return `/** The references of their rows, in both directions: the names that a query may \`include\`. */\nexport interface Relations {\n${lines.join('\n')}\n}`;
 }
 
 /** The columns with few values: schema → the type's name and text. No two names are the same. */

@@ -269,7 +269,7 @@ export class RyzeRealtimeClient {
     return this.#do('revoke', id);
   }
 
-  /** What this client knows of itself: what waits, why, how to go on. Its `text` is for a report: no token, nothing of what rows hold. @returns {Promise<Diagnosis>} */
+  /** Reports on this client: what waits, why, how to go on. Its `text` is for a report: no token, nothing of what rows hold. @returns {Promise<Diagnosis>} */
   async diagnose() {
     const { diagnosed } = await inspector();
     await this.#ready();

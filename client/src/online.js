@@ -28,7 +28,7 @@ export class Online {
   connection;
   /** The last calls: when, for how long, what, edits sent, rows got, the server's time, what went wrong. @type {any[][]} */
   calls = [];
-  /** What the server told of its tables for a report, and when. */
+  /** The server's digest for a report, and when it came. */
   digest = { at: -Infinity, told: /** @type {any} */ (null) };
   /** @type {Promise<unknown>} */
   #exchanges = Promise.resolve();

@@ -18,7 +18,7 @@ export const TASKS = {
     return { ...theirs, device_id: line.device.id, pending_uploads: queue.length, cursor };
   },
 
-  /** What only the one that leads can tell of itself. @param {Online} line */
+  /** Tells of itself what no other tab can. @param {Online} line */
   async diagnose(line) {
     const { connection, device: { owner: { options, platform } } } = line;
     const { calls } = line;

@@ -143,25 +143,25 @@
 /** @typedef {{state: StateName, why: string, retryInMs: number, stored: boolean, refused: number}} Status */
 /** @typedef {Pick<Edit, 'mutation_id' | 'table' | 'operation'> & {id: string, fields: string[]}} EditName An edit without what it says. */
 /**
- * @typedef {object} Diagnosis What a client knows of itself.
+ * @typedef {object} Diagnosis The report of a client on itself.
  * @property {string} at
  * @property {string} build
  * @property {string} deviceId
- * @property {string | null} person Whose copy it is
+ * @property {string | null} person The copy's owner
  * @property {Status} status
- * @property {boolean} isLeader Whether this tab has the line
- * @property {boolean} isOthers Whether the copy is another person's than the token
+ * @property {boolean} isLeader This tab has the line
+ * @property {boolean} isOthers The copy is another person's than the token
  * @property {{kind: 'IndexedDB' | 'memory' | 'of the app', works: boolean, usedBytes?: number, mostBytes?: number}} disk
  * @property {Cursor | null} cursor
  * @property {string | null} lastSync
  * @property {{table: string, rows: number, edited: number, matches: boolean | null}[]} tables `matches`: as on the server; null if that can't be told now
- * @property {{aheadMs: number, withinMs: number} | null} clock How far the device's clock is ahead of the server's
+ * @property {{aheadMs: number, withinMs: number} | null} clock The lead of the device's clock over the server's
  * @property {number} waiting
  * @property {(EditName & {why: string})[]} edits Those that wait, the first 50
  * @property {(EditName & {at: string, errors: FieldError[]})[]} refused
  * @property {number} conflicts
  * @property {{at: string, ms: number, call: string, sent: number, got: number, fault: string | null}[]} exchanges
- * @property {string[]} advice How to go on
+ * @property {string[]} advice Ways to go on, the most pressing first
  * @property {string} text All of it, to paste into a report
  */
 /** @typedef {{code: string, message: string, edit?: Edit, errors?: FieldError[], [more: string]: any}} Fault `code`: `rejected`, `stopped`, `storage`, `token`, or the server's */

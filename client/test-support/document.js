@@ -3,7 +3,7 @@
 import { Window } from 'happy-dom';
 
 const window = new Window({ url: 'http://localhost/' });
-// What the frameworks look for; not IndexedDB or locks: each client of a test has a storage of its own.
+// The globals that frameworks look for; not IndexedDB or locks: each client of a test has a storage of its own.
 for (const name of ['document', 'HTMLElement', 'HTMLIFrameElement', 'Element', 'Node', 'Text', 'Comment', 'DocumentFragment', 'SVGElement', 'Event', 'CustomEvent', 'MutationObserver']) globalThis[name] = window[name];
 globalThis.window = window;
 // Newer ones of Node.js have one.

@@ -16,7 +16,7 @@ export function blocks(heading, language = 'js') {
   return [...section.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'gm'))].map(([, text]) => text);
 }
 
-/** What a module exports, made for a browser or a server. `components`: Svelte's, by their path as it is imported. */
+/** The exports of a module, made for a browser or a server. `components`: Svelte's, by their path as it is imported. */
 export async function made(text, { isServer = false, components = {} } = {}) {
   const svelte = { name: 'svelte', setup: (making) => {
     making.onResolve({ filter: /\.svelte$/ }, ({ path: module }) => ({ path: module, namespace: 'svelte' }));

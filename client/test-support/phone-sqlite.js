@@ -1,4 +1,4 @@
-// What `expo-sqlite` and `op-sqlite` are to the client, on the SQLite of Node.js. Each call is answered later, as across a phone's bridge.
+// Stand-ins for `expo-sqlite` and `op-sqlite`, on the SQLite of Node.js. Each call is answered later, as across a phone's bridge.
 
 import { DatabaseSync } from 'node:sqlite';
 

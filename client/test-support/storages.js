@@ -1,4 +1,4 @@
-// What every storage has to do.
+// The promise that every storage keeps.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

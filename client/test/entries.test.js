@@ -1,4 +1,4 @@
-// What an app's bundle gets of each entry point besides the client: its size, without what the app has anyway.
+// The size of each entry point in an app's bundle, besides the client and without what the app has anyway.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

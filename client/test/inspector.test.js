@@ -1,4 +1,4 @@
-// What a client tells of itself: what waits, why, and how to go on; no token, nothing of what rows hold.
+// The report of a client on itself: what waits, why, and how to go on; no token, nothing of what rows hold.
 
 import { place } from '../test-support/document.js';
 import assert from 'node:assert/strict';

@@ -1,26 +1,26 @@
-// What interfaces follow of a client: one subscription for all that ask alike, and a value that is another one only when what
+// Live values of a client, for interfaces to follow: one subscription for all that ask alike, and a value that is another one only when what
 // shows is. React, Vue, Svelte and Solid have it in their own forms beside this file.
 
 /** @import { Conflict, QuerySpec, Refused, Result, Status } from '../types.js' */
 /** @typedef {import('../index.js').RyzeRealtimeClient<any, any>} Client */
 
-/** How long that is kept which was asked for and that nobody follows yet: an interface may take its time to show it. */
+/** A value that nobody follows yet is kept for so long: an interface may take its time to show it. */
 const UNSEEN_MS = 5000;
 
 /**
  * @template [T=any]
- * @typedef {object} Answer What a query shows.
+ * @typedef {object} Answer The rows of a query, and how sure they are.
  * @property {T[]} rows None while it loads
  * @property {boolean} isLoading The copy on this device was not looked at yet
  * @property {boolean} isReady The copy was synced once; before, no rows may mean that nothing came yet
  * @property {boolean} isStale There is no line: the rows may be old
  * @property {Error | undefined} error A query that can't be, or could not be loaded
  */
-/** @template [T=any] @typedef {Omit<Answer<T>, 'rows'> & {row: T | undefined}} RowAnswer What one row shows. */
+/** @template [T=any] @typedef {Omit<Answer<T>, 'rows'> & {row: T | undefined}} RowAnswer One row, and how sure it is. */
 /** @typedef {Status & {pending: number}} Line The status, and how many edits wait. */
 /** @typedef {{conflicts: Conflict[], isLoading: boolean, error: Error | undefined, resolve: (id: string, choice: 'server' | 'client' | Record<string, any>) => Promise<Result>}} Conflicts */
 /** @typedef {{refused: Refused[], retry: (id: string, changes?: Record<string, any>) => Promise<any>, discard: (id?: string) => Promise<void>}} Refusals */
-/** @template T @typedef {{stop: () => void, poke?: () => void}} Following How to end it, and to have it look again. */
+/** @template T @typedef {{stop: () => void, poke?: () => void}} Following Ends it; has it look again. */
 /**
  * @template T
  * @typedef {object} Plan
@@ -33,7 +33,7 @@ const noClient = () => Promise.reject(new Error('There is no client yet.'));
 
 /** @type {Answer<any>} */
 export const LOADING = Object.freeze({ rows: /** @type {any[]} */ ([]), isLoading: true, isReady: false, isStale: true, error: undefined });
-/** What is not asked for. @type {Answer<any>} */
+/** The answer to no question. @type {Answer<any>} */
 const UNASKED = Object.freeze({ ...LOADING, isLoading: false });
 /** @type {Line} */
 const OFF = Object.freeze({ state: 'off', why: '', retryInMs: 0, stored: true, refused: 0, pending: 0 });
@@ -120,7 +120,7 @@ export class Live {
     this.#following = { ...rest, stop: () => ((isOver = true), stop()) };
   }
 
-  /** @param {T} value @returns {boolean} Whether it is another one */
+  /** @param {T} value @returns {boolean} Another one than before */
   #take(value) {
     const isSame = value === this.#value || (this.#plan.peek && JSON.stringify(value) === JSON.stringify(this.#value));
     if (!isSame) this.#value = value;
@@ -151,7 +151,7 @@ function shared(client, key, plan) {
   return known.get(key) ?? new Live(plan(), known, key);
 }
 
-/** What never changes. @template T @param {T} initial */
+/** A value that never changes. @template T @param {T} initial */
 const still = (initial) => new Live({ initial, start: () => ({ stop: () => {} }) });
 const [LOADS, ASKS_NOT, IS_OFF, HAS_NONE, REFUSES_NONE] = [still(LOADING), still(UNASKED), still(OFF), still(NO_CONFLICTS), still(NONE_REFUSED)];
 

@@ -18,7 +18,7 @@
 /** Ends once what was written is in the collections: a copy tells of what is new before the next task. */
 const told = () => new Promise((resolve) => setTimeout(resolve));
 
-/** What `createCollection` takes. Further options of TanStack DB go along.
+/** The options of a collection, for `createCollection`. Further options of TanStack DB go along.
  * @template {object} [T=Record<string, any>] @param {Given<T> & Partial<Omit<CollectionConfig<T, string>, 'sync' | 'getKey' | 'utils'>>} given
  * @returns {CollectionConfig<T, string, never, Utils> & {utils: Utils, schema?: never}}
  */

@@ -3,7 +3,7 @@
 /** @import { Diagnosis } from '../types.js' */
 /** @typedef {import('../index.js').RyzeRealtimeClient<any, any>} Client */
 
-/** What changes at once is shown together. */
+/** Changes that come together are shown together. */
 const SHOW_MS = 100;
 /** Looks again by itself, since time passes too. */
 const LOOK_MS = 5000;

@@ -10,7 +10,7 @@ const CLOCK_MOST_MS = 60_000;
 /** The server is asked no longer than this. */
 const ASK_MS = 5000;
 
-/** @param {Copy} copy @param {Device} device @param {boolean} leads @param {Status} status @param {() => Promise<{calls: any[][], digest: any}>} ask What only the one that leads can tell
+/** @param {Copy} copy @param {Device} device @param {boolean} leads @param {Status} status @param {() => Promise<{calls: any[][], digest: any}>} ask Asks the one that leads
  * @returns {Promise<Diagnosis>}
  */
 export async function diagnosed(copy, device, leads, status, ask) {
@@ -73,7 +73,7 @@ function compared({ rows, edits, cursor }, told) {
   });
 }
 
-/** How far the device's clock is ahead of the server's, and how exactly that is known. @param {any[][]} calls @returns {Diagnosis['clock']} */
+/** The lead of the device's clock over the server's, and how exactly that is known. @param {any[][]} calls @returns {Diagnosis['clock']} */
 function clockOf(calls) {
   const [at, ms, , , , time] = calls.filter(([, , , , , told]) => told).pop() ?? [];
   return time ? { aheadMs: Math.round(at + ms / 2 - Date.parse(time)), withinMs: Math.ceil(ms / 2) } : null;
@@ -89,7 +89,7 @@ async function estimate() {
   }
 }
 
-/** What to do, the most pressing first. @param {Omit<Diagnosis, 'advice' | 'text' | 'refused'> & {refused: any[]}} found @returns {string[]} */
+/** Advice, the most pressing first. @param {Omit<Diagnosis, 'advice' | 'text' | 'refused'> & {refused: any[]}} found @returns {string[]} */
 function adviceOn({ status: { state, why, retryInMs, stored }, isOthers, waiting, refused, conflicts, clock, tables }) {
   const differ = tables.filter(({ matches }) => matches === false).map(({ table }) => table);
   /** @type {Record<string, string>} */

@@ -15,7 +15,7 @@ import { sqlStorage } from './sql.js';
 /** @typedef {{openDatabaseAsync: (name: string, how?: {useNewConnection?: boolean}) => Promise<ExpoDatabase>}} ExpoSqlite */
 /** @typedef {{execute: (text: string, given?: any) => Promise<{rows: any[]}>, executeBatch: (statements: any) => Promise<unknown>}} OpDatabase */
 
-/** What is said to be stored survives a phone that goes off. */
+/** Settings by which what is said to be stored survives a phone that goes off. */
 const SETTINGS = ['PRAGMA journal_mode = WAL', 'PRAGMA synchronous = FULL'];
 
 /** `import * as SQLite from 'expo-sqlite'`. @param {ExpoSqlite} sqlite @param {string} [name] Of the database, which is the copy's alone @returns {Storage} */

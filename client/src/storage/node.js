@@ -9,7 +9,7 @@ import { sqlStorage } from './sql.js';
 /** @import { Storage } from '../types.js' */
 /** @import { Statement } from './sql.js' */
 
-/** What is said to be stored survives a power cut; the lock is held until the process ends, however it does. */
+/** Settings by which what is said to be stored survives a power cut; the lock is held until the process ends, however it does. */
 const SETTINGS = 'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE; COMMIT';
 
 /** @param {string} file Made if there is none, for its owner alone @returns {Storage & {close: () => void}} */

@@ -32,7 +32,7 @@ const CHUNK = 500;
 
 /** @param {Driver} driver @returns {Storage} */
 export function sqlStorage({ all, batch }) {
-  /** What the queue's table holds; null once that is not certain. @type {Edit[] | null} */
+  /** The queue as its table holds it; null once that is not certain. @type {Edit[] | null} */
   let stored = null;
   /** Names the one that leads. */
   let term = '';

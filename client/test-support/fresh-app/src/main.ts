@@ -24,7 +24,7 @@ export async function edit(): Promise<number> {
   return (changed?.quantity ?? 0) + (first?.quantity ?? 0) + (thing.sizes?.[0] ?? 0);
 }
 
-/** What an include adds, as the relations have it. */
+/** Rows with an include, as the relations have it. */
 export function included(meal: Included<'food_entries', { food: 'food_id' }>, session: Included<'workout_sessions', { exercises: 'workout_exercises.session_id' }>): string {
   const food: Foods | null = meal.food;
   const exercises: WorkoutExercises[] = session.exercises;
