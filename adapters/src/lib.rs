@@ -34,7 +34,7 @@ pub use names::{Meaning, Sort};
 pub use registry::Registry;
 pub use schema::UNSAID;
 pub use table::{Purpose, Table};
-pub use travel::{PEOPLE, Points, Reason, Sighting, TableRules, Travel};
+pub use travel::{PEOPLE, Points, Reason, Sighting, TableRules, Travel, any};
 
 /// A row, or the changed part of one, as it travels: column name to JSON value.
 pub type Row = serde_json::Map<String, serde_json::Value>;

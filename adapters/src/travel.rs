@@ -123,16 +123,26 @@ impl Reason {
     pub fn lifted_by(&self, name: &str) -> Option<String> {
         match self {
             Self::Configured => None,
-            Self::OfPeople | Self::UnknownType | Self::Named(Meaning::Secret) => Some(format!("send = [\"{name}\"]")),
-            Self::Named(_) | Self::SignsIn | Self::Since | Self::LetOut => Some(format!("write = [\"{name}\"]")),
+            Self::OfPeople | Self::UnknownType | Self::Named(Meaning::Secret) => {
+                Some(format!("send = [{}]", quoted(name)))
+            }
+            Self::Named(_) | Self::SignsIn | Self::Since | Self::LetOut => Some(format!("write = [{}]", quoted(name))),
             Self::Away(_) | Self::Askew(_) | Self::ByType => Some(any(name)),
         }
     }
 }
 
-/// What lets a reference name any row.
-fn any(name: &str) -> String {
+/// The line of the configuration that lets a reference name any row.
+#[must_use]
+pub fn any(name: &str) -> String {
+    let is_bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let name = if is_bare { name.to_owned() } else { quoted(name) };
     format!("references = {{ {name} = \"any\" }}")
+}
+
+/// A text as the configuration takes it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 impl Sighting {

@@ -55,3 +55,17 @@ impl Ran {
         format!("{}{}", self.stdout, self.stderr)
     }
 }
+
+/// A text as one line, however it was laid out.
+#[must_use]
+pub fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The lines for the configuration that a report proposes, each with its section.
+#[must_use]
+pub fn proposed(report: &str) -> Vec<String> {
+    let lines: Vec<&str> = report.lines().collect();
+    let pairs = lines.windows(2).filter(|pair| pair[0].trim_start().starts_with("[tables."));
+    pairs.map(|pair| format!("{}\n{}\n", pair[0], pair[1])).collect()
+}

@@ -35,7 +35,7 @@ pub use account::Account;
 pub use adopted::Application;
 pub use api::{Answer, Api};
 pub use change::{Change, delete, insert, update, upsert};
-pub use command::Ran;
+pub use command::{Ran, flat, proposed};
 pub use daemon::{Builder, Daemon};
 pub use database::Database;
 pub use device::Device;

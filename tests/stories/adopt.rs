@@ -2,7 +2,7 @@
 //! trace.
 
 use ryzed_tests::postgres::{self, Cluster, dump};
-use ryzed_tests::{Application, Daemon};
+use ryzed_tests::{Application, Daemon, flat, proposed};
 
 pub(crate) fn adopt(app: &Application) {
     let _ = app.ryzed(&["adopt"]).ok();
@@ -31,13 +31,22 @@ fn a_dry_run_reports_and_changes_nothing() {
     assert_eq!(dump(&app.url, &[]), before);
 }
 
+/// Every line that a report proposes can be pasted as it stands.
+pub fn assert_good(app: &Application, report: &str) {
+    for lines in proposed(report) {
+        app.configure(&lines);
+        let ran = app.ryzed(&["check-config"]);
+        assert_eq!(ran.code, 0, "{lines}\n{}", ran.said());
+    }
+}
+
 #[test]
 fn what_is_not_certain_is_asked_and_never_guessed() {
     let app = Application::with_people(1);
     let before = dump(&app.url, &[]);
     let named = app.configuration();
     for (configuration, line) in [
-        ("", "[tables.foods] columns = { user_id = \"created_by\" }"),
+        ("", "or perhaps created_by: [tables.foods] columns = { user_id = \"created_by\" }"),
         ("", "its rows belong to those of workout_sessions, which is not synced"),
         (
             &named.replace("\"created_by\"", "\"created_bi\"") as &str,
@@ -50,7 +59,10 @@ fn what_is_not_certain_is_asked_and_never_guessed() {
         for arguments in [&["adopt", "--dry-run"][..], &["adopt"]] {
             let ran = app.ryzed(arguments);
             assert_eq!(ran.code, 2, "{}", ran.said());
-            assert!(ran.stdout.contains(line) && ran.stderr.contains("✗"), "{line:?} is missing:\n{}", ran.said());
+            let said = flat(&ran.stdout);
+            assert!(said.contains(line) && ran.stderr.contains("✗"), "{line:?} is missing:\n{}", ran.said());
+            assert_good(&app, &ran.stdout);
+            app.configure(configuration);
         }
     }
     app.configure("[tables.foodz]\nskip = true\n");

@@ -1,6 +1,6 @@
 //! References of an application's tables: no device puts a row into somebody else's books, nor refers to what it can't see.
 
-use ryzed_tests::{Account, Application, Change, Daemon, delete, insert, postgres, update};
+use ryzed_tests::{Account, Application, Change, Daemon, delete, flat, insert, postgres, update};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -244,16 +244,17 @@ fn the_report_says_which_references_devices_may_not_set() {
     let app = Application::made_by(postgres::new_database(), &made, "");
     let report = app.ryzed(&["adopt", "--dry-run"]).ok();
     for line in [
-        "readonly organization_id: refers to public.members, which is not synced; [tables.foods] references = { organization_id = \"any\" }",
-        "readonly brand: refers to public.brands, which is not synced; [tables.foods] references = { brand = \"any\" }",
-        "readonly food_label: refers to public.foods by another column than id; [tables.food_entries] references = { food_label = \"any\" }",
-        "readonly subject_id: refers by type and id, which no foreign key holds; [tables.foods] references = { subject_id = \"any\" }",
-        "reviewer names a person: devices may set it to their own alone; [tables.foods] references = { reviewer = \"any\" }",
+        "readonly organization_id: refers to public.members, which is not synced; to change that: [tables.foods] references = { organization_id = \"any\" }",
+        "readonly brand: refers to public.brands, which is not synced; to change that: [tables.foods] references = { brand = \"any\" }",
+        "readonly food_label: refers to public.foods by another column than id; to change that: [tables.food_entries] references = { food_label = \"any\" }",
+        "readonly subject_id: refers by type and id, which no foreign key holds; to change that: [tables.foods] references = { subject_id = \"any\" }",
+        "reviewer names a person: devices may set it to their own alone; to change that: [tables.foods] references = { reviewer = \"any\" }",
         "devices can't make rows: gym must be given and is read-only",
         "rival_id may be a reference and is no foreign key: devices may set it to anything",
     ] {
-        assert!(report.contains(line), "{line:?} is missing:\n{report}");
+        assert!(flat(&report).contains(line), "{line:?} is missing:\n{report}");
     }
+    crate::adopt::assert_good(&app, &report);
     app.configure("[tables.foods]\nwrite = [\"brand\"]");
     let ran = app.ryzed(&["adopt"]);
     assert!(

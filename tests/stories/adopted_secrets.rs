@@ -1,7 +1,7 @@
 //! Columns of an application that no device may have, and those that no device may write: passwords stay home, rights are not
 //! given to oneself, and the configuration alone decides otherwise.
 
-use ryzed_tests::{Account, Application, Change, Daemon, Person, delete, insert, postgres, update, upsert};
+use ryzed_tests::{Account, Application, Change, Daemon, Person, delete, flat, insert, postgres, update, upsert};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -355,16 +355,17 @@ fn the_report_lists_what_stays_home_and_what_is_read_only_and_how_to_change_it()
     let app = Application::made_by(postgres::new_database(), PHP, "");
     let report = app.ryzed(&["adopt", "--dry-run"]).ok();
     for line in [
-        "home     password: of people, only what the configuration lists travels; [tables.users] send = [\"password\"]",
-        "home     apiKey: a secret, by its name; [tables.foods] send = [\"apiKey\"]",
-        "home     doses: a type that is not known (public.dose); [tables.foods] send = [\"doses\"]",
-        "readonly email: signs people in; [tables.users] write = [\"email\"]",
-        "readonly isVerified: gives rights, by its name; [tables.foods] write = [\"isVerified\"]",
-        "readonly tenant_id: says whose books a row is in, by its name; [tables.foods] write = [\"tenant_id\"]",
+        "home password: of people, only what the configuration lists travels; to change that: [tables.users] send = [\"password\"]",
+        "home apiKey: a secret, by its name; to change that: [tables.foods] send = [\"apiKey\"]",
+        "home doses: a type that is not known (public.dose); to change that: [tables.foods] send = [\"doses\"]",
+        "readonly email: signs people in; to change that: [tables.users] write = [\"email\"]",
+        "readonly isVerified: gives rights, by its name; to change that: [tables.foods] write = [\"isVerified\"]",
+        "readonly tenant_id: says whose books a row is in, by its name; to change that: [tables.foods] write = [\"tenant_id\"]",
         "devices can't make rows: password must be given and stays home",
     ] {
-        assert!(report.contains(line), "{line:?} is missing:\n{report}");
+        assert!(flat(&report).contains(line), "{line:?} is missing:\n{report}");
     }
+    crate::adopt::assert_good(&app, &report);
     assert!(!report.contains("extra    apiKey") && report.contains("extra    note"), "{report}");
 }
 

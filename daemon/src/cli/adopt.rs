@@ -10,7 +10,7 @@ use super::store::{self, failure, naming};
 use super::{Failure, Outcome, print};
 use crate::config::Config;
 use crate::progress::Progress;
-use crate::store::postgres::adopt::{self, Adopted, Entered, Look, Standing, Undone, Watch};
+use crate::store::postgres::adopt::{self, Adopted, Entered, Look, Proof, Standing, Undone, Watch};
 
 /// Sync the tables of a PostgreSQL database that an application has already.
 ///
@@ -106,7 +106,10 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
         print(&report::text(&config.database_name(), &look))?;
         stopped(&look)?;
         if options.dry_run {
-            return print("Nothing was changed.\n");
+            let mut shown = Shown::new();
+            let proofs = adopt::proven(url, &adapters, &naming, &mut shown).await;
+            drop(shown);
+            return tried(proofs.map_err(failure)?);
         }
         let mut shown = Shown::new();
         let accepted = options.accept.iter().cloned().collect();
@@ -138,6 +141,22 @@ fn stopped(look: &Look) -> Outcome {
         "not all of it fits, see the lines marked with ✗ above; nothing was changed"
     };
     Err(Failure::Usage(anyhow!(message)))
+}
+
+/// What a dry run has tried, or that it has not.
+fn tried(proofs: Option<Vec<Proof>>) -> Outcome {
+    let Some(proofs) = proofs else {
+        return print(
+            "Nothing was changed. Not proven: that people can read, edit, make and delete rows of these tables. For that, policies \
+             have to stand; `ryzed adopt` puts them up, tries it, and removes them where it fails.\n",
+        );
+    };
+    print(&report::proven(&proofs))?;
+    print(&report::grants(&proofs, false))?;
+    if proofs.iter().any(|proof| proof.problem().is_some()) {
+        return Err(unproven(false));
+    }
+    print("\nNothing was changed, but for how far sequences have come.\n")
 }
 
 /// Why it was not adopted has been said table by table.

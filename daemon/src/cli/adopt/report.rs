@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::store::postgres::adopt::{Look, Proof, Standing, TableReport, Verdict};
+use crate::store::postgres::adopt::{Look, Proof, Standing, TableReport, Verdict, setting};
 
 /// The whole report.
 pub(super) fn text(name: &str, look: &Look) -> String {
@@ -33,7 +33,7 @@ pub(super) fn proven(proofs: &[Proof]) -> String {
     for proof in proofs {
         let _ = writeln!(text, "\n{} is {}", proof.table, proof.relation);
         if let Some(problem) = proof.problem() {
-            line(&mut text, "✗", &format!("{problem}; or leave it alone: [tables.{}] skip = true", proof.table));
+            line(&mut text, "✗", &format!("{problem}; or leave it alone:{}", setting(proof.table, "skip = true")));
         }
         for told in proof.lines() {
             line(&mut text, "proof", &told);

@@ -29,6 +29,7 @@ use super::triggers::Placed;
 use super::turn;
 use crate::store::StoreError;
 
+pub use advice::setting;
 pub(super) use columns::is_base;
 pub use enter::Entered;
 pub use examine::{Examined, TableReport, Verdict, examine};
@@ -162,6 +163,31 @@ async fn looked(connection: &mut AsyncPgConnection, adapters: &Registry, naming:
         again::tell_stopped(connection, &mut examined).await?;
     }
     Ok(Look { standing, examined, version: facts.server.version })
+}
+
+/// Tries the tables of an adopted database as people, as adopting does, and takes it back; none where what would be tried does
+/// not stand.
+///
+/// # Errors
+/// When the database fails.
+pub async fn proven(
+    url: &str,
+    adapters: &Registry,
+    naming: &Naming,
+    watch: &mut dyn Watch,
+) -> Result<Option<Vec<Proof>>, AdoptError> {
+    let mut connection = open(url).await?;
+    let look = looked(&mut connection, adapters, naming).await?;
+    let layout = look.examined.layout;
+    let Standing::Complete(before) = look.standing else { return Ok(None) };
+    let registry = layout.fit(adapters);
+    let placed = Placed { registry: &registry, layout: &layout };
+    let plan = again::again(&mut connection, placed, Some(&before), &BTreeSet::new()).await?;
+    if !plan.stands {
+        return Ok(None);
+    }
+    let mut worker = Worker { connection, watch };
+    Ok(Some(worker.prove(placed).await?))
 }
 
 /// Adopts the database, or goes on with it. Safe to be interrupted and run again. Rows of the tables in `accepted` may belong to

@@ -24,6 +24,15 @@ pub(super) fn toml_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// Where a line stands that is to be pasted: below what is said of it.
+const BELOW: &str = "\n           ";
+
+/// A line for the configuration's section of a table, below what is said of it, as it can be pasted.
+#[must_use]
+pub fn setting(table: &str, line: &str) -> String {
+    format!("{BELOW}[tables.{table}]{BELOW}{line}")
+}
+
 /// The statement that makes the daemon's role, where it is not there yet, before what is granted to it.
 pub(super) fn first_the_role(has_role: bool) -> &'static str {
     if has_role { "" } else { "CREATE ROLE ryzed_daemon NOLOGIN; " }
@@ -82,5 +91,14 @@ mod tests {
             assert_eq!(ident(name), wanted);
         }
         assert_eq!(toml_text("a\"b"), "\"a\\\"b\"");
+    }
+
+    #[test]
+    fn what_is_to_be_pasted_is_good_toml() {
+        for name in ["foods", "My \"Foods\"", "a\\b", "a.b"] {
+            let pasted = setting("foods", &format!("relation = {}", toml_text(name)));
+            let read: toml::Table = toml::from_str(&pasted).unwrap();
+            assert_eq!(read["tables"]["foods"]["relation"].as_str(), Some(name), "{pasted}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::super::migrate::texts;
 use super::super::renew::{EVER, hands};
 use super::super::triggers::{Placed, owner_column};
 use super::super::watch::{Stand, stands};
+use super::advice::{setting, toml_text};
 use super::{AdoptError, Enter, Examined, Verdict};
 use crate::store::StoreError;
 
@@ -58,7 +59,7 @@ pub(super) async fn again(
         }
     }
     plan.stands &= plan.enter.is_empty();
-    if refused.is_empty() { Ok(plan) } else { Err(AdoptError::Refused(refused.join("; "))) }
+    if refused.is_empty() { Ok(plan) } else { Err(AdoptError::Refused(refused.join("\n"))) }
 }
 
 /// Why rows are not entered that would change hands.
@@ -72,21 +73,18 @@ fn refusal(table: &Table, place: &Place, stand: &Stand, count: u64) -> String {
     };
     let why = match (former, &stand.owner) {
         (Some(former), _) if former != name => {
-            format!(
-                "it is not the table that was adopted, which is called {former} now: [tables.{}] relation = \"{former}\"",
-                table.name
-            )
+            let line = setting(table.name, &format!("relation = {}", toml_text(&former)));
+            format!("it is not the table that was adopted, which is called {former} now:{line}")
         }
         (Some(_), Some(now)) if now != owner => format!(
-            "its column {owner} is not the one that told whose they are, which is called {now} now: \
-             [tables.{}] columns = {{ {wire} = \"{now}\" }}",
-            table.name
+            "its column {owner} is not the one that told whose they are, which is called {now} now:{}",
+            setting(table.name, &format!("columns = {{ {wire} = {} }}", toml_text(now)))
         ),
         _ => format!("the table, or its column {owner}, is another than the one that was adopted"),
     };
     format!(
-        "{count} rows of {name} that belong to people would be others', or everybody's: {why}. \
-         If it is right as it is: ryzed adopt --accept {}",
+        "{count} rows of {name} that belong to people would be others', or everybody's. If it is right as it is: \
+         ryzed adopt --accept {}. Else see to it that it is the right one: {why}",
         table.name
     )
 }
@@ -125,13 +123,14 @@ pub(super) async fn mark_missing(
             continue;
         }
         let now = called.get(report.table).filter(|now| **now != report.relation);
-        let now = now.map(|now| format!("it is called {now} now: [tables.{}] relation = \"{now}\"", report.table));
+        let line = |now: &str| setting(report.table, &format!("relation = {}", toml_text(now)));
+        let now = now.map(|now| format!("it is called {now} now:{}\n          ", line(now)));
         if report.verdict == Verdict::Absent || now.is_some() {
             report.problems.push(format!(
-                "{} is synced, and {}, or leave it alone from now on: [tables.{}] skip = true",
+                "{} is synced, and {} or leave it alone from now on:{}",
                 old.shown(),
-                now.unwrap_or_else(|| format!("there is no table {}", report.relation)),
-                report.table
+                now.unwrap_or_else(|| format!("there is no table {}; make it,", report.relation)),
+                setting(report.table, "skip = true")
             ));
         }
         report.verdict = Verdict::Unfit;

@@ -6,7 +6,7 @@ use ryzed_adapters::{Column, Registry, ScopeRule, Table, UNSAID};
 use serde_json::Value;
 
 use super::super::layout::{Layout, Place, PlacedColumn};
-use super::advice::{first_the_role, ident, server_problems, toml_text};
+use super::advice::{first_the_role, ident, server_problems, setting, toml_text};
 use super::columns::{absence, described, fills_itself, mismatch, other_labels, placed_column, property, tolerates};
 use super::facts::{Facts, FoundColumn, Relation};
 use super::ways::{self, Targets};
@@ -164,7 +164,8 @@ impl Look<'_> {
         let elsewhere = self.facts.relations.iter().filter(|r| r.name == self.table.name).filter(fits);
         report.notes.extend(elsewhere.map(|relation| {
             let name = toml_text(&relation.shown());
-            format!("there is {}: [tables.{}] relation = {name}", relation.shown(), self.table.name)
+            let line = setting(self.table.name, &format!("relation = {name}"));
+            format!("there is {}:{line}", relation.shown())
         }));
         if self.table.scope == ScopeRule::Person {
             report.notes.push(
@@ -180,7 +181,7 @@ impl Look<'_> {
     /// Whether it is a table that triggers can be put on and rows can be named in.
     fn shape(&self, relation: &Relation, report: &mut TableReport) {
         let name = relation.shown();
-        let skip = format!("or leave it alone: [tables.{}] skip = true", self.table.name);
+        let skip = format!("or leave it alone:{}", self.skipped());
         if relation.kind != "r" || relation.is_part {
             let what = match relation.kind.as_str() {
                 "v" | "m" => "a view",
@@ -318,9 +319,9 @@ impl Look<'_> {
             ScopeRule::Via { column, parent } => {
                 let Some(above) = self.layout.of(parent) else {
                     report.problems.push(format!(
-                        "its rows belong to those of {parent}, which is not synced. Say where that is ([tables.{parent}] relation = …), or \
-                         leave this alone as well: [tables.{}] skip = true",
-                        self.table.name
+                        "its rows belong to those of {parent}, which is not synced. Say where that is (relation, in the section \
+                         tables.{parent}), or leave this alone as well:{}",
+                        self.skipped()
                     ));
                     return false;
                 };
@@ -353,26 +354,26 @@ impl Look<'_> {
         let named = self.named.columns.get(wire).map_or(wire, String::as_str);
         if let Some(column) = relation.column(named).filter(|column| column.base != "uuid") {
             return format!(
-                "{}.{named} {what}, and is {}: people and rows are known by a uuid; leave it alone: [tables.{}] skip = true",
+                "{}.{named} {what}, and is {}: people and rows are known by a uuid; leave it alone:{}",
                 relation.shown(),
                 column.sql_type,
-                self.table.name
+                self.skipped()
             );
         }
         let Some(first) = names.first() else {
-            return format!(
-                "no column of {} {what}; leave it alone: [tables.{}] skip = true",
-                relation.shown(),
-                self.table.name
-            );
+            return format!("no column of {} {what}; leave it alone:{}", relation.shown(), self.skipped());
         };
         format!(
-            "no column of {} {what} by its name. Perhaps {}: [tables.{}] columns = {{ {wire} = {} }}, or skip = true",
+            "no column of {} {what} by its name. Leave it alone (skip = true), or perhaps {}:{}",
             relation.shown(),
             names.join(" or "),
-            self.table.name,
-            toml_text(first)
+            setting(self.table.name, &format!("columns = {{ {wire} = {} }}", toml_text(first)))
         )
+    }
+
+    /// What is pasted to have the table left alone.
+    fn skipped(&self) -> String {
+        setting(self.table.name, "skip = true")
     }
 }
 

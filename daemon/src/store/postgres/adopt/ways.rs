@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use ryzed_adapters::{PEOPLE, Points, Registry, ScopeRule, Sighting, Sort, Table, TableRules, Travel};
+use ryzed_adapters::{PEOPLE, Points, Registry, ScopeRule, Sighting, Sort, Table, TableRules, Travel, any};
 
 use super::super::layout::PlacedColumn;
+use super::advice::setting;
 use super::columns::{is_computed, must_be_given, sort};
 use super::examine::TableReport;
 use super::facts::{Facts, FoundColumn, Pointer, Relation};
@@ -131,7 +132,7 @@ fn tell(table: &str, sighting: &Sighting, travel: &Travel, found: &FoundColumn, 
         let lift = reason
             .lifted_by(name)
             .filter(|_| is_lifted)
-            .map(|line| format!("; [tables.{table}] {line}"))
+            .map(|line| format!("; to change that:{}", setting(table, &line)))
             .unwrap_or_default();
         let list = if travel.home.is_some() { &mut report.home } else { &mut report.read_only };
         list.push((name.clone(), format!("{}{kind}{lift}", reason.why())));
@@ -142,7 +143,8 @@ fn tell(table: &str, sighting: &Sighting, travel: &Travel, found: &FoundColumn, 
         }
     } else if travel.references.as_deref() == Some(PEOPLE) {
         report.notes.push(format!(
-            "{name} names a person: devices may set it to their own alone; [tables.{table}] references = {{ {name} = \"any\" }}"
+            "{name} names a person: devices may set it to their own alone; to change that:{}",
+            setting(table, &any(name))
         ));
     } else if travel.references.is_none()
         && !sighting.is_known

@@ -30,6 +30,8 @@ pub(super) struct Candidate {
 pub(super) struct Found {
     /// Rows, by the table's name on the wire.
     pub rows: BTreeMap<&'static str, Vec<Candidate>>,
+    /// Rows of the catalogue, by the table's name on the wire.
+    pub catalogue: BTreeMap<&'static str, Vec<String>>,
     /// Everybody whose row was found, else whom owners may refer to.
     pub people: Vec<String>,
 }
@@ -50,13 +52,17 @@ pub(super) async fn find(connection: &mut AsyncPgConnection, placed: Placed<'_>)
     }
     found.people = people.into_iter().take(PEOPLE).collect();
     for (table, place) in placed.iter().filter(|(table, _)| table.scope == ScopeRule::OwnerOrGlobal) {
-        let rows = found.rows.entry(table.name).or_default();
-        if !rows.is_empty() || found.people.is_empty() {
+        if found.people.is_empty() {
             continue;
         }
         let owner = quoted(owner_column(table, place));
         let sql = format!("SELECT id::text FROM {} WHERE {owner} IS NULL LIMIT {ROWS}", place.relation());
         let ids = or_none(texts(connection, &sql).await)?;
+        found.catalogue.insert(table.name, ids.clone());
+        let rows = found.rows.entry(table.name).or_default();
+        if !rows.is_empty() {
+            continue;
+        }
         let person = &found.people[0];
         rows.extend(ids.into_iter().map(|id| Candidate { person: person.clone(), id, is_own: false }));
     }
