@@ -16,6 +16,7 @@ mod stopped;
 pub mod times;
 pub mod tokens;
 mod turns;
+mod unsaid;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;

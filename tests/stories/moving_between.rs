@@ -88,3 +88,34 @@ async fn values_that_json_cannot_say_move_as_they_are() {
         is_held(&back.serve(), held[2]);
     }
 }
+
+/// SQLite has no NaN: who moves one there is told where it is and what to do, and nothing is imported.
+#[tokio::test]
+async fn what_is_no_number_is_told_before_it_is_lost() {
+    let (from, to) = (Place::postgres(), Place::sqlite());
+    let mut daemon = from.serve();
+    let me = daemon.account();
+    me.store("food_entries", &food_entry(json!({}))).await;
+    daemon.database().run("UPDATE food_entries SET calories = 'NaN'");
+    stop(&mut daemon).await;
+    let archive = from.export("all.ndjson", &[]);
+    let ran = to.import(&archive);
+    assert!(ran.code != 0 && ran.stderr.contains("holds NaN in calories"), "{}", ran.said());
+    assert!(ran.stderr.contains("Nothing was imported"), "{}", ran.said());
+}
+
+#[tokio::test]
+async fn what_is_no_text_is_told_and_not_lost_on_the_way() {
+    let from = Place::sqlite();
+    let mut daemon = from.serve();
+    let me = daemon.account();
+    let session = workout_session(json!({}));
+    me.store("workout_sessions", &session).await;
+    daemon.database().run("UPDATE workout_sessions SET name = CAST(X'41FF' AS TEXT)");
+    stop(&mut daemon).await;
+    let ran = from.run(&["export", "--all"]);
+    let id = session["id"].as_str().expect("an id");
+    assert_eq!(ran.code, 2, "{}", ran.said());
+    assert!(ran.stderr.contains(&format!("the row {id} of workout_sessions holds what is no text")), "{}", ran.said());
+    assert!(ran.stderr.contains("in name") && !ran.stderr.contains("SELECT"), "{}", ran.said());
+}

@@ -164,3 +164,45 @@ async fn export_and_import_agree() {
     assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
     assert_eq!(held(), before);
 }
+
+/// In SQLite a text may hold any bytes.
+#[tokio::test]
+async fn a_text_that_is_no_utf_8_is_a_value_that_cannot_be_said() {
+    if is_postgres() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let me = daemon.account();
+    let (made, other) = (row("workout_sessions", json!({})), row("workout_sessions", json!({})));
+    me.store("workout_sessions", &made).await;
+    me.store("workout_sessions", &other).await;
+    let id = made["id"].as_str().expect("an id");
+    let mut tablet = me.socket("tablet").await;
+    for bytes in ["41FF42", "C3", "EDA080", "FF"] {
+        let run = |statement: &str| daemon.database().run(statement).trim().to_owned();
+        run(&format!("UPDATE workout_sessions SET name = CAST(X'{bytes}' AS TEXT) WHERE id = '{id}'"));
+        let held = || run(&format!("SELECT hex(name) FROM workout_sessions WHERE id = '{id}'"));
+        let told = tablet.next("database_change").await;
+        assert_eq!((&told["new_record"]["name"], &told["new_record"]["_unsaid"]), (&Value::Null, &json!(["name"])));
+        let seen = me.row("workout_sessions", &made["id"]).await.expect("the row comes");
+        assert_eq!((&seen["name"], &seen["_unsaid"]), (&Value::Null, &json!(["name"])), "{seen}");
+        assert_eq!(me.rows("workout_sessions").await.len(), 2, "and so do the others");
+        let edit = update("workout_sessions", &made["id"], json!({"is_completed": true})).base(&seen["_version"]);
+        me.apply(edit).await;
+        assert_eq!(held(), bytes);
+        let seen = me.row("workout_sessions", &made["id"]).await.expect("the row");
+        let mut whole = seen.clone();
+        whole["is_completed"] = json!(false);
+        me.apply(upsert("workout_sessions", &whole).base(&seen["_version"])).await;
+        assert_eq!(held(), bytes, "a client that writes whole rows");
+    }
+    let log = daemon.log();
+    assert!(!log.contains("ERROR"), "{log}");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("can't say")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("workout_sessions") && lines[0].contains("name"), "{lines:?}");
+    let seen = me.row("workout_sessions", &made["id"]).await.expect("the row");
+    me.apply(update("workout_sessions", &made["id"], json!({"name": "Legs"})).base(&seen["_version"])).await;
+    assert_eq!(me.row("workout_sessions", &made["id"]).await.expect("the row")["name"], "Legs");
+    me.apply(delete("workout_sessions", &made["id"]).strategy("client_wins")).await;
+    me.pull(json!({})).await;
+}

@@ -6,6 +6,7 @@ mod checkpoints;
 mod compare;
 mod ground;
 mod guard;
+mod json;
 mod life;
 mod lock;
 mod migrate;

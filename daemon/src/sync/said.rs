@@ -15,6 +15,48 @@ pub fn object(json: &str) -> Row {
     serde_json::from_str(json).unwrap_or_else(|_| field_by_field(json))
 }
 
+/// JSON as a database has it, in which a text may be no UTF-8: such a field is null and marked.
+#[must_use]
+pub fn text(json: &[u8]) -> String {
+    std::str::from_utf8(json).map_or_else(|_| without_holes(json), str::to_owned)
+}
+
+fn without_holes(json: &[u8]) -> String {
+    // Characters that are in no text which means something.
+    let is_free = |hole: &char| !json.utf8_chunks().any(|chunk| chunk.valid().contains(*hole));
+    let hole = ('\u{FDD0}'..='\u{FDEF}').find(is_free).unwrap_or(char::REPLACEMENT_CHARACTER);
+    let mut text = String::with_capacity(json.len());
+    for chunk in json.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend((!chunk.invalid().is_empty()).then_some(hole));
+    }
+    let mut row = object(&text);
+    if row.is_empty() {
+        return text;
+    }
+    let mut unsaid = match row.remove(UNSAID) {
+        Some(Value::Array(names)) => names,
+        _ => Vec::new(),
+    };
+    for (name, value) in row.iter_mut().filter(|(_, value)| has_hole(value, hole)) {
+        *value = Value::Null;
+        unsaid.push(name.as_str().into());
+    }
+    if !unsaid.is_empty() {
+        row.insert(UNSAID.into(), unsaid.into());
+    }
+    Value::Object(row).to_string()
+}
+
+fn has_hole(value: &Value, hole: char) -> bool {
+    match value {
+        Value::String(text) => text.contains(hole),
+        Value::Array(values) => values.iter().any(|value| has_hole(value, hole)),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains(hole) || has_hole(value, hole)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 fn field_by_field(json: &str) -> Row {
     let (mut row, mut unsaid) = (Row::new(), Vec::new());
     let Ok(raw) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json) else { return row };
@@ -100,6 +142,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_text_that_is_no_utf_8_is_null_and_marked() {
+        let said = |json: &[u8]| -> Value { serde_json::from_str(&text(json)).unwrap() };
+        let plain = br#"{"a":"x","_unsaid":["b"],"b":null}"#;
+        assert_eq!(text(plain).as_bytes(), plain);
+        assert_eq!(said(b"{\"a\":\"A\xffB\",\"b\":1}"), json!({"a": null, "b": 1, "_unsaid": ["a"]}));
+        let both = said(b"{\"a\":\"\xc3\",\"b\":null,\"c\":\"\xc3\xa9 \xef\xbf\xbd\",\"_unsaid\":[\"b\"]}");
+        assert_eq!(both, json!({"a": null, "b": null, "c": "é \u{fffd}", "_unsaid": ["b", "a"]}));
+        let former = said(b"{\"name\":[[1,\"\xed\xa0\x80\"]],\"other\":[[1,\"x\"]]}");
+        assert_eq!(former, json!({"name": null, "other": [[1, "x"]], "_unsaid": ["name"]}));
+    }
 
     #[test]
     fn what_cannot_be_held_is_null_and_marked_and_the_rest_stays() {

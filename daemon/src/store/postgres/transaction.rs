@@ -14,6 +14,7 @@ use super::session::PostgresTransaction;
 use crate::store::answer::{KEPT, NOT_TAKEN, count, device_of, receipts_of};
 use crate::store::presence::Presence;
 use crate::store::statement::statement;
+use crate::store::unsaid;
 use crate::store::{
     DeviceRow, Entry, PAGE_BYTES, Passed, Range, Read, Receipts, Records, Rights, RowState, Rows, ScopeState, States,
     Stopped, StoreError, Transaction,
@@ -251,6 +252,7 @@ impl Transaction for PostgresTransaction<'_> {
         let wanted = statement::<(BigInt, Text)>(&schema.of(table)?.rows).text(&scope).int(range.after).int(range.upto);
         let (rows, is_whole) = self.load_some(wanted, range.bytes, |row: &(i64, String)| row.1.len()).await?;
         let cut = if is_whole { None } else { rows.last().map(|(version, _)| *version) };
+        rows.iter().for_each(|(_, json)| unsaid::note(table, json));
         Ok(Rows { rows, cut })
     }
 

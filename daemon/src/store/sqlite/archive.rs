@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{RunQueryDsl, SqliteConnection};
-use ryzed_adapters::Registry;
+use ryzed_adapters::{Registry, UNSAID};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::json::Exact;
 use super::life::{self, Life};
 use super::lock::Lock;
 use super::{Schema, Settings, connect, migrate, triggers};
@@ -19,6 +21,7 @@ use crate::store::StoreError;
 use crate::store::archive::verify::{Names, questions};
 use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, form};
 use crate::store::statement::statement;
+use crate::sync::said;
 
 const NAMES: Names = Names { rows: "", changes: "sync_changes", scopes: "sync_scopes" };
 
@@ -125,9 +128,23 @@ struct SqliteDump {
 /// Where reading a part stands.
 struct Page {
     sql: String,
+    /// The table that it is of.
+    table: String,
     /// Whether the records are entries of the index.
     is_index: bool,
     after: (String, String),
+}
+
+/// Why a record can't be in an archive, and what to do; nothing of its values.
+fn broken(table: &str, key: &str, said: &str) -> StoreError {
+    let marked = said::object(said).remove(UNSAID);
+    let fields: Vec<&str> = marked.iter().flat_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
+    StoreError::Unsuitable(format!(
+        "the row {} of {table} holds what is no text in UTF-8, in {}: an archive can't hold it. Give it another value with SQL, \
+         then export again",
+        key.trim(),
+        fields.join(", ")
+    ))
 }
 
 #[async_trait]
@@ -142,13 +159,14 @@ impl Dump for SqliteDump {
 
     async fn open(&mut self, part: Part<'_>) -> Result<(), StoreError> {
         let is_index = matches!(part, Part::Changes);
-        self.page = Some(Page { sql: parts::read(part), is_index, after: Default::default() });
+        let table = parts::table(part).to_owned();
+        self.page = Some(Page { sql: parts::read(part), table, is_index, after: Default::default() });
         Ok(())
     }
 
     async fn next(&mut self) -> Result<Vec<String>, StoreError> {
         let Some(page) = &mut self.page else { return Ok(Vec::new()) };
-        let rows: Vec<(String, String, String)> = statement::<(Text, Text, Text)>(&page.sql)
+        let rows: Vec<(String, String, Exact)> = statement::<(Text, Text, Text)>(&page.sql)
             .text(&page.after.0)
             .text(&page.after.1)
             .int(RECORDS_AT_ONCE)
@@ -157,11 +175,11 @@ impl Dump for SqliteDump {
             page.after = (first.clone(), second.clone());
         }
         let registry = &self.whole.schema.registry;
-        let records = rows.iter().map(
-            |(_, _, json)| {
-                if page.is_index { form::entry(registry, json) } else { form::ordered(json) }
-            },
-        );
+        let records = rows.iter().map(|(first, second, json)| match json {
+            Exact::Whole(json) if page.is_index => form::entry(registry, json),
+            Exact::Whole(json) => form::ordered(json),
+            Exact::Broken(json) => Err(broken(&page.table, &format!("{first} {second}"), json)),
+        });
         records.collect()
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::json::Json;
 use super::reads;
 use super::transaction::SqliteTransaction;
 use crate::store::answer::{former_said, raw};
@@ -11,7 +12,7 @@ use crate::sync::{ChangeRecord, Operation, Scope, Version};
 impl SqliteTransaction<'_> {
     /// Changes of `scope` after `after`, whole, at most `limit`.
     pub(super) async fn records_of(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError> {
-        type Row = (i64, String, String, String, Option<String>, Option<String>);
+        type Row = (i64, String, String, String, Option<String>, Option<Json>);
         let rows: Vec<Row> = self.load(reads::records(scope, after, limit))?;
         let has_more = i64::try_from(rows.len()).is_ok_and(|count| count == limit);
         let upto = rows.last().map_or(after, |row| row.0);
@@ -26,7 +27,7 @@ impl SqliteTransaction<'_> {
                 id: id.into(),
                 source_device: device.and_then(|device| device.parse().ok()),
                 row: None,
-                old: old.map(|old| raw(former_said(table, old))).transpose()?,
+                old: old.map(|Json(old)| raw(former_said(table, old))).transpose()?,
             });
         }
         let range = Range { after, upto, bytes: PAGE_BYTES };

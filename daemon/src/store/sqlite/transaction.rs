@@ -12,9 +12,11 @@ use uuid::Uuid;
 
 use super::Schema;
 use super::attempt::Care;
+use super::json::Json;
 use super::reads::{self, json};
 use crate::store::answer::{KEPT, NOT_TAKEN, count, device_of, receipts_of, travelling};
 use crate::store::statement::{Statement, statement};
+use crate::store::unsaid;
 use crate::store::{
     DeviceRow, Entry, Range, Receipts, Records, RowState, Rows, ScopeState, States, StoreError, Transaction,
 };
@@ -99,8 +101,7 @@ impl Transaction for SqliteTransaction<'_> {
         scopes: &[Scope],
         bytes: usize,
     ) -> Result<States, StoreError> {
-        type Row =
-            (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
+        type Row = (String, Option<Json>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<Json>);
         let schema = Arc::clone(self.schema);
         let wanted = reads::states(&schema, table, ids, scopes)?;
         let (mut found, mut size) = (States { rows: Vec::new(), is_whole: true }, 0);
@@ -115,12 +116,12 @@ impl Transaction for SqliteTransaction<'_> {
             }
             let state = RowState {
                 id: id.into(),
-                row,
+                row: row.map(|Json(row)| row),
                 scope: scope.and_then(|scope| scope.parse().ok()),
                 version: version.unwrap_or(0),
                 operation: operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert),
                 field_versions: field_versions.unwrap_or_else(|| "{}".into()),
-                previous: previous.map_or_else(|| "{}".into(), |previous| travelling(table, previous)),
+                previous: previous.map_or_else(|| "{}".into(), |Json(previous)| travelling(table, previous)),
             };
             size += state.size();
             found.rows.push(state);
@@ -214,13 +215,14 @@ impl Transaction for SqliteTransaction<'_> {
         let mut found = Rows::default();
         let mut bytes = 0;
         // Row by row, so that what does not fit is not even made.
-        for row in wanted.load_iter::<(i64, String), DefaultLoadingMode>(self.connection)? {
-            let (version, json) = row?;
+        for row in wanted.load_iter::<(i64, Json), DefaultLoadingMode>(self.connection)? {
+            let (version, Json(json)) = row?;
             if bytes > range.bytes {
                 found.cut = found.rows.last().map(|(version, _)| *version);
                 break;
             }
             bytes += json.len();
+            unsaid::note(table, &json);
             found.rows.push((version, json));
         }
         Ok(found)

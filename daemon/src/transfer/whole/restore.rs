@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use ryzed_adapters::Registry;
+use serde_json::Value;
 
 use super::line::{self, Line};
 use super::{End, Header, Input, Steps, TransferError};
@@ -114,7 +115,7 @@ impl<'r> Restoring<'r> {
         for placed in &batch.lines {
             let record = &batch.records[placed.from..placed.to];
             if let Err(error) = self.restore.put(part, &format!("[{record}]")).await {
-                return Err(at(placed.line, &format!("was refused by the database: {error}")));
+                return Err(at(placed.line, &refused(record, &error)));
             }
         }
         Err(error.into())
@@ -187,6 +188,26 @@ impl Lines {
             None => Err(content(format!("the archive was cut off in line {}", self.line))),
         }
     }
+}
+
+/// Why the database has not taken a record. SQLite has no NaN, which PostgreSQL's numbers may be.
+fn refused(record: &str, error: &StoreError) -> String {
+    let record: Value = serde_json::from_str(record).unwrap_or_default();
+    match not_a_number(&record) {
+        Some(field) => format!(
+            "holds NaN in {field}, and was refused by the database: {error}. Where it can hold none, give that row another \
+             value there, where the archive comes from, and export once more"
+        ),
+        None => format!("was refused by the database: {error}"),
+    }
+}
+
+/// The name of a field that holds NaN, as records say it.
+fn not_a_number(record: &Value) -> Option<&str> {
+    record.as_object()?.iter().find_map(|(name, value)| match value {
+        Value::String(text) if text == "NaN" => Some(name.as_str()),
+        value => not_a_number(value),
+    })
 }
 
 fn at(line: u64, complaint: &str) -> TransferError {
