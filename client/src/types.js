@@ -26,7 +26,7 @@
 /** @typedef {{field: string, base: any, server: any, client: any, resolved: any}} ConflictField */
 /** @typedef {{conflict_id?: string, mutation_id: string, table: string, id: string, strategy: Strategy, fields: ConflictField[], row: Row | null, parts?: Part[]}} Conflict `parts`: what was to become a part of the row, which was deleted elsewhere, and waits with it. */
 /** @typedef {{mutation_id: string, table: string, id: string, data?: any}} Part */
-/** @typedef {Record<string, {rows: number, version_sum: number}>} Digest */
+/** @typedef {Record<string, {rows: number, version_sum: number, hash?: string}>} Digest The hash is missing from daemons of release 0.1. */
 /** @typedef {Pick<Edit, 'mutation_id' | 'table' | 'operation' | 'data'> & {errors: FieldError[], at: string}} Refused An edit that the server refused, and when. */
 /** @typedef {{status: 'applied' | 'merged' | 'conflict' | 'rejected' | 'withdrawn' | 'unknown', errors?: FieldError[]}} Verdict What became of an edit: `withdrawn` if it was undone or forgotten before it left, `unknown` if the tab that knew is gone. */
 /** @template T @typedef {Promise<T> & {settled: Promise<Verdict>}} Edited Ends when the edit is stored here, or with a row whose `_stored` is false; `settled` is the server's verdict. */

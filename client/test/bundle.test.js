@@ -11,7 +11,7 @@ import { bundled, FILES } from '../scripts/bundle.js';
 const CORE_MOST = 12_000;
 const QUERIES_MOST = 15_000;
 const ONLINE_MOST = 19_750;
-const ALL_MOST = 26_500;
+const ALL_MOST = 26_800;
 const INSPECTOR_MOST = 4_800;
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const size = (...files) => files.reduce((sum, file) => sum + gzipSync(readFileSync(path(`dist/${file}`)), { level: 9 }).length, 0);

@@ -89,7 +89,7 @@ test('a jump over versions means a pull when all tables are copied, and nothing 
 
 test('a digest names the damaged tables, each once an hour', () => {
   const copy = copyWith([row('a', 3), row('b', 4)]);
-  assert.deepEqual(digestOf(copy, ['meals']), { meals: { rows: 2, version_sum: 7 } });
+  assert.deepEqual(digestOf(copy, ['meals']), { meals: { rows: 2, version_sum: 7, hash: '00000070000007' } });
   assert.deepEqual(damaged(copy, { meals: { rows: 2, version_sum: 7 }, foods: { rows: 0, version_sum: 0 } }, 0), []);
   const differs = { meals: { rows: 2, version_sum: 8 } };
   assert.deepEqual(damaged(copy, differs, 0), ['meals']);
@@ -97,6 +97,36 @@ test('a digest names the damaged tables, each once an hour', () => {
   copy.meta = { repaired: { meals: 1000 } };
   assert.deepEqual(damaged(copy, differs, 1000 + REPAIR_EVERY_MS - 1), []);
   assert.deepEqual(damaged(copy, differs, 1000 + REPAIR_EVERY_MS), ['meals']);
+});
+
+// The vectors of docs/protocol.md.
+const VECTORS = [
+  ['0d3c1c52-7f6c-4d9f-9d4b-0b5c3c1d7e11', 42, '25937793a1128c'],
+  ['00000000-0000-0000-0000-000000000000', 1, '24f1da62a943cd'],
+  ['ffffffff-ffff-ffff-ffff-ffffffffffff', Number.MAX_SAFE_INTEGER, '08ebab11500e30'],
+];
+
+test('the hash of a table is the one that the protocol defines, in any order', () => {
+  const hash = (...rows) => digestOf(copyWith(rows), ['meals']).meals.hash;
+  for (const [id, version, own] of VECTORS) assert.equal(hash(row(id, version)), own);
+  const all = VECTORS.map(([id, version]) => row(id, version));
+  assert.equal(hash(...all), '1370fd539a64ee');
+  assert.equal(hash(...all.reverse()), '1370fd539a64ee');
+  assert.equal(hash(row('banana', 7)), '00000070000007');
+  assert.equal(hash(row('é'.repeat(32), 7)), '00000070000007');
+  assert.equal(hash(), '00000000000000');
+});
+
+test('rows that changed places, and one lost and one doubled, are damage under equal sums', () => {
+  const ids = VECTORS.map(([id]) => id);
+  const theirs = digestOf(copyWith([row(ids[0], 3), row(ids[1], 4)]), ['meals']);
+  const damages = [[row(ids[0], 4), row(ids[1], 3)], [row(ids[0], 3), row(ids[2], 4)], [row(ids[0], 2), row(ids[1], 5)]];
+  for (const rows of damages) {
+    assert.deepEqual(damaged(copyWith(rows), theirs, 0), ['meals']);
+    // A daemon of release 0.1 can't tell.
+    assert.deepEqual(damaged(copyWith(rows), { meals: { rows: 2, version_sum: 7 } }, 0), []);
+  }
+  assert.deepEqual(damaged(copyWith([row(ids[1], 4), row(ids[0], 3)]), theirs, 0), []);
 });
 
 test('the cursor goes into an address as it came', () => {

@@ -1,6 +1,7 @@
 // One device of the page: a client of its own, with its own id, copy, queue and line. No DOM; `pane.js` draws it.
 
 import { RyzeRealtimeClient } from '/client.js';
+import { digestOf } from './digest.js';
 import { uuid } from './ids.js';
 import { read, write } from './kept.js';
 
@@ -136,8 +137,8 @@ export class Device {
     for (const [table, theirs] of Object.entries(digest)) {
       const held = await this.client.table(table).all();
       rows += held.length;
-      const sum = held.reduce((whole, { _version }) => whole + _version, 0);
-      if (held.length !== theirs.rows || sum !== theirs.version_sum) differing.push(table);
+      const own = digestOf(held);
+      if (Object.keys(own).some((key) => own[key] !== theirs[key])) differing.push(table);
     }
     return { rows, tables: differing };
   }

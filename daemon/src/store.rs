@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 use crate::metrics::PoolUse;
-use crate::sync::wire::TableDigest;
+use crate::sync::digest::TableDigest;
 use crate::sync::{Caller, DeviceId, Role, RowId, Scope, UserId, Version};
 use compare::Compare;
 use times::Times;
@@ -338,7 +338,7 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError>;
     /// How many entries of `scope` come after `after`, counted up to `most`.
     async fn count_after(&mut self, scope: Scope, after: Version, most: i64) -> Result<i64, StoreError>;
-    /// Count and version sum of the live rows, by table, over these scopes together.
+    /// What holds for the live rows of these scopes, by table; a table may come several times, for what it has in each.
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError>;
 
     // Receipts.

@@ -7,6 +7,7 @@ pub mod asked;
 pub mod caller;
 pub mod cursor;
 pub mod decide;
+pub mod digest;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod ids;

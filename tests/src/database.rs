@@ -73,11 +73,9 @@ impl Database {
                 "{people} INSERT INTO sync_devices (user_id, device_id, first_seen, last_seen) \
                  SELECT printf('00000000-0000-4000-8000-%012d', i), 'phone', '{NOW}', '{NOW}' FROM n"
             ),
-            // A few at a time: each adds to one count, of which a transaction keeps every state.
             Self::Postgres(_) => format!(
-                "DO $$ BEGIN FOR part IN 1 .. {count} / 1000 LOOP \
-                 INSERT INTO ryzed.devices (user_id, device_id, first_seen, last_seen) \
-                 SELECT gen_random_uuid(), 'phone', '{NOW}', '{NOW}' FROM generate_series(1, 1000); COMMIT; END LOOP; END $$"
+                "INSERT INTO ryzed.devices (user_id, device_id, first_seen, last_seen) \
+                 SELECT gen_random_uuid(), 'phone', '{NOW}', '{NOW}' FROM generate_series(1, {count})"
             ),
         });
     }

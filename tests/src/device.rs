@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::Api;
+use crate::{Api, digest};
 
 /// The most edits in one request.
 const BATCH: usize = 1000;
@@ -148,14 +148,10 @@ impl Device {
         Ok(live(&answer.json()["digest"]) == live(&self.digest()))
     }
 
-    /// Rows and sum of versions of its copy, by table.
+    /// The digest of its copy, by table.
     #[must_use]
     pub fn digest(&self) -> Value {
-        let of_table = |rows: &BTreeMap<String, Value>| {
-            let sum: i64 = rows.values().filter_map(|row| row["_version"].as_i64()).sum();
-            json!({"rows": rows.len(), "version_sum": sum})
-        };
-        self.rows.iter().map(|(table, rows)| (table.clone(), of_table(rows))).collect()
+        self.rows.iter().map(|(table, rows)| (table.clone(), digest::of_table(rows))).collect()
     }
 
     /// Takes note of what became of the edits that were sent.

@@ -11,6 +11,7 @@ pub mod convergence;
 pub mod daemon;
 pub mod database;
 pub mod device;
+pub mod digest;
 pub mod foreground;
 pub mod hostile;
 pub mod instances;

@@ -15,6 +15,7 @@ mod conflict_table;
 mod convergence;
 mod costs;
 mod devices;
+mod digests;
 mod export;
 mod live;
 mod merging;

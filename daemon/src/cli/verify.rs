@@ -38,6 +38,9 @@ What can be the matter with a row:
   moved     the index has it as somebody else's than the table does
   changed   it was written while triggers are known to have been off; devices may have other values
 
+What digests say is kept beside the index, and held against it as well. Where it is something else, devices take their copies for
+damaged and pull them anew, in vain; it is counted anew.
+
 Exit codes: 0 nothing differs, or all of it was mended; 1 failed on the way; 2 wrong use or configuration; 3 something differs
 and was not mended.")]
 pub(super) struct Options {
@@ -75,11 +78,18 @@ async fn verify(service: &Service, options: &Options) -> Outcome {
             progress.at(rows, table.name, || format!("{}: {rows} rows so far", table.name));
         });
         let verdict = verdict.await;
-        let verdict = verdict.map_err(|error| failed(table.name, error))?;
+        let verdict = verdict.map_err(|error| failed(&format!("table {}", table.name), error))?;
         differ += usize::from(verdict.differ() > 0 || verdict.note.is_some());
         left += usize::from(!verdict.is_clean());
         progress.clear();
         print(&line(table.name, &verdict))?;
+    }
+    let digests = service.verify_digests(options.repair).await.map_err(|error| failed("sums of digests", error))?;
+    for table in digests.iter().filter(|table| is_wanted(table)) {
+        differ += 1;
+        left += usize::from(!options.repair);
+        let done = if options.repair { "; counted anew" } else { "" };
+        print(&format!("{table:<28} digests say something else than the index{done}\n"))?;
     }
     progress.clear();
     match (differ, left) {
@@ -95,8 +105,8 @@ async fn verify(service: &Service, options: &Options) -> Outcome {
     }
 }
 
-fn failed(table: &str, error: ServiceError) -> Failure {
-    anyhow::Error::new(error).context(format!("can't verify the table {table}")).into()
+fn failed(what: &str, error: ServiceError) -> Failure {
+    anyhow::Error::new(error).context(format!("can't verify the {what}")).into()
 }
 
 /// The line about one table.

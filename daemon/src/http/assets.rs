@@ -38,7 +38,7 @@ macro_rules! asset {
 }
 
 /// Everything in `console/demo`.
-static ASSETS: [Asset; 45] = [
+static ASSETS: [Asset; 46] = [
     asset!("index.html", HTML),
     asset!("demo.css", CSS),
     asset!("device.css", CSS),
@@ -53,6 +53,7 @@ static ASSETS: [Asset; 45] = [
     asset!("demo.js", SCRIPT),
     asset!("device.js", SCRIPT),
     asset!("diary.js", SCRIPT),
+    asset!("digest.js", SCRIPT),
     asset!("drawing.js", SCRIPT),
     asset!("element.js", SCRIPT),
     asset!("english.js", SCRIPT),

@@ -14,8 +14,9 @@ use crate::auth::Caller;
 use crate::budget::Kind;
 use crate::metrics::metrics;
 use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction};
+use crate::sync::digest::{Digest, TableDigest};
 use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
-use crate::sync::wire::{Deletion, Digest, SyncResponse, TableDigest};
+use crate::sync::wire::{Deletion, SyncResponse};
 use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
 use stopped::{Pulled, passed, untold};
 
@@ -343,7 +344,7 @@ pub(super) fn stand(state: &ScopeState) -> Stand {
     Stand { scope: state.scope, newest: state.version, floor: state.floor }
 }
 
-/// Count and version sum of the live rows of `tables` (empty: all), with those that have none.
+/// What holds for the live rows of `tables` (empty: all), with those that have none.
 pub(super) async fn digest(
     tx: &mut dyn Transaction,
     registry: &Registry,
@@ -356,7 +357,7 @@ pub(super) async fn digest(
         registry.iter().filter(wanted).map(|table| (table.name.to_owned(), TableDigest::default())).collect();
     for (table, found) in tx.digest(scopes).await? {
         if let Some(entry) = digest.get_mut(&table) {
-            *entry = found;
+            *entry = *entry + found;
         }
     }
     Ok(digest)

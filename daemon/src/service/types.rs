@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::Committed;
 use crate::budget::Turn;
-use crate::sync::wire::{ChangeResult, Conflict, Digest};
+use crate::sync::digest::Digest;
+use crate::sync::wire::{ChangeResult, Conflict};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Scope, Version};
 
 /// What a pull asks for.

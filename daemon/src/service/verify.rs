@@ -14,6 +14,8 @@ use crate::sync::RowId;
 const BATCH: i64 = 500;
 /// Rows that are mended in one transaction, which keeps others from writing to their scopes.
 const MENDED_AT_ONCE: usize = 100;
+/// Scopes that are counted in one transaction.
+const SCOPES: i64 = 50;
 /// How often rows are tried again that somebody was moving.
 const TRIES: usize = 3;
 /// Rows of a table that a sweep looks at.
@@ -103,6 +105,47 @@ impl Service {
         let is_settled = repair && verdict.mended >= verdict.differ() && self.take_back(table, &note).await?;
         verdict.note = (!is_settled).then_some(note.reason);
         Ok(verdict)
+    }
+
+    /// Holds what digests say against the index, some scopes at a time, and counts anew where it is to be repaired. The tables of
+    /// which digests said something else.
+    ///
+    /// # Errors
+    /// Those of the database; what was counted until then stays so.
+    pub async fn verify_digests(&self, repair: bool) -> Result<BTreeSet<String>, ServiceError> {
+        let (mut tables, mut after) = (BTreeSet::new(), String::new());
+        loop {
+            let (scopes, found) = self.miscounted(after).await?;
+            let Some(last) = scopes.last().cloned() else { return Ok(tables) };
+            if repair && !found.is_empty() {
+                self.recount(scopes).await?;
+            }
+            tables.extend(found);
+            after = last;
+        }
+    }
+
+    /// The next scopes, and the tables that are miscounted in them.
+    async fn miscounted(&self, after: String) -> Result<(Vec<String>, Vec<String>), ServiceError> {
+        self.store
+            .read(Access::Daemon, move |tx| {
+                let after = after.clone();
+                Box::pin(async move {
+                    let scopes = tx.scopes_after(&after, SCOPES).await?;
+                    let found = if scopes.is_empty() { Vec::new() } else { tx.miscounted(&scopes).await? };
+                    Ok::<_, ServiceError>((scopes, found))
+                })
+            })
+            .await
+    }
+
+    async fn recount(&self, scopes: Vec<String>) -> Result<(), ServiceError> {
+        self.store
+            .write(Access::Daemon, move |tx| {
+                let scopes = scopes.clone();
+                Box::pin(async move { Ok::<_, ServiceError>(tx.recount(&scopes).await?) })
+            })
+            .await
     }
 
     /// Looks at some rows of each table, other ones each time, and says what differs. What is noted to have changed unseen, on a

@@ -1,5 +1,6 @@
 //! What both houses read from an answer of their database in the same way.
 
+use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -7,6 +8,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{DeviceRow, OpenConflict, OpenStand, Receipts, StoreError};
+use crate::sync::digest::{Hash, TableDigest};
 use crate::sync::said;
 
 /// What a device is told of a row that a trigger passes over without a word.
@@ -50,6 +52,16 @@ pub(super) fn device_of(row: DeviceTuple) -> Option<DeviceRow> {
         cursor,
         revoked_at,
     })
+}
+
+/// What a table's live rows make together: its name, count, sum of versions, and the sums of the hash.
+pub(super) type Sums = (Text, BigInt, BigInt, BigInt, BigInt);
+/// The same as it is read.
+pub(super) type SumsTuple = (String, i64, i64, i64, i64);
+
+/// The digest of the table that they are of.
+pub(super) fn digest_of((table, rows, version_sum, p, q): SumsTuple) -> (String, TableDigest) {
+    (table, TableDigest { rows, version_sum, hash: Hash::from_sums([p, q]) })
 }
 
 /// An open conflict's columns, in the order in which both houses select them.

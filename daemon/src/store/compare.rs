@@ -68,6 +68,15 @@ pub trait Compare {
     /// Takes back the notes up to this one: the whole table was held against the index since. False when triggers are still
     /// missing or switched off, so that the notes stay.
     async fn settle(&mut self, table: &str, note: &BlindNote) -> Result<bool, StoreError>;
+
+    /// The next scopes behind `after`, at most `most`, in order.
+    async fn scopes_after(&mut self, after: &str, most: i64) -> Result<Vec<String>, StoreError>;
+
+    /// The tables of which the digest says something else in these scopes than the index has.
+    async fn miscounted(&mut self, scopes: &[String]) -> Result<Vec<String>, StoreError>;
+
+    /// Counts these scopes anew for the digest.
+    async fn recount(&mut self, scopes: &[String]) -> Result<(), StoreError>;
 }
 
 /// A note that rows of a table may have changed unseen.

@@ -81,7 +81,7 @@ struct Schema {
     ensure_user: Option<String>,
     /// Changes of scope `?1` after `?2`, at most `?3`, with their rows.
     records: String,
-    /// Count and version sum by table, of the scopes `?1`.
+    /// What holds for the live rows of the scopes `?1`, by table.
     digest: String,
     /// The device `?2` of the person `?1`.
     device: String,

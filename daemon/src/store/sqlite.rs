@@ -15,6 +15,7 @@ mod readers;
 mod reads;
 mod records;
 mod sql;
+mod sums;
 mod times;
 mod tokens;
 mod transaction;

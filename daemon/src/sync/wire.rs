@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::cursor::{Cursor, null_as_default};
+use super::digest::Digest;
 use super::ids::{DeviceId, RowId, Version};
 use super::raw::{Names, Uploads};
 
@@ -269,16 +270,4 @@ pub struct Deletion {
     /// The version that deleted it.
     #[serde(rename = "_version")]
     pub version: Version,
-}
-
-/// Count and sum of versions of the live rows, by table: equal digests mean equal copies.
-pub type Digest = BTreeMap<String, TableDigest>;
-
-/// One table's part of a [`Digest`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct TableDigest {
-    /// How many live rows.
-    pub rows: i64,
-    /// The sum of their versions.
-    pub version_sum: i64,
 }

@@ -12,7 +12,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::config::Limits;
 use crate::store::sqlite::{Settings, SqliteStore};
-use crate::sync::wire::Digest;
+use crate::sync::digest::Digest;
 use crate::sync::{Scope, UserId};
 
 const USER: &str = "7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ryzed::auth::Caller;
 use ryzed::service::Service;
 use ryzed::sync::Cursor;
-use ryzed::sync::wire::TableDigest;
+use ryzed::sync::digest::TableDigest;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -166,10 +166,9 @@ impl Device {
     }
 
     pub fn digest(&self, table: &str) -> TableDigest {
-        let versions = self.rows.iter().filter(|((name, _), _)| name == table);
-        versions.fold(TableDigest::default(), |sum, (_, row)| TableDigest {
-            rows: sum.rows + 1,
-            version_sum: sum.version_sum + row["_version"].as_i64().unwrap_or_default(),
+        let rows = self.rows.iter().filter(|((name, _), _)| name == table);
+        rows.fold(TableDigest::default(), |sum, ((_, id), row)| {
+            sum + TableDigest::of(id, row["_version"].as_i64().unwrap_or_default())
         })
     }
 }

@@ -7,6 +7,8 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::digest;
+
 /// The two scopes of a person, as a cursor names them.
 const SCOPES: [&str; 2] = ["user", "global"];
 
@@ -236,16 +238,11 @@ impl Replica {
         self.must_pull || self.behind_results || self.queue.iter().any(|queued| queued.sent)
     }
 
-    /// Rows and sum of versions of the tables that hold any.
+    /// The digest of the tables that hold any rows.
     #[must_use]
     pub fn digest(&self) -> BTreeMap<String, Value> {
         let filled = self.rows.iter().filter(|(_, rows)| !rows.is_empty());
-        filled
-            .map(|(table, rows)| {
-                let sum: i64 = rows.values().filter_map(|row| row["_version"].as_i64()).sum();
-                (table.clone(), json!({"rows": rows.len(), "version_sum": sum}))
-            })
-            .collect()
+        filled.map(|(table, rows)| (table.clone(), digest::of_table(rows))).collect()
     }
 
     /// Brings edits that were never sent up to the rows as they are now; where an edit of the row was sent and has no

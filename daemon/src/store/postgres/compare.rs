@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};
 
-use super::reads::ids_of;
+use super::reads::{ids_of, list};
 use super::session::PostgresTransaction;
 use crate::store::StoreError;
 use crate::store::compare::{BlindNote, Compare, Difference};
@@ -45,5 +45,19 @@ impl Compare for PostgresTransaction<'_> {
     async fn settle(&mut self, table: &str, note: &BlindNote) -> Result<bool, StoreError> {
         let ask = "SELECT ryzed.settle(?1, ?2::timestamptz)::int::bigint";
         Ok(self.number(statement::<BigInt>(ask).text(table).text(note.at.as_str())).await? > 0)
+    }
+
+    async fn scopes_after(&mut self, after: &str, most: i64) -> Result<Vec<String>, StoreError> {
+        let ask = "SELECT s.scope FROM ryzed.scopes s WHERE s.scope > ?1 ORDER BY s.scope LIMIT ?2";
+        self.load(statement::<Text>(ask).text(after).int(most)).await
+    }
+
+    async fn miscounted(&mut self, scopes: &[String]) -> Result<Vec<String>, StoreError> {
+        self.load(statement::<Text>("SELECT t FROM ryzed.miscounted(?1::text[]) t").text(list(scopes))).await
+    }
+
+    async fn recount(&mut self, scopes: &[String]) -> Result<(), StoreError> {
+        self.run(statement("SELECT ryzed.recount(?1::text[])").text(list(scopes))).await?;
+        Ok(())
     }
 }

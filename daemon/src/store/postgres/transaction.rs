@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
-use crate::store::answer::{KEPT, NOT_TAKEN, count, device_of, receipts_of};
+use crate::store::answer::{KEPT, NOT_TAKEN, Sums, SumsTuple, count, device_of, digest_of, receipts_of};
 use crate::store::presence::Presence;
 use crate::store::statement::statement;
 use crate::store::unsaid;
@@ -19,7 +19,7 @@ use crate::store::{
     DeviceRow, Entry, PAGE_BYTES, Passed, Range, Read, Receipts, Records, Rights, RowState, Rows, ScopeState, States,
     Stopped, StoreError, Transaction,
 };
-use crate::sync::wire::TableDigest;
+use crate::sync::digest::TableDigest;
 use crate::sync::{DeviceId, Operation, RowId, Scope, UserId, Version};
 
 /// Parts JSON texts: JSON has no such character outside of an escape. An array of texts would have each taken apart twice.
@@ -287,9 +287,9 @@ impl Transaction for PostgresTransaction<'_> {
 
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError> {
         let schema = Arc::clone(self.schema);
-        let wanted = statement::<(Text, BigInt, BigInt)>(&schema.digest).text(list(scopes));
-        let rows: Vec<(String, i64, i64)> = self.load(wanted).await?;
-        Ok(rows.into_iter().map(|(table, rows, version_sum)| (table, TableDigest { rows, version_sum })).collect())
+        let wanted = statement::<Sums>(&schema.digest).text(list(scopes));
+        let sums: Vec<SumsTuple> = self.load(wanted).await?;
+        Ok(sums.into_iter().map(digest_of).collect())
     }
 
     async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Receipts, StoreError> {

@@ -9,7 +9,7 @@ use ryzed_adapters::{Registry, Table};
 use super::reads::json;
 use super::sql::scope;
 use super::transaction::SqliteTransaction;
-use super::{Schema, guard};
+use super::{Schema, guard, sums};
 use crate::store::StoreError;
 use crate::store::compare::{BlindNote, Compare, Difference};
 use crate::store::statement::statement;
@@ -56,6 +56,21 @@ impl Compare for SqliteTransaction<'_> {
 
     async fn settle(&mut self, table: &str, note: &BlindNote) -> Result<bool, StoreError> {
         guard::settle(self.connection, self.schema, table, note)
+    }
+
+    async fn scopes_after(&mut self, after: &str, most: i64) -> Result<Vec<String>, StoreError> {
+        self.load(statement::<Text>(sums::SCOPES_AFTER).text(after).int(most))
+    }
+
+    async fn miscounted(&mut self, scopes: &[String]) -> Result<Vec<String>, StoreError> {
+        self.load(statement::<Text>(&sums::miscounted()).text(json(&scopes)))
+    }
+
+    async fn recount(&mut self, scopes: &[String]) -> Result<(), StoreError> {
+        for sql in sums::recount() {
+            self.run(statement(&sql).text(json(&scopes)))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is asked again and again costs the same however much there is, and what is counted as it comes and goes is right.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use diesel::connection::SimpleConnection;
@@ -12,9 +13,11 @@ use ryzed_adapters::Registry;
 use uuid::Uuid;
 
 use super::reads;
-use super::{Settings, SqliteStore, connect};
+use super::{Settings, SqliteStore, connect, sums};
 use crate::store::Stay;
+use crate::store::answer::{Sums, SumsTuple, digest_of};
 use crate::store::statement::statement;
+use crate::sync::digest::TableDigest;
 use crate::sync::{Scope, UserId};
 
 const MANY: i64 = 100_000;
@@ -22,7 +25,7 @@ const MANY: i64 = 100_000;
 fn migrated() -> (tempfile::TempDir, SqliteConnection) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ryzed.db");
-    let settings = Settings { path: path.clone(), durable: false, readers: 1, stay: Stay::Resident };
+    let settings = Settings { path: path.clone(), durable: false, readers: 1, stay: Stay::Keeper };
     drop(SqliteStore::open(&settings, Arc::new(Registry::standard()), Arc::new(|| {})).unwrap());
     let connection = connect(&path, false).unwrap();
     (folder, connection)
@@ -72,6 +75,7 @@ fn nothing_that_is_asked_all_the_time_reads_a_table_from_end_to_end() {
         scanned(&mut connection, &reads::receipts(user, &[id])),
         scanned(&mut connection, &reads::version_before(scope, "2026")),
         scanned(&mut connection, &reads::count_after(scope, 0, 10)),
+        scanned(&mut connection, &sums::of(&[scope, Scope::Global])),
         scanned(&mut connection, &super::open::open_page(user, "x", 10)),
         scanned(&mut connection, &super::open::open_stand(user)),
         scanned(&mut connection, &super::open::conflicts_at(user, &["x".into()])),
@@ -131,4 +135,82 @@ fn kept_counts_are_what_counting_would_find() {
             assert_eq!(kept, number(&mut connection, counting), "{kind} after {done}");
         }
     }
+}
+
+/// What the core makes of the live entries, by scope and table.
+fn added_up(connection: &mut SqliteConnection) -> BTreeMap<(String, String), TableDigest> {
+    let live = "SELECT scope, table_name, row_id, version FROM sync_changes WHERE operation <> 'DELETE'";
+    let entries: Vec<(String, String, String, i64)> =
+        statement::<(Text, Text, Text, BigInt)>(live).load(connection).unwrap();
+    entries.into_iter().fold(BTreeMap::new(), |mut sums, (scope, table, id, version)| {
+        let sum: &mut TableDigest = sums.entry((scope, table)).or_default();
+        *sum = *sum + TableDigest::of(&id, version);
+        sums
+    })
+}
+
+fn kept(connection: &mut SqliteConnection) -> BTreeMap<(String, String), TableDigest> {
+    let kept = "SELECT scope || ' ' || table_name, rows, version_sum, hash_p, hash_q FROM sync_sums WHERE rows <> 0";
+    let sums: Vec<SumsTuple> = statement::<Sums>(kept).load(connection).unwrap();
+    let named =
+        |place: String| place.split_once(' ').map(|(scope, table)| (scope.to_owned(), table.to_owned())).unwrap();
+    sums.into_iter().map(digest_of).map(|(place, digest)| (named(place), digest)).collect()
+}
+
+#[test]
+fn what_a_digest_says_follows_whatever_is_done_to_the_index() {
+    let (_folder, mut connection) = migrated();
+    let id = "lower(printf('%s-%s-4%s-8%s-%s', hex(randomblob(4)), hex(randomblob(2)), substr(hex(randomblob(2)), 2), \
+              substr(hex(randomblob(2)), 2), hex(randomblob(6))))";
+    let entered = "INSERT INTO sync_changes (table_name, row_id, scope, version, operation, changed_at)";
+    let few = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 50)";
+    let all: Vec<String> = vec![
+        format!("{few} {entered} SELECT iif(n % 3, 'foods', 'recipes'), {id}, iif(n % 5, 'global', 'user:a'), n * n * n, 'INSERT', '' FROM n"),
+        format!("{few} {entered} SELECT 'foods', 'food ' || n, 'global', 1000000 + n, 'INSERT', '' FROM n"),
+        format!("{entered} VALUES ('foods', 'GGGG GGGG GGGG GGGG ~~~~ ~~~~ !!', 'user:a', 9000000000000000000, 'INSERT', '')"),
+        format!("{entered} VALUES ('foods', 'été été été été été été été été ', 'user:a', 5000000000, 'INSERT', ''), ('foods', '', 'user:a', 0, 'INSERT', '')"),
+        format!("{few} {entered} SELECT 'foods', {id}, 'user:b', n, 'DELETE', '' FROM n"),
+        "UPDATE sync_changes SET version = version + 3000000 WHERE table_name = 'foods' AND scope = 'global'".into(),
+        "UPDATE sync_changes SET previous = '{\"a\":1}'".into(),
+        "UPDATE sync_changes SET operation = 'DELETE' WHERE version % 2".into(),
+        "UPDATE sync_changes SET operation = 'UPDATE', version = version + 100 WHERE scope = 'user:b' AND version % 3".into(),
+        "UPDATE sync_changes SET scope = 'user:c' WHERE scope = 'user:a'".into(),
+        "UPDATE sync_changes SET row_id = upper(row_id), operation = iif(version % 2, 'DELETE', 'INSERT') WHERE scope = 'user:c'".into(),
+        "UPDATE sync_changes SET table_name = 'recipes' WHERE scope = 'user:b'".into(),
+        "DELETE FROM sync_changes WHERE version % 7 = 0".into(),
+        "INSERT INTO users (id, email, created_at, updated_at) VALUES ('7b0c1c1e-0d3f-4b8e-9a51-2f6f3f1f8a10', NULL, '2026', '2026')".into(),
+        "UPDATE users SET name = 'Ada'".into(),
+        "INSERT OR REPLACE INTO users (id, name, created_at, updated_at) VALUES ('7b0c1c1e-0d3f-4b8e-9a51-2f6f3f1f8a10', 'Eve', '2026', '2026')".into(),
+        "DELETE FROM users".into(),
+        "DELETE FROM sync_changes".into(),
+    ];
+    let scopes = r#"["global","user:a","user:b","user:c","user:7b0c1c1e-0d3f-4b8e-9a51-2f6f3f1f8a10"]"#;
+    for done in &all {
+        connection.batch_execute(done).unwrap();
+        assert_eq!(kept(&mut connection), added_up(&mut connection), "after {done}");
+        let found: Vec<String> = statement::<Text>(&sums::miscounted()).text(scopes).load(&mut connection).unwrap();
+        assert_eq!(found, Vec::<String>::new(), "after {done}");
+    }
+    assert_eq!(kept(&mut connection).len(), 0);
+}
+
+#[test]
+fn triggers_on_the_index_that_are_gone_are_put_up_and_all_of_it_is_counted() {
+    let (_folder, mut connection) = migrated();
+    let entered = "INSERT INTO sync_changes (table_name, row_id, scope, version, operation, changed_at) \
+                   SELECT 'foods', printf('0d3c1c52-7f6c-4d9f-9d4b-%012x', n), 'user:a', n, iif(n % 4, 'INSERT', 'DELETE'), '' FROM n";
+    connection.batch_execute("DROP TRIGGER count_changes_insert").unwrap();
+    connection.batch_execute(&many(entered)).unwrap();
+    assert_eq!(kept(&mut connection).len(), 0);
+    let found: Vec<String> =
+        statement::<Text>(&sums::miscounted()).text(r#"["user:a"]"#).load(&mut connection).unwrap();
+    assert_eq!(found, ["foods"]);
+    assert!(sums::stand(&mut connection).unwrap());
+    assert!(!sums::stand(&mut connection).unwrap());
+    assert_eq!(kept(&mut connection), added_up(&mut connection));
+    connection.batch_execute("UPDATE sync_sums SET hash_p = hash_p + 1").unwrap();
+    for sql in sums::recount() {
+        statement::<()>(&sql).text(r#"["user:a"]"#).execute(&mut connection).unwrap();
+    }
+    assert_eq!(kept(&mut connection), added_up(&mut connection));
 }

@@ -9,7 +9,7 @@ use diesel::sql_types::{Integer, Text};
 use diesel::{RunQueryDsl, SqliteConnection};
 use ryzed_adapters::Registry;
 
-use super::{Schema, life, migrate, triggers};
+use super::{Schema, life, migrate, sums, triggers};
 use crate::store::StoreError;
 use crate::store::compare::BlindNote;
 use crate::store::statement::statement;
@@ -44,6 +44,11 @@ impl Guard {
             tracing::warn!(
                 table,
                 "triggers of ryzed were missing and are put up again; its rows are held against the index"
+            );
+        }
+        if sums::stand(connection)? {
+            tracing::warn!(
+                "triggers of ryzed on its index were missing and are put up again; what digests say was counted anew"
             );
         }
         self.number = Some(schema_number(connection)?);

@@ -11,7 +11,7 @@ use diesel::{RunQueryDsl, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ryzed_adapters::Table;
 
-use super::{Schema, guard, life, triggers};
+use super::{Schema, guard, life, sums, triggers};
 use crate::store::StoreError;
 use crate::store::releases::{MigrationState, known_only, up_to_date_only};
 use crate::store::statement::statement;
@@ -72,6 +72,7 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
             guard::note_blind(connection, &table)?;
         }
         guard::note_put_up(connection, &wanted)?;
+        sums::stand(connection)?;
         if standing == sorted(&wanted) {
             return Ok(());
         }

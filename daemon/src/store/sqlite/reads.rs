@@ -112,14 +112,6 @@ pub(super) fn count_after(scope: Scope, after: Version, most: i64) -> Statement<
         .int(most)
 }
 
-pub(super) fn digest(scopes: &[Scope]) -> Statement<'static, (Text, BigInt, BigInt)> {
-    statement(
-        "SELECT table_name, count(*), sum(version) FROM sync_changes \
-         WHERE scope IN (SELECT value FROM json_each(?1)) AND operation <> 'DELETE' GROUP BY table_name",
-    )
-    .text(json(&scopes))
-}
-
 /// Receipts, and in a row without an id how many there are. Those of older releases may hold whole rows and thousands of
 /// errors; of them only what is still kept of any is read.
 pub(super) fn receipts(user: UserId, mutations: &[Uuid]) -> Statement<'static, (Text, Text)> {

@@ -14,13 +14,14 @@ use super::Schema;
 use super::attempt::Care;
 use super::json::Json;
 use super::reads::{self, json};
-use crate::store::answer::{KEPT, NOT_TAKEN, count, device_of, receipts_of, travelling};
+use super::sums;
+use crate::store::answer::{KEPT, NOT_TAKEN, SumsTuple, count, device_of, digest_of, receipts_of, travelling};
 use crate::store::statement::{Statement, statement};
 use crate::store::unsaid;
 use crate::store::{
     DeviceRow, Entry, Range, Receipts, Records, RowState, Rows, ScopeState, States, StoreError, Transaction,
 };
-use crate::sync::wire::TableDigest;
+use crate::sync::digest::TableDigest;
 use crate::sync::{DeviceId, Operation, RowId, Scope, UserId, Version};
 
 /// A transaction that somebody else began and will end.
@@ -241,8 +242,8 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError> {
-        let rows: Vec<(String, i64, i64)> = self.load(reads::digest(scopes))?;
-        Ok(rows.into_iter().map(|(table, rows, version_sum)| (table, TableDigest { rows, version_sum })).collect())
+        let sums: Vec<SumsTuple> = self.load(sums::of(scopes))?;
+        Ok(sums.into_iter().map(digest_of).collect())
     }
 
     async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Receipts, StoreError> {
