@@ -19,7 +19,7 @@ use super::problem::{Kind, Problem};
 use crate::auth::{Grant, LEEWAY, Role, Secret, sign};
 use crate::budget::{Refused, Who, refused};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, DemoPeople};
 use crate::metrics::Limit;
 use crate::sync::UserId;
 
@@ -82,8 +82,8 @@ impl People {
             bounds: Bounds { per_minute: config.limits.demo_people_per_minute, alive: config.limits.demo_people },
             made: Mutex::default(),
         });
-        if allowed.is_ok() && maker.is_err() {
-            tracing::info!("the demo page makes no throw-away people: {UNSIGNED}");
+        if config.dev.demo_people == DemoPeople::On && maker.is_err() {
+            tracing::warn!("the demo page makes no throw-away people: {UNSIGNED}");
         }
         Self(maker)
     }
