@@ -120,8 +120,16 @@ impl Reader {
     /// Says why the file can't be read on, and what to do.
     fn broken(&self, kind: &ErrorKind, character: u64) -> String {
         let inside = self.names.last().map_or_else(String::new, |name| format!(" in <{name}>"));
+        let has_ended = match kind {
+            ErrorKind::UnexpectedEof => true,
+            ErrorKind::Syntax(theirs) => theirs.starts_with("Unexpected end of stream"),
+            _ => false,
+        };
         match kind {
-            ErrorKind::UnexpectedEof => {
+            _ if has_ended && self.names.is_empty() => {
+                "the file ends before it says anything; export the track as GPX".into()
+            }
+            _ if has_ended => {
                 format!("the file ends{inside}: it was cut off; export it again, or copy it once more")
             }
             ErrorKind::Utf8(_) => {
@@ -241,7 +249,7 @@ mod tests {
     #[test]
     fn what_cant_be_read_says_where_and_what_to_do() {
         for (text, words) in [
-            (&b""[..], "line 1: is no XML from character 1 on; export the file again"),
+            (&b""[..], "the file ends before it says anything"),
             (b"<kml></kml>", "line 1: is no GPX: the file is a <kml>; export the track as GPX"),
             (b"<gpx>\n<trk><trkseg>\n<trkpt lat=\"1\"", "the file ends in <trkseg>: it was cut off"),
             (b"<gpx>\n<trk><name>a & b</name></trk></gpx>", "line 2: is no XML from character"),
