@@ -148,10 +148,18 @@ pub fn run() -> ExitCode {
         Err(Failure::Differs(error)) => (ExitCode::from(3), Some(error)),
     };
     if let Some(error) = error {
-        telemetry::say(&format!("ryzed: {error:#}"));
+        telemetry::say(&format!("ryzed: {}", words(&error).join(": ")));
     }
     telemetry::flush();
     code
+}
+
+/// An error and what has led to it, from the outside in; what the system answered in words for people.
+fn words(error: &anyhow::Error) -> Vec<String> {
+    let word = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().map_or_else(|| cause.to_string(), crate::private::why)
+    };
+    error.chain().map(word).collect()
 }
 
 fn execute(cli: Cli) -> Outcome {

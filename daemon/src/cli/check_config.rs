@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, anyhow};
 
-use super::{Failure, Outcome, print, store};
+use super::{Failure, Outcome, print, store, words};
 use crate::auth::{Secret, Verifier};
 use crate::config::{Config, DemoPeople, Loaded, Sources};
 use crate::telemetry;
@@ -46,7 +46,8 @@ fn unusable(loaded: &Loaded) -> Vec<String> {
     check_keys(config, &mut fault);
     if let Err(Failure::Usage(error) | Failure::Running(error)) = store::server_url(config) {
         let key = if config.database.password_file.is_some() { "database.password_file" } else { "database.url" };
-        fault(key, format!("{error:#}"));
+        // Whose it is, the fault says itself.
+        fault(key, words(&error).pop().unwrap_or_default());
     }
     if let Err(complaint) = config.redis_address()
         && config.redis.url.is_none()
