@@ -30,7 +30,8 @@ pub(super) fn server_url(config: &Config) -> Result<Option<String>, Failure> {
     postgres::check_url(url).with_context(about).map_err(Failure::Usage)?;
     let Some(path) = &config.database.password_file else { return Ok(Some(url.to_owned())) };
     let file = || format!("{} (database.password_file)", path.display());
-    let text = private::read_text(path).with_context(file).map_err(Failure::Usage)?;
+    let text = private::read_text(path)
+        .map_err(|error| Failure::Usage(anyhow!("can't read {}: {}", file(), private::why(&error))))?;
     // An editor or `echo` leaves a line end, which is not part of the password.
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
