@@ -21,7 +21,6 @@ CREATE TRIGGER count_delete AFTER DELETE ON ryzed.devices FOR EACH ROW
 DROP TRIGGER count_insert ON ryzed.changes;
 DROP TRIGGER count_update ON ryzed.changes;
 DROP TRIGGER count_delete ON ryzed.changes;
-DROP FUNCTION ryzed.judged();
 DROP FUNCTION ryzed.recount(text[]);
 DROP FUNCTION ryzed.miscounted(text[]);
 DROP FUNCTION ryzed.count_changes();

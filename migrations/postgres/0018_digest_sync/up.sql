@@ -122,12 +122,6 @@ BEGIN
     END IF;
 END $$;
 
--- The tables of which policies of the application say to whom a row is shown: what they show is no part of the sums.
-CREATE FUNCTION ryzed.judged() RETURNS text[]
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT ARRAY(SELECT t.table_name FROM ryzed.tables t WHERE ryzed.is_judged(t.table_name))
-$$;
-
 -- The devices that many rows of one statement bring or take are counted at once: each by itself would leave a version of the count
 -- behind, which all that follow have to pass.
 CREATE OR REPLACE FUNCTION ryzed.count_device() RETURNS trigger
@@ -155,8 +149,8 @@ CREATE TRIGGER count_delete AFTER DELETE ON ryzed.devices REFERENCING OLD TABLE 
     FOR EACH STATEMENT EXECUTE FUNCTION ryzed.count_device();
 
 REVOKE ALL ON FUNCTION ryzed.number_of(uuid), ryzed.weight(bigint), ryzed.count_scopes(text[]), ryzed.count_changes(), ryzed.miscounted(text[]),
-    ryzed.recount(text[]), ryzed.judged() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ryzed.number_of(uuid), ryzed.weight(bigint), ryzed.miscounted(text[]), ryzed.recount(text[]), ryzed.judged() TO ryzed_daemon;
+    ryzed.recount(text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ryzed.number_of(uuid), ryzed.weight(bigint), ryzed.miscounted(text[]), ryzed.recount(text[]) TO ryzed_daemon;
 ALTER TABLE ryzed.sums ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON ryzed.sums TO ryzed_daemon;
 CREATE POLICY own ON ryzed.sums FOR SELECT TO ryzed_daemon

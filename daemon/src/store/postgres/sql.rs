@@ -161,33 +161,30 @@ fn owners(table: &Table, place: &Place, reads: &str) -> String {
     )
 }
 
-/// What is kept of the live rows in the scopes `?1`, by table. Of tables of which an application's policies say to whom a row is
-/// shown, what they show to who asks is added up.
+/// What is kept of the live rows in the scopes `?1`, by table; of an application's tables only the rows that its policies show to
+/// who asks, added up.
 pub(super) fn digest(placed: Placed<'_>, stopped: &Stopped, guard: impl Fn(&Table) -> Guard) -> String {
     let kept = "SELECT s.table_name, s.rows, s.version_sum, s.hash_p, s.hash_q FROM ryzed.sums s \
          WHERE s.scope = ANY (?1::text[]) AND s.rows <> 0";
-    let ruled = placed.iter().filter(|(table, _)| table.is_fitted && !stopped.has(table.name));
-    let shown: String = ruled
-        .map(|(table, place)| {
-            let (relation, reads) = (place.relation(), guard(table).reads(placed, table, place, "t"));
-            format!(" WHEN '{}' THEN EXISTS (SELECT FROM {relation} t WHERE t.id = c.row_id AND {reads})", table.name)
-        })
-        .collect();
-    if shown.is_empty() {
+    let ruled: Vec<_> = placed.iter().filter(|(table, _)| table.is_fitted && !stopped.has(table.name)).collect();
+    if ruled.is_empty() {
         return kept.into();
     }
-    let [p, q] = Hash::PRIMES;
+    let names: Vec<String> = ruled.iter().map(|(table, _)| literal(table.name)).collect();
+    let shown = ruled.iter().map(|(table, place)| {
+        let (relation, reads) = (place.relation(), guard(table).reads(placed, table, place, "t"));
+        format!(" WHEN '{}' THEN EXISTS (SELECT FROM {relation} t WHERE t.id = c.row_id AND {reads})", table.name)
+    });
+    let ([p, q], names, shown) = (Hash::PRIMES, names.join(", "), shown.collect::<String>());
     format!(
-        "WITH judged AS MATERIALIZED (SELECT ryzed.judged() AS tables) \
-         {kept} AND s.table_name <> ALL ((SELECT tables FROM judged)) UNION ALL \
+        "{kept} AND s.table_name NOT IN ({names}) UNION ALL \
          SELECT e.table_name, count(*), sum(e.version)::bigint, \
          mod(sum((e.weight >> 26) * (e.version % {p}) % {p}), {p})::bigint, \
          mod(sum((e.weight & 67108863) * (e.version % {q}) % {q}), {q})::bigint \
          FROM (SELECT n.table_name, n.version, ryzed.weight(n.number) AS weight FROM ( \
          SELECT c.table_name, c.version, ryzed.number_of(c.row_id) AS number FROM ryzed.changes c \
-         WHERE cardinality((SELECT tables FROM judged)) > 0 AND c.table_name = ANY ((SELECT tables FROM judged)) \
-         AND c.scope = ANY (?1::text[]) AND c.operation <> 'DELETE' AND CASE c.table_name{shown} ELSE TRUE END OFFSET 0) n OFFSET 0) e \
-         GROUP BY e.table_name"
+         WHERE c.scope = ANY (?1::text[]) AND c.operation <> 'DELETE' AND c.table_name IN ({names}) \
+         AND CASE c.table_name{shown} ELSE TRUE END OFFSET 0) n OFFSET 0) e GROUP BY e.table_name"
     )
 }
 
