@@ -76,7 +76,7 @@ async fn with_another_persons_claims_no_row_is_read() {
         })
         .collect();
     assert_eq!(hidden.len(), TABLES.len());
-    hidden.extend(["changes", "scopes"].map(|table| (format!("ryzed.{table}"), scope.clone())));
+    hidden.extend(["changes", "scopes", "sums"].map(|table| (format!("ryzed.{table}"), scope.clone())));
     let personal = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'ryzed' AND column_name = 'user_id' ORDER BY 1";
     let personal = sql(personal);
     assert_eq!(personal, "conflicts\ndevices\npresence\nreceipts\ntokens");
@@ -92,7 +92,7 @@ async fn with_another_persons_claims_no_row_is_read() {
     }
     assert_eq!(as_the_daemon(&me, "SELECT auth.uid()").expect("an answer"), me.person.id.to_string());
     let nobodys = "SELECT relname FROM pg_class WHERE relnamespace = 'ryzed'::regnamespace AND relkind = 'r' \
-        AND relname NOT IN ('changes', 'scopes', 'conflicts', 'devices', 'presence', 'receipts', 'tokens')";
+        AND relname NOT IN ('changes', 'scopes', 'sums', 'conflicts', 'devices', 'presence', 'receipts', 'tokens')";
     for table in sql(nobodys).lines() {
         let read = as_the_daemon(&me, &format!("SELECT * FROM ryzed.{table}"));
         assert!(
