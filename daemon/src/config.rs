@@ -226,7 +226,7 @@ pub enum LogFormat {
 pub struct Dev {
     /// Whether `POST /test-broadcast` exists.
     pub test_broadcast: bool,
-    /// Whether the demo page makes throw-away people.
+    /// Switch for throw-away people on the demo page.
     pub demo_people: DemoPeople,
 }
 

@@ -48,7 +48,7 @@ pub struct Hello {
     pub cursor: Option<Cursor>,
     /// The tables that it wants; none named means all.
     pub tables: Vec<String>,
-    /// What it said and nothing reads.
+    /// Keys of its address and first message that nothing reads.
     pub ignored: Strangers,
 }
 

@@ -31,7 +31,7 @@ pub(crate) enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         ignored: &'a [String],
     },
-    /// What nothing reads of a message that has no answer of its own.
+    /// Keys that nothing reads, of a message that has no answer of its own.
     Ignored {
         /// The type of the message.
         answers: &'a str,

@@ -51,7 +51,7 @@ pub(super) struct Options {
 
 const ENTERING: &str = "{bar:30} {human_pos}/{human_len} rows of {msg} ({eta} left)";
 
-/// What a person sees while a database is adopted.
+/// Progress of an adoption, for the person at the terminal.
 struct Shown {
     progress: Progress,
     /// The table that was said to be done.
@@ -143,7 +143,7 @@ fn stopped(look: &Look) -> Outcome {
     Err(Failure::Usage(anyhow!(message)))
 }
 
-/// What a dry run has tried, or that it has not.
+/// Account of what a dry run has tried, or why it tried nothing.
 fn tried(proofs: Option<Vec<Proof>>) -> Outcome {
     let Some(proofs) = proofs else {
         return print(

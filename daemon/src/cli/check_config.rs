@@ -74,7 +74,7 @@ fn check_keys(config: &Config, fault: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// Whether there will be some, as far as can be told without opening anything.
+/// Tells whether the demo page will make people, as far as can be told without opening anything.
 fn demo_people(config: &Config) -> &'static str {
     let listen = config.server.listen.as_str();
     let named = listen.rsplit_once(':').is_some_and(|(host, _)| host.eq_ignore_ascii_case("localhost"));

@@ -1,4 +1,4 @@
-//! Where the demo page may make people: what the key says, and what decides where it says nothing.
+//! The key that lets the demo page make people, and the rule where the key is left alone.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The words that the key takes.
 const WORDS: &[&str] = &["auto", "true", "false"];
 
-/// Whether `POST /demo/people` makes throw-away people.
+/// The switch of `POST /demo/people`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DemoPeople {
     /// Where the daemon listens on this machine alone, on a database of its own.
