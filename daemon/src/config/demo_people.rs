@@ -11,7 +11,7 @@ const WORDS: &[&str] = &["auto", "true", "false"];
 /// The switch of `POST /demo/people`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DemoPeople {
-    /// Where the daemon listens on this machine alone, on a database of its own.
+    /// On where the daemon listens on this machine alone, on a database of its own.
     #[default]
     Auto,
     /// Everywhere, still for this machine alone.

@@ -69,7 +69,7 @@ fn inner<'t, 'i>(value: &'t Spanned<DeValue<'i>>) -> Option<&'t DeTable<'i>> {
     value.get_ref().as_table()
 }
 
-/// What is wrong with the text at `offset`, in words for whoever wrote it. Never the value: it may be a secret.
+/// The fault of the text at `offset`, in words for its author. Never the value: it may be a secret.
 fn told(message: &str, text: &str, offset: usize) -> String {
     if message.starts_with("duplicate key") {
         return "stands there twice; keep one of the two".into();

@@ -83,14 +83,14 @@ impl Known {
     }
 }
 
-/// What a whole number may be.
+/// The range of a whole number.
 const WHOLE: &str = "a whole number, not below zero and not too large";
 /// The most of a text that is repeated, in characters.
 const LONGEST: usize = 60;
 /// Keys whose values are nobody else's business, or have a password in them.
 const SECRET: [&str; 4] = ["auth.secret", "auth.jwks_url", "database.url", "redis.url"];
 
-/// What stands there, as far as it may be shown.
+/// The text that stands there, as far as it may be shown.
 pub(super) fn found(key: &str, value: &Value) -> String {
     match value {
         _ if SECRET.contains(&key) => "something else".into(),

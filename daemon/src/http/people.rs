@@ -23,11 +23,11 @@ use crate::config::{Config, DemoPeople};
 use crate::metrics::Limit;
 use crate::sync::UserId;
 
-/// How long such a person's token is good.
+/// The life of such a person's token.
 const LIFETIME: Duration = Duration::from_secs(12 * 3600);
-/// How far back the rate looks.
+/// The span over which the rate counts.
 const MINUTE: Duration = Duration::from_secs(60);
-/// What proxies add to a request that they pass on. Whatever it says, somebody else may have asked.
+/// Headers that proxies add to a request that they pass on. Whatever they say, somebody else may have asked.
 const PASSED_ON: [HeaderName; 9] = [
     FORWARDED,
     VIA,
@@ -39,7 +39,7 @@ const PASSED_ON: [HeaderName; 9] = [
     HeaderName::from_static("cf-connecting-ip"),
     HeaderName::from_static("true-client-ip"),
 ];
-/// Where browsers say how the page that asks is related to what it asks.
+/// The header in which browsers say how the asking page is related to the address that it asks.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Why a request gets none that may be somebody else's.
 const FROM_ELSEWHERE: &str = "throw-away people are for this machine alone, and something has passed this request on";
