@@ -14,6 +14,7 @@ mod window;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -67,6 +68,7 @@ pub enum Heard {
 pub type Ear = Arc<dyn Fn(Heard) + Send + Sync>;
 
 /// A way to other instances.
+#[async_trait]
 pub trait Carrier: Send + Sync + 'static {
     /// Hands a message over; must not block. False when it is dropped, as the queue is full.
     fn publish(&self, topic: Topic, message: Bytes) -> bool;
@@ -77,6 +79,9 @@ pub trait Carrier: Send + Sync + 'static {
     /// Asks for a person's messages, or asks for them no more. `is_wanted` is asked while no other call for anybody is
     /// under way, so the last one finds how it is.
     fn follow(&self, user: UserId, is_wanted: &dyn Fn() -> bool);
+
+    /// Ends once a person's messages come, which were asked for, or can't come as the carrier is away.
+    async fn followed(&self, user: UserId);
 }
 
 /// A carrier that works in a task of its own, which never ends by itself.

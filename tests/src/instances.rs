@@ -26,18 +26,28 @@ impl Instances {
     /// Two with something at this URL that somebody else looks after.
     #[must_use]
     pub fn over(url: &str, settings: impl Fn(Builder) -> Builder) -> Self {
-        Self::without_redis(|builder| settings(builder.env("RYZED_REDIS__URL", url)))
+        Self::over_each([url, url], settings)
+    }
+
+    /// Two that reach one Redis by ways of their own.
+    #[must_use]
+    pub fn over_each(urls: [&str; 2], settings: impl Fn(Builder) -> Builder) -> Self {
+        let builder = settings(Self::builder());
+        let [a, b] = urls.map(|url| builder.clone().env("RYZED_REDIS__URL", url).start());
+        Self { a, b, redis: None }
     }
 
     /// Two that have only their database in common.
     #[must_use]
     pub fn without_redis(settings: impl Fn(Builder) -> Builder) -> Self {
-        let database = postgres::new_database();
-        // Without the sweep, only what one tells the other brings changes.
-        let builder =
-            Daemon::builder().alone().env("RYZED_DATABASE__URL", database).env("RYZED_SYNC__SWEEP_SECONDS", 3600);
-        let builder = settings(builder);
+        let builder = settings(Self::builder());
         Self { a: builder.clone().start(), b: builder.start(), redis: None }
+    }
+
+    /// Daemons on a new database. Without the sweep, only what one tells the other brings changes.
+    fn builder() -> Builder {
+        let database = postgres::new_database();
+        Daemon::builder().alone().env("RYZED_DATABASE__URL", database).env("RYZED_SYNC__SWEEP_SECONDS", 3600)
     }
 
     /// The Redis between them.

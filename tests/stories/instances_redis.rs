@@ -7,7 +7,7 @@ use ryzed_tests::certificates::Authority;
 use ryzed_tests::instances::Instances;
 use ryzed_tests::redis::{Redis, RedisCluster, Sentinel};
 use ryzed_tests::rows::food_entry;
-use ryzed_tests::{Builder, Daemon, Metrics, insert};
+use ryzed_tests::{Builder, Daemon, Metrics, Proxy, insert};
 use serde_json::json;
 
 use crate::instances_faults::{SOON, crosses, settings, wait_for};
@@ -47,6 +47,24 @@ async fn a_redis_with_tls_a_password_and_an_access_list_carries_changes() {
     wait_for(&Instances::over(&format!("redis://ryzed:{ESCAPED}@localhost:{}", plain.port()), other), "degraded").await;
     // Who signed its certificate is not known here.
     wait_for(&Instances::over(&url, settings), "degraded").await;
+}
+
+/// Who comes and goes is said once. A device that is told it is connected must not miss it, however far its instance is from
+/// Redis.
+#[tokio::test]
+async fn a_device_that_is_connected_hears_who_goes_right_after() {
+    let redis = Redis::start();
+    let place = redis.url().trim_start_matches("redis://").trim_end_matches('/').to_owned();
+    let proxy = Proxy::in_front_of(place).await;
+    let distant = format!("redis://{}", proxy.address());
+    let both = Instances::over_each([&redis.url(), &distant], settings);
+    wait_for(&both, "redis").await;
+    let (here, there) = both.account();
+    let watch = here.socket("watch").await;
+    proxy.delay(Duration::from_millis(300));
+    let mut other = there.socket("other").await;
+    watch.close().await;
+    other.next_where("presence", |told| told["device_id"] == "watch" && told["is_online"] == false).await;
 }
 
 #[tokio::test]

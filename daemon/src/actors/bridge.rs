@@ -180,6 +180,13 @@ impl Bridge {
         }
     }
 
+    /// Ends once what others say of a person, which was asked for, is heard here; or can't be, as Redis is away.
+    pub(crate) async fn followed(&self, user: UserId) {
+        if let Some(redis) = live::held(&self.redis) {
+            redis.followed(user).await;
+        }
+    }
+
     /// Has others ask whether a device's socket may stay.
     pub(crate) fn doubt(&self, topic: Topic, user: UserId, device: &DeviceId) {
         self.tell(topic, &Message::Doubt { user, device: device.clone() });

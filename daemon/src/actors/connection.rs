@@ -120,6 +120,9 @@ impl Live {
         if !self.shared.came(&link).await {
             return Err(CloseReason::TryLater);
         }
+        // What others say of the person's devices is said once. Where it takes too long, the device is let in all the same.
+        let followed = self.shared.bridge.followed(link.user);
+        self.shared.in_time(followed.map(Some)).await;
         // Asked after it was attached: what is committed between is in the outbox.
         let (starts, replay) = self.place(&caller, &link, cursor).await?;
         let welcome = self.encoded(&ServerMessage::ConnectionEstablished {

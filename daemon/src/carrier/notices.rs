@@ -47,6 +47,7 @@ struct Notices {
     waits: Arc<AtomicUsize>,
 }
 
+#[async_trait]
 impl Carrier for Notices {
     fn publish(&self, _: Topic, message: Bytes) -> bool {
         self.waits.fetch_add(1, Ordering::AcqRel);
@@ -62,6 +63,8 @@ impl Carrier for Notices {
     }
 
     fn follow(&self, _: UserId, _: &dyn Fn() -> bool) {}
+
+    async fn followed(&self, _: UserId) {}
 }
 
 /// Starts to send, in notices of at most `largest` bytes. What comes is heard by [`hearing`].

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use redis::RedisError;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -73,8 +74,25 @@ impl Names {
 struct Wishes {
     subscriptions: Mutex<Subscriptions>,
     changed: Notify,
+    /// Told whenever something was carried out.
+    done: watch::Sender<()>,
 }
 
+impl Wishes {
+    /// The connection is a new one, or is gone.
+    fn begin(&self, is_connected: bool) {
+        locked(&self.subscriptions).begin(is_connected);
+        self.done.send_replace(());
+    }
+
+    /// The server has confirmed these channels.
+    fn confirm(&self, channels: Vec<String>) {
+        locked(&self.subscriptions).confirm(channels);
+        self.done.send_replace(());
+    }
+}
+
+#[async_trait]
 impl Carrier for RedisCarrier {
     fn publish(&self, topic: Topic, message: Bytes) -> bool {
         let size = message.len();
@@ -100,6 +118,12 @@ impl Carrier for RedisCarrier {
         subscriptions.want(channel, user, is_wanted());
         drop(subscriptions);
         self.wishes.changed.notify_one();
+    }
+
+    async fn followed(&self, user: UserId) {
+        let channel = self.names.of(Topic::Scope(Scope::User(user)));
+        let mut done = self.wishes.done.subscribe();
+        while !locked(&self.wishes.subscriptions).is_settled(&channel) && done.changed().await.is_ok() {}
     }
 }
 
@@ -156,6 +180,7 @@ impl Work {
                 Err(error) => words(&error),
             };
             debug!(reason, "no connection to Redis");
+            self.wishes.begin(false);
             (self.ear)(Heard::Down(reason));
             tokio::time::sleep(rand::random_range(Duration::ZERO..longest)).await;
             longest = (longest * 2).min(LONGEST_PAUSE);
@@ -169,7 +194,7 @@ impl Work {
 
     /// Works until the connection fails; why it did.
     async fn serve(&self, mut line: Line, signs: &Signs, waiting: &mut mpsc::Receiver<(Topic, Bytes)>) -> String {
-        locked(&self.wishes.subscriptions).lost();
+        self.wishes.begin(true);
         let own = self.own();
         if let Err(error) = line.subscribe(&own.map(|topic| self.names.of(topic))).await {
             return words(&error);
@@ -232,6 +257,7 @@ impl Work {
             line.unsubscribe(&difference.end).await?;
             let (channels, users): (Vec<String>, Vec<UserId>) = difference.begin.into_iter().unzip();
             line.subscribe(&channels).await?;
+            self.wishes.confirm(channels);
             let begun = users.into_iter().map(|user| Topic::Scope(Scope::User(user)));
             (self.ear)(Heard::Following(begun.collect()));
         }

@@ -1,14 +1,18 @@
 //! Whose messages are wanted, and whose are subscribed to: what is between the two is to be done. No I/O.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::sync::UserId;
 
-/// Channels of people whose messages are wanted, and channels whose messages come, each with whose it is.
+/// Channels of people whose messages are wanted, and channels that were subscribed to, each with whose it is.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     wanted: HashMap<String, UserId>,
     held: HashMap<String, UserId>,
+    /// Of those held, the ones that the server has confirmed.
+    confirmed: HashSet<String>,
+    /// There is a connection to subscribe over.
+    is_connected: bool,
 }
 
 /// What is to be done, at most so much at once.
@@ -34,9 +38,21 @@ impl Subscriptions {
         self.held.contains_key(channel)
     }
 
-    /// The connection is another: nothing is subscribed to any more.
-    pub(super) fn lost(&mut self) {
+    /// Whether there is nothing to wait for: the messages of a channel come, or nobody wants them, or they can't come.
+    pub(super) fn is_settled(&self, channel: &str) -> bool {
+        !self.is_connected || self.confirmed.contains(channel) || !self.wanted.contains_key(channel)
+    }
+
+    /// The connection is a new one, with nothing subscribed to yet, or is gone.
+    pub(super) fn begin(&mut self, is_connected: bool) {
         self.held.clear();
+        self.confirmed.clear();
+        self.is_connected = is_connected;
+    }
+
+    /// The server has confirmed these.
+    pub(super) fn confirm(&mut self, channels: Vec<String>) {
+        self.confirmed.extend(channels);
     }
 
     /// The next things to do, which count as done. Empty when there are none.
@@ -47,6 +63,7 @@ impl Subscriptions {
         let end: Vec<String> = end.cloned().collect();
         self.held.extend(begin.iter().cloned());
         self.held.retain(|channel, _| !end.contains(channel));
+        self.confirmed.retain(|channel| !end.contains(channel));
         Difference { begin, end }
     }
 }
@@ -93,12 +110,30 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_is_waited_for_until_it_is_confirmed() {
+        let mut subscriptions = Subscriptions::default();
+        want(&mut subscriptions, 1, true);
+        assert!(subscriptions.is_settled("c-1"), "there is no connection");
+        subscriptions.begin(true);
+        assert!(!subscriptions.is_settled("c-1") && subscriptions.is_settled("c-2"));
+        subscriptions.next(9);
+        assert!(!subscriptions.is_settled("c-1"));
+        subscriptions.confirm(vec!["c-1".into()]);
+        assert!(subscriptions.is_settled("c-1"));
+        want(&mut subscriptions, 1, false);
+        subscriptions.next(9);
+        want(&mut subscriptions, 1, true);
+        assert!(!subscriptions.is_settled("c-1"));
+    }
+
+    #[test]
     fn a_new_connection_begins_with_nothing() {
         let mut subscriptions = Subscriptions::default();
+        subscriptions.begin(true);
         want(&mut subscriptions, 1, true);
         assert_eq!(subscriptions.next(9).begin.len(), 1);
         assert!(subscriptions.is_held("c-1") && !subscriptions.is_held("c-2"));
-        subscriptions.lost();
+        subscriptions.begin(true);
         assert!(!subscriptions.is_held("c-1"));
         assert_eq!(subscriptions.next(9).begin.len(), 1);
     }
