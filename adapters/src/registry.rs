@@ -46,7 +46,7 @@ impl Registry {
         for (rank, table) in tables.iter().enumerate() {
             for (column, parent) in table.references() {
                 assert!(
-                    by_name.contains_key(parent) || parent == table.name || table.is_fitted,
+                    by_name.contains_key(parent) || parent == table.name || table.is_external,
                     "{}.{column} references {parent}, which must stand before it in the registry",
                     table.name
                 );

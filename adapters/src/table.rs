@@ -8,7 +8,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::column::{Column, Kind, format_time, is_nullable};
-use crate::fit::{self, Fitting};
+use crate::restrict::{self, ColumnFacts};
 use crate::schema::UNSAID;
 use crate::{
     Domain, FieldError, Merge, Row, ScopeRule, Sighting, Strategy, TableAdapter, TableRules, check, code, schema,
@@ -34,7 +34,7 @@ pub struct Table {
     /// The JSON Schema of one row as it travels.
     pub schema: Value,
     /// Whether the table belongs to an application whose database was there before, see [`Table::fitted`].
-    pub is_fitted: bool,
+    pub is_external: bool,
     /// Hours that a row's times may lie ahead of the server's clock.
     future_hours: u32,
     whole: Validator,
@@ -66,7 +66,7 @@ impl Table {
             strategy: T::STRATEGY,
             columns: columns_of(&row, T::SCOPE),
             hidden: Vec::new(),
-            is_fitted: false,
+            is_external: false,
             future_hours: FUTURE_HOURS.max(T::FUTURE_HOURS),
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
@@ -78,9 +78,9 @@ impl Table {
     /// The same table with the columns that a database has, which was there before and belongs to an application. Rows have
     /// these columns and no others, but for those that stay home; of an edit, only what it brings is written.
     #[must_use]
-    pub fn fitted(&self, columns: &[Fitting], has_table: impl Fn(&str) -> bool) -> Self {
-        let row = fit::schema(&self.schema, columns, has_table);
-        let named = |which: fn(&Fitting) -> bool| -> BTreeSet<&str> {
+    pub fn restricted_to(&self, columns: &[ColumnFacts], has_table: impl Fn(&str) -> bool) -> Self {
+        let row = restrict::schema(&self.schema, columns, has_table);
+        let named = |which: fn(&ColumnFacts) -> bool| -> BTreeSet<&str> {
             columns.iter().filter(|column| which(column)).map(|column| column.name.as_str()).collect()
         };
         let mut all = columns_of(&row, self.scope);
@@ -90,7 +90,7 @@ impl Table {
                 column.fills_itself = fitting.fills_itself;
             }
         }
-        self.travelling(&row, all, &named(|column| column.is_hidden), &named(|column| column.read_only), true)
+        self.to_wire(&row, all, &named(|column| column.is_hidden), &named(|column| column.read_only), true)
     }
 
     /// The same table under the rules of the configuration, where it is one of our own.
@@ -119,19 +119,19 @@ impl Table {
         }
         let hidden = rules.hidden.iter().map(String::as_str).collect();
         let read_only = rules.read_only.iter().map(String::as_str).collect();
-        Ok(self.travelling(&self.schema, self.columns.clone(), &hidden, &read_only, self.is_fitted))
+        Ok(self.to_wire(&self.schema, self.columns.clone(), &hidden, &read_only, self.is_external))
     }
 
     /// The same table with these columns, of which some stay home and others are not written by devices.
-    fn travelling(
+    fn to_wire(
         &self,
         row: &Value,
         columns: Vec<Column>,
         hidden: &BTreeSet<&str>,
         read_only: &BTreeSet<&str>,
-        is_fitted: bool,
+        is_external: bool,
     ) -> Self {
-        let row = fit::shown(row, hidden, read_only);
+        let row = restrict::shown(row, hidden, read_only);
         let (hidden, mut columns): (Vec<Column>, Vec<Column>) =
             columns.into_iter().partition(|column| hidden.contains(column.name.as_str()));
         for column in &mut columns {
@@ -144,7 +144,7 @@ impl Table {
             strategy: self.strategy,
             columns,
             hidden,
-            is_fitted,
+            is_external,
             future_hours: self.future_hours,
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
@@ -272,7 +272,7 @@ impl Table {
     pub fn complete(&self, row: &mut Row, now: DateTime<Utc>) {
         for column in &self.columns {
             let is_the_databases =
-                (column.fills_itself && column.default.is_none()) || (column.read_only && self.is_fitted);
+                (column.fills_itself && column.default.is_none()) || (column.read_only && self.is_external);
             let is_left = column.is_computed || (is_the_databases && !is_stamp(&column.name));
             if !is_left && !row.contains_key(&column.name) {
                 let value = match column.name.as_str() {

@@ -20,40 +20,40 @@
 //! bounded `outbox`. Mailboxes carry hints and small questions, never a backlog of payloads.
 //! Everything here may be lost at any moment: the database is the truth, and a client resumes from its cursor.
 
+mod admission;
 mod backend;
 mod backoff;
 mod bridge;
 mod close;
+mod cluster;
 mod connection;
+mod connection_registry;
 mod device;
 mod devices;
 mod drain;
-mod everywhere;
 #[cfg(any(test, feature = "faults"))]
 mod fault;
 mod feed;
 mod frame;
 mod janitor;
 mod link;
-mod live;
 mod message;
 mod outbox;
-mod patient;
 mod presence;
 mod pulse;
+mod realtime;
 mod replay;
 mod root;
-mod roster;
 mod session;
 mod sessions;
-mod standing;
 mod stopped;
+mod timeout_backend;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use backend::Backend;
-pub use bridge::Neighbours;
+pub use bridge::ClusterSettings;
 pub use close::CloseReason;
 pub use connection::{Connection, Hello};
 pub use device::{Answer, Input, token_of, unread_of_auth};
@@ -61,6 +61,6 @@ pub use device::{Answer, Input, token_of, unread_of_auth};
 pub use fault::{Fault, Victim};
 pub use janitor::Housekeeping;
 pub use link::Link;
-pub use live::{Counts, Live, Settings, SocketGuard, StartError};
 pub use outbox::Outgoing;
+pub use realtime::{Counts, Realtime, RealtimeSettings, SocketGuard, StartError};
 pub use replay::{Replay, ReplayPage};

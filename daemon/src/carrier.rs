@@ -49,7 +49,7 @@ pub struct Letter {
 
 /// What a carrier tells.
 #[derive(Debug)]
-pub enum Heard {
+pub enum CarrierEvent {
     /// A message came.
     Letter(Letter),
     /// A message came that can't be believed any more, and may have told of something.
@@ -65,7 +65,7 @@ pub enum Heard {
 }
 
 /// Who is told; must not block.
-pub type Ear = Arc<dyn Fn(Heard) + Send + Sync>;
+pub type Listener = Arc<dyn Fn(CarrierEvent) + Send + Sync>;
 
 /// A way to other instances.
 #[async_trait]
@@ -95,5 +95,5 @@ pub struct Started {
 /// Starts a carrier, again whenever its task has failed.
 pub trait Start: Send + Sync + 'static {
     /// Starts it for the instance of `trust`, which hears of itself and of the catalogue from the beginning.
-    fn start(&self, trust: Arc<Trust>, ear: Ear) -> Started;
+    fn start(&self, trust: Arc<Trust>, listener: Listener) -> Started;
 }

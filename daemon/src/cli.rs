@@ -6,9 +6,9 @@ mod adopt;
 mod check_config;
 mod completions;
 mod migrate;
+mod print_tables;
 mod serve;
 mod store;
-mod tables;
 mod token;
 mod traces;
 mod transfer;
@@ -48,7 +48,7 @@ config/ryzed.toml shows all of them.";
 #[command(name = "ryzed", version, about, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
     #[command(flatten)]
-    settings: Settings,
+    settings: SettingFlags,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -56,7 +56,7 @@ struct Cli {
 /// Flags of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings")]
-struct Settings {
+struct SettingFlags {
     /// The configuration file [default: $RYZED_CONFIG, else ./ryzed.toml, else /etc/ryzed/ryzed.toml]
     #[arg(long, value_name = "FILE", global = true, hide_default_value = true)]
     config: Option<PathBuf>,
@@ -190,14 +190,14 @@ fn execute(cli: Cli) -> Outcome {
         Command::Adopt(options) => adopt::run(&config, &options),
         Command::Verify(options) => verify::run(&config, &options),
         Command::Token(options) => token::run(&config, options),
-        Command::Tables => tables::run(),
+        Command::Tables => print_tables::run(),
         Command::Import(args) => transfer::import(&config, &args),
         Command::Export(args) => transfer::export(&config, &args),
         Command::CheckConfig | Command::Completions(_) => Ok(()),
     }
 }
 
-impl Settings {
+impl SettingFlags {
     fn sources(&self) -> Sources {
         let flags = [
             ("--data-dir", "data_dir", &self.data_dir),

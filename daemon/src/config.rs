@@ -12,7 +12,7 @@ mod limits;
 mod load;
 mod masked;
 mod redis_address;
-mod tables;
+mod table_rules;
 mod trusted_proxy;
 mod value;
 
@@ -30,7 +30,7 @@ pub use limits::Limits;
 pub use load::{ConfigError, Flag, Loaded, Sources};
 pub use masked::has_password;
 pub use redis_address::{RedisAddress, RedisKind};
-pub use tables::{Reach, TableConfig};
+pub use table_rules::{Reach, TableConfig};
 pub use trusted_proxy::TrustedProxy;
 
 /// Everything an operator can set.

@@ -1,7 +1,7 @@
 //! The daemon's outside: every route in `routes`, what each does in a file beside it, errors in `problem`.
 //!
 //! Only this module knows warp. It decides nothing about data: it reads a request, asks [`Service`] and the living part
-//! ([`LiveApi`]), and writes the answer.
+//! ([`RealtimeApi`]), and writes the answer.
 
 mod assets;
 mod body;
@@ -15,25 +15,25 @@ mod gate;
 mod guests;
 mod health;
 mod ignored;
-mod impatient;
 mod kept;
-mod live;
 mod metrics;
 mod observe;
 mod openapi;
 mod operator;
 mod origin;
-mod packed;
 mod people;
 mod plain;
+mod precompressed;
 mod problem;
 mod query;
+mod realtime;
 mod routes;
 mod server;
 pub mod socket;
 mod sync;
 mod tables;
 mod unread;
+mod write_timeout;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub struct App {
     /// Who a token belongs to.
     pub verifier: Arc<dyn Verify>,
     /// The connected devices.
-    pub live: Arc<dyn LiveApi>,
+    pub live: Arc<dyn RealtimeApi>,
     /// The connections that are there.
     pub guests: Arc<Guests>,
     /// What the operator set.
@@ -78,7 +78,7 @@ impl App {
     pub fn new(
         service: Arc<Service>,
         verifier: Arc<dyn Verify>,
-        live: Arc<dyn LiveApi>,
+        live: Arc<dyn RealtimeApi>,
         guests: Arc<Guests>,
         config: Arc<Config>,
         people: People,
@@ -92,13 +92,13 @@ pub type SocketFilter = BoxedFilter<(Response,)>;
 
 /// What REST needs of the connected devices.
 #[async_trait]
-pub trait LiveApi: Send + Sync + 'static {
+pub trait RealtimeApi: Send + Sync + 'static {
     /// The user's devices that have a socket.
     async fn online(&self, user: UserId) -> Vec<DeviceId>;
     /// How many there are of everything here.
     fn counts(&self) -> Counts;
     /// How many sockets other instances have.
-    async fn connections_elsewhere(&self) -> usize;
+    async fn connections_on_other_instances(&self) -> usize;
     /// Who is connected, over all instances.
     async fn active_users(&self) -> Vec<ActiveUser>;
     /// Sends `sync_triggered` to the user's devices but `from`; how many it reached.

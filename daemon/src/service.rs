@@ -1,6 +1,5 @@
 //! The use cases. Transactions are opened here and nowhere else; nothing here knows HTTP or actors.
 
-mod batch;
 mod chronicle;
 mod conflicts;
 mod devices;
@@ -10,12 +9,13 @@ mod fuzz_tests;
 mod hints;
 mod housekeeping;
 mod instances;
-mod live;
-mod met;
+mod known_users;
+mod newest;
 mod outcome;
 mod pull;
 mod push;
 mod request;
+mod row_cache;
 mod sync;
 mod times;
 mod tokens;
@@ -37,7 +37,7 @@ use crate::sync::wire::Status;
 
 pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
-pub use instances::{Directory, Surroundings};
+pub use instances::{ClusterView, InstanceDirectory};
 pub use outcome::ServiceError;
 pub use types::{
     ConflictPage, Counted, DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Served, Settlement,
@@ -59,7 +59,7 @@ pub struct Service {
     pub keep: TimeDelta,
     store: Arc<dyn Store>,
     hints: OnceLock<Arc<dyn Hints>>,
-    met: met::Met,
+    known_users: known_users::KnownUsers,
     chronicle: chronicle::Chronicle,
     noted: tokens::Noted,
     samples: verify::Samples,
@@ -77,8 +77,8 @@ impl Service {
     ) -> Self {
         let limits = Arc::new(limits);
         let budget = Budget::new(Arc::clone(&limits));
-        let (hints, met, chronicle, noted, samples) = Default::default();
-        Self { registry, clock, limits, budget, keep, store, hints, met, chronicle, noted, samples }
+        let (hints, known_users, chronicle, noted, samples) = Default::default();
+        Self { registry, clock, limits, budget, keep, store, hints, known_users, chronicle, noted, samples }
     }
 
     /// Tells who hears of commits. Once; later calls change nothing.

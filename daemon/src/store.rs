@@ -1,12 +1,12 @@
 //! What the use cases ask of a database, and the houses that answer. Only here is diesel known.
 
-mod answer;
 pub mod archive;
+pub mod cluster;
 pub mod compare;
+mod decode;
 mod open;
 mod outage;
 pub mod postgres;
-pub mod presence;
 mod releases;
 mod rights;
 mod rows;
@@ -31,7 +31,7 @@ use compare::Compare;
 use times::Times;
 use tokens::{Credentials, Refusal, Tokens};
 
-pub use answer::NOT_TAKEN;
+pub use decode::NOT_TAKEN;
 use open::HOLDS_PARTS;
 pub use open::{OpenConflict, OpenConflicts, OpenPage, OpenStand};
 pub use releases::MigrationState;
@@ -84,12 +84,12 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// What instances seal with what they tell each other; none where there can't be several.
-    fn bridge_key(&self) -> Option<&presence::BridgeKey> {
+    fn bridge_key(&self) -> Option<&cluster::BridgeKey> {
         None
     }
 
-    /// Who is told of notices from other instances ([`presence::Presence::notify`]), from now on. Once.
-    fn hear(&self, _ear: OnNotice) {}
+    /// Who is told of notices from other instances ([`cluster::Presence::notify`]), from now on. Once.
+    fn subscribe(&self, _ear: OnNotice) {}
 
     /// The tables that are stopped at the moment.
     fn stopped(&self) -> Arc<Stopped> {
@@ -240,7 +240,7 @@ impl dyn Store {
 pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
     /// makes it forget what was not asked for yet.
-    async fn foresee(&mut self, _reads: &[Read<'_>]) -> Result<(), StoreError> {
+    async fn prefetch(&mut self, _reads: &[Query<'_>]) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -248,7 +248,7 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     fn expect_rows_of(&mut self, _table: Option<&'static str>) {}
 
     /// What is known of the instances that share the database; none where there is only one.
-    fn presence(&mut self) -> Option<&mut dyn presence::Presence> {
+    fn presence(&mut self) -> Option<&mut dyn cluster::Presence> {
         None
     }
 
@@ -373,7 +373,7 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
 
 /// A read of a [`Transaction`], with what it is going to be called with.
 #[derive(Debug, Clone, Copy)]
-pub enum Read<'r> {
+pub enum Query<'r> {
     /// [`Transaction::scopes`].
     Scopes(&'r [Scope]),
     /// [`Transaction::states`].

@@ -11,12 +11,12 @@ pub mod digest;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod ids;
-pub mod known;
 pub mod page;
 pub mod raw;
 pub mod record;
 pub mod rounds;
 pub mod said;
+pub mod stored_row;
 pub mod strangers;
 pub mod token;
 pub mod weight;

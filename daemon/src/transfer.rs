@@ -121,14 +121,14 @@ impl fmt::Display for Summary {
 
 /// Where in the file a row stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Place {
+pub(crate) enum FilePlace {
     /// A line, from 1.
     Line(u64),
     /// A track as a whole, from 1.
     Track(u64),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(number) => write!(f, "line {number}"),
@@ -140,7 +140,7 @@ impl fmt::Display for Place {
 /// A row that was not taken, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    place: Place,
+    place: FilePlace,
     errors: Vec<FieldError>,
 }
 
@@ -177,7 +177,7 @@ pub async fn import(service: &Service, args: &ImportArgs) -> Result<u8, Transfer
     let input = Input::open(&args.file)?;
     let mut progress = Reading::new(&input);
     if let Owner::User(_) = owner {
-        service.welcome(&owner.caller()).await?;
+        service.create_user(&owner.caller()).await?;
     }
     let outcome = match format {
         Format::Gpx => {

@@ -17,7 +17,7 @@ use ryzed::clock::Clock;
 use ryzed::config::Limits;
 use ryzed::service::{Counted, Service};
 use ryzed::store::Stay;
-use ryzed::store::sqlite::{Settings, SqliteStore};
+use ryzed::store::sqlite::{SqliteSettings, SqliteStore};
 use ryzed::sync::{Scope, UserId};
 use ryzed_adapters::Registry;
 use tokio::runtime::Runtime;
@@ -82,7 +82,8 @@ fn server() -> &'static (Runtime, Arc<Service>, Arc<TestClock>) {
     SERVER.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder").keep();
         let registry = Arc::new(Registry::standard());
-        let settings = Settings { path: folder.join("ryzed.db"), durable: false, readers: 2, stay: Stay::Resident };
+        let settings =
+            SqliteSettings { path: folder.join("ryzed.db"), durable: false, readers: 2, stay: Stay::Resident };
         let store = SqliteStore::open(&settings, Arc::clone(&registry), Arc::new(|| {})).expect("a database");
         let clock = Arc::new(TestClock(AtomicI64::new(0)));
         let keep = TimeDelta::days(90);

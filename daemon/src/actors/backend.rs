@@ -10,7 +10,7 @@ use crate::auth::Caller;
 use crate::budget::Budget;
 use crate::config::Limits;
 use crate::service::{DeviceSeen, Pushed, ScopePage, Served, Service, ServiceError};
-use crate::store::tokens::{Refusal, Standing};
+use crate::store::tokens::{Presented, Refusal};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
@@ -50,7 +50,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether a caller may use a device.
     async fn admit(&self, caller: &Caller, device: &DeviceId) -> Result<(), ServiceError>;
     /// Who of the connected may not stay.
-    async fn refused(&self, standings: Vec<Standing>) -> Result<Vec<(usize, Refusal)>, ServiceError>;
+    async fn refused(&self, presented: Vec<Presented>) -> Result<Vec<(usize, Refusal)>, ServiceError>;
 }
 
 #[async_trait]
@@ -112,7 +112,7 @@ impl Backend for Service {
         Self::admit(self, caller, Some(device)).await
     }
 
-    async fn refused(&self, standings: Vec<Standing>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
-        Self::refused(self, standings).await
+    async fn refused(&self, presented: Vec<Presented>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
+        Self::refused(self, presented).await
     }
 }

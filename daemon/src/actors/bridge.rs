@@ -18,11 +18,11 @@ use tokio::time::Instant;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::live;
+use super::realtime;
 use crate::carrier::{Carrier, Letter, Start, Topic, Trust};
 use crate::metrics::metrics;
-use crate::service::{Committed, Directory};
-use crate::store::presence::Other;
+use crate::service::{Committed, InstanceDirectory};
+use crate::store::cluster::Other;
 use crate::sync::{DeviceId, Scope, UserId};
 pub(crate) use actor::BridgeActor;
 #[cfg(any(test, feature = "faults"))]
@@ -34,7 +34,7 @@ use route::{Route, Ways};
 
 /// How this instance finds others.
 #[derive(Clone)]
-pub struct Neighbours {
+pub struct ClusterSettings {
     /// Which instance this is, another at each start, and whom it believes.
     pub trust: Arc<Trust>,
     /// What people call it: its host and where it listens.
@@ -44,10 +44,10 @@ pub struct Neighbours {
     /// Redis, when it is to be used.
     pub redis: Option<Arc<dyn Start>>,
     /// What the database knows of other instances, when there can be some.
-    pub directory: Option<Arc<dyn Directory>>,
+    pub directory: Option<Arc<dyn InstanceDirectory>>,
 }
 
-impl Neighbours {
+impl ClusterSettings {
     /// An instance that is alone, as on a SQLite database.
     #[must_use]
     pub fn none() -> Self {
@@ -64,7 +64,7 @@ impl Neighbours {
 
 /// What everybody here needs to speak to other instances. Outlives the actor.
 pub(crate) struct Bridge {
-    pub neighbours: Neighbours,
+    pub cluster: ClusterSettings,
     redis: RwLock<Option<Arc<dyn Carrier>>>,
     notices: RwLock<Option<Arc<dyn Carrier>>>,
     route: Mutex<Route>,
@@ -73,10 +73,10 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    pub(crate) fn new(neighbours: Neighbours) -> Self {
-        let route = Mutex::new(Route::new(neighbours.redis.is_some()));
+    pub(crate) fn new(cluster: ClusterSettings) -> Self {
+        let route = Mutex::new(Route::new(cluster.redis.is_some()));
         let owes_hello = AtomicBool::new(true);
-        Self { neighbours, redis: RwLock::default(), notices: RwLock::default(), route, owes_hello }
+        Self { cluster, redis: RwLock::default(), notices: RwLock::default(), route, owes_hello }
     }
 
     fn route(&self) -> MutexGuard<'_, Route> {
@@ -98,7 +98,7 @@ impl Bridge {
     pub(crate) fn others(&self, asked: Instant, others: &[Other]) -> Vec<Letter> {
         self.route().others(others.iter().map(|other| (other.id, other.hears_redis)));
         let sealing = others.iter().filter(|other| other.seals);
-        self.neighbours.trust.living(asked, sealing.map(|other| other.id), others.iter().any(|other| !other.seals))
+        self.cluster.trust.living(asked, sealing.map(|other| other.id), others.iter().any(|other| !other.seals))
     }
 
     /// Tells others of a commit: that there is something, which they read from the database.
@@ -130,7 +130,7 @@ impl Bridge {
             return None;
         }
         self.tell(Topic::Scope(Scope::Global), &Message::Hello);
-        self.neighbours.trust.has_elders().then(|| envelope::plain_hello(self.neighbours.me()))
+        self.cluster.trust.has_elders().then(|| envelope::plain_hello(self.cluster.me()))
     }
 
     /// Has clients at other instances get a message, too.
@@ -158,7 +158,7 @@ impl Bridge {
 
     /// Hands a message to a carrier. False when it is dropped.
     fn over(&self, carrier: &RwLock<Option<Arc<dyn Carrier>>>, topic: Topic, message: Bytes) -> bool {
-        let Some(carrier) = live::held(carrier) else { return false };
+        let Some(carrier) = realtime::get(carrier) else { return false };
         let is_taken = carrier.publish(topic, message);
         if !is_taken {
             metrics().bridge_dropped.inc();
@@ -170,19 +170,19 @@ impl Bridge {
 
     /// Whether nothing is on its way to others any more.
     pub(crate) fn is_idle(&self) -> bool {
-        [&self.redis, &self.notices].into_iter().filter_map(live::held).all(|carrier| carrier.is_idle())
+        [&self.redis, &self.notices].into_iter().filter_map(realtime::get).all(|carrier| carrier.is_idle())
     }
 
     /// Asks for what concerns a person, or for it no more, as `is_wanted` says.
     pub(crate) fn follow(&self, user: UserId, is_wanted: &dyn Fn() -> bool) {
-        if let Some(redis) = live::held(&self.redis) {
+        if let Some(redis) = realtime::get(&self.redis) {
             redis.follow(user, is_wanted);
         }
     }
 
     /// Ends once what others say of a person, which was asked for, is heard here; or can't be, as Redis is away.
     pub(crate) async fn followed(&self, user: UserId) {
-        if let Some(redis) = live::held(&self.redis) {
+        if let Some(redis) = realtime::get(&self.redis) {
             redis.followed(user).await;
         }
     }

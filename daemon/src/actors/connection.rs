@@ -9,16 +9,16 @@ use ractor::ActorRef;
 use tokio::time::Instant;
 
 use super::close::CloseReason;
+use super::connection_registry::Left;
 use super::device::{Answer, DeviceMsg, Input, Setup};
 use super::devices::DevicesMsg;
 use super::frame;
 use super::link::Link;
-use super::live::{self, Live};
 use super::message::ServerMessage;
 use super::outbox::{Outbox, Outgoing};
-use super::presence::moves::Move;
+use super::presence::queue::PresenceChange;
+use super::realtime::{self, Realtime};
 use super::replay::Replay;
-use super::roster::Left;
 use super::sessions::SessionsMsg;
 use crate::auth::{Caller, Verify};
 use crate::budget::CONNECTING;
@@ -54,7 +54,7 @@ pub struct Hello {
 
 /// A connected device. Dropping it is what disconnects it.
 pub struct Connection {
-    live: Live,
+    live: Realtime,
     link: Arc<Link>,
     device: ActorRef<DeviceMsg>,
     welcome: Option<Bytes>,
@@ -62,29 +62,29 @@ pub struct Connection {
     _membership: Membership,
 }
 
-/// Takes the device off the roster when it ends, however that comes.
+/// Takes the device off the registry when it ends, however that comes.
 struct Membership {
-    live: Live,
+    live: Realtime,
     link: Arc<Link>,
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
         let shared = &self.live.shared;
-        let left = shared.roster.leave(&self.link, shared.backend.now());
-        if left != Left::Replaced && shared.bridge.neighbours.directory.is_some() {
-            shared.moved(Move::Went(Arc::clone(&self.link)));
+        let left = shared.connections.leave(&self.link, shared.backend.now());
+        if left != Left::Replaced && shared.bridge.cluster.directory.is_some() {
+            shared.moved(PresenceChange::Left(Arc::clone(&self.link)));
         }
         if left == Left::Last {
-            shared.bridge.follow(self.link.user, &|| shared.roster.has(self.link.user));
-            if let Some(sessions) = live::held(&shared.sessions) {
+            shared.bridge.follow(self.link.user, &|| shared.connections.has(self.link.user));
+            if let Some(sessions) = realtime::get(&shared.sessions) {
                 let _ = sessions.cast(SessionsMsg::Close(self.link.user));
             }
         }
     }
 }
 
-impl Live {
+impl Realtime {
     /// Connects a device: registers it, attaches it to the sessions, and finds out where its stream starts.
     ///
     /// # Errors
@@ -109,9 +109,9 @@ impl Live {
         let device_type = device_type.map(String::into_boxed_str);
         let link = Arc::new(Link::new(self.next_link(), caller.user, device, device_type, outbox));
         link.came_with(caller.token.clone());
-        self.shared.roster.join(&link, backend.now());
+        self.shared.connections.join(&link, backend.now());
         let membership = Membership { live: self.clone(), link: Arc::clone(&link) };
-        self.shared.bridge.follow(link.user, &|| self.shared.roster.has(link.user));
+        self.shared.bridge.follow(link.user, &|| self.shared.connections.has(link.user));
         if *self.draining().borrow() {
             return Err(CloseReason::restarting());
         }
@@ -136,7 +136,7 @@ impl Live {
         let stopped = self.shared.stopped_tables.read().unwrap_or_else(PoisonError::into_inner).clone();
         self.tell_stopped(&link, &stopped);
         let setup = Box::new(Setup { live: self.clone(), link: Arc::clone(&link), caller, verify });
-        let devices = live::held(&self.shared.devices).ok_or(CloseReason::TryLater)?;
+        let devices = realtime::get(&self.shared.devices).ok_or(CloseReason::TryLater)?;
         let started = async { ractor::call!(devices, DevicesMsg::Start, setup).ok().flatten() };
         let device = self.shared.in_time(started).await.ok_or(CloseReason::TryLater)?;
         let welcome = Some(welcome);

@@ -18,8 +18,8 @@ use super::close::CloseReason;
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
 use super::link::Link;
-use super::live::Live;
 use super::message::ServerMessage;
+use super::realtime::Realtime;
 use crate::auth::{AuthError, Caller, Verify};
 use crate::budget::{Arriving, Held, Refused};
 use crate::service::ServiceError;
@@ -57,7 +57,7 @@ pub struct Answer {
 
 /// What a device's actor is started with.
 pub(crate) struct Setup {
-    pub live: Live,
+    pub live: Realtime,
     pub link: Arc<Link>,
     pub caller: Caller,
     pub verify: Arc<dyn Verify>,
@@ -74,8 +74,8 @@ pub(crate) enum DeviceMsg {
 
 pub(crate) struct Device;
 
-pub(crate) struct State {
-    live: Live,
+pub(crate) struct DeviceState {
+    live: Realtime,
     link: Arc<Link>,
     caller: Caller,
     verify: Arc<dyn Verify>,
@@ -86,22 +86,22 @@ pub(crate) struct State {
 
 impl Actor for Device {
     type Msg = DeviceMsg;
-    type State = State;
+    type State = DeviceState;
     type Arguments = Box<Setup>;
 
-    async fn pre_start(&self, _: ActorRef<DeviceMsg>, setup: Box<Setup>) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(&self, _: ActorRef<DeviceMsg>, setup: Box<Setup>) -> Result<DeviceState, ActorProcessingErr> {
         let Setup { live, link, caller, verify } = *setup;
         let heartbeat = live.shared.settings.heartbeat;
         let now = now(&live);
         let machine = Machine::new(&caller, link.device.clone(), heartbeat, live.shared.backend.limits(), now);
-        Ok(State { live, link, caller, verify, machine, admitted: None })
+        Ok(DeviceState { live, link, caller, verify, machine, admitted: None })
     }
 
     async fn handle(
         &self,
         _: ActorRef<DeviceMsg>,
         message: DeviceMsg,
-        state: &mut State,
+        state: &mut DeviceState,
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.link.pulse.begin();
         match message {
@@ -116,11 +116,11 @@ impl Actor for Device {
     }
 }
 
-fn now(live: &Live) -> Now {
+fn now(live: &Realtime) -> Now {
     Now { instant: Instant::now(), time: live.shared.backend.now() }
 }
 
-impl State {
+impl DeviceState {
     async fn answer(&mut self, input: Input) -> Answer {
         let mut answer = Answer { messages: Vec::new(), memory: None, close: None, deadline: Instant::now() };
         // For what a message is worked on; it may have come as a thousandth of what it is.
@@ -157,7 +157,7 @@ impl State {
         }
         let mut memory = self.live.shared.backend.budget().arriving(self.caller.user, text.len()).await?;
         memory.came(text.len()).await?;
-        self.link.pulse.get_on();
+        self.link.pulse.heartbeat();
         Ok(Some(memory))
     }
 

@@ -12,8 +12,8 @@ use super::device::{Device, DeviceMsg, Setup};
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
 use super::link::Link;
-use super::live::{self, Shared};
 use super::pulse::{self, Pulse};
+use super::realtime::{self, ActorContext};
 use crate::metrics::{ActorKind, metrics};
 #[cfg(any(test, feature = "faults"))]
 use crate::sync::{DeviceId, UserId};
@@ -23,7 +23,7 @@ pub(crate) enum DevicesMsg {
     /// Start the actor of a device that has connected. None when it does not start.
     Start(Box<Setup>, RpcReplyPort<Option<ActorRef<DeviceMsg>>>),
     /// It is time to see whether all get on.
-    Look,
+    CheckHung,
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]
     Fault(Fault),
@@ -34,7 +34,7 @@ pub(crate) enum DevicesMsg {
 
 pub(crate) struct Devices;
 
-pub(crate) struct State {
+pub(crate) struct DevicesState {
     patience: Duration,
     pulse: Pulse,
     running: HashMap<ActorId, (Arc<Link>, ActorRef<DeviceMsg>)>,
@@ -42,25 +42,25 @@ pub(crate) struct State {
 
 impl Actor for Devices {
     type Msg = DevicesMsg;
-    type State = State;
-    type Arguments = (Arc<Shared>, Pulse);
+    type State = DevicesState;
+    type Arguments = (Arc<ActorContext>, Pulse);
 
     async fn pre_start(
         &self,
         myself: ActorRef<DevicesMsg>,
         (shared, pulse): Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
+    ) -> Result<DevicesState, ActorProcessingErr> {
         let patience = shared.settings.patience;
-        myself.send_interval(pulse::interval(patience), || DevicesMsg::Look);
-        live::hold(&shared.devices, myself);
-        Ok(State { patience, pulse, running: HashMap::new() })
+        myself.send_interval(pulse::interval(patience), || DevicesMsg::CheckHung);
+        realtime::set(&shared.devices, myself);
+        Ok(DevicesState { patience, pulse, running: HashMap::new() })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<DevicesMsg>,
         message: DevicesMsg,
-        state: &mut State,
+        state: &mut DevicesState,
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.pulse.begin();
         match message {
@@ -70,7 +70,7 @@ impl Actor for Devices {
                     device.stop(None);
                 }
             }
-            DevicesMsg::Look => state.look(),
+            DevicesMsg::CheckHung => state.check_hung(),
             #[cfg(any(test, feature = "faults"))]
             DevicesMsg::Fault(fault) => fault.happen().await,
             #[cfg(any(test, feature = "faults"))]
@@ -86,7 +86,7 @@ impl Actor for Devices {
         &self,
         _myself: ActorRef<DevicesMsg>,
         event: SupervisionEvent,
-        state: &mut State,
+        state: &mut DevicesState,
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
@@ -103,7 +103,7 @@ impl Actor for Devices {
     }
 }
 
-impl State {
+impl DevicesState {
     async fn start(&mut self, setup: Box<Setup>, myself: &ActorRef<DevicesMsg>) -> Option<ActorRef<DeviceMsg>> {
         let link = Arc::clone(&setup.link);
         match Device::spawn_linked(None, Device, setup, myself.get_cell()).await {
@@ -119,7 +119,7 @@ impl State {
     }
 
     /// Ends the devices that hang.
-    fn look(&mut self) {
+    fn check_hung(&mut self) {
         let patience = self.patience;
         for (_, (link, device)) in self.running.extract_if(|_, (link, _)| link.pulse.is_hung(patience)) {
             device.kill();

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use tracing::{debug, info};
 
 use super::close::CloseReason;
-use super::live::Live;
+use super::realtime::Realtime;
 use crate::sync::Scope;
 
 /// The pause between two slices.
@@ -28,12 +28,12 @@ fn slice(sockets: usize, window: Duration) -> usize {
     needed.max(SMALLEST)
 }
 
-impl Live {
+impl Realtime {
     /// Closes every socket with 1012 and a jittered delay, spread over most of `window`, and waits until they are gone, but no
     /// longer than that. From the beginning on no new one is let in.
     pub async fn drain(&self, window: Duration) {
         self.begin_to_drain();
-        let mut links = self.shared.roster.links(Scope::Global);
+        let mut links = self.shared.connections.links(Scope::Global);
         links.shuffle(&mut rand::rng());
         let at_once = slice(links.len(), window);
         let gone = async {
@@ -61,8 +61,8 @@ impl Live {
             }
         };
         let _: Result<(), _> = tokio::time::timeout(LAST_WORDS, said).await;
-        if let Some(directory) = &bridge.neighbours.directory
-            && let Err(error) = directory.retire(bridge.neighbours.me()).await
+        if let Some(directory) = &bridge.cluster.directory
+            && let Err(error) = directory.retire(bridge.cluster.me()).await
         {
             debug!(%error, "the others were not told that this instance ends; the end of its lease will tell them");
         }

@@ -4,8 +4,8 @@ use super::bridge::BridgeMsg;
 use super::devices::DevicesMsg;
 use super::feed::FeedMsg;
 use super::janitor::JanitorMsg;
-use super::live::{Live, held};
 use super::presence::PresenceMsg;
+use super::realtime::{Realtime, get};
 use super::root::RootMsg;
 use super::session::SessionMsg;
 use super::sessions::SessionsMsg;
@@ -55,26 +55,26 @@ impl Fault {
     }
 }
 
-impl Live {
+impl Realtime {
     /// Has an actor panic or hang. False when there is none of that kind.
     #[must_use]
     pub fn fault(&self, victim: Victim, fault: Fault) -> bool {
         let shared = &self.shared;
         let session = |session: super::session::SessionRef| session.actor.cast(SessionMsg::Fault(fault)).is_ok();
         match victim {
-            Victim::Sessions => held(&shared.sessions).is_some_and(|it| it.cast(SessionsMsg::Fault(fault)).is_ok()),
-            Victim::Session(user) => shared.roster.session(user).is_some_and(session),
-            Victim::Catalogue => held(&shared.catalogue).is_some_and(session),
-            Victim::Devices => held(&shared.devices).is_some_and(|it| it.cast(DevicesMsg::Fault(fault)).is_ok()),
+            Victim::Sessions => get(&shared.sessions).is_some_and(|it| it.cast(SessionsMsg::Fault(fault)).is_ok()),
+            Victim::Session(user) => shared.connections.session(user).is_some_and(session),
+            Victim::Catalogue => get(&shared.catalogue).is_some_and(session),
+            Victim::Devices => get(&shared.devices).is_some_and(|it| it.cast(DevicesMsg::Fault(fault)).is_ok()),
             Victim::Device(user, device) => {
-                shared.roster.link(user, &device).is_some()
-                    && held(&shared.devices).is_some_and(|it| it.cast(DevicesMsg::Within(user, device, fault)).is_ok())
+                shared.connections.link(user, &device).is_some()
+                    && get(&shared.devices).is_some_and(|it| it.cast(DevicesMsg::Within(user, device, fault)).is_ok())
             }
-            Victim::Feed => held(&shared.feed).is_some_and(|it| it.cast(FeedMsg::Fault(fault)).is_ok()),
-            Victim::Bridge => held(&shared.bridge_actor).is_some_and(|it| it.cast(BridgeMsg::Fault(fault)).is_ok()),
-            Victim::Presence => held(&shared.presence).is_some_and(|it| it.cast(PresenceMsg::Fault(fault)).is_ok()),
+            Victim::Feed => get(&shared.feed).is_some_and(|it| it.cast(FeedMsg::Fault(fault)).is_ok()),
+            Victim::Bridge => get(&shared.bridge_actor).is_some_and(|it| it.cast(BridgeMsg::Fault(fault)).is_ok()),
+            Victim::Presence => get(&shared.presence).is_some_and(|it| it.cast(PresenceMsg::Fault(fault)).is_ok()),
             Victim::Root => self.root.cast(RootMsg::Fault(fault)).is_ok(),
-            Victim::Janitor => held(&shared.janitor).is_some_and(|it| it.cast(JanitorMsg::Fault(fault)).is_ok()),
+            Victim::Janitor => get(&shared.janitor).is_some_and(|it| it.cast(JanitorMsg::Fault(fault)).is_ok()),
         }
     }
 }

@@ -10,12 +10,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::admission;
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
-use super::live::{self, Shared};
 use super::pulse::Pulse;
+use super::realtime::{self, ActorContext};
 use super::session::SessionRef;
-use super::standing;
 use crate::metrics::metrics;
 use crate::service::ServiceError;
 use crate::sync::{Scope, UserId};
@@ -45,8 +45,8 @@ pub(crate) enum FeedMsg {
 
 pub(crate) struct Feed;
 
-pub(crate) struct State {
-    shared: Arc<Shared>,
+pub(crate) struct FeedState {
+    shared: Arc<ActorContext>,
     pulse: Pulse,
     /// When it may look again.
     rested: Instant,
@@ -54,26 +54,26 @@ pub(crate) struct State {
 
 impl Actor for Feed {
     type Msg = FeedMsg;
-    type State = State;
-    type Arguments = (Arc<Shared>, Pulse);
+    type State = FeedState;
+    type Arguments = (Arc<ActorContext>, Pulse);
 
     async fn pre_start(
         &self,
         myself: ActorRef<FeedMsg>,
         (shared, pulse): Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
+    ) -> Result<FeedState, ActorProcessingErr> {
         shared.outside.store(false, Ordering::Release);
-        live::hold(&shared.feed, myself.clone());
+        realtime::set(&shared.feed, myself.clone());
         // At once: one that failed may have taken a notice with it.
         myself.cast(FeedMsg::Sweep)?;
-        Ok(State { shared, pulse, rested: Instant::now() })
+        Ok(FeedState { shared, pulse, rested: Instant::now() })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<FeedMsg>,
         message: FeedMsg,
-        state: &mut State,
+        state: &mut FeedState,
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.pulse.begin();
         match message {
@@ -82,8 +82,8 @@ impl Actor for Feed {
                 state.shared.missed.store(true, Ordering::Release);
             }
             FeedMsg::Revoked(user) => {
-                let links = state.shared.roster.links(Scope::User(user));
-                if let Err(error) = standing::look(&state.shared, &links).await {
+                let links = state.shared.connections.links(Scope::User(user));
+                if let Err(error) = admission::look(&state.shared, &links).await {
                     debug!(%error, "who may not stay could not be asked; soon again");
                     myself.send_after(AGAIN, move || FeedMsg::Revoked(user));
                 }
@@ -110,17 +110,17 @@ impl Actor for Feed {
     }
 }
 
-impl State {
+impl FeedState {
     /// Looks where the scopes are, and who may not stay if that may have been missed.
     async fn look(&self) -> Result<(), ServiceError> {
         let shared = &self.shared;
         if shared.missed.swap(false, Ordering::AcqRel)
-            && let Err(error) = standing::look(shared, &shared.roster.links(Scope::Global)).await
+            && let Err(error) = admission::look(shared, &shared.connections.links(Scope::Global)).await
         {
             shared.missed.store(true, Ordering::Release);
             return Err(error);
         }
-        self.pulse.get_on();
+        self.pulse.heartbeat();
         look(shared).await
     }
 }
@@ -131,12 +131,12 @@ fn rested(began: Instant, took: Duration) -> Instant {
 }
 
 /// Compares every scope that somebody listens to with the database.
-async fn look(shared: &Shared) -> Result<(), ServiceError> {
+async fn look(shared: &ActorContext) -> Result<(), ServiceError> {
     let mut sessions: Vec<(Scope, SessionRef)> = Vec::new();
-    for (user, session) in shared.roster.sessions() {
+    for (user, session) in shared.connections.sessions() {
         sessions.extend(session.map(|session| (Scope::User(user), session)));
     }
-    sessions.extend(live::held(&shared.catalogue).map(|session| (Scope::Global, session)));
+    sessions.extend(realtime::get(&shared.catalogue).map(|session| (Scope::Global, session)));
     sessions.sort_unstable_by_key(|(scope, _)| *scope);
     let scopes: Vec<Scope> = sessions.iter().map(|(scope, _)| *scope).collect();
     for (scope, version) in shared.backend.heads(&scopes).await? {

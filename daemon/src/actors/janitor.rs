@@ -9,8 +9,8 @@ use tracing::{info, warn};
 
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
-use super::live::Shared;
 use super::pulse::Pulse;
+use super::realtime::ActorContext;
 use crate::service::{Forgotten, Service};
 use crate::sync::{DeviceId, Scope, UserId};
 
@@ -56,39 +56,39 @@ pub(crate) enum JanitorMsg {
 
 pub(crate) struct Janitor;
 
-pub(crate) struct State {
+pub(crate) struct JanitorState {
     housekeeping: Arc<dyn Housekeeping>,
-    shared: Arc<Shared>,
+    shared: Arc<ActorContext>,
     pulse: Pulse,
 }
 
 impl Actor for Janitor {
     type Msg = JanitorMsg;
-    type State = State;
-    type Arguments = (Arc<Shared>, Pulse, Arc<dyn Housekeeping>);
+    type State = JanitorState;
+    type Arguments = (Arc<ActorContext>, Pulse, Arc<dyn Housekeeping>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<JanitorMsg>,
         (shared, pulse, housekeeping): Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
+    ) -> Result<JanitorState, ActorProcessingErr> {
         #[cfg(any(test, feature = "faults"))]
-        super::live::hold(&shared.janitor, myself.clone());
+        super::realtime::set(&shared.janitor, myself.clone());
         myself.send_after(SOON.min(shared.settings.housekeeping), || JanitorMsg::Collect);
-        Ok(State { housekeeping, shared, pulse })
+        Ok(JanitorState { housekeeping, shared, pulse })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<JanitorMsg>,
         message: JanitorMsg,
-        state: &mut State,
+        state: &mut JanitorState,
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.pulse.begin();
         match message {
             JanitorMsg::Collect => {
                 let settings = &state.shared.settings;
-                let links = state.shared.roster.links(Scope::Global);
+                let links = state.shared.connections.links(Scope::Global);
                 let connected = links.iter().map(|link| (link.user, link.device.clone())).collect();
                 let collecting = state.housekeeping.collect(connected);
                 // One that takes too long is a database that has other things to do.

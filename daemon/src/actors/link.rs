@@ -12,8 +12,8 @@ use super::close::CloseReason;
 use super::frame::{ChangeFrame, Mark};
 use super::outbox::{Outbox, Outgoing};
 use super::pulse::Pulse;
-use crate::store::presence::Place;
-use crate::store::tokens::{Credentials, Standing};
+use crate::store::cluster::DevicePlace;
+use crate::store::tokens::{Credentials, Presented};
 use crate::sync::{Cursor, DeviceId, Scope, Token, UserId, Version};
 
 /// One connected device: who it is, what waits for it, and the bell that wakes its socket.
@@ -52,18 +52,18 @@ impl Link {
     }
 
     /// Who it is, for whoever judges whether it may stay.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn presented(&self) -> Presented {
         let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Standing { user: self.user, credentials: Credentials { token, device: Some(self.device.clone()) } }
+        Presented { user: self.user, credentials: Credentials { token, device: Some(self.device.clone()) } }
     }
 
     /// As the database knows it.
-    pub(crate) fn place(&self) -> Place {
-        Place { user: self.user, device: self.device.clone(), link: self.id }
+    pub(crate) fn place(&self) -> DevicePlace {
+        DevicePlace { user: self.user, device: self.device.clone(), link: self.id }
     }
 
     /// Whether this is the one.
-    pub(crate) fn is(&self, place: &Place) -> bool {
+    pub(crate) fn is(&self, place: &DevicePlace) -> bool {
         self.id == place.link && self.user == place.user && self.device == place.device
     }
 

@@ -1,7 +1,7 @@
 //! The actor that keeps in the database which devices are connected here, and that this instance is alive; it tells the
 //! others of a person's devices who has come and gone. Only where several instances can share the database.
 
-pub(crate) mod moves;
+pub(crate) mod queue;
 pub(crate) mod rumours;
 
 use std::collections::VecDeque;
@@ -19,14 +19,14 @@ use super::close::CloseReason;
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
 use super::link::Link;
-use super::live::{self, Shared};
 use super::message::{self, ServerMessage};
 use super::pulse::Pulse;
+use super::realtime::{self, ActorContext};
 use crate::carrier::Topic;
-use crate::service::{Directory, ServiceError, Surroundings};
-use crate::store::presence::{Arrival, Differs, Gone, Lease, Place, Renewed};
+use crate::service::{ClusterView, InstanceDirectory, ServiceError};
+use crate::store::cluster::{Arrival, DevicePlace, Differs, Gone, Lease, Renewed};
 use crate::sync::{DeviceId, Scope, UserId};
-use moves::{Group, Move};
+use queue::{Group, PresenceChange};
 
 /// How often a lease is renewed within its time.
 const RENEWALS: u32 = 3;
@@ -37,7 +37,7 @@ const LOOK_AROUND: Duration = Duration::from_millis(500);
 
 /// What the actor is told.
 pub(crate) enum PresenceMsg {
-    /// Devices have come or gone: see [`Moves`].
+    /// Devices have come or gone: see [`PresenceQueue`].
     Moved,
     /// It is time to renew the lease.
     Renew,
@@ -58,10 +58,10 @@ pub(crate) enum PresenceMsg {
 
 /// Devices that have come or gone, until the actor takes them. It outlives the actor.
 #[derive(Default)]
-pub(crate) struct Moves(Mutex<VecDeque<Move>>);
+pub(crate) struct PresenceQueue(Mutex<VecDeque<PresenceChange>>);
 
-impl Moves {
-    fn with<T>(&self, act: impl FnOnce(&mut VecDeque<Move>) -> T) -> T {
+impl PresenceQueue {
+    fn with<T>(&self, act: impl FnOnce(&mut VecDeque<PresenceChange>) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -71,21 +71,21 @@ impl Moves {
     }
 }
 
-impl Shared {
+impl ActorContext {
     /// Enters a device that has connected. False when the database could not be reached.
     pub(crate) async fn came(&self, link: &Arc<Link>) -> bool {
-        if self.bridge.neighbours.directory.is_none() {
+        if self.bridge.cluster.directory.is_none() {
             return true;
         }
         let (told, entered) = oneshot::channel();
-        self.moved(Move::Came(Arc::clone(link), Some(told)));
+        self.moved(PresenceChange::Joined(Arc::clone(link), Some(told)));
         self.in_time(async { entered.await.ok() }).await.unwrap_or(false)
     }
 
     /// Notes that a device has come or gone.
-    pub(crate) fn moved(&self, what: Move) {
+    pub(crate) fn moved(&self, what: PresenceChange) {
         self.moves.with(|waiting| waiting.push_back(what));
-        if let Some(presence) = live::held(&self.presence) {
+        if let Some(presence) = realtime::get(&self.presence) {
             let _ = presence.cast(PresenceMsg::Moved);
         }
     }
@@ -96,16 +96,16 @@ impl Shared {
         let bytes = message::encode(&presence, self.backend.now());
         let to = Addressees { user: Some(user), except: Some(device.clone()), ..Addressees::default() };
         self.bridge.pass(to, &bytes);
-        self.roster.tell_others(user, Some(device), &bytes);
+        self.connections.tell_others(user, Some(device), &bytes);
     }
 }
 
 pub(crate) struct PresenceActor;
 
-pub(crate) struct State {
-    shared: Arc<Shared>,
+pub(crate) struct PresenceState {
+    shared: Arc<ActorContext>,
     pulse: Pulse,
-    directory: Arc<dyn Directory>,
+    directory: Arc<dyn InstanceDirectory>,
     /// When the lease is to be renewed, before anything else is done.
     due: Instant,
     /// When it was last asked who there is.
@@ -118,15 +118,15 @@ pub(crate) struct State {
 
 impl Actor for PresenceActor {
     type Msg = PresenceMsg;
-    type State = State;
-    type Arguments = (Arc<Shared>, Pulse, Arc<dyn Directory>);
+    type State = PresenceState;
+    type Arguments = (Arc<ActorContext>, Pulse, Arc<dyn InstanceDirectory>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<PresenceMsg>,
         (shared, pulse, directory): Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
-        live::hold(&shared.presence, myself.clone());
+    ) -> Result<PresenceState, ActorProcessingErr> {
+        realtime::set(&shared.presence, myself.clone());
         shared.rumours.look_around();
         shared.rumours.compare();
         myself.cast(PresenceMsg::Renew)?;
@@ -134,14 +134,22 @@ impl Actor for PresenceActor {
         myself.cast(PresenceMsg::Doubted)?;
         myself.cast(PresenceMsg::Missed)?;
         myself.send_after(shared.settings.sweep, || PresenceMsg::Compare);
-        Ok(State { shared, pulse, directory, due: Instant::now(), looked: None, compared: None, is_away: false })
+        Ok(PresenceState {
+            shared,
+            pulse,
+            directory,
+            due: Instant::now(),
+            looked: None,
+            compared: None,
+            is_away: false,
+        })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<PresenceMsg>,
         message: PresenceMsg,
-        state: &mut State,
+        state: &mut PresenceState,
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.pulse.begin();
         match message {
@@ -149,7 +157,7 @@ impl Actor for PresenceActor {
             PresenceMsg::Fault(fault) => fault.happen().await,
             PresenceMsg::Moved => state.take().await,
             PresenceMsg::Renew => {
-                myself.send_after(state.shared.bridge.neighbours.lease / RENEWALS, || PresenceMsg::Renew);
+                myself.send_after(state.shared.bridge.cluster.lease / RENEWALS, || PresenceMsg::Renew);
                 state.renew().await;
             }
             PresenceMsg::RenewNow(newcomer) => {
@@ -195,15 +203,15 @@ fn pause_after(asked: Option<Instant>) -> Option<Duration> {
         .filter(|pause| !pause.is_zero())
 }
 
-impl State {
+impl PresenceState {
     fn me(&self) -> Uuid {
-        self.shared.bridge.neighbours.me()
+        self.shared.bridge.cluster.me()
     }
 
     /// Asks the database, which is not waited for so long that this instance would be taken for dead.
     async fn asked<T>(&self, asking: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
-        self.pulse.get_on();
-        let within = self.shared.bridge.neighbours.lease / SHARES;
+        self.pulse.heartbeat();
+        let within = self.shared.bridge.cluster.lease / SHARES;
         let late = Err(ServiceError::Unavailable { retry_after: within });
         tokio::time::timeout(within, asking).await.unwrap_or(late)
     }
@@ -217,11 +225,11 @@ impl State {
 
     /// Renews the lease and finds out about the others.
     async fn renew(&mut self) {
-        let neighbours = &self.shared.bridge.neighbours;
+        let cluster = &self.shared.bridge.cluster;
         let lease = Lease {
-            me: neighbours.me(),
-            name: neighbours.name.clone(),
-            seconds: neighbours.lease.as_secs(),
+            me: cluster.me(),
+            name: cluster.name.clone(),
+            seconds: cluster.lease.as_secs(),
             hears_redis: self.shared.bridge.hears_redis(),
         };
         let asked = Instant::now();
@@ -229,8 +237,8 @@ impl State {
             Ok(renewed) => renewed,
             Err(error) => return self.away(&error),
         };
-        self.shared.bridge.neighbours.trust.tick(asked, Instant::now(), now);
-        self.due = asked + self.shared.bridge.neighbours.lease / RENEWALS;
+        self.shared.bridge.cluster.trust.tick(asked, Instant::now(), now);
+        self.due = asked + self.shared.bridge.cluster.lease / RENEWALS;
         self.is_away = false;
         if is_new {
             self.shared.bridge.owe_hello();
@@ -249,8 +257,8 @@ impl State {
     }
 
     /// Takes note of who there is, and hears what those had said that were not known.
-    async fn met(&mut self, asked: Instant, around: &Surroundings) {
-        let (bridge, trust) = (&self.shared.bridge, &self.shared.bridge.neighbours.trust);
+    async fn met(&mut self, asked: Instant, around: &ClusterView) {
+        let (bridge, trust) = (&self.shared.bridge, &self.shared.bridge.cluster.trust);
         let had_elders = trust.has_elders();
         let said_before = bridge.others(asked, &around.others);
         if trust.has_elders() && !had_elders {
@@ -284,7 +292,7 @@ impl State {
     /// Enters everything that waits.
     async fn take(&mut self) {
         loop {
-            let group = self.shared.moves.with(moves::next);
+            let group = self.shared.moves.with(queue::next);
             if group.came.is_empty() && group.went.is_empty() {
                 return;
             }
@@ -334,7 +342,7 @@ impl State {
     }
 
     async fn went(&mut self, links: &[Arc<Link>]) {
-        let places: Vec<Place> = links.iter().map(|link| link.place()).collect();
+        let places: Vec<DevicePlace> = links.iter().map(|link| link.place()).collect();
         // Where the database can't say whether a device is elsewhere by now, it is not here at least.
         let gone = self.asked(self.directory.leave(self.me(), places.clone())).await.unwrap_or_else(|error| {
             self.away(&error);
@@ -348,7 +356,7 @@ impl State {
     /// Finds what was lost: devices that the database does not know, or that have connected elsewhere.
     async fn compare(&mut self) {
         self.compared = Some(Instant::now());
-        let mut links = self.shared.roster.links(Scope::Global);
+        let mut links = self.shared.connections.links(Scope::Global);
         links.retain(|link| link.is_entered());
         let held = links.iter().map(|link| link.place()).collect();
         let compared = match self.asked(self.directory.compare(self.me(), held)).await {
@@ -366,7 +374,7 @@ impl State {
     async fn settle_doubts(&mut self) {
         let doubted = self.shared.rumours.doubted();
         let mut links: Vec<_> =
-            doubted.iter().filter_map(|(user, device)| self.shared.roster.link(*user, device)).collect();
+            doubted.iter().filter_map(|(user, device)| self.shared.connections.link(*user, device)).collect();
         links.retain(|link| link.is_entered());
         if links.is_empty() {
             return;
@@ -378,12 +386,12 @@ impl State {
         }
     }
 
-    fn settle(&self, links: &[Arc<Link>], differing: Vec<(Place, Differs)>) {
+    fn settle(&self, links: &[Arc<Link>], differing: Vec<(DevicePlace, Differs)>) {
         for (place, differs) in differing {
             let Some(link) = links.iter().find(|link| link.is(&place)) else { continue };
             match differs {
-                Differs::Missing => self.shared.moved(Move::Came(Arc::clone(link), None)),
-                Differs::Elsewhere => link.close(CloseReason::Replaced),
+                Differs::Missing => self.shared.moved(PresenceChange::Joined(Arc::clone(link), None)),
+                Differs::OnOtherInstance => link.close(CloseReason::Replaced),
             }
         }
     }
@@ -391,8 +399,8 @@ impl State {
 
 impl Bridge {
     /// Has the lease renewed at once: the way to this instance is another now, or somebody has come.
-    pub(crate) fn renew_now(shared: &Shared, newcomer: Option<Uuid>) {
-        if let Some(presence) = live::held(&shared.presence) {
+    pub(crate) fn renew_now(shared: &ActorContext, newcomer: Option<Uuid>) {
+        if let Some(presence) = realtime::get(&shared.presence) {
             let _ = presence.cast(PresenceMsg::RenewNow(newcomer));
         }
     }

@@ -33,12 +33,12 @@ pub(crate) struct Working(Pulse);
 impl Pulse {
     /// The actor takes a message.
     pub(crate) fn begin(&self) -> Working {
-        self.get_on();
+        self.heartbeat();
         Working(self.clone())
     }
 
     /// The actor has come further with a message that is long by its nature.
-    pub(crate) fn get_on(&self) {
+    pub(crate) fn heartbeat(&self) {
         self.set(Some(Moment::now()));
     }
 
@@ -124,7 +124,7 @@ mod tests {
         for _ in 0..10 {
             tokio::time::advance(PATIENCE).await;
             assert!(!pulse.is_hung(PATIENCE));
-            pulse.get_on();
+            pulse.heartbeat();
         }
         tokio::time::advance(PATIENCE + Duration::from_millis(1)).await;
         assert!(pulse.is_hung(PATIENCE));

@@ -15,9 +15,9 @@ use super::devices::Devices;
 use super::fault::Fault;
 use super::feed::Feed;
 use super::janitor::{Housekeeping, Janitor};
-use super::live::{self, Shared};
 use super::presence::PresenceActor;
 use super::pulse::{self, Pulse};
+use super::realtime::{self, ActorContext};
 use super::session;
 use super::sessions::Sessions;
 use crate::metrics::{ActorKind, metrics};
@@ -65,7 +65,7 @@ pub(crate) enum RootMsg {
     /// The pause of some failed branch is over.
     Restart,
     /// It is time to see whether all get on.
-    Look,
+    CheckHung,
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]
     Fault(Fault),
@@ -73,8 +73,8 @@ pub(crate) enum RootMsg {
 
 pub(crate) struct Root;
 
-pub(crate) struct State {
-    shared: Arc<Shared>,
+pub(crate) struct RootState {
+    shared: Arc<ActorContext>,
     housekeeping: Arc<dyn Housekeeping>,
     running: HashMap<ActorId, Running>,
     failed: HashMap<Branch, Backoff>,
@@ -91,19 +91,19 @@ struct Running {
 
 impl Actor for Root {
     type Msg = RootMsg;
-    type State = State;
-    type Arguments = (Arc<Shared>, Arc<dyn Housekeeping>);
+    type State = RootState;
+    type Arguments = (Arc<ActorContext>, Arc<dyn Housekeeping>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<RootMsg>,
         (shared, housekeeping): Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
-        myself.send_interval(pulse::interval(shared.settings.patience), || RootMsg::Look);
+    ) -> Result<RootState, ActorProcessingErr> {
+        myself.send_interval(pulse::interval(shared.settings.patience), || RootMsg::CheckHung);
         let mut state =
-            State { shared, housekeeping, running: HashMap::new(), failed: HashMap::new(), due: Vec::new() };
+            RootState { shared, housekeeping, running: HashMap::new(), failed: HashMap::new(), due: Vec::new() };
         for branch in BRANCHES {
-            state.begin(branch, false, myself.get_cell()).await?;
+            state.start_branch(branch, false, myself.get_cell()).await?;
         }
         Ok(state)
     }
@@ -112,20 +112,20 @@ impl Actor for Root {
         &self,
         myself: ActorRef<RootMsg>,
         message: RootMsg,
-        state: &mut State,
+        state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             #[cfg(any(test, feature = "faults"))]
             RootMsg::Fault(fault) => fault.happen().await,
             RootMsg::Restart => {
                 for branch in std::mem::take(&mut state.due) {
-                    if let Err(reason) = state.begin(branch, true, myself.get_cell()).await {
+                    if let Err(reason) = state.start_branch(branch, true, myself.get_cell()).await {
                         error!(?branch, %reason, "a branch did not start");
-                        state.again(branch, Instant::now(), &myself);
+                        state.schedule_restart(branch, Instant::now(), &myself);
                     }
                 }
             }
-            RootMsg::Look => {
+            RootMsg::CheckHung => {
                 let patience = state.shared.settings.patience;
                 let hung = state.running.extract_if(|_, running| running.pulse.is_hung(patience));
                 for (_, running) in hung.collect::<Vec<_>>() {
@@ -141,7 +141,7 @@ impl Actor for Root {
         &self,
         myself: ActorRef<RootMsg>,
         event: SupervisionEvent,
-        state: &mut State,
+        state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
         let (cell, reason) = match event {
             SupervisionEvent::ActorFailed(cell, reason) => (cell, reason.to_string()),
@@ -155,7 +155,7 @@ impl Actor for Root {
     }
 }
 
-impl State {
+impl RootState {
     /// A branch has ended, or is as good as gone.
     fn ended(&mut self, running: &Running, reason: &str, hung: bool, myself: &ActorRef<RootMsg>) {
         let branch = running.branch;
@@ -163,26 +163,26 @@ impl State {
         metrics().restarted(branch.kind(), hung);
         if branch == Branch::Devices {
             // The devices' actors end with their supervisor, and an idle socket would not notice before its heartbeat.
-            self.shared.roster.links(Scope::Global).iter().for_each(|link| link.close(CloseReason::Internal));
+            self.shared.connections.links(Scope::Global).iter().for_each(|link| link.close(CloseReason::Internal));
         }
-        self.again(branch, running.since, myself);
+        self.schedule_restart(branch, running.since, myself);
     }
 
-    fn again(&mut self, branch: Branch, since: Instant, myself: &ActorRef<RootMsg>) {
+    fn schedule_restart(&mut self, branch: Branch, since: Instant, myself: &ActorRef<RootMsg>) {
         let pause = self.failed.entry(branch).or_default().after(since.elapsed());
         self.due.push(branch);
         myself.send_after(pause, || RootMsg::Restart);
     }
 
-    async fn begin(&mut self, branch: Branch, again: bool, root: ActorCell) -> Result<(), SpawnErr> {
+    async fn start_branch(&mut self, branch: Branch, is_restart: bool, root: ActorCell) -> Result<(), SpawnErr> {
         let shared = Arc::clone(&self.shared);
         let pulse = Pulse::default();
         let with = (Arc::clone(&shared), pulse.clone());
         let (cell, pulse) = match branch {
             Branch::Catalogue => {
-                let started = session::start(Arc::clone(&shared), Scope::Global, again, root).await;
+                let started = session::start(Arc::clone(&shared), Scope::Global, is_restart, root).await;
                 let catalogue = started.ok_or_else(|| SpawnErr::StartupFailed("the catalogue".into()))?;
-                live::hold(&shared.catalogue, catalogue.clone());
+                realtime::set(&shared.catalogue, catalogue.clone());
                 (catalogue.actor.get_cell(), catalogue.pulse)
             }
             Branch::Sessions => (Sessions::spawn_linked(None, Sessions, with, root).await?.0.get_cell(), pulse),
@@ -190,7 +190,7 @@ impl State {
             Branch::Feed => (Feed::spawn_linked(None, Feed, with, root).await?.0.get_cell(), pulse),
             Branch::Bridge => (BridgeActor::spawn_linked(None, BridgeActor, with, root).await?.0.get_cell(), pulse),
             Branch::Presence => {
-                let Some(directory) = shared.bridge.neighbours.directory.clone() else { return Ok(()) };
+                let Some(directory) = shared.bridge.cluster.directory.clone() else { return Ok(()) };
                 let arguments = (with.0, with.1, directory);
                 (PresenceActor::spawn_linked(None, PresenceActor, arguments, root).await?.0.get_cell(), pulse)
             }

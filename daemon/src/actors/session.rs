@@ -16,8 +16,8 @@ use super::backend::Backend;
 use super::fault::Fault;
 use super::frame::ChangeFrame;
 use super::link::Link;
-use super::live::Shared;
 use super::pulse::Pulse;
+use super::realtime::ActorContext;
 use crate::metrics::metrics;
 use crate::service::{Committed, ServiceError};
 use crate::sync::{ChangeRecord, Scope, Version};
@@ -121,7 +121,7 @@ impl SessionRef {
 
 /// Starts a session below `supervisor`. `resumes` when devices may be waiting for what was missed.
 pub(crate) async fn start(
-    shared: Arc<Shared>,
+    shared: Arc<ActorContext>,
     scope: Scope,
     resumes: bool,
     supervisor: ractor::ActorCell,
@@ -142,8 +142,8 @@ struct Session {
     scope: Scope,
 }
 
-struct State {
-    shared: Arc<Shared>,
+struct SessionState {
+    shared: Arc<ActorContext>,
     backlog: Arc<Backlog>,
     pulse: Pulse,
     order: Option<Order>,
@@ -154,26 +154,26 @@ struct State {
 
 impl Actor for Session {
     type Msg = SessionMsg;
-    type State = State;
-    type Arguments = (Arc<Shared>, Arc<Backlog>, Pulse, bool);
+    type State = SessionState;
+    type Arguments = (Arc<ActorContext>, Arc<Backlog>, Pulse, bool);
 
     async fn pre_start(
         &self,
         myself: ActorRef<SessionMsg>,
         (shared, backlog, pulse, resumes): Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
+    ) -> Result<SessionState, ActorProcessingErr> {
         if resumes {
             backlog.checking.store(true, Ordering::Release);
             myself.cast(SessionMsg::Check)?;
         }
-        Ok(State { shared, backlog, pulse, order: None, behind: resumes, retrying: false })
+        Ok(SessionState { shared, backlog, pulse, order: None, behind: resumes, retrying: false })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<SessionMsg>,
         message: SessionMsg,
-        state: &mut State,
+        state: &mut SessionState,
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.pulse.begin();
         let done = match message {
@@ -214,12 +214,12 @@ impl Actor for Session {
 
 impl Session {
     /// Finds out where to begin: where the slowest device is that was served before, else at the scope's newest.
-    async fn begin(&self, state: &mut State) -> Result<(), ServiceError> {
+    async fn begin(&self, state: &mut SessionState) -> Result<(), ServiceError> {
         if state.order.is_some() {
             return Ok(());
         }
         let served = |link: &Arc<Link>| link.outbox().seen(self.scope);
-        let last = match state.shared.roster.links(self.scope).iter().filter_map(served).min() {
+        let last = match state.shared.connections.links(self.scope).iter().filter_map(served).min() {
             Some(version) => {
                 state.behind = true;
                 version
@@ -234,7 +234,7 @@ impl Session {
         Ok(())
     }
 
-    async fn committed(&self, state: &mut State, commit: Committed) -> Result<(), ServiceError> {
+    async fn committed(&self, state: &mut SessionState, commit: Committed) -> Result<(), ServiceError> {
         let version = commit.version;
         state.backlog.hinted.fetch_max(version, Ordering::AcqRel);
         self.begin(state).await?;
@@ -250,7 +250,7 @@ impl Session {
     }
 
     /// Looks whether somebody hinted at more than was handed on.
-    async fn check(&self, state: &mut State) -> Result<(), ServiceError> {
+    async fn check(&self, state: &mut SessionState) -> Result<(), ServiceError> {
         state.backlog.checking.store(false, Ordering::Release);
         state.retrying = false;
         let told = state.backlog.told().take();
@@ -268,10 +268,10 @@ impl Session {
     }
 
     /// Reads everything after what was handed on.
-    async fn read(&self, state: &mut State, likely: Guess) -> Result<(), ServiceError> {
+    async fn read(&self, state: &mut SessionState, likely: Guess) -> Result<(), ServiceError> {
         let backend: Arc<dyn Backend> = Arc::clone(&state.shared.backend);
         while let Some(after) = state.order.as_ref().map(Order::last) {
-            state.pulse.get_on();
+            state.pulse.heartbeat();
             let page = backend.scope_page(self.scope, after, likely).await?;
             let Some((records, more)) = state.order.as_mut().map(|order| order.page(page)) else { break };
             for (index, some) in records.chunks(CHUNK).enumerate() {
@@ -288,11 +288,11 @@ impl Session {
     }
 
     /// Encodes each change once and hands it to everybody.
-    fn deliver(&self, state: &State, records: &[ChangeRecord]) {
+    fn deliver(&self, state: &SessionState, records: &[ChangeRecord]) {
         if let Some(order) = &state.order {
             state.backlog.last.store(order.last(), Ordering::Release);
         }
-        let links = state.shared.roster.links(self.scope);
+        let links = state.shared.connections.links(self.scope);
         if links.is_empty() {
             return;
         }
@@ -304,7 +304,7 @@ impl Session {
         metrics().changes_fanned_out.inc_by((records.len() * links.len()) as u64);
     }
 
-    fn retry(&self, myself: &ActorRef<SessionMsg>, state: &mut State) {
+    fn retry(&self, myself: &ActorRef<SessionMsg>, state: &mut SessionState) {
         if !state.retrying {
             state.retrying = true;
             myself.send_after(RETRY, || SessionMsg::Check);

@@ -11,8 +11,8 @@ use tracing::warn;
 use super::backoff::Backoff;
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
-use super::live::{self, Shared};
 use super::pulse::{self, Pulse};
+use super::realtime::{self, ActorContext};
 use super::session::{self, SessionRef};
 use crate::metrics::{ActorKind, metrics};
 use crate::sync::{Scope, UserId};
@@ -26,7 +26,7 @@ pub(crate) enum SessionsMsg {
     /// The pause after a failure is over.
     Restart(UserId),
     /// It is time to see whether all get on.
-    Look,
+    CheckHung,
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]
     Fault(Fault),
@@ -34,8 +34,8 @@ pub(crate) enum SessionsMsg {
 
 pub(crate) struct Sessions;
 
-pub(crate) struct State {
-    shared: Arc<Shared>,
+pub(crate) struct SessionsState {
+    shared: Arc<ActorContext>,
     pulse: Pulse,
     running: HashMap<ActorId, (UserId, Instant, SessionRef)>,
     failed: HashMap<UserId, Backoff>,
@@ -44,34 +44,34 @@ pub(crate) struct State {
 
 impl Actor for Sessions {
     type Msg = SessionsMsg;
-    type State = State;
-    type Arguments = (Arc<Shared>, Pulse);
+    type State = SessionsState;
+    type Arguments = (Arc<ActorContext>, Pulse);
 
     async fn pre_start(
         &self,
         myself: ActorRef<SessionsMsg>,
         (shared, pulse): Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
-        myself.send_interval(pulse::interval(shared.settings.patience), || SessionsMsg::Look);
-        live::hold(&shared.sessions, myself.clone());
+    ) -> Result<SessionsState, ActorProcessingErr> {
+        myself.send_interval(pulse::interval(shared.settings.patience), || SessionsMsg::CheckHung);
+        realtime::set(&shared.sessions, myself.clone());
         // After a failure of the registry itself: every user who is still connected gets a session again.
-        shared.roster.forget_sessions();
-        for (user, _) in shared.roster.sessions() {
+        shared.connections.forget_sessions();
+        for (user, _) in shared.connections.sessions() {
             myself.cast(SessionsMsg::Restart(user))?;
         }
-        Ok(State { shared, pulse, running: HashMap::new(), failed: HashMap::new(), pausing: HashMap::new() })
+        Ok(SessionsState { shared, pulse, running: HashMap::new(), failed: HashMap::new(), pausing: HashMap::new() })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<SessionsMsg>,
         message: SessionsMsg,
-        state: &mut State,
+        state: &mut SessionsState,
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.pulse.begin();
         match message {
             SessionsMsg::Open(user, reply) => {
-                let session = match state.shared.roster.session(user) {
+                let session = match state.shared.connections.session(user) {
                     Some(session) => Some(session),
                     None if state.pausing.contains_key(&user) => None,
                     None => state.begin(user, false, &myself).await,
@@ -79,7 +79,7 @@ impl Actor for Sessions {
                 let _ = reply.send(session);
             }
             SessionsMsg::Close(user) => {
-                if let Some(session) = state.shared.roster.let_go(user) {
+                if let Some(session) = state.shared.connections.remove_if_idle(user) {
                     session.actor.stop(None);
                 }
                 if !state.pausing.contains_key(&user) {
@@ -88,11 +88,11 @@ impl Actor for Sessions {
             }
             SessionsMsg::Restart(user) => {
                 state.pausing.remove(&user);
-                if state.shared.roster.session(user).is_none() {
+                if state.shared.connections.session(user).is_none() {
                     state.begin(user, true, &myself).await;
                 }
             }
-            SessionsMsg::Look => state.look(&myself),
+            SessionsMsg::CheckHung => state.check_hung(&myself),
             #[cfg(any(test, feature = "faults"))]
             SessionsMsg::Fault(fault) => fault.happen().await,
         }
@@ -103,7 +103,7 @@ impl Actor for Sessions {
         &self,
         myself: ActorRef<SessionsMsg>,
         event: SupervisionEvent,
-        state: &mut State,
+        state: &mut SessionsState,
     ) -> Result<(), ActorProcessingErr> {
         let (cell, failure) = match event {
             SupervisionEvent::ActorFailed(cell, error) => (cell, Some(error.to_string())),
@@ -118,9 +118,9 @@ impl Actor for Sessions {
     }
 }
 
-impl State {
+impl SessionsState {
     /// Ends the sessions that hang.
-    fn look(&mut self, myself: &ActorRef<SessionsMsg>) {
+    fn check_hung(&mut self, myself: &ActorRef<SessionsMsg>) {
         let patience = self.shared.settings.patience;
         let hung = self.running.extract_if(|_, (_, _, session)| session.pulse.is_hung(patience));
         for (_, (user, since, session)) in hung.collect::<Vec<_>>() {
@@ -133,7 +133,7 @@ impl State {
         let pause = self.failed.entry(user).or_default().after(since.elapsed());
         warn!(%user, error, ?pause, "a session failed and is started again");
         metrics().restarted(ActorKind::Session, hung);
-        self.shared.roster.set_session(user, None);
+        self.shared.connections.set_session(user, None);
         self.pausing.insert(user, pause);
         myself.send_after(pause, move || SessionsMsg::Restart(user));
     }
@@ -142,9 +142,9 @@ impl State {
         let shared = Arc::clone(&self.shared);
         let session = session::start(shared, Scope::User(user), resumes, myself.get_cell()).await?;
         self.running.insert(session.actor.get_id(), (user, Instant::now(), session.clone()));
-        if !self.shared.roster.set_session(user, Some(session.clone())) {
+        if !self.shared.connections.set_session(user, Some(session.clone())) {
             // The last device went while the session was being started.
-            if let Some(session) = self.shared.roster.let_go(user) {
+            if let Some(session) = self.shared.connections.remove_if_idle(user) {
                 session.actor.stop(None);
             }
             session.actor.stop(None);

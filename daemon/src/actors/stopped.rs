@@ -3,14 +3,14 @@
 use std::sync::PoisonError;
 
 use super::link::Link;
-use super::live::Live;
 use super::message::ServerMessage;
+use super::realtime::Realtime;
 use crate::sync::Scope;
 
 /// The code of the message that tells of tables which are stopped.
 const TABLE_STOPPED: &str = "table_stopped";
 
-impl Live {
+impl Realtime {
     /// These tables are stopped now, and no others: the devices that copy one which was not before are told.
     pub fn tables_stopped(&self, tables: Vec<&'static str>) {
         let before = {
@@ -18,7 +18,7 @@ impl Live {
             std::mem::replace(&mut *stopped, tables.clone())
         };
         let fresh: Vec<&'static str> = tables.into_iter().filter(|table| !before.contains(table)).collect();
-        self.shared.roster.links(Scope::Global).iter().for_each(|link| self.tell_stopped(link, &fresh));
+        self.shared.connections.links(Scope::Global).iter().for_each(|link| self.tell_stopped(link, &fresh));
     }
 
     /// Tells a device which of the tables that it copies are stopped.

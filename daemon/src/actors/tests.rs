@@ -12,16 +12,17 @@ use super::close::CloseReason;
 use super::fault::{Fault, Victim};
 use super::outbox::Outgoing;
 use super::session::SessionMsg;
-use super::{Connection, Hello, Input, Live, Neighbours, Settings, live};
+use super::{ClusterSettings, Connection, Hello, Input, Realtime, RealtimeSettings, realtime};
 use crate::service::{Committed, Hints};
 use crate::sync::{Cursor, Scope, Version};
 use fake::{Fake, Idle, Open, caller, user};
 
 const WITHIN: Duration = Duration::from_secs(5);
 
-async fn started(fake: &Arc<Fake>) -> Live {
-    let settings = Settings { sweep: Duration::from_secs(3600), ..Settings::default() };
-    let live = Live::start_with(Arc::clone(fake) as _, Arc::new(Idle), settings, Neighbours::none()).await.unwrap();
+async fn started(fake: &Arc<Fake>) -> Realtime {
+    let settings = RealtimeSettings { sweep: Duration::from_secs(3600), ..RealtimeSettings::default() };
+    let live =
+        Realtime::start_with(Arc::clone(fake) as _, Arc::new(Idle), settings, ClusterSettings::none()).await.unwrap();
     fake.hint_to(live.clone());
     live
 }
@@ -45,7 +46,7 @@ struct Dev {
 }
 
 impl Dev {
-    async fn connect(live: &Live, who: u128, device: &str, cursor: Option<Cursor>) -> Self {
+    async fn connect(live: &Realtime, who: u128, device: &str, cursor: Option<Cursor>) -> Self {
         let mut connection = live.connect(hello(who, device, cursor), Arc::new(Open)).await.unwrap();
         let mut got = vec![serde_json::from_slice(&connection.take_welcome().unwrap()).unwrap()];
         let mut replay = connection.take_replay();
@@ -185,8 +186,8 @@ async fn a_session_that_fails_is_started_again_with_its_devices() {
         live.committed(fake.commit(scope, "phone"));
         web.until(|got| got.iter().any(|message| message["scope"] == scope.to_string())).await;
         let session = match scope {
-            Scope::Global => live::held(&live.shared.catalogue),
-            Scope::User(user) => live.shared.roster.session(user),
+            Scope::Global => realtime::get(&live.shared.catalogue),
+            Scope::User(user) => live.shared.connections.session(user),
         };
         session.unwrap().actor.cast(SessionMsg::Fault(Fault::Panic)).unwrap();
         // Written while it is down: nobody hears of it until the session runs again.
@@ -251,7 +252,7 @@ async fn a_users_session_ends_with_the_last_device_and_begins_with_the_next() {
         web.until_version(n).await;
         drop(web);
         let gone = async {
-            while live.shared.roster.session(user(1)).is_some() {
+            while live.shared.connections.session(user(1)).is_some() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };

@@ -17,7 +17,7 @@ use redis::{
 use ring::hmac;
 use tokio::sync::Notify;
 
-use super::Ear;
+use super::Listener;
 use super::trust::{Trust, Way};
 use crate::config::{RedisAddress, RedisKind};
 
@@ -30,7 +30,7 @@ const NUMBER: usize = size_of::<u64>();
 
 /// An open connection.
 #[derive(Clone)]
-pub(super) enum Line {
+pub(super) enum RedisLine {
     /// To one server.
     Single(MultiplexedConnection),
     /// To a Cluster; channels are sharded.
@@ -48,7 +48,7 @@ pub(super) struct Signs {
     /// What this connection's own probes are told by.
     key: hmac::Key,
     trust: Arc<Trust>,
-    ear: Ear,
+    listener: Listener,
     /// Whether a channel should be subscribed to.
     is_wanted: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
@@ -56,12 +56,12 @@ pub(super) struct Signs {
 impl Signs {
     pub(super) fn new(
         trust: Arc<Trust>,
-        ear: Ear,
+        listener: Listener,
         is_wanted: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Arc<Self> {
         let (broken, first, returned) = (Notify::new(), Notify::new(), AtomicU64::new(0));
         let key = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
-        Arc::new(Self { broken, first, returned, key, trust, ear, is_wanted: Box::new(is_wanted) })
+        Arc::new(Self { broken, first, returned, key, trust, listener, is_wanted: Box::new(is_wanted) })
     }
 
     /// The last probe that came back.
@@ -103,11 +103,11 @@ impl Signs {
             return;
         }
         let heard = self.trust.hear(Way::Redis, &String::from_utf8_lossy(channel), message);
-        heard.into_iter().for_each(|heard| (self.ear)(heard));
+        heard.into_iter().for_each(|heard| (self.listener)(heard));
     }
 }
 
-impl Line {
+impl RedisLine {
     /// Opens one.
     pub(super) async fn open(address: &RedisAddress, signs: &Arc<Signs>) -> RedisResult<Self> {
         let signs = Arc::clone(signs);
@@ -309,7 +309,7 @@ mod tests {
     fn only_a_connections_own_probe_comes_back() {
         let told: Arc<AtomicUsize> = Arc::default();
         let ear = Arc::clone(&told);
-        let ear: Ear = Arc::new(move |_| _ = ear.fetch_add(1, Ordering::Relaxed));
+        let ear: Listener = Arc::new(move |_| _ = ear.fetch_add(1, Ordering::Relaxed));
         let signs = || Signs::new(Arc::new(Trust::new(Uuid::nil(), b"key", "e")), Arc::clone(&ear), |_| true);
         let (mine, other) = (signs(), signs());
         let with_another_number = [&[PROBE][..], &9_u64.to_be_bytes(), &mine.probe(3)[1 + NUMBER..]].concat();

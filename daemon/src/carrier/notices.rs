@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::seal::ADDED;
 use super::trust::{Trust, Way};
-use super::{Carrier, Ear, Started, Topic};
+use super::{Carrier, Listener, Started, Topic};
 use crate::sync::UserId;
 
 /// Messages that wait to be sent; more are dropped, and the sweep finds what they told of.
@@ -89,7 +89,7 @@ pub fn start(trust: Arc<Trust>, notify: Arc<dyn Notify>, largest: usize) -> Star
 }
 
 /// What takes the notices that come.
-pub fn hearing(trust: Arc<Trust>, ear: Ear) -> impl Fn(&str) + Send + Sync {
+pub fn hearing(trust: Arc<Trust>, listener: Listener) -> impl Fn(&str) + Send + Sync {
     move |notice| {
         let heard = if notice.starts_with(PLAIN) {
             trust.hear_plain(CHANNEL)
@@ -97,6 +97,6 @@ pub fn hearing(trust: Arc<Trust>, ear: Ear) -> impl Fn(&str) + Send + Sync {
             // What is no such text is no message either.
             trust.hear(Way::Notices, CHANNEL, &TEXT.decode(notice).unwrap_or_default())
         };
-        heard.into_iter().for_each(|heard| ear(heard));
+        heard.into_iter().for_each(|event| listener(event));
     }
 }

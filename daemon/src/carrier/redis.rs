@@ -15,10 +15,10 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::line::{Line, Signs, locked};
+use super::line::{RedisLine, Signs, locked};
 use super::subscriptions::Subscriptions;
 use super::trust::Trust;
-use super::{Carrier, Ear, Heard, LARGEST_MESSAGE, Start, Started, Topic};
+use super::{Carrier, CarrierEvent, LARGEST_MESSAGE, Listener, Start, Started, Topic};
 use crate::config::RedisAddress;
 use crate::sync::{Scope, UserId};
 
@@ -40,7 +40,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How Redis is reached.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct RedisSettings {
     /// Where it is.
     pub address: RedisAddress,
     /// What every channel begins with, so that two installations can share a server.
@@ -127,35 +127,35 @@ impl Carrier for RedisCarrier {
     }
 }
 
-impl Start for Settings {
-    fn start(&self, trust: Arc<Trust>, ear: Ear) -> Started {
+impl Start for RedisSettings {
+    fn start(&self, trust: Arc<Trust>, listener: Listener) -> Started {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let wishes = Arc::new(Wishes::default());
         let waits = Arc::new(AtomicUsize::new(0));
         let names = Names { prefix: self.prefix.clone(), trust };
-        let work = Work {
+        let job = RedisTask {
             address: self.address.clone(),
             names: names.clone(),
-            ear,
+            listener,
             wishes: Arc::clone(&wishes),
             waits: Arc::clone(&waits),
         };
-        let task = tokio::spawn(work.run(waiting));
+        let task = tokio::spawn(job.run(waiting));
         Started { carrier: Arc::new(RedisCarrier { queue, waits, names, wishes }), task }
     }
 }
 
 /// What the task works with.
-struct Work {
+struct RedisTask {
     address: RedisAddress,
     names: Names,
-    ear: Ear,
+    listener: Listener,
     wishes: Arc<Wishes>,
     /// Bytes in the queue.
     waits: Arc<AtomicUsize>,
 }
 
-impl Work {
+impl RedisTask {
     async fn run(self, mut waiting: mpsc::Receiver<(Topic, Bytes)>) {
         let mut longest = FIRST_PAUSE;
         loop {
@@ -163,8 +163,8 @@ impl Work {
             let is_wanted = move |channel: &str| {
                 own.iter().any(|own| own == channel) || locked(&wishes.subscriptions).is_held(channel)
             };
-            let signs = Signs::new(Arc::clone(&self.names.trust), Arc::clone(&self.ear), is_wanted);
-            let reason = match Line::open(&self.address, &signs).await {
+            let signs = Signs::new(Arc::clone(&self.names.trust), Arc::clone(&self.listener), is_wanted);
+            let reason = match RedisLine::open(&self.address, &signs).await {
                 Ok(line) => {
                     // What waited meanwhile went another way, or is found by the sweep.
                     while let Ok((_, message)) = waiting.try_recv() {
@@ -181,7 +181,7 @@ impl Work {
             };
             debug!(reason, "no connection to Redis");
             self.wishes.begin(false);
-            (self.ear)(Heard::Down(reason));
+            (self.listener)(CarrierEvent::Down(reason));
             tokio::time::sleep(rand::random_range(Duration::ZERO..longest)).await;
             longest = (longest * 2).min(LONGEST_PAUSE);
         }
@@ -193,7 +193,7 @@ impl Work {
     }
 
     /// Works until the connection fails; why it did.
-    async fn serve(&self, mut line: Line, signs: &Signs, waiting: &mut mpsc::Receiver<(Topic, Bytes)>) -> String {
+    async fn serve(&self, mut line: RedisLine, signs: &Signs, waiting: &mut mpsc::Receiver<(Topic, Bytes)>) -> String {
         self.wishes.begin(true);
         let own = self.own();
         if let Err(error) = line.subscribe(&own.map(|topic| self.names.of(topic))).await {
@@ -205,8 +205,8 @@ impl Work {
         // It works once a message has gone all the way round.
         let works = async {
             signs.first.notified().await;
-            (self.ear)(Heard::Up);
-            (self.ear)(Heard::Following(own.to_vec()));
+            (self.listener)(CarrierEvent::Up);
+            (self.listener)(CarrierEvent::Following(own.to_vec()));
             std::future::pending().await
         };
         tokio::select! {
@@ -218,7 +218,7 @@ impl Work {
         }
     }
 
-    async fn publish(&self, mut line: Line, waiting: &mut mpsc::Receiver<(Topic, Bytes)>) -> RedisError {
+    async fn publish(&self, mut line: RedisLine, waiting: &mut mpsc::Receiver<(Topic, Bytes)>) -> RedisError {
         let mut messages = Vec::with_capacity(BATCH);
         loop {
             if waiting.recv_many(&mut messages, BATCH).await == 0 {
@@ -238,7 +238,7 @@ impl Work {
         }
     }
 
-    async fn follow(&self, mut line: Line) -> RedisError {
+    async fn follow(&self, mut line: RedisLine) -> RedisError {
         loop {
             self.wishes.changed.notified().await;
             if let Err(error) = self.catch_up(&mut line).await {
@@ -248,7 +248,7 @@ impl Work {
     }
 
     /// Brings the subscriptions to what is wanted.
-    async fn catch_up(&self, line: &mut Line) -> Result<(), RedisError> {
+    async fn catch_up(&self, line: &mut RedisLine) -> Result<(), RedisError> {
         loop {
             let difference = locked(&self.wishes.subscriptions).next(CHANNELS);
             if difference.begin.is_empty() && difference.end.is_empty() {
@@ -259,12 +259,12 @@ impl Work {
             line.subscribe(&channels).await?;
             self.wishes.confirm(channels);
             let begun = users.into_iter().map(|user| Topic::Scope(Scope::User(user)));
-            (self.ear)(Heard::Following(begun.collect()));
+            (self.listener)(CarrierEvent::Following(begun.collect()));
         }
     }
 
     /// Sends probes until one does not come back.
-    async fn probe(&self, mut line: Line, signs: &Signs) -> String {
+    async fn probe(&self, mut line: RedisLine, signs: &Signs) -> String {
         let (sent, channel) = (AtomicU64::new(0), self.names.of(Topic::Instance(self.names.trust.me())));
         let sending = async {
             loop {

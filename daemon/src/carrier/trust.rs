@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::clock::{Reading, micros};
 use super::seal::{ADDED, Header, Keys, SenderKey};
 use super::window::Window;
-use super::{Heard, LARGEST_MESSAGE, Letter, Topic};
+use super::{CarrierEvent, LARGEST_MESSAGE, Letter, Topic};
 use crate::metrics::{Disbelief, metrics};
 
 /// How much older than now, by the database's clock, a message may be that is believed; or newer, as clocks go.
@@ -42,11 +42,11 @@ pub struct Trust {
     mine: SenderKey,
     /// How many messages were sealed.
     sealed: AtomicU64,
-    known: Mutex<Known>,
+    known: Mutex<KnownSenders>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownSenders {
     clock: Option<Reading>,
     /// The other instances that are alive and seal what they say.
     senders: HashMap<Uuid, Sender>,
@@ -97,7 +97,7 @@ impl Trust {
     }
 
     /// Nothing that is done under this lock can panic halfway.
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownSenders> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,11 +161,11 @@ impl Trust {
     }
 
     /// What a message that came is to whoever is told; none when it is to nobody.
-    pub(super) fn hear(&self, way: Way, channel: &str, message: &[u8]) -> Option<Heard> {
+    pub(super) fn hear(&self, way: Way, channel: &str, message: &[u8]) -> Option<CarrierEvent> {
         match self.read(way, channel, message) {
-            Ok(letter) => Some(Heard::Letter(letter)),
+            Ok(letter) => Some(CarrierEvent::Letter(letter)),
             Err(Aside::Own) => None,
-            Err(Aside::Waits) => Some(Heard::Stranger),
+            Err(Aside::Waits) => Some(CarrierEvent::Stranger),
             Err(Aside::Not(why)) => self.not_believed(why, channel),
         }
     }
@@ -228,11 +228,11 @@ impl Trust {
     }
 
     /// Counts it, and says what is worth looking for all the same.
-    fn not_believed(&self, why: Disbelief, channel: &str) -> Option<Heard> {
+    fn not_believed(&self, why: Disbelief, channel: &str) -> Option<CarrierEvent> {
         metrics().bridge_disbelieved.inc(why);
         match why {
             // Genuine, but late: what it tells of may not be known here.
-            Disbelief::Late => Some(Heard::Late),
+            Disbelief::Late => Some(CarrierEvent::Late),
             Disbelief::Forged => {
                 let said = self.known().complaints.one_more(Instant::now());
                 if let Some(others) = said {
@@ -245,12 +245,12 @@ impl Trust {
     }
 
     /// A message that nobody has sealed. It counts for a wish to look while an instance is alive that seals nothing.
-    pub(super) fn hear_plain(&self, channel: &str) -> Option<Heard> {
+    pub(super) fn hear_plain(&self, channel: &str) -> Option<CarrierEvent> {
         if !self.known().has_elders {
             return self.not_believed(Disbelief::Forged, channel);
         }
         metrics().bridge_disbelieved.inc(Disbelief::Plain);
-        Some(Heard::Late)
+        Some(CarrierEvent::Late)
     }
 }
 

@@ -10,7 +10,7 @@ use super::store::{self, failure, naming};
 use super::{Failure, Outcome, print};
 use crate::config::Config;
 use crate::progress::Progress;
-use crate::store::postgres::adopt::{self, Adopted, Entered, Look, Proof, Standing, Undone, Watch};
+use crate::store::postgres::adopt::{self, Adopted, AdoptionState, Entered, Inspection, Proof, Undone, Watch};
 
 /// Sync the tables of a PostgreSQL database that an application has already.
 ///
@@ -98,13 +98,13 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
         if let Some(unknown) = options.accept.iter().find(|table| adapters.get(table).is_none()) {
             return Err(Failure::Usage(anyhow!("--accept {unknown}: there is no such table; `ryzed tables` lists them")));
         }
-        let look = adopt::look(url, &adapters, &naming).await.map_err(failure)?;
-        if look.standing == Standing::Own {
+        let inspection = adopt::inspect(url, &adapters, &naming).await.map_err(failure)?;
+        if inspection.state == AdoptionState::Own {
             let message = "the tables of this database are the daemon's own: there is nothing to adopt, `ryzed serve` works on it";
             return Err(Failure::Usage(anyhow!(message)));
         }
-        print(&report::text(&config.database_name(), &look))?;
-        stopped(&look)?;
+        print(&report::text(&config.database_name(), &inspection))?;
+        stopped(&inspection)?;
         if options.dry_run {
             let mut shown = Shown::new();
             let proofs = adopt::proven(url, &adapters, &naming, &mut shown).await;
@@ -131,11 +131,11 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
 }
 
 /// What does not fit has been said by the report.
-fn stopped(look: &Look) -> Outcome {
-    if !look.examined.is_stopped() {
+fn stopped(inspection: &Inspection) -> Outcome {
+    if !inspection.examined.is_stopped() {
         return Ok(());
     }
-    let message = if look.examined.layout.tables.is_empty() {
+    let message = if inspection.examined.layout.tables.is_empty() {
         "no table of this database can be synced; nothing was changed"
     } else {
         "not all of it fits, see the lines marked with ✗ above; nothing was changed"

@@ -16,8 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 use super::store::{self, Opened};
-use super::{Failure, Outcome, Settings, traces};
-use crate::actors::{self, Live, Neighbours};
+use super::{Failure, Outcome, SettingFlags, traces};
+use crate::actors::{self, ClusterSettings, Realtime};
 use crate::auth::{Secret, Verifier, Verify};
 use crate::carrier::{self, Trust};
 use crate::clock::{self, SystemClock};
@@ -42,12 +42,12 @@ pub(super) struct Options {
 /// The parts that were joined.
 struct Assembled {
     service: Arc<Service>,
-    live: Live,
+    live: Realtime,
     socket: SocketFilter,
     is_adopted: bool,
 }
 
-pub(super) fn run(config: Config, sources: Sources, settings: &Settings, options: &Options) -> Outcome {
+pub(super) fn run(config: Config, sources: Sources, settings: &SettingFlags, options: &Options) -> Outcome {
     // Every socket is a file; a shell's soft limit of 1,024 is soon reached, the hard one is the operator's.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
@@ -85,7 +85,7 @@ async fn serve(
     config: Arc<Config>,
     sources: Sources,
     (secret, verifier): (Option<&Secret>, Arc<dyn Verify>),
-    settings: &Settings,
+    settings: &SettingFlags,
     options: &Options,
 ) -> Outcome {
     // From here on a signal is a wish to end well, even while the database is still being migrated; and a hangup kills nothing.
@@ -99,7 +99,7 @@ async fn serve(
         tracing::warn!("redis.url is not used: it joins several instances, and a SQLite database has one");
     }
     let redis = config.redis_address().map_err(|complaint| Failure::usage(anyhow::anyhow!(complaint)))?;
-    let redis = redis.map(|address| carrier::redis::Settings { address, prefix: config.redis.prefix.clone() });
+    let redis = redis.map(|address| carrier::redis::RedisSettings { address, prefix: config.redis.prefix.clone() });
     let listening =
         Listening::on(address).await.with_context(|| format!("can't listen on {address} (server.listen)"))?;
     tokio::select! {
@@ -146,12 +146,12 @@ async fn assemble(
     config: &Arc<Config>,
     verifier: &Arc<dyn Verify>,
     guests: &Arc<Guests>,
-    redis: Option<carrier::redis::Settings>,
+    redis: Option<carrier::redis::RedisSettings>,
 ) -> Result<Assembled, Failure> {
     // The store is there before the actors that are to hear of outside writes; until then nobody is connected.
-    let hears: Arc<OnceLock<Live>> = Arc::default();
+    let hears: Arc<OnceLock<Realtime>> = Arc::default();
     let ears = Arc::clone(&hears);
-    let outside = Arc::new(move || ears.get().into_iter().for_each(Live::outside_write));
+    let outside = Arc::new(move || ears.get().into_iter().for_each(Realtime::outside_write));
     let Opened { store, registry, is_adopted } = store::open(config, Stay::Resident, outside).await?;
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let service = Service::new(store, registry, Arc::new(SystemClock), config.limits.clone(), keep);
@@ -160,23 +160,23 @@ async fn assemble(
     if !is_adopted {
         starter::load(&service).await.context("can't load the starter catalogue")?;
     }
-    let settings = actors::Settings {
+    let settings = actors::RealtimeSettings {
         heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
         sweep: Duration::from_secs(config.sync.sweep_seconds),
         patience: Duration::from_secs(config.server.patience_seconds),
-        ..actors::Settings::default()
+        ..actors::RealtimeSettings::default()
     };
-    let neighbours = match service.bridge_key() {
-        Some(key) => Neighbours {
+    let cluster = match service.bridge_key() {
+        Some(key) => ClusterSettings {
             trust: Arc::new(Trust::new(Uuid::new_v4(), &key.0, service.epoch())),
             name: name(&config.server.listen),
             lease: Duration::from_secs(config.sync.lease_seconds),
             redis: redis.map(|redis| Arc::new(redis) as _),
             directory: Some(Arc::clone(&service) as _),
         },
-        None => Neighbours::none(),
+        None => ClusterSettings::none(),
     };
-    let live = Live::start(Arc::clone(&service), Arc::clone(&service) as _, settings, neighbours).await;
+    let live = Realtime::start(Arc::clone(&service), Arc::clone(&service) as _, settings, cluster).await;
     let live = live.context("can't start the actors")?;
     let _ = hears.set(live.clone());
     let stops = live.clone();

@@ -82,7 +82,7 @@ async fn open_server(config: &Config, url: String, stay: Stay, outside: OnOutsid
     let layout = layout_to_serve(&url, &naming).await.map_err(failure).map_err(|f| f.context(name()))?;
     let adapters = Arc::new(if layout.is_some() { adapters } else { own_tables(config)? });
     let adopted = layout.map(|layout| postgres::Adopted { layout, naming });
-    let settings = postgres::Settings { url, connections: config.database.connections, stay };
+    let settings = postgres::PostgresSettings { url, connections: config.database.connections, stay };
     let is_adopted = adopted.is_some();
     let store = postgres::PostgresStore::open(&settings, &adapters, adopted, outside).await;
     let store = store.with_context(name).map_err(judged)?;
@@ -192,10 +192,10 @@ pub(super) fn judged(error: anyhow::Error) -> Failure {
 }
 
 /// How the database's file is opened, unless others may have put it there.
-fn file(config: &Config, stay: Stay) -> Result<sqlite::Settings, Failure> {
+fn file(config: &Config, stay: Stay) -> Result<sqlite::SqliteSettings, Failure> {
     let path = config.database_path();
     private::vouch_for_database(&path).context("can't open the database (database.url)").map_err(Failure::Usage)?;
-    Ok(sqlite::Settings {
+    Ok(sqlite::SqliteSettings {
         path,
         durable: config.database.synchronous == Synchronous::Full,
         readers: config.database.readers,
@@ -225,7 +225,7 @@ pub(super) fn unreadable(config: &Config) -> Option<String> {
     Some(format!("can't read {}: {}", path.display(), private::why(&error)))
 }
 
-fn make_folder(settings: &sqlite::Settings) -> anyhow::Result<()> {
+fn make_folder(settings: &sqlite::SqliteSettings) -> anyhow::Result<()> {
     let Some(folder) = settings.path.parent() else { return Ok(()) };
     private::make_folder(folder).with_context(|| format!("can't make the folder {}", folder.display()))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Config;
 use super::file::File;
-use super::value::{Known, found, put, typed};
+use super::value::{KnownKeys, found, put, typed};
 
 /// What every environment variable of ours starts with.
 const PREFIX: &str = "RYZED_";
@@ -95,7 +95,7 @@ impl Sources {
     /// Reads and checks everything, and tells where it was found, also when some of it is wrong.
     #[must_use]
     pub fn look(&self) -> Loaded {
-        let known = Known::new();
+        let known = KnownKeys::new();
         let mut loaded = Loaded::default();
         if let Some(path) = self.path() {
             match File::read(&path) {
@@ -116,7 +116,7 @@ impl Sources {
     /// a section has been refused.
     #[must_use]
     pub fn strangers(&self) -> Vec<&str> {
-        let known = Known::new();
+        let known = KnownKeys::new();
         let names = self.environment.iter().filter_map(|(name, _)| name.to_str());
         let ours = names.filter(|name| name.starts_with(PREFIX) && !is_read_elsewhere(name));
         ours.filter(|name| key_of(name, &known).is_none()).collect()
@@ -141,7 +141,7 @@ impl Sources {
     }
 
     /// Each variable read as its key's type wants it: a secret of digits stays a text.
-    fn take_environment(&self, loaded: &mut Loaded, known: &Known) {
+    fn take_environment(&self, loaded: &mut Loaded, known: &KnownKeys) {
         for (name, value) in &self.environment {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
             let Some((key, default)) = key_of(name, known) else {
@@ -205,7 +205,7 @@ impl Loaded {
 
     /// Makes the configuration of what was written, and reports what can't be meant. A value that is wrong is left at its
     /// default, so that it hides no other fault.
-    fn settle(&mut self, known: &Known) {
+    fn settle(&mut self, known: &KnownKeys) {
         let mut values = Value::Object(serde_json::Map::new());
         for set in &self.set {
             match known.complaint(&set.key, &set.value) {
@@ -241,7 +241,7 @@ fn placed(origin: &Origin, key: &str, complaint: &str) -> String {
 }
 
 /// The key that a variable sets, with its default; none when it is no key's.
-fn key_of<'k>(name: &str, known: &'k Known) -> Option<(String, &'k Value)> {
+fn key_of<'k>(name: &str, known: &'k KnownKeys) -> Option<(String, &'k Value)> {
     let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace("__", ".");
     let default = known.default(&key)?;
     (!default.is_object() && variable_of(&key) == name).then_some((key, default))

@@ -9,9 +9,9 @@ const OF_TABLES: [&str; 9] =
     ["relation", "columns", "skip", "future_hours", "hidden", "read_only", "send", "write", "references"];
 
 /// Every key with its default.
-pub(super) struct Known(Value);
+pub(super) struct KnownKeys(Value);
 
-impl Known {
+impl KnownKeys {
     /// As the defaults have them.
     pub(super) fn new() -> Self {
         Self(serde_json::to_value(Config::default()).unwrap_or_default())

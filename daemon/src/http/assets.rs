@@ -10,7 +10,7 @@ use warp::http::header::{
 use warp::reply::Response;
 
 use super::call::{Answer, Call};
-use super::packed::Packed;
+use super::precompressed::Precompressed;
 use super::problem::Problem;
 
 /// An embedded file.
@@ -18,7 +18,7 @@ struct Asset {
     name: &'static str,
     media_type: &'static str,
     content: &'static [u8],
-    packed: Packed,
+    precompressed: Precompressed,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -32,7 +32,7 @@ macro_rules! asset {
             name: $name,
             media_type: $media_type,
             content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../console/demo/", $name)),
-            packed: Packed::new(),
+            precompressed: Precompressed::new(),
         }
     };
 }
@@ -93,7 +93,7 @@ macro_rules! client {
             name: $name,
             media_type: SCRIPT,
             content: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../client/dist/", $name)),
-            packed: Packed::new(),
+            precompressed: Precompressed::new(),
         }
     };
 }
@@ -184,7 +184,7 @@ async fn answer(asset: &'static Asset, asked: &HeaderMap) -> Answer {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let (content, encoding) = asset.packed.get(asset.content, asked).await;
+        let (content, encoding) = asset.precompressed.get(asset.content, asked).await;
         let mut response = Response::new(content.into());
         if let Some(encoding) = encoding {
             response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));

@@ -214,7 +214,7 @@ where
     R: Future<Output = Answer> + Send + 'static,
 {
     caller(move |call: Call, caller: Caller| async move {
-        call.app.service.meet(&caller).await?;
+        call.app.service.ensure_user(&caller).await?;
         handler(call, caller).await
     })
 }

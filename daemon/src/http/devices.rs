@@ -32,7 +32,7 @@ pub(super) async fn list(call: Call, caller: Caller) -> Answer {
 /// What `PATCH /devices/{id}` may say. A key that is absent changes nothing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
+struct DevicePatch {
     /// The new name; `null` takes it away.
     #[serde(default, deserialize_with = "given")]
     name: Option<Option<String>>,
@@ -43,7 +43,7 @@ struct Change {
 
 /// `PATCH /devices/{id}`.
 pub(super) async fn change(mut call: Call, caller: Caller) -> Answer {
-    let change: Change = call.json(caller.user).await?;
+    let change: DevicePatch = call.json(caller.user).await?;
     let device = device(&call)?;
     if change.is_active == Some(false) {
         return Err(refused("is_active", code::NOT_ALLOWED, "use DELETE to revoke a device"));
@@ -89,7 +89,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 mod tests {
     use super::*;
 
-    fn change(text: &str) -> Option<Change> {
+    fn change(text: &str) -> Option<DevicePatch> {
         serde_json::from_str(text).ok()
     }
 

@@ -31,9 +31,9 @@ pub struct Guests {
 
 /// A connection that was let in, until the last clone is dropped.
 #[derive(Clone)]
-pub struct Guest(#[expect(dead_code, reason = "held until it is dropped")] Arc<Place>);
+pub struct Guest(#[expect(dead_code, reason = "held until it is dropped")] Arc<GuestSlot>);
 
-struct Place {
+struct GuestSlot {
     guests: Arc<Guests>,
     /// None: those of its address are not counted.
     address: Option<IpAddr>,
@@ -65,7 +65,7 @@ impl Guests {
     /// Lets a connection in; none when there is no room.
     pub(super) fn let_in(self: &Arc<Self>, peer: IpAddr) -> Option<Guest> {
         let others = self.guests.fetch_add(1, Ordering::Relaxed);
-        let mut place = Place { guests: Arc::clone(self), address: None };
+        let mut place = GuestSlot { guests: Arc::clone(self), address: None };
         if others >= self.most || others + self.sockets.load(Ordering::Relaxed) >= self.files {
             note(Limit::Connections, Who::Address(peer));
             return None;
@@ -101,7 +101,7 @@ impl Guests {
     }
 }
 
-impl Drop for Place {
+impl Drop for GuestSlot {
     fn drop(&mut self) {
         self.guests.guests.fetch_sub(1, Ordering::Relaxed);
         let Some(address) = self.address else { return };

@@ -17,7 +17,7 @@ use crate::service::Service;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How old what is told may be: how many devices are known, how many sockets others have, whether the database answers.
 const DEVICES_AGE: Duration = Duration::from_secs(5);
-const ELSEWHERE_AGE: Duration = Duration::from_secs(1);
+const OTHER_INSTANCES_AGE: Duration = Duration::from_secs(1);
 const READY_AGE: Duration = Duration::from_millis(250);
 /// When to ask again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -54,7 +54,8 @@ pub(super) async fn health(call: Call) -> Answer {
 
 /// Sockets, over all instances: those that are here now, and those that others had a moment ago.
 pub(super) async fn connections(app: &App) -> usize {
-    app.live.counts().connections + app.kept.elsewhere.get(ELSEWHERE_AGE, app.live.connections_elsewhere()).await
+    app.live.counts().connections
+        + app.kept.on_other_instances.get(OTHER_INSTANCES_AGE, app.live.connections_on_other_instances()).await
 }
 
 async fn devices(app: &App) -> Option<i64> {

@@ -8,9 +8,9 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// What is known of a moment ago.
-pub(super) struct Recent<T>(Mutex<Option<Known<T>>>);
+pub(super) struct Recent<T>(Mutex<Option<Dated<T>>>);
 
-struct Known<T> {
+struct Dated<T> {
     value: T,
     good_until: Instant,
 }
@@ -29,7 +29,7 @@ impl<T: Clone> Recent<T> {
             return known.value.clone();
         }
         let value = ask.await;
-        *known = Some(Known { value: value.clone(), good_until: Instant::now() + age });
+        *known = Some(Dated { value: value.clone(), good_until: Instant::now() + age });
         value
     }
 }
@@ -40,7 +40,7 @@ pub(super) struct Kept {
     /// How many devices there are; none when the database did not say.
     pub(super) devices: Recent<Option<i64>>,
     /// How many sockets other instances have.
-    pub(super) elsewhere: Recent<usize>,
+    pub(super) on_other_instances: Recent<usize>,
     /// Whether the database answers.
     pub(super) ready: Recent<bool>,
     /// The description of the interface, which stays the same.

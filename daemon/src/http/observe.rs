@@ -45,10 +45,10 @@ pub(super) struct Refusal(pub Arc<str>);
 /// Who the request turned out to be from and which route took it; an extension of every request, for its line in the log
 /// and for the metrics.
 #[derive(Debug, Clone, Default)]
-pub struct Identity(Arc<Known>);
+pub struct Identity(Arc<IdentityFacts>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct IdentityFacts {
     user: OnceLock<UserId>,
     device: OnceLock<DeviceId>,
     route: OnceLock<&'static str>,
@@ -88,7 +88,7 @@ where
     R: Body<Data = Bytes>,
 {
     let id = id_of(&request);
-    let line = Line {
+    let line = AccessLine {
         id: Arc::clone(&id),
         method: request.method().clone(),
         path: shown(request.uri().path()),
@@ -114,7 +114,7 @@ where
     }
     response.headers_mut().insert(RELEASE, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
     let refused = response.extensions_mut().remove::<Refusal>();
-    let line = Line { status: response.status().as_u16(), refused, ..line };
+    let line = AccessLine { status: response.status().as_u16(), refused, ..line };
     response.map(|body| Watched { body, rest: Bytes::new(), line, exchange })
 }
 
@@ -140,7 +140,7 @@ fn known(method: &Method) -> &'static str {
 }
 
 /// What is logged of a request, when its answer has been written or given up.
-struct Line {
+struct AccessLine {
     id: Arc<str>,
     method: Method,
     path: String,
@@ -151,7 +151,7 @@ struct Line {
     start: Instant,
 }
 
-impl Line {
+impl AccessLine {
     fn write(&self) {
         let took = self.start.elapsed();
         let duration_ms = took.as_micros() as f64 / 1000.0;
@@ -185,7 +185,7 @@ pub(super) struct Watched<B> {
     body: B,
     /// What the client was not given yet of a part of it.
     rest: Bytes,
-    line: Line,
+    line: AccessLine,
     exchange: Exchange,
 }
 

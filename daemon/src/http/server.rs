@@ -30,9 +30,9 @@ use warp::http::{Method, Request, Response, StatusCode};
 
 use super::gate::Gate;
 use super::ignored::IGNORED;
-use super::impatient::{Impatient, Upgraded};
 use super::observe::{RELEASE, observe};
 use super::unread::Connection;
+use super::write_timeout::{Upgraded, WriteTimeout};
 use super::{App, Guest, Guests, SocketFilter, plain, routes};
 use crate::budget::{Who, note};
 use crate::metrics::Limit;
@@ -219,7 +219,7 @@ impl Server {
         let has_asked = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&has_asked);
         let upgraded = Upgraded::default();
-        let stream = Impatient::new(stream, self.write_timeout, upgraded.clone());
+        let stream = WriteTimeout::new(stream, self.write_timeout, upgraded.clone());
         let unread = Connection::default();
         let exchanges = unread.clone();
         let whole = self.service.clone();

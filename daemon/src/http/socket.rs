@@ -5,11 +5,11 @@
 
 mod deflate;
 mod handshake;
+mod log;
 mod meter;
 mod origin;
 mod pump;
 mod stream;
-mod told;
 mod welcome;
 
 use std::future::ready;
@@ -32,13 +32,13 @@ use super::problem::Problem;
 use super::query::Query;
 use super::routes::SOCKET;
 use super::{Guest, Guests};
-use crate::actors::{Live, SocketGuard};
+use crate::actors::{Realtime, SocketGuard};
 use crate::auth::Verify;
 use crate::config::Config;
+use log::SocketLog;
 use meter::Meter;
 use origin::Origins;
 use stream::SharedStream;
-use told::Told;
 use welcome::{Arrival, Whence};
 
 /// What is read at once from an idle socket; grows for a large message and shrinks after it.
@@ -55,7 +55,12 @@ type Socket = WebSocket<SharedStream>;
 
 /// The route. It answers with 101 to every WebSocket request, whatever the device is called, so that a browser can read why
 /// it is closed; 426 to any other `GET`.
-pub fn route(live: Live, verify: Arc<dyn Verify>, guests: Arc<Guests>, config: &Config) -> BoxedFilter<(Response,)> {
+pub fn route(
+    live: Realtime,
+    verify: Arc<dyn Verify>,
+    guests: Arc<Guests>,
+    config: &Config,
+) -> BoxedFilter<(Response,)> {
     let limits = &config.limits;
     let shell = Shell {
         live,
@@ -118,7 +123,7 @@ fn device_in(path: &str) -> Option<String> {
 /// What every socket needs. Cheap to clone.
 #[derive(Clone)]
 struct Shell {
-    live: Live,
+    live: Realtime,
     verify: Arc<dyn Verify>,
     guests: Arc<Guests>,
     message_bytes: usize,
@@ -135,16 +140,16 @@ impl Shell {
         };
         let stream = SharedStream::new(TokioIo::new(upgraded), Meter::new(self.message_bytes));
         let Some(mut socket) = self.open(stream.clone(), extension) else { return };
-        let mut told = Told::of(arrival.device());
+        let mut log = SocketLog::of(arrival.device());
         // Boxed, since it is needed only at the beginning of a long life.
-        let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival, &mut told)).await {
+        let ended = match Box::pin(welcome::welcome(&self, &mut socket, arrival, &mut log)).await {
             Ok((connection, _seat)) => {
                 stream.belongs_to(self.live.budget(), connection.link().user);
-                pump::run(&mut socket, &stream, connection, &mut told).await
+                pump::run(&mut socket, &stream, connection, &mut log).await
             }
             Err(ended) => ended,
         };
-        told.write(&ended);
+        log.write(&ended);
         Box::pin(stream::end(socket, stream, ended)).await;
         drop(guard);
     }

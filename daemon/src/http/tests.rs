@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::*;
 use crate::auth::{Grant, Role, Secret, Verifier, sign};
 use crate::clock::SystemClock;
-use crate::store::sqlite::{Settings, SqliteStore};
+use crate::store::sqlite::{SqliteSettings, SqliteStore};
 
 /// Remembers what it was told.
 #[derive(Default)]
@@ -28,14 +28,14 @@ impl Quiet {
 }
 
 #[async_trait]
-impl LiveApi for Quiet {
+impl RealtimeApi for Quiet {
     async fn online(&self, _user: UserId) -> Vec<DeviceId> {
         vec!["phone".parse().unwrap()]
     }
     fn counts(&self) -> Counts {
         Counts { connections: 1, users: 1 }
     }
-    async fn connections_elsewhere(&self) -> usize {
+    async fn connections_on_other_instances(&self) -> usize {
         0
     }
     async fn active_users(&self) -> Vec<ActiveUser> {
@@ -85,7 +85,7 @@ async fn start(change: impl FnOnce(&mut Config)) -> Running {
     let verifier = Arc::new(Verifier::new(&config.auth, Some(&secret)).unwrap());
     let registry = Arc::new(Registry::standard());
     let settings =
-        Settings { path: config.database_path(), durable: false, readers: 1, stay: crate::store::Stay::Resident };
+        SqliteSettings { path: config.database_path(), durable: false, readers: 1, stay: crate::store::Stay::Resident };
     let store = SqliteStore::open(&settings, Arc::clone(&registry), Arc::new(|| ())).unwrap();
     let (clock, limits) = (Arc::new(SystemClock), config.limits.clone());
     let service = Service::new(Arc::new(store), registry, clock, limits, TimeDelta::days(90));

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 /// What is under way on one connection.
 #[derive(Clone, Default)]
-pub(super) struct Connection(Arc<Mutex<State>>);
+pub(super) struct Connection(Arc<Mutex<Backlog>>);
 
 #[derive(Default)]
-struct State {
+struct Backlog {
     next: u64,
     exchanges: Vec<(u64, Pace)>,
     /// When the last one ended.
@@ -56,7 +56,7 @@ impl Connection {
         state.idle_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Backlog> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -34,7 +34,7 @@ pub struct Moment {
 
 /// What the database knows of the time.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Known {
+pub struct NewestTimes {
     /// The newest time that it holds, written with whatever clock there was.
     pub newest: Option<DateTime<Utc>>,
     /// How far the time had come that was believed.
@@ -58,11 +58,11 @@ pub(super) enum Finding {
 
 /// What is known of the time.
 #[derive(Debug, Default)]
-pub(super) struct Chronicle(Mutex<Option<State>>, Mutex<Heard>);
+pub(super) struct Chronicle(Mutex<Option<ClockState>>, Mutex<ClientClocks>);
 
 /// What people's devices have said of the time.
 #[derive(Debug, Default)]
-struct Heard {
+struct ClientClocks {
     /// Whose clock was how far ahead of this one, those heard last at the end; one of each person.
     clocks: VecDeque<(UserId, TimeDelta)>,
     /// When it was said last that they contradict.
@@ -70,7 +70,7 @@ struct Heard {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct State {
+struct ClockState {
     /// The newest time that was known when the daemon began.
     newest: DateTime<Utc>,
     /// A time that is believed, and when that was.
@@ -87,11 +87,11 @@ struct State {
 impl Chronicle {
     /// Begins with what the database knows; nothing when it is new. `is_sure` when somebody else has set the clock since the
     /// machine was started.
-    pub(super) fn begin(&self, known: Known, moment: Moment, is_sure: bool) -> Option<Finding> {
+    pub(super) fn begin(&self, known: NewestTimes, moment: Moment, is_sure: bool) -> Option<Finding> {
         let newest = known.newest.or(known.believed).unwrap_or(moment.now);
         // Times that were written meanwhile may be those of a clock that was wrong already.
         let believed = known.believed.unwrap_or(newest);
-        let mut state = State {
+        let mut state = ClockState {
             newest,
             believed: moment.now,
             at: moment.uptime,
@@ -188,12 +188,12 @@ impl Chronicle {
         (*self.lock()).map_or(now, |state| now.max(state.newest))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+    fn lock(&self) -> MutexGuard<'_, Option<ClockState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ClockState {
     fn expected(&self, uptime: Duration) -> DateTime<Utc> {
         self.believed + TimeDelta::from_std(uptime.saturating_sub(self.at)).unwrap_or(TimeDelta::MAX)
     }
@@ -213,8 +213,8 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::days(20_000 + days)
     }
 
-    fn known(newest: DateTime<Utc>) -> Known {
-        Known { newest: Some(newest), believed: None }
+    fn known(newest: DateTime<Utc>) -> NewestTimes {
+        NewestTimes { newest: Some(newest), believed: None }
     }
 
     fn moment(now: DateTime<Utc>, hours: u32) -> Moment {
@@ -230,7 +230,7 @@ mod tests {
             assert_eq!((chronicle.look(at), chronicle.believed(at)), (None, at.now));
         }
         assert_eq!(
-            Chronicle::default().begin(Known::default(), moment(day(0), 1), false),
+            Chronicle::default().begin(NewestTimes::default(), moment(day(0), 1), false),
             None,
             "a new database knows nothing"
         );
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_was_written_with_a_wrong_clock_proves_nothing() {
         let chronicle = Chronicle::default();
-        let known = Known { newest: Some(day(400)), believed: Some(day(0)) };
+        let known = NewestTimes { newest: Some(day(400)), believed: Some(day(0)) };
         assert_eq!(chronicle.begin(known, moment(day(400), 1), false), Some(Finding::Doubted(TimeDelta::days(400))));
         assert_eq!(chronicle.believed(moment(day(400), 1)), day(0));
         assert!(chronicle.is_due(moment(day(400), 1)) && !chronicle.is_due(moment(day(400), 1)));

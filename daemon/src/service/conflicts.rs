@@ -82,7 +82,7 @@ impl Service {
                 changes: Vec::new(),
                 strategy: Some(Strategy::ClientWins),
                 atomic: false,
-                same_life: true,
+                same_epoch: true,
                 is_operators: false,
                 is_early: false,
                 now: self.clock.now(),
@@ -123,7 +123,7 @@ impl Settle {
         let unreadable = || ServiceError::NotFound("readable conflict");
         let mut conflict: Conflict = serde_json::from_str(&open.conflict).map_err(|_| unreadable())?;
         let mut asked: Mutation = serde_json::from_str(&open.mutation).map_err(|_| unreadable())?;
-        travelling(&mut conflict, &mut asked, &self.push.registry);
+        to_wire(&mut conflict, &mut asked, &self.push.registry);
         tx.drop_conflict(user, self.id).await?;
         let parts = std::mem::take(&mut asked.parts);
         let Some(mutation) = self.mutation(&conflict, asked) else {
@@ -213,7 +213,7 @@ async fn page(
     let mut read: Vec<(Uuid, Conflict, Mutation)> = Vec::new();
     for open in found.open {
         let (id, mut conflict, mut asked) = parsed(open)?;
-        travelling(&mut conflict, &mut asked, registry);
+        to_wire(&mut conflict, &mut asked, registry);
         read.push((id, conflict, asked));
     }
     let mut rows = rows(tx, registry, user, &read).await?;
@@ -329,7 +329,7 @@ fn size(conflict: &Conflict) -> usize {
 }
 
 /// What was kept of a conflict, without columns that stay home since.
-fn travelling(conflict: &mut Conflict, asked: &mut Mutation, registry: &Registry) {
+fn to_wire(conflict: &mut Conflict, asked: &mut Mutation, registry: &Registry) {
     let travels = |table: &str, column: &str| registry.get(table).is_some_and(|table| table.column(column).is_some());
     conflict.fields.retain(|field| travels(&conflict.table, &field.field));
     asked.data.retain(|name, _| travels(&conflict.table, name));

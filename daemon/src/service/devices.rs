@@ -21,7 +21,7 @@ impl Service {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn welcome(&self, caller: &Caller) -> Result<(), ServiceError> {
+    pub async fn create_user(&self, caller: &Caller) -> Result<(), ServiceError> {
         let (access, caller, now) = (Access::from(caller), caller.clone(), format_time(self.clock.now()));
         let _turn = self.budget.turn(caller.user, Kind::Write).await?;
         self.store

@@ -20,13 +20,13 @@ fn fuzz_change() {
         let Ok(upload) = serde_json::from_slice::<&RawValue>(input) else { return };
         let newest = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
         REGISTRY.with(|registry| match Change::read(upload, registry, BOUNDS, false, newest) {
-            Change::Ready(ready) => {
+            Change::Parsed(ready) => {
                 assert_eq!(registry.get(ready.table).map(|table| table.name), Some(ready.table));
                 assert!(uuid::Uuid::try_parse(ready.id.as_str()).is_ok(), "{}", ready.id);
                 let brought = ready.asked.brought().map_or(0, serde_json::Map::len);
                 assert!(brought <= BOUNDS.fields + 1, "{brought} fields");
             }
-            Change::Unreadable(result) => {
+            Change::Malformed(result) => {
                 assert_eq!(result.status, Status::Rejected);
                 assert!(!result.errors.is_empty(), "it is not said what is wrong");
             }

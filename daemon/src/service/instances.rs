@@ -6,15 +6,15 @@ use futures_util::future::{BoxFuture, ready};
 use uuid::Uuid;
 
 use super::{Service, ServiceError};
-use crate::store::presence::{
-    Arrival, BridgeKey, Compared, Differs, Entered, Gone, Lease, Other, Place, Presence, Renewed,
+use crate::store::cluster::{
+    Arrival, BridgeKey, Compared, DevicePlace, Differs, Entered, Gone, Lease, Other, Presence, Renewed,
 };
 use crate::store::{Access, Mode, OnNotice, StoreError, Transaction};
 use crate::sync::{DeviceId, UserId};
 
 /// Who else there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct ClusterView {
     /// The others that are alive.
     pub others: Vec<Other>,
     /// Devices of instances that have ended without a word.
@@ -23,7 +23,7 @@ pub struct Surroundings {
 
 /// What instances that share a database ask it about each other.
 #[async_trait]
-pub trait Directory: Send + Sync + 'static {
+pub trait InstanceDirectory: Send + Sync + 'static {
     /// Says that this instance is alive. Nothing that others do keeps it waiting.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ pub trait Directory: Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of the database.
-    async fn look_around(&self, me: Uuid) -> Result<Surroundings, ServiceError>;
+    async fn look_around(&self, me: Uuid) -> Result<ClusterView, ServiceError>;
 
     /// Forgets this instance, which is about to end.
     ///
@@ -52,31 +52,31 @@ pub trait Directory: Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of the database.
-    async fn leave(&self, me: Uuid, gone: Vec<Place>) -> Result<Vec<Place>, ServiceError>;
+    async fn leave(&self, me: Uuid, gone: Vec<DevicePlace>) -> Result<Vec<DevicePlace>, ServiceError>;
 
     /// What is known otherwise of the devices that `me` holds.
     ///
     /// # Errors
     /// Those of the database.
-    async fn compare(&self, me: Uuid, held: Vec<Place>) -> Result<Compared, ServiceError>;
+    async fn compare(&self, me: Uuid, held: Vec<DevicePlace>) -> Result<Compared, ServiceError>;
 
     /// Those of these devices that `me` holds, and of which something else is known. Changes nothing.
     ///
     /// # Errors
     /// Those of the database.
-    async fn differing(&self, me: Uuid, held: Vec<Place>) -> Result<Vec<(Place, Differs)>, ServiceError>;
+    async fn differing(&self, me: Uuid, held: Vec<DevicePlace>) -> Result<Vec<(DevicePlace, Differs)>, ServiceError>;
 
     /// The person's devices that are connected anywhere but at `me`.
     ///
     /// # Errors
     /// Those of the database.
-    async fn elsewhere(&self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, ServiceError>;
+    async fn on_other_instances(&self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, ServiceError>;
 
     /// How many devices are connected anywhere but at `me`.
     ///
     /// # Errors
     /// Those of the database.
-    async fn count_elsewhere(&self, me: Uuid) -> Result<i64, ServiceError>;
+    async fn count_on_other_instances(&self, me: Uuid) -> Result<i64, ServiceError>;
 
     /// Everybody with devices that are connected anywhere but at `me`, and how many.
     ///
@@ -91,11 +91,11 @@ pub trait Directory: Send + Sync + 'static {
     async fn notify(&self, messages: Vec<String>) -> Result<(), ServiceError>;
 
     /// Who is told of notices, from now on. Once.
-    fn hear(&self, ear: OnNotice);
+    fn subscribe(&self, ear: OnNotice);
 }
 
 #[async_trait]
-impl Directory for Service {
+impl InstanceDirectory for Service {
     async fn renew(&self, lease: &Lease) -> Result<Renewed, ServiceError> {
         let lease = lease.clone();
         self.presence(Mode::Write, move |presence| {
@@ -105,11 +105,11 @@ impl Directory for Service {
         .await
     }
 
-    async fn look_around(&self, me: Uuid) -> Result<Surroundings, ServiceError> {
+    async fn look_around(&self, me: Uuid) -> Result<ClusterView, ServiceError> {
         self.presence(Mode::Write, move |presence| {
             Box::pin(async move {
                 let gone = presence.sweep().await?;
-                Ok(Surroundings { others: presence.others(me).await?, gone })
+                Ok(ClusterView { others: presence.others(me).await?, gone })
             })
         })
         .await
@@ -127,7 +127,7 @@ impl Directory for Service {
         .await
     }
 
-    async fn leave(&self, me: Uuid, gone: Vec<Place>) -> Result<Vec<Place>, ServiceError> {
+    async fn leave(&self, me: Uuid, gone: Vec<DevicePlace>) -> Result<Vec<DevicePlace>, ServiceError> {
         self.presence(Mode::Write, move |presence| {
             let gone = gone.clone();
             Box::pin(async move { presence.leave(me, &gone).await })
@@ -135,7 +135,7 @@ impl Directory for Service {
         .await
     }
 
-    async fn compare(&self, me: Uuid, held: Vec<Place>) -> Result<Compared, ServiceError> {
+    async fn compare(&self, me: Uuid, held: Vec<DevicePlace>) -> Result<Compared, ServiceError> {
         self.presence(Mode::Write, move |presence| {
             let held = held.clone();
             Box::pin(async move { presence.compare(me, &held).await })
@@ -143,7 +143,7 @@ impl Directory for Service {
         .await
     }
 
-    async fn differing(&self, me: Uuid, held: Vec<Place>) -> Result<Vec<(Place, Differs)>, ServiceError> {
+    async fn differing(&self, me: Uuid, held: Vec<DevicePlace>) -> Result<Vec<(DevicePlace, Differs)>, ServiceError> {
         self.presence(Mode::Read, move |presence| {
             let held = held.clone();
             Box::pin(async move { presence.differing(me, &held).await })
@@ -151,12 +151,14 @@ impl Directory for Service {
         .await
     }
 
-    async fn elsewhere(&self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, ServiceError> {
-        self.presence(Mode::Read, move |presence| Box::pin(async move { presence.elsewhere(me, user).await })).await
+    async fn on_other_instances(&self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, ServiceError> {
+        self.presence(Mode::Read, move |presence| Box::pin(async move { presence.on_other_instances(me, user).await }))
+            .await
     }
 
-    async fn count_elsewhere(&self, me: Uuid) -> Result<i64, ServiceError> {
-        self.presence(Mode::Read, move |presence| Box::pin(async move { presence.count_elsewhere(me).await })).await
+    async fn count_on_other_instances(&self, me: Uuid) -> Result<i64, ServiceError> {
+        self.presence(Mode::Read, move |presence| Box::pin(async move { presence.count_on_other_instances(me).await }))
+            .await
     }
 
     async fn users_elsewhere(&self, me: Uuid) -> Result<Vec<(UserId, i64)>, ServiceError> {
@@ -171,8 +173,8 @@ impl Directory for Service {
         .await
     }
 
-    fn hear(&self, ear: OnNotice) {
-        self.store.hear(ear);
+    fn subscribe(&self, ear: OnNotice) {
+        self.store.subscribe(ear);
     }
 }
 

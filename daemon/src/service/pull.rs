@@ -13,7 +13,7 @@ use super::{Counted, PullRequest, Served, Service, ServiceError};
 use crate::auth::Caller;
 use crate::budget::Kind;
 use crate::metrics::metrics;
-use crate::store::{PAGE_BYTES, Range, Read, ScopeState, StoreError, Transaction};
+use crate::store::{PAGE_BYTES, Query, Range, ScopeState, StoreError, Transaction};
 use crate::sync::digest::{Digest, TableDigest};
 use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
 use crate::sync::wire::{Deletion, SyncResponse};
@@ -79,7 +79,7 @@ impl Pull {
     /// Runs on a snapshot.
     pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<Pulled, StoreError> {
         let served = self.served(tx)?;
-        self.foresee(tx, &served.tables).await?;
+        self.prefetch(tx, &served.tables).await?;
         let states = tx.scopes(&self.scopes()).await?;
         let stands: Vec<Stand> = states.iter().map(stand).collect();
         let from = self.start(tx).await?;
@@ -119,14 +119,14 @@ impl Pull {
     }
 
     /// Tells the transaction what is going to be read, where the cursor is known.
-    async fn foresee(&self, tx: &mut dyn Transaction, tables: &[&'static str]) -> Result<(), StoreError> {
+    async fn prefetch(&self, tx: &mut dyn Transaction, tables: &[&'static str]) -> Result<(), StoreError> {
         let scopes = self.scopes();
-        let mut reads = vec![Read::Scopes(&scopes)];
+        let mut reads = vec![Query::Scopes(&scopes)];
         if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.epoch == self.epoch) {
-            let after = |scope| Read::Entries(scope, cursor.at(scope), tables, self.limit + 1);
+            let after = |scope| Query::Entries(scope, cursor.at(scope), tables, self.limit + 1);
             reads.extend(scopes.map(after));
         }
-        tx.foresee(&reads).await
+        tx.prefetch(&reads).await
     }
 
     /// The cursor that the pull starts from. A time becomes the last versions before it, which is exact, since within

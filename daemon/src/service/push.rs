@@ -8,9 +8,9 @@ mod order;
 mod owner;
 mod put_off;
 mod receipt;
+mod run;
 mod swap;
-mod told;
-mod work;
+mod verdict;
 mod write;
 
 use std::collections::{HashMap, HashSet};
@@ -21,20 +21,20 @@ use ryzed_adapters::{FieldError, MOST_ERRORS, Registry, Strategy, first_errors, 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::batch::{Batch, Key};
-use super::request::{Change, Ready};
+use super::request::{Change, ParsedChange};
+use super::row_cache::{Key, RowCache};
 use super::{Committed, Pushed};
 use crate::auth::Caller;
 use crate::config::Limits;
-use crate::store::{Read, Rights, ScopeState, StoreError, Transaction};
+use crate::store::{Query, Rights, ScopeState, StoreError, Transaction};
 use crate::sync::decide::Cost;
 use crate::sync::wire::{ChangeResult, Conflict, Intent, Status};
 use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
 use held::joined;
 use open::OpenBook;
 use receipt::{Receipt, Seen};
-use told::{Room, Told};
-use work::Work;
+use run::PushRun;
+use verdict::{Room, Verdict};
 
 /// Changes that are attached to a hint; more are read by who needs them.
 const ATTACHED_RECORDS: i64 = 100;
@@ -54,7 +54,7 @@ pub(super) struct Push {
     pub changes: Vec<Change>,
     pub strategy: Option<Strategy>,
     pub atomic: bool,
-    pub same_life: bool,
+    pub same_epoch: bool,
     /// Whether the operator writes, and no device.
     pub is_operators: bool,
     /// Whether it is a part of a long upload that goes ahead of the rest: see [`early`](Self::early).
@@ -65,9 +65,9 @@ pub(super) struct Push {
 
 /// What is to be done of a push.
 struct Task<'t> {
-    ready: &'t [&'t Ready],
+    ready: &'t [&'t ParsedChange],
     /// The same, and those of which only a conflict is told again.
-    concerned: &'t [&'t Ready],
+    concerned: &'t [&'t ParsedChange],
     waiting: HashSet<Key>,
     seen: &'t Seen,
     before: &'t [ScopeState],
@@ -97,29 +97,29 @@ impl Push {
     }
 
     /// Tells the transaction what is going to be read, `before` and in [`run`](Self::run).
-    pub(super) async fn foresee(&self, tx: &mut dyn Transaction, before: &[Read<'_>]) -> Result<(), StoreError> {
+    pub(super) async fn prefetch(&self, tx: &mut dyn Transaction, before: &[Query<'_>]) -> Result<(), StoreError> {
         let (ids, scopes, stopped) = (self.mutation_ids(), self.scopes(), tx.stopped());
         let fresh = self.fresh(&Seen::new()).into_iter().map(|(_, ready)| ready);
-        let ready: Vec<&Ready> = fresh.filter(|ready| !stopped.has(ready.table)).collect();
+        let ready: Vec<&ParsedChange> = fresh.filter(|ready| !stopped.has(ready.table)).collect();
         let mut reads = before.to_vec();
-        reads.push(Read::Scopes(&scopes));
+        reads.push(Query::Scopes(&scopes));
         if !ids.is_empty() {
-            reads.push(Read::Receipts(self.caller.user, &ids));
+            reads.push(Query::Receipts(self.caller.user, &ids));
         }
-        Batch::foresee(tx, &self.registry, &ready, &scopes, &self.limits, &reads).await
+        RowCache::prefetch(tx, &self.registry, &ready, &scopes, &self.limits, &reads).await
     }
 
     /// Runs in a transaction.
     pub(super) async fn run(&self, tx: &mut dyn Transaction) -> Result<Pushed, Stop> {
-        self.foresee(tx, &[]).await?;
+        self.prefetch(tx, &[]).await?;
         let seen = self.seen_before(tx).await?;
         let before = tx.scopes(&self.scopes()).await?;
         let stopped = tx.stopped();
         let (waiting, fresh): (Vec<_>, Vec<_>) =
             self.fresh(&seen).into_iter().partition(|(_, ready)| stopped.has(ready.table));
-        let ready: Vec<&Ready> = fresh.iter().map(|(_, ready)| *ready).collect();
+        let ready: Vec<&ParsedChange> = fresh.iter().map(|(_, ready)| *ready).collect();
         let again = self.told_again(&seen).filter(|ready| !stopped.has(ready.table));
-        let concerned: Vec<&Ready> = ready.iter().copied().chain(again).collect();
+        let concerned: Vec<&ParsedChange> = ready.iter().copied().chain(again).collect();
         let waiting = waiting.iter().map(|(_, ready)| (ready.rank, ready.id.clone())).collect();
         let task = Task { ready: &ready, concerned: &concerned, waiting, seen: &seen, before: &before };
         let mut work = self.worked(tx, &task).await?;
@@ -128,13 +128,13 @@ impl Push {
     }
 
     /// What the changes are decided by, as the database has it now.
-    async fn begin(&self, tx: &mut dyn Transaction, task: &Task<'_>) -> Result<Work<'_>, Stop> {
-        let mut batch = Batch::load(tx, &self.registry, task.concerned, &self.scopes(), &self.limits).await?;
-        self.recall(task.seen, &mut batch);
-        let (open, held) = OpenBook::load(tx, self, task.ready, &batch).await?;
-        Ok(Work {
+    async fn begin(&self, tx: &mut dyn Transaction, task: &Task<'_>) -> Result<PushRun<'_>, Stop> {
+        let mut cache = RowCache::load(tx, &self.registry, task.concerned, &self.scopes(), &self.limits).await?;
+        self.replay_receipts(task.seen, &mut cache);
+        let (open, held) = OpenBook::load(tx, self, task.ready, &cache).await?;
+        Ok(PushRun {
             push: self,
-            batch,
+            cache,
             floors: task.before.iter().map(|state| (state.scope, state.floor)).collect(),
             outcomes: HashMap::new(),
             rights: self.rights(tx, task.ready),
@@ -157,8 +157,8 @@ impl Push {
     async fn end(
         &self,
         tx: &mut dyn Transaction,
-        mut work: Work<'_>,
-        (fresh, mut told): (Vec<(usize, &Ready)>, Vec<Option<Told>>),
+        mut work: PushRun<'_>,
+        (fresh, mut told): (Vec<(usize, &ParsedChange)>, Vec<Option<Verdict>>),
         seen: Seen,
         before: &[ScopeState],
     ) -> Result<Pushed, Stop> {
@@ -190,7 +190,7 @@ impl Push {
     }
 
     /// What the application's grants let the caller do; whoever keeps the catalogue is not bound by what people may.
-    fn rights(&self, tx: &dyn Transaction, ready: &[&Ready]) -> HashMap<&'static str, Rights> {
+    fn rights(&self, tx: &dyn Transaction, ready: &[&ParsedChange]) -> HashMap<&'static str, Rights> {
         let tables: HashSet<&'static str> = ready.iter().map(|change| change.table).collect();
         let bound = tables.into_iter().filter(|_| !self.caller.role.is_admin());
         bound.filter_map(|table| Some((table, tx.rights(table)?))).collect()
@@ -220,35 +220,39 @@ impl Push {
     }
 
     /// Changes that were done before and met a conflict, which is told again.
-    fn told_again<'s>(&'s self, seen: &Seen) -> impl Iterator<Item = &'s Ready> {
+    fn told_again<'s>(&'s self, seen: &Seen) -> impl Iterator<Item = &'s ParsedChange> {
         self.changes.iter().filter_map(|change| match change {
-            Change::Ready(ready) => {
+            Change::Parsed(ready) => {
                 seen.get(&ready.asked.mutation_id?)?.conflict.as_ref()?;
                 Some(ready.as_ref())
             }
-            Change::Unreadable(_) => None,
+            Change::Malformed(_) => None,
         })
     }
 
     /// A change that is repeated is not done again, but those behind it build on it.
-    fn recall(&self, seen: &Seen, batch: &mut Batch) {
+    fn replay_receipts(&self, seen: &Seen, cache: &mut RowCache) {
         for change in &self.changes {
-            let Change::Ready(ready) = change else { continue };
+            let Change::Parsed(ready) = change else { continue };
             let receipt = ready.asked.mutation_id.and_then(|id| seen.get(&id));
             let done = receipt.filter(|receipt| receipt.result.status != Status::Rejected);
             let (Some(receipt), Some(data)) = (done, ready.asked.brought()) else { continue };
             let made = ready.asked.base_version.is_none() && receipt.result.status == Status::Applied;
             let puts = matches!(ready.asked.operation, Intent::Insert | Intent::Upsert);
-            batch.recall(&(ready.rank, ready.id.clone()), data, receipt.result.version.filter(|_| made && puts));
+            cache.replay_receipts(
+                &(ready.rank, ready.id.clone()),
+                data,
+                receipt.result.version.filter(|_| made && puts),
+            );
         }
     }
 
     /// The changes to decide: readable, not seen before, each mutation once.
-    fn fresh(&self, seen: &Seen) -> Vec<(usize, &Ready)> {
+    fn fresh(&self, seen: &Seen) -> Vec<(usize, &ParsedChange)> {
         let mut taken = HashSet::new();
         let fresh = self.changes.iter().enumerate().filter_map(|(index, change)| match change {
-            Change::Ready(ready) => Some((index, ready.as_ref())),
-            Change::Unreadable(_) => None,
+            Change::Parsed(ready) => Some((index, ready.as_ref())),
+            Change::Malformed(_) => None,
         });
         fresh
             .filter(|(_, ready)| ready.asked.mutation_id.is_none_or(|id| !seen.contains_key(&id) && taken.insert(id)))
@@ -259,24 +263,24 @@ impl Push {
     /// seen before, gets what its mutation got.
     fn answers(
         &self,
-        work: &mut Work<'_>,
-        fresh: &[(usize, &Ready)],
-        told: Vec<Option<Told>>,
+        work: &mut PushRun<'_>,
+        fresh: &[(usize, &ParsedChange)],
+        told: Vec<Option<Verdict>>,
         mut seen: Seen,
         receipts: &[(Uuid, Receipt)],
-    ) -> Vec<Option<Told>> {
+    ) -> Vec<Option<Verdict>> {
         let repeated = repeated(self.mutation_ids());
         seen.extend(receipts.iter().filter(|(id, _)| repeated.contains(id)).cloned());
         let told = fresh.iter().map(|(index, _)| *index).zip(told);
-        let mut by_index: HashMap<usize, Told> = told.filter_map(|(index, told)| Some((index, told?))).collect();
+        let mut by_index: HashMap<usize, Verdict> = told.filter_map(|(index, told)| Some((index, told?))).collect();
         let answer = |(index, change): (usize, &Change)| match change {
-            Change::Unreadable(result) => Some(Told::of(result.clone())),
-            Change::Ready(ready) => by_index.remove(&index).or_else(|| {
+            Change::Malformed(result) => Some(Verdict::of(result.clone())),
+            Change::Parsed(ready) => by_index.remove(&index).or_else(|| {
                 let receipt = seen.get(&ready.asked.mutation_id?)?;
                 Some(work.told_again(ready, receipt.clone()))
             }),
         };
-        let mut answers: Vec<Option<Told>> = self.changes.iter().enumerate().map(answer).collect();
+        let mut answers: Vec<Option<Verdict>> = self.changes.iter().enumerate().map(answer).collect();
         bound_errors(answers.iter_mut().flatten().map(|answer| &mut answer.result));
         answers
     }
@@ -321,7 +325,7 @@ impl Push {
             }
             let mut records = Vec::new();
             // Of an application's catalogue not everybody may see what its keepers see.
-            let is_everybodys = state.scope != Scope::Global || !self.registry.iter().any(|table| table.is_fitted);
+            let is_everybodys = state.scope != Scope::Global || !self.registry.iter().any(|table| table.is_external);
             if is_everybodys && state.version - was <= ATTACHED_RECORDS {
                 records = tx.records(state.scope, was, ATTACHED_RECORDS).await?.records;
                 if records.iter().map(ChangeRecord::size).sum::<usize>() > ATTACHED_BYTES {
@@ -335,7 +339,7 @@ impl Push {
 }
 
 impl Pushed {
-    fn of(answers: Vec<Option<Told>>, retried: HashSet<Uuid>) -> Self {
+    fn of(answers: Vec<Option<Verdict>>, retried: HashSet<Uuid>) -> Self {
         let (results, conflicts): (Vec<_>, Vec<_>) =
             answers.into_iter().flatten().map(|answer| (answer.result, answer.conflict)).unzip();
         Self { results, conflicts: joined(conflicts.into_iter().flatten()), retried, ..Self::default() }
@@ -353,7 +357,7 @@ fn bound_errors<'a>(results: impl Iterator<Item = &'a mut ChangeResult>) {
 }
 
 /// The receipts of changes that have an id.
-fn receipts(fresh: &[(usize, &Ready)], told: &[Option<Told>]) -> Vec<(Uuid, Receipt)> {
+fn receipts(fresh: &[(usize, &ParsedChange)], told: &[Option<Verdict>]) -> Vec<(Uuid, Receipt)> {
     let named =
         fresh.iter().zip(told).filter_map(|((_, change), told)| Some((change.asked.mutation_id?, told.as_ref()?)));
     named.map(|(id, told)| (id, Receipt::of(&told.result, told.conflict.as_ref()))).collect()

@@ -19,14 +19,14 @@ use crate::sync::wire::{ChangeResult, Intent, Mutation, Status};
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     /// It can be decided.
-    Ready(Arc<Ready>),
+    Parsed(Arc<ParsedChange>),
     /// It can't be read.
-    Unreadable(ChangeResult),
+    Malformed(ChangeResult),
 }
 
 /// A change whose table and row are known.
 #[derive(Debug, Clone)]
-pub(super) struct Ready {
+pub(super) struct ParsedChange {
     /// The table's rank in the registry.
     pub rank: usize,
     /// The table's name.
@@ -48,18 +48,18 @@ impl Change {
     ) -> Self {
         let members = match members(upload) {
             Ok(members) => members,
-            Err(error) => return Told::default().rejected(error),
+            Err(error) => return ChangeHeader::default().rejected(error),
         };
         let mutation = members.mutation(bounds).map_err(Box::new);
         let mut change = mutation.and_then(|mutation| Self::of(mutation, registry, is_operators, newest));
-        if let Ok(Self::Ready(ready)) = &mut change
+        if let Ok(Self::Parsed(ready)) = &mut change
             && let Some(ready) = Arc::get_mut(ready)
             && ready.asked.brought().is_none()
             && ready.asked.operation != Intent::Delete
         {
             ready.asked.at_fault = members.data.and_then(|data| row(data, bounds).ok()).unwrap_or_default();
         }
-        change.unwrap_or_else(|error| Told::of(&members).rejected(*error))
+        change.unwrap_or_else(|error| ChangeHeader::of(&members).rejected(*error))
     }
 
     /// A change that is made of a mutation.
@@ -90,13 +90,13 @@ impl Change {
         }
         let rank = registry.rank(table.name).unwrap_or_default();
         let asked = Asked::of(mutation, table, is_operators, newest);
-        Ok(Self::Ready(Arc::new(Ready { rank, table: table.name, id: id.into(), asked })))
+        Ok(Self::Parsed(Arc::new(ParsedChange { rank, table: table.name, id: id.into(), asked })))
     }
 
     pub(super) fn mutation_id(&self) -> Option<Uuid> {
         match self {
-            Self::Ready(ready) => ready.asked.mutation_id,
-            Self::Unreadable(_) => None,
+            Self::Parsed(ready) => ready.asked.mutation_id,
+            Self::Malformed(_) => None,
         }
     }
 }
@@ -181,13 +181,13 @@ pub(super) fn refused(bad: BadRow, bounds: RowBounds) -> FieldError {
 
 /// What can be said of a change before it is understood.
 #[derive(Default)]
-struct Told {
+struct ChangeHeader {
     mutation_id: Option<Uuid>,
     table: String,
     id: Option<RowId>,
 }
 
-impl Told {
+impl ChangeHeader {
     fn of(members: &Members<'_>) -> Self {
         #[derive(Deserialize)]
         struct Named {
@@ -202,7 +202,7 @@ impl Told {
     }
 
     fn rejected(self, error: FieldError) -> Change {
-        Change::Unreadable(ChangeResult {
+        Change::Malformed(ChangeResult {
             mutation_id: self.mutation_id,
             status: Status::Rejected,
             table: self.table,

@@ -12,7 +12,7 @@ use super::request::Change;
 use super::{DeviceSeen, Pushed, Served, Service, ServiceError, devices};
 use crate::auth::Caller;
 use crate::budget::Kind;
-use crate::store::{Access, Read, StoreError, Transaction};
+use crate::store::{Access, Query, StoreError, Transaction};
 use crate::sync::raw::{MOST_CHANGES, RowBounds, Uploads};
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope};
@@ -52,7 +52,7 @@ impl Service {
             changes: self.read(&request.changes.list, false),
             strategy: request.conflict_strategy,
             atomic: request.atomic,
-            same_life: epoch.is_empty() || epoch == self.epoch(),
+            same_epoch: epoch.is_empty() || epoch == self.epoch(),
             is_operators: false,
             is_early: false,
             now,
@@ -65,7 +65,7 @@ impl Service {
         }
         let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
         drop(memory);
-        self.met.note(caller.user);
+        self.known_users.note(caller.user);
         self.noted.note(caller, &device);
         self.tell(&pushed);
         let mut turn = turn.turn_to(pull.kind()).await;
@@ -99,7 +99,7 @@ impl Service {
                 Box::pin(async move {
                     let now = format_time(push.now);
                     tx.ensure_user(push.caller.user, push.caller.email.as_deref(), &now).await?;
-                    push.foresee(tx, &[Read::Device(push.caller.user, &seen.device)]).await?;
+                    push.prefetch(tx, &[Query::Device(push.caller.user, &seen.device)]).await?;
                     devices::register(tx, &push.caller, &seen, &now, most, true).await?;
                     coming.keep(tx, &now).await?;
                     freshen(tx, &push).await?;
@@ -137,7 +137,7 @@ impl Service {
             is_early: false,
             strategy: None,
             atomic: false,
-            same_life: true,
+            same_epoch: true,
             now,
             limits: Arc::clone(&self.limits),
         });

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::chronicle::{Finding, Known, Moment};
+use super::chronicle::{Finding, Moment, NewestTimes};
 use super::{Service, ServiceError};
 use crate::store::Access;
 use crate::sync::UserId;
@@ -21,7 +21,7 @@ impl Service {
             self.store.read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.times().await?) }));
         let times = times.await?;
         let moment = self.moment();
-        let known = Known {
+        let known = NewestTimes {
             newest: times.newest.as_deref().and_then(read),
             believed: times.believed.as_deref().and_then(read),
         };

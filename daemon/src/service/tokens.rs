@@ -8,7 +8,7 @@ use ryzed_adapters::format_time;
 
 use super::{Service, ServiceError};
 use crate::auth::{Caller, LEEWAY};
-use crate::store::tokens::{Refusal, Standing, Use};
+use crate::store::tokens::{Presented, Refusal, Use};
 use crate::store::{Access, StoreError, Transaction};
 use crate::sync::{DeviceId, Mark, Scope, UserId};
 
@@ -110,15 +110,15 @@ impl Service {
         Ok(())
     }
 
-    /// Those of the connected who are refused by now, by their places in `standings`.
+    /// Those of the connected who are refused by now, by their places in `presented`.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn refused(&self, standings: Vec<Standing>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
+    pub async fn refused(&self, presented: Vec<Presented>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
         self.store
             .read(Access::Daemon, move |tx| {
-                let standings = standings.clone();
-                Box::pin(async move { Ok::<_, ServiceError>(tx.refused(&standings).await?) })
+                let presented = presented.clone();
+                Box::pin(async move { Ok::<_, ServiceError>(tx.refused(&presented).await?) })
             })
             .await
     }

@@ -3,7 +3,7 @@
 //! A house reads and writes its records page by page; what a record looks like as JSON is the same in all houses. How they
 //! become lines of a file is not decided here.
 
-pub(super) mod form;
+pub(super) mod canonical_json;
 pub(super) mod verify;
 
 use async_trait::async_trait;

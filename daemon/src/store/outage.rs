@@ -15,10 +15,10 @@ const LASTS: Duration = Duration::from_secs(30);
 
 /// What the log was told last.
 #[derive(Debug, Default)]
-pub(super) struct Outage(Mutex<State>);
+pub(super) struct Outage(Mutex<OutageState>);
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct State {
+struct OutageState {
     told: Option<Instant>,
     untold: u32,
     is_over: bool,
@@ -60,7 +60,7 @@ impl Outage {
     }
 }
 
-impl State {
+impl OutageState {
     /// How many failures were kept back since the last line, when it is time for one.
     fn failed(&mut self, now: Instant, fault: Option<&'static str>) -> Option<u32> {
         let is_news = fault.is_some() && self.storage_fault(now).is_none();
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn an_outage_is_told_once_and_so_is_its_end() {
         let start = Instant::now();
-        let mut state = State::default();
+        let mut state = OutageState::default();
         assert!(!state.worked(start, Mode::Read), "there was none");
         assert_eq!(state.failed(start, None), Some(0));
         for _ in 0..1000 {
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn one_that_comes_and_goes_fills_no_log() {
         let start = Instant::now();
-        let mut state = State::default();
+        let mut state = OutageState::default();
         let moment = Duration::from_millis(1);
         let lines: usize = (0..10_000u32)
             .map(|step| {
@@ -126,7 +126,7 @@ mod tests {
     fn that_it_can_be_written_again_only_a_write_tells() {
         let start = Instant::now();
         let full = Some("the disk is full");
-        let mut state = State::default();
+        let mut state = OutageState::default();
         assert_eq!(state.failed(start, None), Some(0));
         assert_eq!(state.failed(start, full), Some(0), "that the disk is full is news, whatever was told before");
         assert!(!state.worked(start, Mode::Read));

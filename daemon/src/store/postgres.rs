@@ -2,19 +2,18 @@
 
 pub mod adopt;
 pub mod archive;
+mod cluster;
 mod compare;
+mod epoch;
 mod fault;
 mod fit;
-mod form;
 mod kept;
 mod lanes;
 mod layout;
-mod life;
 mod listen;
 mod migrate;
 mod open;
 mod pool;
-mod presence;
 mod probe;
 mod reads;
 mod records;
@@ -30,6 +29,7 @@ mod transaction;
 mod triggers;
 mod turn;
 mod watch;
+mod wire_format;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -40,7 +40,7 @@ use ryzed_adapters::{Registry, Table};
 use tokio::task::JoinHandle;
 
 use super::archive::sealed;
-use super::presence::BridgeKey;
+use super::cluster::BridgeKey;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, OnStopped, Stay, Stopped, Store, StoreError};
 use crate::metrics::PoolUse;
 use adopt::Naming;
@@ -58,7 +58,7 @@ pub use server::{AddressError, check_url, wait_until_there, with_password};
 
 /// How the database is opened.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct PostgresSettings {
     /// `postgres://…`
     pub url: String,
     /// The most connections that work at once; one more listens, and one asks whether the database is there.
@@ -108,7 +108,7 @@ impl Schema {
     fn new(registry: Arc<Registry>, layout: Layout, stopped: Arc<Stopped>, guards: Guards, terms: Terms) -> Self {
         let placed = Placed { registry: &registry, layout: &layout };
         let guard = |table: &Table| guards.get(table.name).copied().unwrap_or_default();
-        let is_adopted = registry.iter().any(|table| table.is_fitted);
+        let is_adopted = registry.iter().any(|table| table.is_external);
         Self {
             tables: placed.iter().map(|(table, place)| TableSql::of(placed, table, place, guard(table))).collect(),
             ensure_user: sql::ensure_user(&registry, &layout).filter(|_| !stopped.has("users")),
@@ -169,7 +169,7 @@ impl PostgresStore {
     /// # Errors
     /// When the database can't be reached or migrated.
     pub async fn open(
-        settings: &Settings,
+        settings: &PostgresSettings,
         adapters: &Arc<Registry>,
         adopted: Option<Adopted>,
         outside: OnOutsideWrite,
@@ -177,11 +177,11 @@ impl PostgresStore {
         let (is_adopted, url) = (adopted.is_some(), &settings.url);
         let own = || Adopted { layout: Layout::own(adapters), naming: Naming::new() };
         let Adopted { layout, naming } = adopted.unwrap_or_else(own);
-        let fitted = is_adopted.then(|| layout.fit(adapters));
-        let placed = Placed { registry: fitted.as_ref().unwrap_or(adapters), layout: &layout };
+        let restricted = is_adopted.then(|| layout.fit(adapters));
+        let placed = Placed { registry: restricted.as_ref().unwrap_or(adapters), layout: &layout };
         let ground = Ground { adapters, placed, naming: &naming, is_adopted };
         let mut connection = migrate::up_to_date(url, ground, settings.stay).await?;
-        if life::is_sealed(&mut connection).await? {
+        if epoch::is_sealed(&mut connection).await? {
             return Err(sealed());
         }
         let adopted = layout;
@@ -191,8 +191,8 @@ impl PostgresStore {
         };
         let registry = if is_adopted { Arc::new(layout.fit(adapters)) } else { Arc::clone(adapters) };
         kept::note(&mut connection, Placed { registry: &registry, layout: &layout }, false).await?;
-        let epoch = life::epoch(&mut connection).await?;
-        let bridge_key = life::bridge_key(&mut connection).await?;
+        let epoch = epoch::epoch(&mut connection).await?;
+        let bridge_key = epoch::bridge_key(&mut connection).await?;
         let written =
             texts(&mut connection, "SELECT 'yes' WHERE EXISTS (SELECT FROM ryzed.scopes WHERE version > 0)").await?;
         let speaks_english = server::speaks_english(&mut connection).await?;
@@ -269,7 +269,7 @@ impl Store for PostgresStore {
         Some(&self.bridge_key)
     }
 
-    fn hear(&self, ear: OnNotice) {
+    fn subscribe(&self, ear: OnNotice) {
         let _ = self.ear.set(ear);
     }
 

@@ -1,4 +1,4 @@
-//! What is read from a database and written to it, in the forms that both houses share.
+//! What is read from a database and written to it, in the forms that both backends share.
 
 use uuid::Uuid;
 

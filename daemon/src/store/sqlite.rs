@@ -4,10 +4,10 @@ pub mod archive;
 mod attempt;
 mod checkpoints;
 mod compare;
+mod epoch;
 mod ground;
 mod guard;
 mod json;
-mod life;
 mod lock;
 mod migrate;
 mod open;
@@ -50,7 +50,7 @@ const ROWS_AT_ONCE: usize = 250;
 
 /// How the database is opened.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct SqliteSettings {
     /// The database file; made when it is missing.
     pub path: PathBuf,
     /// Whether each commit waits for the disk (`synchronous=FULL`) or only survives the end of the process (`NORMAL`).
@@ -96,11 +96,15 @@ impl SqliteStore {
     ///
     /// # Errors
     /// When the file can't be opened or migrated, was sealed, or is being moved as a whole.
-    pub fn open(settings: &Settings, registry: Arc<Registry>, outside: OnOutsideWrite) -> Result<Self, StoreError> {
+    pub fn open(
+        settings: &SqliteSettings,
+        registry: Arc<Registry>,
+        outside: OnOutsideWrite,
+    ) -> Result<Self, StoreError> {
         Self::opened(settings, registry, outside).map_err(|error| ground::judged(&settings.path, error))
     }
 
-    fn opened(settings: &Settings, registry: Arc<Registry>, outside: OnOutsideWrite) -> Result<Self, StoreError> {
+    fn opened(settings: &SqliteSettings, registry: Arc<Registry>, outside: OnOutsideWrite) -> Result<Self, StoreError> {
         let lock = match settings.stay {
             Stay::Resident => Lock::resident(&settings.path)?,
             Stay::Keeper | Stay::Visitor => Lock::visiting(&settings.path)?,
@@ -112,14 +116,14 @@ impl SqliteStore {
             Stay::Resident | Stay::Keeper => migrate::up_to_date(&mut connection, &schema)?,
             Stay::Visitor => migrate::must_be_up_to_date(&mut connection)?,
         }
-        if life::is_sealed(&mut connection)? {
+        if epoch::is_sealed(&mut connection)? {
             return Err(sealed());
         }
         let life = match settings.stay {
-            Stay::Resident => life::Life::resume(&mut connection, &settings.path)?,
-            Stay::Keeper | Stay::Visitor => life::Life::visit(&mut connection)?,
+            Stay::Resident => epoch::Life::resume(&mut connection, &settings.path)?,
+            Stay::Keeper | Stay::Visitor => epoch::Life::visit(&mut connection)?,
         };
-        let (epoch, is_new) = (life.epoch().to_owned(), life::height(&mut connection)? == 0);
+        let (epoch, is_new) = (life.epoch().to_owned(), epoch::height(&mut connection)? == 0);
         let readers = Readers::open(&settings.path, settings.readers, &schema)?;
         let ground = Arc::new(Ground::of(&settings.path)?);
         let checkpoints = Checkpoints::start(&settings.path, Arc::clone(&ground))?;

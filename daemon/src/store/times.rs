@@ -6,7 +6,7 @@ use super::StoreError;
 
 /// What a database knows of the time, in the form in which times travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct StoredTimes {
     /// The newest of all scopes; none when it holds none.
     pub newest: Option<String>,
     /// How far the time had come that was believed; none when that was never written down.
@@ -19,7 +19,7 @@ pub struct Known {
 #[async_trait]
 pub trait Times {
     /// What the database knows of it.
-    async fn times(&mut self) -> Result<Known, StoreError>;
+    async fn times(&mut self) -> Result<StoredTimes, StoreError>;
     /// Writes down how far the time has come that is believed.
     async fn keep_time(&mut self, believed: &str) -> Result<(), StoreError>;
 }

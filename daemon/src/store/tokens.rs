@@ -36,7 +36,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// As both houses name it; none when nothing is refused.
+    /// As both backends name it; none when nothing is refused.
     pub(super) fn of(word: &str) -> Option<Self> {
         match word {
             "device" => Some(Self::Device),
@@ -49,7 +49,7 @@ impl Refusal {
 
 /// Somebody who is connected.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct Presented {
     /// The person.
     pub user: UserId,
     /// What they came with.
@@ -80,8 +80,8 @@ pub trait Tokens: Send {
     ) -> Result<(), StoreError>;
     /// From `at` on whatever the device came with until now is refused, also when the device is allowed again.
     async fn bar(&mut self, user: UserId, device: &DeviceId, at: &str) -> Result<(), StoreError>;
-    /// Those who are refused, by their places in `standings`.
-    async fn refused(&mut self, standings: &[Standing]) -> Result<Vec<(usize, Refusal)>, StoreError>;
+    /// Those who are refused, by their places in `presented`.
+    async fn refused(&mut self, presented: &[Presented]) -> Result<Vec<(usize, Refusal)>, StoreError>;
     /// Forgets at most `limit` marks whose time was over `before`; returns how many.
     async fn prune_uses(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
 }

@@ -2,8 +2,8 @@
 //!
 //! Nothing in here looks anything up. Who owns a row and whether a reference is good is `push`'s business.
 
-mod met;
-mod working;
+mod pending_row;
+mod resolved;
 
 use std::collections::HashMap;
 
@@ -13,23 +13,23 @@ use serde_json::Value;
 
 use super::asked::Asked;
 use super::ids::Version;
-use super::known::Known;
 use super::said::{self, is_same};
+use super::stored_row::StoredRow;
 use super::weight::Weight;
 use super::wire::{ConflictField, Intent, Status};
 
-pub use met::{Cost, Met, Telling};
-pub use working::{Mine, Replaced, Working};
+pub use pending_row::{OwnEdits, PendingRow, Replaced};
+pub use resolved::{Cost, ResolvedConflict, Telling};
 
 /// What does not depend on the row.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances {
+pub struct DecisionContext {
     /// The time that writes are stamped with.
     pub now: DateTime<Utc>,
     /// Up to here tombstones of the row's scope are gone.
     pub floor: Version,
     /// Whether the client's base versions are of this database's life.
-    pub same_life: bool,
+    pub same_epoch: bool,
     /// The request's strategy.
     pub strategy: Option<Strategy>,
     /// How many bytes a conflict may tell of values that can be had elsewhere.
@@ -48,7 +48,7 @@ pub struct Decision {
     /// Why it was rejected.
     pub errors: Vec<FieldError>,
     /// The conflict that was met.
-    pub conflict: Option<Met>,
+    pub conflict: Option<ResolvedConflict>,
 }
 
 /// What to do with a row.
@@ -83,14 +83,14 @@ impl Decision {
         Self { effect, status, errors: Vec::new(), conflict: None }
     }
 
-    fn settled(effect: Effect, met: Met) -> Self {
+    fn settled(effect: Effect, met: ResolvedConflict) -> Self {
         Self { effect, status: Status::Conflict, errors: Vec::new(), conflict: Some(met) }
     }
 }
 
 /// Decides what becomes of a change. Rules that span fields are checked on the whole row, once it has them.
 #[must_use]
-pub fn decide(table: &Table, working: &Working, asked: &Asked, around: &Circumstances) -> Decision {
+pub fn decide(table: &Table, working: &PendingRow, asked: &Asked, around: &DecisionContext) -> Decision {
     let case = Case {
         table,
         working,
@@ -99,8 +99,8 @@ pub fn decide(table: &Table, working: &Working, asked: &Asked, around: &Circumst
         around,
     };
     // What is gone already, or was made by this request, can be deleted whatever the client had seen.
-    let needs_no_base = asked.operation == Intent::Delete && (working.row.is_none() || working.mine == Mine::Made);
-    if !around.same_life && asked.base_version.is_some() && !needs_no_base {
+    let needs_no_base = asked.operation == Intent::Delete && (working.row.is_none() || working.mine == OwnEdits::Made);
+    if !around.same_epoch && asked.base_version.is_some() && !needs_no_base {
         return case.stale();
     }
     let mut decision = case.run(asked);
@@ -117,7 +117,7 @@ pub fn decide(table: &Table, working: &Working, asked: &Asked, around: &Circumst
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(table: &Table, working: &Working, replaced: &Replaced, most: Weight) -> Result<(), Vec<FieldError>> {
+pub fn check(table: &Table, working: &PendingRow, replaced: &Replaced, most: Weight) -> Result<(), Vec<FieldError>> {
     let Some(row) = &working.row else { return Ok(()) };
     table.check(&said::without_unsaid(row))?;
     if working.weight().outgrows(most, replaced.weight()) {
@@ -132,10 +132,10 @@ pub fn check(table: &Table, working: &Working, replaced: &Replaced, most: Weight
 
 struct Case<'a> {
     table: &'a Table,
-    working: &'a Working,
+    working: &'a PendingRow,
     base: Option<Version>,
     strategy: Strategy,
-    around: &'a Circumstances,
+    around: &'a DecisionContext,
 }
 
 impl Case<'_> {
@@ -146,7 +146,7 @@ impl Case<'_> {
         let Some(known) = self.edited_elsewhere() else {
             return Decision::done(Effect::Remove, Status::Applied);
         };
-        if !self.around.same_life {
+        if !self.around.same_epoch {
             return self.stale();
         }
         let goes = self.strategy == Strategy::ClientWins;
@@ -185,7 +185,7 @@ impl Case<'_> {
     /// row it got nothing.
     fn is_sent_back(&self, column: &Column, value: &Value) -> bool {
         let (known, name) = (self.working.known.as_ref(), column.name.as_str());
-        let current = self.working.row.as_ref().or_else(|| known.and_then(Known::former_row));
+        let current = self.working.row.as_ref().or_else(|| known.and_then(StoredRow::former_row));
         let Some(value) = column.kind.canonical(value.clone()) else { return false };
         match current.and_then(|row| row.get(name)) {
             Some(current) if is_same(current, &value) => true,
@@ -222,10 +222,10 @@ impl Case<'_> {
     fn edit_deleted(&self, intent: Intent, data: &Row) -> Decision {
         let known = self.working.known.as_ref();
         let saw_it_go = known.is_some_and(|known| self.base >= Some(known.version));
-        if intent != Intent::Update && (self.working.mine == Mine::Deleted || saw_it_go) {
+        if intent != Intent::Update && (self.working.mine == OwnEdits::Deleted || saw_it_go) {
             return self.make(intent, data);
         }
-        if self.working.mine == Mine::Deleted {
+        if self.working.mine == OwnEdits::Deleted {
             return Decision::refused("id", code::NOT_FOUND, "the row was deleted earlier in this request");
         }
         let comes_back = matches!(self.strategy, Strategy::ClientWins | Strategy::Merge);
@@ -239,7 +239,7 @@ impl Case<'_> {
         if !comes_back {
             return Decision::settled(Effect::Leave, met);
         }
-        let mut row = known.and_then(Known::former_row).cloned().unwrap_or_default();
+        let mut row = known.and_then(StoredRow::former_row).cloned().unwrap_or_default();
         // Rows that went while no trigger looked left nothing behind but that they are gone.
         let is_unknown = row.is_empty();
         row.extend(data.clone());
@@ -287,7 +287,7 @@ impl Case<'_> {
 
     /// Whether the client's value of `field` stands against no edit that it has not seen.
     fn may_set(&self, field: &str, server: &Value) -> bool {
-        if self.working.mine == Mine::Made {
+        if self.working.mine == OwnEdits::Made {
             return true;
         }
         // It builds on what this request asked for before; if it did not get that, the conflict goes on.
@@ -309,8 +309,8 @@ impl Case<'_> {
 
     fn asked_before(&self, field: &str) -> Option<&Value> {
         match &self.working.mine {
-            Mine::Fields(fields) => fields.get(field),
-            Mine::Untouched | Mine::Made | Mine::Deleted => None,
+            OwnEdits::Fields(fields) => fields.get(field),
+            OwnEdits::Untouched | OwnEdits::Made | OwnEdits::Deleted => None,
         }
     }
 
@@ -354,13 +354,13 @@ impl Case<'_> {
     }
 
     /// The row as known, when the client has named a version and the row has changed since.
-    fn edited_elsewhere(&self) -> Option<&Known> {
+    fn edited_elsewhere(&self) -> Option<&StoredRow> {
         let known = self.working.known.as_ref()?;
-        (known.version > self.base? && self.working.mine != Mine::Made).then_some(known)
+        (known.version > self.base? && self.working.mine != OwnEdits::Made).then_some(known)
     }
 
     fn is_tombstone(&self) -> bool {
-        self.working.row.is_none() && (self.working.known.is_some() || self.working.mine == Mine::Deleted)
+        self.working.row.is_none() && (self.working.known.is_some() || self.working.mine == OwnEdits::Deleted)
     }
 
     fn stale(&self) -> Decision {

@@ -21,9 +21,9 @@ pub struct Stand {
 #[must_use]
 pub fn can_serve(cursor: &Cursor, epoch: &str, stands: &[Stand]) -> bool {
     let begins = stands.iter().all(|stand| cursor.at(stand.scope) == 0);
-    let same_life = cursor.epoch.is_empty() || cursor.epoch == epoch;
+    let same_epoch = cursor.epoch.is_empty() || cursor.epoch == epoch;
     begins
-        || (same_life
+        || (same_epoch
             && stands.iter().all(|stand| {
                 let at = cursor.at(stand.scope);
                 at == 0 || (at <= stand.newest && at.max(cursor.begun(stand.scope)) >= stand.floor)

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::lines::{LineByLine, line_ends};
 use super::source::{Incoming, Input};
-use super::{Place, TransferError};
+use super::{FilePlace, TransferError};
 
 /// Columns whose values the server makes.
 const SERVERS: [&str; 3] = ["_version", UNSAID, "updated_at"];
@@ -95,7 +95,7 @@ impl Iterator for CsvRows {
             // The line that was read last ends the row; a cell may hold lines of its own.
             let line = self.line.load(Ordering::Relaxed) - self.record.iter().map(line_ends).sum::<u64>();
             let row = self.row().map(|row| (self.table.to_owned(), row));
-            return Some(Ok(Incoming { place: Place::Line(line), size: self.record.as_slice().len(), row }));
+            return Some(Ok(Incoming { place: FilePlace::Line(line), size: self.record.as_slice().len(), row }));
         }
         None
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::owner::Owner;
 use super::source::Incoming;
-use super::{Place, Refusal, Rows, Summary, TransferError, Watch};
+use super::{FilePlace, Refusal, Rows, Summary, TransferError, Watch};
 use crate::service::{Pushed, Service, ServiceError};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::{ChangeResult, Status};
@@ -35,7 +35,7 @@ pub(super) struct Loader<'a> {
 
 /// Rows that are pushed together.
 #[derive(Default)]
-struct Batch {
+struct ImportBatch {
     rows: Vec<Pending>,
     refused: Vec<Refusal>,
     bytes: usize,
@@ -44,7 +44,7 @@ struct Batch {
 /// A row that is ready to be pushed.
 #[derive(Serialize, Deserialize)]
 struct Pending {
-    place: Place,
+    place: FilePlace,
     table: String,
     row: Row,
     size: usize,
@@ -98,7 +98,7 @@ impl<'a> Loader<'a> {
         reading.await.map_err(|error| TransferError::Content(format!("reading ended early: {error}")))
     }
 
-    async fn write(&mut self, batch: Batch) -> Result<(), TransferError> {
+    async fn write(&mut self, batch: ImportBatch) -> Result<(), TransferError> {
         for refusal in &batch.refused {
             self.refuse(refusal);
         }
@@ -201,10 +201,10 @@ impl Batches {
 }
 
 impl Iterator for Batches {
-    type Item = Result<Batch, TransferError>;
+    type Item = Result<ImportBatch, TransferError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut batch = Batch::default();
+        let mut batch = ImportBatch::default();
         while batch.rows.len() + batch.refused.len() < self.most && batch.bytes < BATCH_BYTES {
             let incoming = match self.rows.next() {
                 Some(Ok(incoming)) => incoming,

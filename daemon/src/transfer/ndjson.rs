@@ -7,7 +7,7 @@ use ryzed_adapters::{FieldError, Row, code};
 use serde_json::Value;
 
 use super::source::{Incoming, Input, LONGEST_ROW};
-use super::{Place, TransferError};
+use super::{FilePlace, TransferError};
 
 /// The rows of an NDJSON file.
 pub(super) struct NdjsonRows {
@@ -76,7 +76,7 @@ impl Iterator for NdjsonRows {
                 Ok(true) if self.buffer.trim_ascii().is_empty() => {}
                 Ok(true) => {
                     let row = self.row().map_err(|error| vec![error]);
-                    return Some(Ok(Incoming { place: Place::Line(self.line), size: self.buffer.len(), row }));
+                    return Some(Ok(Incoming { place: FilePlace::Line(self.line), size: self.buffer.len(), row }));
                 }
                 Ok(false) => self.ended = true,
                 Err(source) => {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ryzed_adapters::{FieldError, Row};
 
-use super::{Place, TransferError};
+use super::{FilePlace, TransferError};
 
 /// The longest row that is read, in bytes: what one message of a device may bring.
 pub(super) const LONGEST_ROW: usize = 1 << 20;
@@ -17,7 +17,7 @@ pub(super) const LONGEST_ROW: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Incoming {
     /// Where it stands.
-    pub place: Place,
+    pub place: FilePlace,
     /// Its bytes in the file.
     pub size: usize,
     /// The table's name and the row.

@@ -32,7 +32,7 @@ pub async fn load(service: &Service) -> Result<Option<Summary>, TransferError> {
     if !service.is_new() || heads.iter().any(|(_, version)| *version > 0) {
         return Ok(None);
     }
-    let rows = rows()?.into_iter().map(|incoming| travelling(incoming, &service.registry));
+    let rows = rows()?.into_iter().map(|incoming| to_wire(incoming, &service.registry));
     let rows: Vec<_> = rows.collect();
     let summary = Loader::new(service, Owner::Catalogue, &mut Log).load(Box::new(rows.into_iter())).await?;
     tracing::info!(rows = summary.written, "the database is new, and its catalogue now holds the starter catalogue");
@@ -70,7 +70,7 @@ fn rows() -> Result<Vec<Result<Incoming, TransferError>>, TransferError> {
 }
 
 /// A row without the columns that stay home: the database has defaults for them.
-fn travelling(incoming: Result<Incoming, TransferError>, registry: &Registry) -> Result<Incoming, TransferError> {
+fn to_wire(incoming: Result<Incoming, TransferError>, registry: &Registry) -> Result<Incoming, TransferError> {
     incoming.map(|mut incoming| {
         if let Ok((table, row)) = &mut incoming.row {
             row.retain(|name, _| registry.get(table).is_some_and(|table| table.column(name).is_some()));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::SystemClock;
 use crate::config::Limits;
-use crate::store::sqlite::{Settings, SqliteStore};
+use crate::store::sqlite::{SqliteSettings, SqliteStore};
 use crate::sync::digest::Digest;
 use crate::sync::{Scope, UserId};
 
@@ -53,7 +53,7 @@ impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let registry = Arc::new(Registry::standard());
-        let settings = Settings {
+        let settings = SqliteSettings {
             path: folder.path().join("ryzed.db"),
             durable: false,
             readers: 1,
@@ -89,7 +89,7 @@ impl House {
         rows: Box<dyn Iterator<Item = Result<Incoming, TransferError>> + Send>,
     ) -> (Summary, Vec<String>) {
         let mut heard = Heard::default();
-        self.service.welcome(&user().caller()).await.unwrap();
+        self.service.create_user(&user().caller()).await.unwrap();
         let summary = Loader::new(&self.service, owner, &mut heard).load(rows).await.unwrap();
         (summary, heard.0)
     }

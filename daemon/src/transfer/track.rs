@@ -25,7 +25,7 @@ use super::sieve::{LeftOut, is_way_of, sift};
 use super::source::{Incoming, Input};
 use super::sphere::distance;
 use super::told::{beside, of_track};
-use super::{Place, Summary, TransferError, Watch};
+use super::{FilePlace, Summary, TransferError, Watch};
 use crate::service::Service;
 
 /// The largest GPX file, whose points are all held, in bytes. A day at a point a second has about 15 MiB.
@@ -117,7 +117,7 @@ pub(super) async fn load(
         }
         let id = track.id(owner);
         let session = ("cardio_sessions".into(), track.session(id, activity));
-        let session = Incoming { place: Place::Track(track.number), size: 0, row: Ok(session) };
+        let session = Incoming { place: FilePlace::Track(track.number), size: 0, row: Ok(session) };
         let of_session = Loader::new(service, owner, watch).load(Box::new(std::iter::once(Ok(session)))).await?;
         summary += of_session;
         if of_session.refused > 0 {
@@ -242,7 +242,7 @@ impl Track {
                 "speed_kmh": point.speed_kmh,
                 "recorded_at": format_time(point.at),
             });
-            Incoming { place: Place::Line(point.line), size: 0, row: Ok(("location_points".into(), fields(row))) }
+            Incoming { place: FilePlace::Line(point.line), size: 0, row: Ok(("location_points".into(), fields(row))) }
         })
     }
 

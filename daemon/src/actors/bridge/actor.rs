@@ -14,11 +14,11 @@ use super::heard::heard;
 use super::route::Turn;
 #[cfg(any(test, feature = "faults"))]
 use crate::actors::fault::Fault;
-use crate::actors::live::{self, Shared};
 use crate::actors::pulse::Pulse;
-use crate::carrier::{Ear, Heard, Started, Topic, notices};
-use crate::service::Directory;
-use crate::store::presence::LARGEST_NOTICE;
+use crate::actors::realtime::{self, ActorContext};
+use crate::carrier::{CarrierEvent, Listener, Started, Topic, notices};
+use crate::service::InstanceDirectory;
+use crate::store::cluster::LARGEST_NOTICE;
 use crate::sync::Scope;
 
 /// When to compare again after the database refused.
@@ -44,8 +44,8 @@ pub(crate) enum BridgeMsg {
 
 pub(crate) struct BridgeActor;
 
-pub(crate) struct State {
-    shared: Arc<Shared>,
+pub(crate) struct BridgeState {
+    shared: Arc<ActorContext>,
     pulse: Pulse,
     /// Ended with the actor.
     _tasks: Vec<Ending>,
@@ -65,46 +65,46 @@ impl Drop for Ending {
 
 impl Actor for BridgeActor {
     type Msg = BridgeMsg;
-    type State = State;
-    type Arguments = (Arc<Shared>, Pulse);
+    type State = BridgeState;
+    type Arguments = (Arc<ActorContext>, Pulse);
 
     async fn pre_start(
         &self,
         myself: ActorRef<BridgeMsg>,
         (shared, pulse): Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
+    ) -> Result<BridgeState, ActorProcessingErr> {
         #[cfg(any(test, feature = "faults"))]
-        live::hold(&shared.bridge_actor, myself.clone());
+        realtime::set(&shared.bridge_actor, myself.clone());
         let bridge = &shared.bridge;
         // What the carriers of one that failed had in hand is lost.
         bridge.route().begin();
         bridge.owe_hello();
-        let (mut tasks, trust) = (Vec::new(), &bridge.neighbours.trust);
-        if let Some(redis) = &bridge.neighbours.redis {
-            let Started { carrier, task } = redis.start(Arc::clone(trust), ear(&shared, &myself));
-            live::hold(&bridge.redis, carrier);
+        let (mut tasks, trust) = (Vec::new(), &bridge.cluster.trust);
+        if let Some(redis) = &bridge.cluster.redis {
+            let Started { carrier, task } = redis.start(Arc::clone(trust), listener(&shared, &myself));
+            realtime::set(&bridge.redis, carrier);
             // Who came before the carrier was there.
-            for (user, _) in shared.roster.sessions() {
-                bridge.follow(user, &|| shared.roster.has(user));
+            for (user, _) in shared.connections.sessions() {
+                bridge.follow(user, &|| shared.connections.has(user));
             }
             tasks.push(watched(task, &myself));
         }
-        if let Some(directory) = &bridge.neighbours.directory {
+        if let Some(directory) = &bridge.cluster.directory {
             let sender = Arc::new(Sender(Arc::clone(directory)));
             let Started { carrier, task } = notices::start(Arc::clone(trust), sender, LARGEST_NOTICE);
-            live::hold(&bridge.notices, carrier);
+            realtime::set(&bridge.notices, carrier);
             tasks.push(watched(task, &myself));
-            directory.hear(Arc::new(notices::hearing(Arc::clone(trust), messages(&shared))));
+            directory.subscribe(Arc::new(notices::hearing(Arc::clone(trust), messages(&shared))));
         }
         Bridge::renew_now(&shared, None);
-        Ok(State { shared, pulse, _tasks: tasks, behind: HashSet::new(), retrying: false })
+        Ok(BridgeState { shared, pulse, _tasks: tasks, behind: HashSet::new(), retrying: false })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<BridgeMsg>,
         message: BridgeMsg,
-        state: &mut State,
+        state: &mut BridgeState,
     ) -> Result<(), ActorProcessingErr> {
         let _working = state.pulse.begin();
         match message {
@@ -126,7 +126,7 @@ impl Actor for BridgeActor {
     }
 }
 
-impl State {
+impl BridgeState {
     /// One line in the log for each change.
     fn redis(&mut self, news: Result<(), String>) {
         let turn = self.shared.bridge.route().redis(news.is_ok());
@@ -180,7 +180,7 @@ impl State {
 }
 
 /// Sends notices through the database.
-struct Sender(Arc<dyn Directory>);
+struct Sender(Arc<dyn InstanceDirectory>);
 
 #[async_trait]
 impl notices::Notify for Sender {
@@ -200,26 +200,26 @@ fn watched(task: JoinHandle<()>, myself: &ActorRef<BridgeMsg>) -> Ending {
 }
 
 /// Messages are dealt with at once, on the carrier's task.
-fn messages(shared: &Arc<Shared>) -> Ear {
+fn messages(shared: &Arc<ActorContext>) -> Listener {
     let shared = Arc::clone(shared);
     Arc::new(move |news| match news {
-        Heard::Letter(letter) => heard(&shared, &letter),
-        Heard::Late => shared.missed_something(),
-        Heard::Stranger => shared.look_around_soon(),
+        CarrierEvent::Letter(letter) => heard(&shared, &letter),
+        CarrierEvent::Late => shared.missed_something(),
+        CarrierEvent::Stranger => shared.look_around_soon(),
         // Of a carrier that can be away; the others' is the actor's business.
-        Heard::Up | Heard::Down(_) | Heard::Following(_) => {}
+        CarrierEvent::Up | CarrierEvent::Down(_) | CarrierEvent::Following(_) => {}
     })
 }
 
 /// What is more than a message is the actor's.
-fn ear(shared: &Arc<Shared>, myself: &ActorRef<BridgeMsg>) -> Ear {
+fn listener(shared: &Arc<ActorContext>, myself: &ActorRef<BridgeMsg>) -> Listener {
     let (messages, myself) = (messages(shared), myself.clone());
     Arc::new(move |heard| {
         let message = match heard {
-            Heard::Letter(_) | Heard::Late | Heard::Stranger => return messages(heard),
-            Heard::Up => BridgeMsg::Redis(Ok(())),
-            Heard::Down(reason) => BridgeMsg::Redis(Err(reason)),
-            Heard::Following(topics) => BridgeMsg::Compare(
+            CarrierEvent::Letter(_) | CarrierEvent::Late | CarrierEvent::Stranger => return messages(heard),
+            CarrierEvent::Up => BridgeMsg::Redis(Ok(())),
+            CarrierEvent::Down(reason) => BridgeMsg::Redis(Err(reason)),
+            CarrierEvent::Following(topics) => BridgeMsg::Compare(
                 topics
                     .into_iter()
                     .filter_map(|topic| match topic {

@@ -56,7 +56,8 @@ pub(crate) enum Message<'m> {
         user: UserId,
     },
     /// Any scope may have moved: ask the database.
-    Look,
+    #[serde(rename = "look")]
+    Resync,
     /// Anything may have been said unheard: ask the database.
     Missed,
     /// An instance has come, or is heard in another way than before: ask who there is, and look.
@@ -135,7 +136,7 @@ mod tests {
             Message::Moved { scope: "global".into(), version: 7, table: Some("foods".into()) },
             Message::Pass(Passed { to, frame: &frame }),
             Message::Doubt { user: UserId(Uuid::nil()), device: "web-1".parse().unwrap() },
-            Message::Look,
+            Message::Resync,
             Message::Hello,
         ] {
             for again in [false, true] {
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_newer_form_is_not_read() {
-        let newer = String::from_utf8(write(&Message::Look, false).to_vec()).unwrap().replace("\"v\":2", "\"v\":3");
+        let newer = String::from_utf8(write(&Message::Resync, false).to_vec()).unwrap().replace("\"v\":2", "\"v\":3");
         for unknown in [newer.as_bytes(), b"hello", b"", br#"{"v":2,"m":"dance"}"#] {
             assert_eq!(read(unknown), None);
         }

@@ -8,7 +8,7 @@ use tracing::debug;
 use super::Bridge;
 use super::envelope::{self, Addressees, Message, Passed};
 use crate::actors::link::Link;
-use crate::actors::live::Shared;
+use crate::actors::realtime::ActorContext;
 use crate::carrier::Letter;
 use crate::sync::Scope;
 
@@ -16,7 +16,7 @@ use crate::sync::Scope;
 const TOGETHER: Duration = Duration::from_millis(500);
 
 /// Takes a message from another instance.
-pub(crate) fn heard(shared: &Shared, letter: &Letter) {
+pub(crate) fn heard(shared: &ActorContext, letter: &Letter) {
     let Some((message, again)) = envelope::read(&letter.text) else {
         debug!("a message of another release");
         return shared.missed_something();
@@ -35,7 +35,7 @@ pub(crate) fn heard(shared: &Shared, letter: &Letter) {
         }
         Message::Doubt { user, device } => shared.doubt(user, device),
         Message::Revoked { user } => shared.look_at_devices_of(user),
-        Message::Look => shared.look_soon(),
+        Message::Resync => shared.request_resync(),
         Message::Missed => shared.missed_something(),
         Message::Hello => {
             Bridge::renew_now(shared, Some(letter.from));
@@ -44,8 +44,8 @@ pub(crate) fn heard(shared: &Shared, letter: &Letter) {
     }
 }
 
-fn pass(shared: &Shared, to: &Addressees, frame: &Bytes, letter: &Letter) {
-    let links = shared.roster.links(to.user.map_or(Scope::Global, Scope::User));
+fn pass(shared: &ActorContext, to: &Addressees, frame: &Bytes, letter: &Letter) {
+    let links = shared.connections.links(to.user.map_or(Scope::Global, Scope::User));
     let meant = links.iter().filter(|link| {
         to.only.as_ref().is_none_or(|only| *only == link.device)
             && to.except.as_ref() != Some(&link.device)

@@ -120,7 +120,7 @@ struct Tables {
 /// Without table, operation and data it is no change that could be judged, let alone rejected.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only its form is looked at")]
-struct Change<'a> {
+struct IncomingChange<'a> {
     table: Name,
     operation: Name,
     #[serde(borrow)]
@@ -219,7 +219,7 @@ impl Message<'_> {
         let marks: Marks<'_> = typed(self.text)?;
         let mutation_id = marks.mutation_id.and_then(|id| serde_json::from_str(id.get()).ok()).map(|Name(id)| id);
         let named = |problem: Problem| Problem { mutation_id: mutation_id.clone(), ..problem };
-        let change: Change<'_> = typed(self.text).map_err(named)?;
+        let change: IncomingChange<'_> = typed(self.text).map_err(named)?;
         if !change.data.get().starts_with('{') {
             return Err(named(Problem::new(code::MALFORMED, "data must be an object")));
         }

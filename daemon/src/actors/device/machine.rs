@@ -91,16 +91,16 @@ pub(super) struct Machine {
     warned: bool,
     bad: u8,
     pending_uploads: Option<u32>,
-    rate: RateLimiter<NotKeyed, InMemoryState, Told, NoOpMiddleware<Nanos>>,
+    rate: RateLimiter<NotKeyed, InMemoryState, EventClock, NoOpMiddleware<Nanos>>,
     begun: Instant,
-    told: Told,
+    clock: EventClock,
 }
 
 /// The rate limiter's clock: it shows what the machine was told.
 #[derive(Debug, Clone, Default)]
-struct Told(Arc<AtomicU64>);
+struct EventClock(Arc<AtomicU64>);
 
-impl Clock for Told {
+impl Clock for EventClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
@@ -113,7 +113,7 @@ impl Machine {
         let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let quota =
             Quota::per_second(at_least_one(limits.messages_per_second)).allow_burst(at_least_one(limits.message_burst));
-        let told = Told::default();
+        let clock = EventClock::default();
         Self {
             user: caller.user,
             device,
@@ -124,9 +124,9 @@ impl Machine {
             warned: false,
             bad: 0,
             pending_uploads: None,
-            rate: RateLimiter::direct_with_clock(quota, told.clone()),
+            rate: RateLimiter::direct_with_clock(quota, clock.clone()),
             begun: now.instant,
-            told,
+            clock,
         }
     }
 
@@ -160,7 +160,7 @@ impl Machine {
     fn came(&mut self, now: Now, then: impl FnOnce(&mut Self) -> Vec<Effect>) -> Vec<Effect> {
         self.heard = now.instant;
         let elapsed = now.instant.duration_since(self.begun).as_nanos();
-        self.told.0.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.clock.0.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
         if self.rate.check().is_err() {
             let why = "too many messages (limits.messages_per_second); slow down and connect again";
             metrics().rate_limit_closes.inc();

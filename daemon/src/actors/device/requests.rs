@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::incoming::Request;
 use super::problem::{Problem, Refused, code};
-use super::{Answer, State};
+use super::{Answer, DeviceState};
 use crate::actors::message::{SMALL, ServerMessage, written};
 use crate::budget::Turn;
 use crate::service::{DeviceSeen, Served, ServiceError};
@@ -19,13 +19,13 @@ use crate::sync::{Cursor, Scope};
 /// For how long it is believed that a device may speak to others.
 const BELIEVED: Duration = Duration::from_secs(1);
 
-impl State {
+impl DeviceState {
     /// Everything is charged to the person, whichever door it came by. Here who has spent what they had waits: their socket
     /// is not read meanwhile.
     pub(super) async fn serve(&mut self, request: Request, answer: &mut Answer) -> Result<(), Refused> {
         let charged = self.live.shared.backend.budget().charge_in_time(self.caller.user, request.cost()).await;
         charged.map_err(|refused| request.refused(refused))?;
-        self.link.pulse.get_on();
+        self.link.pulse.heartbeat();
         match request {
             Request::Report { pending_uploads } => self.report(pending_uploads).await,
             Request::Push { change, mutation_id } => self.push(change, mutation_id, answer).await,
@@ -82,12 +82,12 @@ impl State {
         self.link.outbox().set_uploading(true);
         let ignored = change.ignored.clone();
         let pushed = backend.push(&self.caller, &self.link.device, change).await;
-        self.link.pulse.get_on();
+        self.link.pulse.heartbeat();
         let settled = async {
             let pushed = pushed.map_err(|error| named(Refused::of(&error, KIND)))?;
             for (scope, version) in &pushed.scopes {
                 self.live.settled(*scope, *version).await;
-                self.link.pulse.get_on();
+                self.link.pulse.heartbeat();
             }
             Ok(pushed)
         };
@@ -115,7 +115,7 @@ impl State {
         let all_tables = request.tables.0.is_empty();
         self.link.outbox().set_uploading(uploads);
         let done = self.live.shared.backend.sync(&self.caller, request).await;
-        self.link.pulse.get_on();
+        self.link.pulse.heartbeat();
         if let Ok(served) = &done {
             self.settled_at(&served.answer.cursor).await;
         }
@@ -148,7 +148,7 @@ impl State {
                     answer.memory = Some(memory);
                     break;
                 }
-                Err(_) => self.link.pulse.get_on(),
+                Err(_) => self.link.pulse.heartbeat(),
             }
         }
         drop(turn);
@@ -159,7 +159,7 @@ impl State {
     async fn settled_at(&self, cursor: &Cursor) {
         for scope in [Scope::User(self.caller.user), Scope::Global] {
             self.live.settled(scope, cursor.at(scope)).await;
-            self.link.pulse.get_on();
+            self.link.pulse.heartbeat();
         }
     }
 

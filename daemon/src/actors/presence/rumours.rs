@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::PresenceMsg;
-use crate::actors::live::{self, Shared};
+use crate::actors::realtime::{self, ActorContext};
 use crate::sync::{DeviceId, UserId};
 
 /// What was said, until the actor takes it. It outlives the actor.
@@ -41,10 +41,10 @@ impl Rumours {
     }
 }
 
-impl Shared {
+impl ActorContext {
     /// A device may be connected elsewhere by now: asks the database, if it is connected here.
     pub(crate) fn doubt(&self, user: UserId, device: DeviceId) {
-        if self.roster.link(user, &device).is_none() {
+        if self.connections.link(user, &device).is_none() {
             return;
         }
         let is_first = self.rumours.with(|doubted| {
@@ -72,7 +72,7 @@ impl Shared {
     }
 
     fn tell_presence(&self, message: PresenceMsg) {
-        if let Some(presence) = live::held(&self.presence) {
+        if let Some(presence) = realtime::get(&self.presence) {
             let _ = presence.cast(message);
         }
     }

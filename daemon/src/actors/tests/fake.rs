@@ -10,12 +10,12 @@ use ryzed_adapters::Registry;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
-use crate::actors::{Backend, Housekeeping, Live};
+use crate::actors::{Backend, Housekeeping, Realtime};
 use crate::auth::{AuthError, Caller, Role, Verify};
 use crate::budget::{Budget, Kind};
 use crate::config::Limits;
 use crate::service::{Committed, DeviceSeen, Hints, Pushed, ScopePage, Served, ServiceError};
-use crate::store::tokens::{Refusal, Standing};
+use crate::store::tokens::{Presented, Refusal};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::{ChangeResult, Status, SyncRequest, SyncResponse};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Operation, Scope, UserId, Version};
@@ -28,7 +28,7 @@ pub(crate) struct Fake {
     limits: Arc<Limits>,
     budget: Arc<Budget>,
     log: Mutex<HashMap<Scope, Vec<ChangeRecord>>>,
-    live: OnceLock<Live>,
+    live: OnceLock<Realtime>,
     /// Told when a sync begins that never ends: that of the device `stuck`.
     pub stuck: Notify,
     /// Pages that were read.
@@ -60,7 +60,7 @@ impl Fake {
         })
     }
 
-    pub(crate) fn hint_to(&self, live: Live) {
+    pub(crate) fn hint_to(&self, live: Realtime) {
         let _ = self.live.set(live);
     }
 
@@ -192,7 +192,7 @@ impl Backend for Fake {
         Ok(())
     }
 
-    async fn refused(&self, _: Vec<Standing>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
+    async fn refused(&self, _: Vec<Presented>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
         Ok(Vec::new())
     }
 }

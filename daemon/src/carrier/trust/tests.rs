@@ -24,7 +24,7 @@ fn tell_time(trust: &Trust, micros: i64) {
 /// What is heard, in a word.
 fn heard(trust: &Trust, way: Way, channel: &str, message: &[u8]) -> Option<String> {
     trust.hear(way, channel, message).map(|heard| match heard {
-        Heard::Letter(letter) => String::from_utf8(letter.text.to_vec()).unwrap(),
+        CarrierEvent::Letter(letter) => String::from_utf8(letter.text.to_vec()).unwrap(),
         other => format!("{other:?}"),
     })
 }
@@ -138,7 +138,7 @@ fn what_nobody_has_sealed_is_worth_a_look_while_an_older_release_lives() {
     let b = Trust::new(B, b"key", "life");
     assert!(b.hear_plain("c").is_none());
     let _ = b.living(Instant::now(), [], true);
-    assert!(matches!(b.hear_plain("c"), Some(Heard::Late)));
+    assert!(matches!(b.hear_plain("c"), Some(CarrierEvent::Late)));
 }
 
 #[test]

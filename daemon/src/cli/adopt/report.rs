@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::store::postgres::adopt::{Look, Proof, Standing, TableReport, Verdict, setting};
+use crate::store::postgres::adopt::{AdoptionState, Inspection, Proof, TableReport, Verdict, setting};
 
 /// The whole report.
-pub(super) fn text(name: &str, look: &Look) -> String {
-    let examined = &look.examined;
-    let mut text = format!("{name}, PostgreSQL {}{}\n", look.version, standing(&look.standing));
+pub(super) fn text(name: &str, inspection: &Inspection) -> String {
+    let examined = &inspection.examined;
+    let mut text = format!("{name}, PostgreSQL {}{}\n", inspection.version, state(&inspection.state));
     for problem in &examined.problems {
         line(&mut text, "✗", problem);
     }
@@ -59,11 +59,11 @@ pub(super) fn grants(proofs: &[Proof], is_role_gone: bool) -> String {
     text
 }
 
-fn standing(standing: &Standing) -> &'static str {
-    match standing {
-        Standing::Untouched | Standing::Own => "",
-        Standing::Begun(_) => "; adopting it was begun and not finished",
-        Standing::Complete(_) => "; it is adopted",
+fn state(state: &AdoptionState) -> &'static str {
+    match state {
+        AdoptionState::Untouched | AdoptionState::Own => "",
+        AdoptionState::Begun(_) => "; adopting it was begun and not finished",
+        AdoptionState::Complete(_) => "; it is adopted",
     }
 }
 

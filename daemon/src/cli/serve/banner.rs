@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use uuid::Uuid;
 
-use super::super::{Outcome, Settings, print as print_out, quoted};
+use super::super::{Outcome, SettingFlags, print as print_out, quoted};
 use crate::auth::{Grant, Role, Secret, sign};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -18,7 +18,7 @@ use crate::sync::UserId;
 const LINK_TTL: Duration = Duration::from_secs(3600);
 
 /// Prints it. The link with a token in it is for a terminal only: anything else may be a journal.
-pub(super) fn print(address: SocketAddr, config: &Config, secret: Option<&Secret>, settings: &Settings) -> Outcome {
+pub(super) fn print(address: SocketAddr, config: &Config, secret: Option<&Secret>, settings: &SettingFlags) -> Outcome {
     let Some(secret) = secret else { return print_out(&head(address, config)) };
     let person = UserId(Uuid::new_v4());
     let link = std::io::stdout().is_terminal().then(|| token(person, config, secret)).transpose()?;

@@ -17,8 +17,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use yawc::frame::{Frame, OpCode};
 
 use super::Socket;
+use super::log::SocketLog;
 use super::stream::{Ended, SharedStream};
-use super::told::Told;
 use crate::actors::{Answer, CloseReason, Connection, Input, Link, Replay, ReplayPage};
 use crate::budget::{Held, Who, note};
 use crate::metrics::Limit;
@@ -36,7 +36,7 @@ pub(super) async fn run(
     socket: &mut Socket,
     stream: &SharedStream,
     mut connection: Connection,
-    told: &mut Told,
+    log: &mut SocketLog,
 ) -> Ended {
     let link = Arc::clone(connection.link());
     let welcome = connection.take_welcome().into_iter().map(Direct::Message).collect();
@@ -44,7 +44,7 @@ pub(super) async fn run(
     let mut pump = Pump {
         socket,
         stream,
-        told,
+        log,
         link: Arc::clone(&link),
         direct: welcome,
         unread: None,
@@ -73,7 +73,7 @@ pub(super) async fn run(
 struct Pump<'a> {
     socket: &'a mut Socket,
     stream: &'a SharedStream,
-    told: &'a mut Told,
+    log: &'a mut SocketLog,
     connection: Connection,
     link: Arc<Link>,
     /// What is written past the outbox: the welcome, the replay, answers.
@@ -216,7 +216,7 @@ impl Pump<'_> {
             Turn::Came(frame) => match self.delivered(&frame) {
                 OpCode::Close => return Some(Ended::ByPeer),
                 OpCode::Text => {
-                    self.told.received();
+                    self.log.received();
                     self.ask(Input::Text(frame.into_payload()));
                 }
                 OpCode::Binary | OpCode::Continuation => self.ask(Input::Binary),
@@ -268,7 +268,7 @@ impl Pump<'_> {
             ready!(self.socket.poll_ready_unpin(cx)).map_err(|_| Ended::Gone)?;
             let Some(bytes) = self.next_output() else { continue };
             self.socket.start_send_unpin(Frame::text(bytes)).map_err(|_| Ended::Gone)?;
-            self.told.sent();
+            self.log.sent();
             self.unflushed = true;
             self.progress = true;
         }

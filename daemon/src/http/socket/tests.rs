@@ -12,7 +12,7 @@ use yawc::frame::{Frame, OpCode};
 use yawc::{Options, Role, WebSocket};
 
 use crate::actors::tests::fake::{Fake, Idle, Open, user};
-use crate::actors::{Fault, Live, Neighbours, Settings, Victim};
+use crate::actors::{ClusterSettings, Fault, Realtime, RealtimeSettings, Victim};
 use crate::config::{Config, Limits};
 use crate::http::Guests;
 use crate::service::Hints;
@@ -24,15 +24,20 @@ const RECEIVE_BUFFER: u32 = 64 << 10;
 
 struct House {
     fake: Arc<Fake>,
-    live: Live,
+    live: Realtime,
     address: std::net::SocketAddr,
 }
 
 async fn house() -> House {
     let fake = Fake::new();
-    let live = Live::start_with(Arc::clone(&fake) as _, Arc::new(Idle), Settings::default(), Neighbours::none())
-        .await
-        .unwrap();
+    let live = Realtime::start_with(
+        Arc::clone(&fake) as _,
+        Arc::new(Idle),
+        RealtimeSettings::default(),
+        ClusterSettings::none(),
+    )
+    .await
+    .unwrap();
     fake.hint_to(live.clone());
     let limits = Limits { auth_seconds: 1, ..Limits::default() };
     let guests = Guests::new(&limits, &[], 10_000);

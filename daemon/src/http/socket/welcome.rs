@@ -7,8 +7,8 @@ use warp::http::HeaderMap;
 use warp::http::header::AUTHORIZATION;
 use yawc::frame::OpCode;
 
+use super::log::SocketLog;
 use super::stream::Ended;
-use super::told::Told;
 use super::{Shell, Socket, handshake};
 use crate::actors::{CloseReason, Connection, Hello, token_of, unread_of_auth};
 use crate::auth::Caller;
@@ -82,7 +82,7 @@ pub(super) async fn welcome(
     shell: &Shell,
     socket: &mut Socket,
     mut arrival: Arrival,
-    told: &mut Told,
+    log: &mut SocketLog,
 ) -> Result<(Connection, Seat), Ended> {
     if !arrival.from.is_at_home {
         return Err(refused("origin", &"pages from there may not connect (server.allowed_origins)"));
@@ -95,7 +95,7 @@ pub(super) async fn welcome(
         }
     });
     let (device, caller) = identified?;
-    told.is_of(caller.user);
+    log.is_of(caller.user);
     let seat = shell.guests.seat(Who::User(caller.user)).ok_or(Ended::Closed(CloseReason::TryLater))?;
     drop(arrival.from.guest);
     let cursor = match arrival.cursor {

@@ -8,11 +8,11 @@ use ryzed_adapters::{Row, ScopeRule, Strategy, Table, UNSAID, format_time};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::batch::Key;
-use super::super::request::{Ready, references};
+use super::super::request::{ParsedChange, references};
+use super::super::row_cache::Key;
 use super::owner::{may_do, via};
-use super::work::{Refusal, Work};
-use crate::sync::decide::{Effect, Mine};
+use super::run::{PushRun, Refusal};
+use crate::sync::decide::{Effect, OwnEdits};
 use crate::sync::said;
 use crate::sync::wire::Conflict;
 
@@ -30,10 +30,10 @@ impl Back {
     }
 }
 
-impl Work<'_> {
+impl PushRun<'_> {
     /// Brings back what the row is a part of, as far up as it is gone, where the strategy says so. Otherwise nothing is done, and
     /// the row is refused like any whose parent is not there.
-    pub(super) fn bring_back_above(&mut self, change: &Ready, table: &Table, row: &Row) -> Result<(), Refusal> {
+    pub(super) fn bring_back_above(&mut self, change: &ParsedChange, table: &Table, row: &Row) -> Result<(), Refusal> {
         let ScopeRule::Via { column, parent } = table.scope else { return Ok(()) };
         let registry = Arc::clone(&self.push.registry);
         let (Some(rank), Some(id)) = (registry.rank(parent), row.get(column).and_then(Value::as_str)) else {
@@ -43,7 +43,8 @@ impl Work<'_> {
         let strategy = self.push.strategy_above(change, above);
         let brings = self.push.brings_back(strategy);
         let key: Key = (rank, id.into());
-        let gone = self.batch.working(&key).filter(|working| working.row.is_none() && working.mine != Mine::Deleted);
+        let gone =
+            self.cache.working(&key).filter(|working| working.row.is_none() && working.mine != OwnEdits::Deleted);
         let former = gone.and_then(|working| working.known.as_ref()?.former_row());
         // Of one that went while no trigger looked nobody knows what it was.
         let Some(former) = former.filter(|former| brings && !former.is_empty()).cloned() else { return Ok(()) };
@@ -66,7 +67,7 @@ impl Work<'_> {
         let mut row = former;
         let registry = &self.push.registry;
         let lost = references(table, &row).filter(|(column, parent, id)| {
-            Some(*column) != via(table) && self.batch.owner(registry, parent, id).is_none()
+            Some(*column) != via(table) && self.cache.owner(registry, parent, id).is_none()
         });
         let lost: Vec<String> = lost.map(|(column, ..)| column.to_owned()).collect();
         row.extend(lost.into_iter().map(|column| (column, Value::Null)));

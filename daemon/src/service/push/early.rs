@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::super::Pushed;
-use super::super::batch::Key;
-use super::super::request::{Change, Ready, references};
+use super::super::request::{Change, ParsedChange, references};
+use super::super::row_cache::Key;
 use super::open::OpenBook;
 use super::receipt::Receipt;
-use super::work::Work;
+use super::run::PushRun;
 use super::{Push, Stop};
 use crate::store::{ScopeState, Transaction};
 use crate::sync::wire::{Intent, Status};
@@ -25,14 +25,14 @@ impl Push {
         }
         let mut rows: HashMap<(usize, &str), usize> = HashMap::new();
         let mut mutations: HashMap<Uuid, usize> = HashMap::new();
-        let ready: Vec<(&Change, &Ready)> =
+        let ready: Vec<(&Change, &ParsedChange)> =
             self.changes.iter().filter_map(|change| Some((change, ready(change)?))).collect();
         for (_, change) in &ready {
             *rows.entry((change.rank, change.id.as_str())).or_default() += 1;
             change.asked.mutation_id.into_iter().for_each(|id| *mutations.entry(id).or_default() += 1);
         }
         // What is said of a row once, under a name that a retry has too.
-        let is_plain = |change: &Ready| {
+        let is_plain = |change: &ParsedChange| {
             matches!(change.asked.operation, Intent::Insert | Intent::Upsert)
                 && rows.get(&(change.rank, change.id.as_str())) == Some(&1)
                 && change.asked.mutation_id.is_some_and(|id| mutations.get(&id) == Some(&1))
@@ -59,20 +59,20 @@ impl Push {
     }
 }
 
-impl Work<'_> {
+impl PushRun<'_> {
     /// Whether a row never was, as far as is known, and all that it refers to is there: nothing else can come of it than a new row.
-    pub(super) fn stands_alone(&self, change: &Ready, key: &Key) -> bool {
+    pub(super) fn stands_alone(&self, change: &ParsedChange, key: &Key) -> bool {
         let registry = &self.push.registry;
-        let is_new = self.batch.working(key).is_none_or(|working| working.known.is_none());
+        let is_new = self.cache.working(key).is_none_or(|working| working.known.is_none());
         let row = registry.get(change.table).zip(change.asked.brought());
         let mut named = row.into_iter().flat_map(|(table, row)| references(table, row));
-        is_new && named.all(|(_, parent, id)| self.batch.owner(registry, parent, &id).is_some())
+        is_new && named.all(|(_, parent, id)| self.cache.owner(registry, parent, &id).is_some())
     }
 }
 
-fn ready(change: &Change) -> Option<&Ready> {
+fn ready(change: &Change) -> Option<&ParsedChange> {
     match change {
-        Change::Ready(ready) => Some(ready),
-        Change::Unreadable(_) => None,
+        Change::Parsed(ready) => Some(ready),
+        Change::Malformed(_) => None,
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use ryzed_adapters::{PEOPLE, Row, ScopeRule, Strategy, Table};
 use serde_json::Value;
 
-use super::super::batch::{Batch, Key};
-use super::super::request::{Ready, references};
+use super::super::request::{ParsedChange, references};
+use super::super::row_cache::{Key, RowCache};
 use super::Push;
 use super::owner::via;
-use super::work::{Refusal, Work};
-use crate::sync::decide::{Decision, Mine};
+use super::run::{PushRun, Refusal};
+use crate::sync::decide::{Decision, OwnEdits};
 use crate::sync::weight::Weight;
 use crate::sync::wire::{Conflict, Intent, Part};
 
@@ -38,7 +38,7 @@ pub(super) enum Up {
 
 impl Push {
     /// Goes up from a row as far as what it is a part of is gone.
-    pub(super) fn above(&self, batch: &Batch, held: &Held, change: &Ready, row: &Row) -> Up {
+    pub(super) fn above(&self, cache: &RowCache, held: &Held, change: &ParsedChange, row: &Row) -> Up {
         let (Some(mut table), mut row) = (self.registry.get(change.table), row) else { return Up::Settled };
         let (mut top, mut stays) = (None, false);
         while let ScopeRule::Via { column, parent } = table.scope {
@@ -46,15 +46,15 @@ impl Push {
                 break;
             };
             let key: Key = (rank, id.into());
-            if batch.owner(&self.registry, parent, id).is_some() {
+            if cache.owner(&self.registry, parent, id).is_some() {
                 break;
             }
             if let Some(above) = held.get(&key) {
                 return Up::Gone(above.clone());
             }
-            let known = batch.working(&key).and_then(|working| Some((working.known.as_ref()?, &working.mine)));
+            let known = cache.working(&key).and_then(|working| Some((working.known.as_ref()?, &working.mine)));
             let Some((known, mine)) = known else { return Up::Unknown(key) };
-            let former = known.former_row().filter(|former| !former.is_empty() && *mine != Mine::Deleted);
+            let former = known.former_row().filter(|former| !former.is_empty() && *mine != OwnEdits::Deleted);
             let next = self.registry.get(parent).filter(|above| above.takes_rows() && self.may_write(known.scope));
             let (Some(former), Some(next)) = (former, next) else { return Up::Settled };
             let strategy = self.strategy_above(change, next);
@@ -66,20 +66,25 @@ impl Push {
     }
 
     /// The strategy that settles what becomes of a row above the one that is changed.
-    pub(super) fn strategy_above(&self, change: &Ready, above: &Table) -> Strategy {
+    pub(super) fn strategy_above(&self, change: &ParsedChange, above: &Table) -> Strategy {
         change.asked.conflict_strategy.or(self.strategy).unwrap_or(above.strategy)
     }
 
     pub(super) fn brings_back(&self, strategy: Strategy) -> bool {
-        matches!(strategy, Strategy::ClientWins | Strategy::Merge) && self.same_life
+        matches!(strategy, Strategy::ClientWins | Strategy::Merge) && self.same_epoch
     }
 }
 
-impl Work<'_> {
+impl PushRun<'_> {
     /// What becomes of a further change of a row that waits; none where it is done like any other.
-    pub(super) fn joins(&mut self, change: &Ready, key: &Key, table: &Table) -> Result<Option<Decision>, Refusal> {
-        let is_there = |working: &crate::sync::decide::Working| working.row.is_some() || working.known.is_some();
-        if !self.held.contains_key(key) || self.batch.working(key).is_some_and(is_there) {
+    pub(super) fn joins(
+        &mut self,
+        change: &ParsedChange,
+        key: &Key,
+        table: &Table,
+    ) -> Result<Option<Decision>, Refusal> {
+        let is_there = |working: &crate::sync::decide::PendingRow| working.row.is_some() || working.known.is_some();
+        if !self.held.contains_key(key) || self.cache.working(key).is_some_and(is_there) {
             return Ok(None);
         }
         let Some(above) = self.held.get(key).cloned() else { return Ok(None) };
@@ -94,22 +99,22 @@ impl Work<'_> {
             None => return Ok(None),
         };
         let waits = change.asked.operation == Intent::Update
-            || matches!(self.push.above(&self.batch, &self.held, change, data), Up::Gone(_));
+            || matches!(self.push.above(&self.cache, &self.held, change, data), Up::Gone(_));
         if waits { self.hold(change, key, table, None, above).map(Some) } else { Ok(None) }
     }
 
     /// Has a row wait that is to be made so.
     pub(super) fn hold(
         &mut self,
-        change: &Ready,
+        change: &ParsedChange,
         key: &Key,
         table: &Table,
         row: Option<Row>,
         above: Above,
     ) -> Result<Decision, Refusal> {
-        if let Some(replaced) = row.and_then(|row| self.batch.put(key, row)) {
-            let checked = self.batch.check(table, key, &replaced, &self.push.limits);
-            self.batch.take_back(key, replaced);
+        if let Some(replaced) = row.and_then(|row| self.cache.put(key, row)) {
+            let checked = self.cache.check(table, key, &replaced, &self.push.limits);
+            self.cache.take_back(key, replaced);
             checked.map_err(Refusal::Fields)?;
         }
         self.open.admit_part(self.push, change, &above)?;
@@ -118,7 +123,7 @@ impl Work<'_> {
     }
 
     /// What the device is told of a change whose row waits.
-    pub(super) fn waiting_in(&mut self, change: &Ready) -> Option<Conflict> {
+    pub(super) fn waiting_in(&mut self, change: &ParsedChange) -> Option<Conflict> {
         let Above { key, strategy } = self.held.get(&(change.rank, change.id.clone()))?.clone();
         let table = self.push.registry.iter().nth(key.0)?.name.to_owned();
         let part = self.part_told(change);
@@ -136,7 +141,7 @@ impl Work<'_> {
     }
 
     /// A row that waits, with what was uploaded of it where there is room.
-    pub(super) fn part_told(&mut self, change: &Ready) -> Part {
+    pub(super) fn part_told(&mut self, change: &ParsedChange) -> Part {
         let data = change.asked.brought().filter(|data| Weight::of_row(data).bytes <= self.room.left).cloned();
         self.room.take(data.as_ref().map_or(0, |data| Weight::of_row(data).bytes));
         let mutation_id = change.asked.mutation_id;
@@ -149,10 +154,10 @@ impl Work<'_> {
         let registry = Arc::clone(&self.push.registry);
         let is_gone = |parent: &str, id: &str| {
             let key = registry.rank(parent).map(|rank| (rank, id.into()));
-            let working = key.and_then(|key| self.batch.working(&key));
+            let working = key.and_then(|key| self.cache.working(&key));
             working.is_some_and(|working| {
                 let was_deleted = working.known.as_ref().is_some_and(|known| known.former_row().is_some());
-                working.row.is_none() && (was_deleted || working.mine == Mine::Deleted)
+                working.row.is_none() && (was_deleted || working.mine == OwnEdits::Deleted)
             })
         };
         let gone = references(table, set).filter(|(column, parent, id)| {

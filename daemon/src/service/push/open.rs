@@ -8,13 +8,13 @@ use ryzed_adapters::{FieldError, Strategy};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::batch::{Batch, Key};
-use super::super::request::Ready;
+use super::super::request::ParsedChange;
+use super::super::row_cache::{Key, RowCache};
 use super::held::{Above, Held, Up};
 use super::{Push, to_json};
 use crate::store::{OpenConflict, OpenStand, StoreError, Transaction};
 use crate::sync::RowId;
-use crate::sync::decide::Met;
+use crate::sync::decide::ResolvedConflict;
 use crate::sync::weight::Weight;
 use crate::sync::wire::{Conflict, ConflictField, Intent, Mutation};
 
@@ -62,10 +62,10 @@ impl OpenBook {
     pub(super) async fn load(
         tx: &mut dyn Transaction,
         push: &Push,
-        ready: &[&Ready],
-        batch: &Batch,
+        ready: &[&ParsedChange],
+        cache: &RowCache,
     ) -> Result<(Self, Held), StoreError> {
-        let (places, may_wait) = push.wanted(ready, batch);
+        let (places, may_wait) = push.wanted(ready, cache);
         let user = push.caller.user;
         let mut found = if places.is_empty() { Vec::new() } else { tx.conflicts_at(user, &places).await? };
         if may_wait {
@@ -94,7 +94,12 @@ impl OpenBook {
     }
 
     /// Makes room for a conflict that is to stay open; an error when there is none.
-    pub(super) fn admit(&mut self, push: &Push, change: &Ready, met: &Met) -> Result<(), FieldError> {
+    pub(super) fn admit(
+        &mut self,
+        push: &Push,
+        change: &ParsedChange,
+        met: &ResolvedConflict,
+    ) -> Result<(), FieldError> {
         if met.strategy != Strategy::Manual {
             return Ok(());
         }
@@ -102,7 +107,7 @@ impl OpenBook {
     }
 
     /// Makes room for a row that is to wait; an error when there is none.
-    pub(super) fn admit_part(&mut self, push: &Push, change: &Ready, above: &Above) -> Result<(), FieldError> {
+    pub(super) fn admit_part(&mut self, push: &Push, change: &ParsedChange, above: &Above) -> Result<(), FieldError> {
         let Some(place) = push.place_of(above) else { return Ok(()) };
         let part = (change.table.to_owned(), change.id.clone());
         self.forgotten.get_mut(&place).map(|forgotten| forgotten.remove(&part));
@@ -127,7 +132,7 @@ impl OpenBook {
         }
     }
 
-    fn take(&mut self, push: &Push, change: &Ready, place: String, part: &str) -> Result<(), FieldError> {
+    fn take(&mut self, push: &Push, change: &ParsedChange, place: String, part: &str) -> Result<(), FieldError> {
         if !self.held.contains_key(&place) && !self.needed.contains_key(&place) {
             self.stand.count += 1;
             self.stand.bytes += ENVELOPE;
@@ -148,7 +153,7 @@ impl OpenBook {
     }
 
     /// Gives the conflict its name, and notes it together with what the device left open of the same row before.
-    pub(super) fn note(&mut self, push: &Push, change: &Ready, conflict: &mut Conflict) {
+    pub(super) fn note(&mut self, push: &Push, change: &ParsedChange, conflict: &mut Conflict) {
         let place = push.place(&conflict.table, &conflict.id);
         let (mut kept, mut mutation) = (without_values(conflict), mutation_of(change, conflict));
         let noted = self.noted.remove(&place);
@@ -190,27 +195,27 @@ impl OpenBook {
 }
 
 impl Push {
-    fn may_stay_open(&self, change: &Ready) -> bool {
+    fn may_stay_open(&self, change: &ParsedChange) -> bool {
         let of_table = || self.registry.get(change.table).map(|table| table.strategy);
         change.asked.conflict_strategy.or(self.strategy).or_else(of_table) == Some(Strategy::Manual)
     }
 
     /// The places where changes may leave conflicts open, and whether any is about a row that may wait in one already.
-    fn wanted(&self, ready: &[&Ready], batch: &Batch) -> (Vec<String>, bool) {
-        let is_put = |change: &&&Ready| matches!(change.asked.operation, Intent::Insert | Intent::Upsert);
+    fn wanted(&self, ready: &[&ParsedChange], cache: &RowCache) -> (Vec<String>, bool) {
+        let is_put = |change: &&&ParsedChange| matches!(change.asked.operation, Intent::Insert | Intent::Upsert);
         let puts: HashSet<Key> = ready.iter().filter(is_put).map(|change| (change.rank, change.id.clone())).collect();
         let (mut places, mut may_wait, none) = (HashSet::new(), false, Held::new());
         for change in ready {
             if self.may_stay_open(change) {
                 places.insert(self.place(change.table, &change.id));
             }
-            match change.asked.brought().map(|row| self.above(batch, &none, change, row)) {
+            match change.asked.brought().map(|row| self.above(cache, &none, change, row)) {
                 Some(Up::Gone(above)) => places.extend(self.place_of(&above)),
                 Some(Up::Unknown(key)) => may_wait |= !puts.contains(&key),
                 Some(Up::Settled) | None => {}
             }
             let key = (change.rank, change.id.clone());
-            let is_unknown = batch.working(&key).is_none_or(|working| working.known.is_none());
+            let is_unknown = cache.working(&key).is_none_or(|working| working.known.is_none());
             may_wait |= is_unknown && !puts.contains(&key);
         }
         (places.into_iter().collect(), may_wait)
@@ -246,7 +251,7 @@ fn without_values(conflict: &Conflict) -> Conflict {
     }
 }
 
-fn mutation_of(change: &Ready, conflict: &Conflict) -> Mutation {
+fn mutation_of(change: &ParsedChange, conflict: &Conflict) -> Mutation {
     let named = |id: &RowId| ("id".to_owned(), id.as_str().into());
     let mut data = change.asked.brought().cloned().unwrap_or_default();
     data.extend([named(&change.id)]);

@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 use ryzed_adapters::{FieldError, code};
 use serde_json::Value;
 
-use super::super::batch::Key;
-use super::super::request::{Ready, references};
+use super::super::request::{ParsedChange, references};
+use super::super::row_cache::Key;
+use super::run::PushRun;
 use super::swap::Parked;
-use super::work::Work;
 use super::write::CONSTRAINT;
 use super::{Push, Stop, Task};
 use crate::store::Transaction;
@@ -27,7 +27,7 @@ const TOGETHER: &str = "a row that was to take its place is refused, so it stays
 
 impl Push {
     /// The changes, decided and written.
-    pub(super) async fn worked<'p>(&'p self, tx: &mut dyn Transaction, task: &Task<'_>) -> Result<Work<'p>, Stop> {
+    pub(super) async fn worked<'p>(&'p self, tx: &mut dyn Transaction, task: &Task<'_>) -> Result<PushRun<'p>, Stop> {
         let order = self.order(task.ready);
         let may_matter =
             task.ready.len() > 1 && !task.ready.iter().all(|change| change.asked.operation == Intent::Insert);
@@ -76,8 +76,8 @@ impl Push {
     }
 
     /// Parents before what refers to them, and else as the device has done it.
-    pub(super) fn order(&self, ready: &[&Ready]) -> Vec<usize> {
-        let refers = |change: &&Ready| {
+    pub(super) fn order(&self, ready: &[&ParsedChange]) -> Vec<usize> {
+        let refers = |change: &&ParsedChange| {
             let found = self.registry.get(change.table).zip(change.asked.brought());
             let named = found.into_iter().flat_map(|(table, row)| references(table, row));
             named.filter_map(|(_, parent, id)| Some((self.registry.rank(parent)?, id))).collect()
@@ -87,9 +87,14 @@ impl Push {
     }
 }
 
-impl Work<'_> {
+impl PushRun<'_> {
     /// A statement a table, round by round.
-    async fn together(&mut self, tx: &mut dyn Transaction, ready: &[&Ready], order: &[usize]) -> Result<(), Stop> {
+    async fn together(
+        &mut self,
+        tx: &mut dyn Transaction,
+        ready: &[&ParsedChange],
+        order: &[usize],
+    ) -> Result<(), Stop> {
         let steps = steps(ready);
         let steps: Vec<Step<'_>> = order.iter().map(|index| steps[*index]).collect();
         let of = |places: &[usize]| -> Vec<usize> { places.iter().map(|place| order[*place]).collect() };
@@ -107,7 +112,7 @@ impl Work<'_> {
     async fn one_by_one(
         &mut self,
         tx: &mut dyn Transaction,
-        ready: &[&Ready],
+        ready: &[&ParsedChange],
         order: &[usize],
         course: &Course,
     ) -> Result<(), Stop> {
@@ -133,7 +138,7 @@ impl Work<'_> {
     async fn pass(
         &mut self,
         tx: &mut dyn Transaction,
-        ready: &[&Ready],
+        ready: &[&ParsedChange],
         changes: Vec<Vec<usize>>,
     ) -> Result<Vec<Vec<usize>>, Stop> {
         let (mut left, mut rows): (Vec<Vec<usize>>, HashMap<Key, usize>) = (Vec::new(), HashMap::new());
@@ -148,13 +153,13 @@ impl Work<'_> {
                 continue;
             }
             self.refused.remove(&index);
-            let (kept, was_changed) = (self.batch.kept(&key), self.changed.contains(&key));
+            let (kept, was_changed) = (self.cache.kept(&key), self.changed.contains(&key));
             self.alone = Some(index);
             self.decide_all(&[index], ready)?;
             self.write(tx, ready).await?;
             let is_refused = self.refused.contains_key(&index);
             if is_refused {
-                self.batch.come_back(&key, kept);
+                self.cache.come_back(&key, kept);
                 if !was_changed {
                     self.changed.remove(&key);
                 }
@@ -177,7 +182,7 @@ impl Work<'_> {
     async fn lone(
         &self,
         tx: &mut dyn Transaction,
-        ready: &[&Ready],
+        ready: &[&ParsedChange],
         first: &HashMap<usize, String>,
         all: bool,
     ) -> Result<HashMap<usize, Decision>, Stop> {
@@ -220,10 +225,10 @@ impl Work<'_> {
 
     /// The changes that are at fault by our own rules, of tables of which a row is deleted: such a row may be what another is
     /// deleted for.
-    fn at_fault(&self, ready: &[&Ready]) -> Vec<usize> {
+    fn at_fault(&self, ready: &[&ParsedChange]) -> Vec<usize> {
         let removed = ready.iter().enumerate().filter(|(index, change)| self.has_removed(change, *index));
         let gone: HashSet<usize> = removed.map(|(_, change)| change.rank).collect();
-        let is_at_fault = |(index, change): &(usize, &&Ready)| {
+        let is_at_fault = |(index, change): &(usize, &&ParsedChange)| {
             let outcome = self.outcomes.get(index).filter(|outcome| outcome.status == Status::Rejected);
             outcome.is_some() && !is_delete(change) && !self.refused.contains_key(index) && gone.contains(&change.rank)
         };
@@ -231,7 +236,7 @@ impl Work<'_> {
     }
 
     /// Holds back the deletions that make room for rows which are at fault: in the same place, or under the same id.
-    fn held_back(&self, ready: &[&Ready], own: &[usize], room: &Room, out: &mut HashMap<usize, Decision>) {
+    fn held_back(&self, ready: &[&ParsedChange], own: &[usize], room: &Room, out: &mut HashMap<usize, Decision>) {
         for put in own {
             let mut left = room.places[*put].iter().filter(|place| !room.taken.contains(place));
             let gone = room.gone.get(&ready[*put].rank).into_iter().flatten();
@@ -247,7 +252,7 @@ impl Work<'_> {
     }
 
     /// Which places the request has freed and taken, of the tables in which a row is refused.
-    async fn room(&self, tx: &mut dyn Transaction, ready: &[&Ready], own: &[usize]) -> Result<Room, Stop> {
+    async fn room(&self, tx: &mut dyn Transaction, ready: &[&ParsedChange], own: &[usize]) -> Result<Room, Stop> {
         let mut rules: HashMap<usize, Vec<Vec<String>>> = HashMap::new();
         for index in self.refused.keys().chain(own) {
             let (rank, table) = (ready[*index].rank, self.push.registry.get(ready[*index].table));
@@ -274,7 +279,7 @@ impl Work<'_> {
     }
 
     /// Whether a change has deleted a row that was there before the request.
-    fn has_removed(&self, change: &Ready, index: usize) -> bool {
+    fn has_removed(&self, change: &ParsedChange, index: usize) -> bool {
         let working = self.working(change.rank, &change.id);
         let was_there = working.is_some_and(|working| working.in_database("id").is_some() && working.row.is_none());
         is_delete(change) && self.is_done(index) && was_there
@@ -282,7 +287,7 @@ impl Work<'_> {
 
     /// What the rules for different rows go by, of the row that a change is about: as it is to be, or as it was before it was
     /// deleted.
-    pub(super) fn places(&self, change: &Ready, rules: &[Vec<String>]) -> Vec<Place> {
+    pub(super) fn places(&self, change: &ParsedChange, rules: &[Vec<String>]) -> Vec<UniquePlace> {
         let Some(working) = self.working(change.rank, &change.id) else { return Vec::new() };
         let mine = Value::String(self.push.caller.user.to_string());
         let value = |name: &String| -> Option<String> {
@@ -296,7 +301,11 @@ impl Work<'_> {
 }
 
 /// The places of a row that has these values.
-pub(super) fn places_of(rank: usize, rules: &[Vec<String>], value: impl Fn(&String) -> Option<String>) -> Vec<Place> {
+pub(super) fn places_of(
+    rank: usize,
+    rules: &[Vec<String>],
+    value: impl Fn(&String) -> Option<String>,
+) -> Vec<UniquePlace> {
     let place = |(number, columns): (usize, &Vec<String>)| {
         let values: Option<Vec<String>> = columns.iter().map(&value).collect();
         Some((rank, number, values.filter(|values| !values.is_empty())?))
@@ -314,23 +323,23 @@ struct Course {
 }
 
 /// A table, the number of its rule for different rows, and what that goes by in one row.
-pub(super) type Place = (usize, usize, Vec<String>);
+pub(super) type UniquePlace = (usize, usize, Vec<String>);
 
 /// Which places of rows a request is about.
 #[derive(Default)]
 struct Room {
     /// Those of each change.
-    places: Vec<Vec<Place>>,
+    places: Vec<Vec<UniquePlace>>,
     /// Those of rows that are put.
-    taken: HashSet<Place>,
+    taken: HashSet<UniquePlace>,
     /// Those of rows that are deleted, with the deletion.
-    freed: HashMap<Place, usize>,
+    freed: HashMap<UniquePlace, usize>,
     /// All deletions, by table.
     gone: HashMap<usize, Vec<usize>>,
 }
 
 /// What comes behind a change of the same row becomes what that does.
-fn with_what_follows(ready: &[&Ready], out: HashMap<usize, Decision>) -> HashMap<usize, Decision> {
+fn with_what_follows(ready: &[&ParsedChange], out: HashMap<usize, Decision>) -> HashMap<usize, Decision> {
     let mut rows: HashMap<(usize, &str), &Decision> = HashMap::new();
     let mut all = HashMap::new();
     for (index, change) in ready.iter().enumerate() {
@@ -343,11 +352,12 @@ fn with_what_follows(ready: &[&Ready], out: HashMap<usize, Decision>) -> HashMap
     all
 }
 
-pub(super) fn is_delete(change: &Ready) -> bool {
+pub(super) fn is_delete(change: &ParsedChange) -> bool {
     change.asked.operation == Intent::Delete
 }
 
-fn steps<'r>(ready: &[&'r Ready]) -> Vec<Step<'r>> {
-    let step = |change: &&'r Ready| Step { rank: change.rank, id: change.id.as_str(), delete: is_delete(change) };
+fn steps<'r>(ready: &[&'r ParsedChange]) -> Vec<Step<'r>> {
+    let step =
+        |change: &&'r ParsedChange| Step { rank: change.rank, id: change.id.as_str(), delete: is_delete(change) };
     ready.iter().map(step).collect()
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::request::references;
 use super::Push;
-use super::work::{Refusal, Work};
+use super::run::{PushRun, Refusal};
 use crate::store::Rights;
 use crate::sync::Scope;
 use crate::sync::decide::Effect;
@@ -30,7 +30,7 @@ impl Push {
     }
 }
 
-impl Work<'_> {
+impl PushRun<'_> {
     pub(super) fn may_write(&self, scope: Option<Scope>, field: &str) -> Result<(), FieldError> {
         if self.push.may_write(scope) { Ok(()) } else { Err(forbidden(field)) }
     }
@@ -84,7 +84,7 @@ impl Work<'_> {
         if self.waits(parent, id) {
             return Err(Refusal::Waits);
         }
-        match self.batch.owner(&self.push.registry, parent, id) {
+        match self.cache.owner(&self.push.registry, parent, id) {
             Some(owner) => Ok(owner),
             None if self.stopped.has(parent) => Err(Refusal::Waits),
             None => Err(FieldError::new(column, code::INVALID_REFERENCE, message).into()),

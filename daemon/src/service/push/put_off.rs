@@ -3,20 +3,20 @@
 
 use ryzed_adapters::{FieldError, code};
 
-use super::super::batch::Key;
-use super::super::request::{Ready, references};
-use super::work::Work;
+use super::super::request::{ParsedChange, references};
+use super::super::row_cache::Key;
+use super::run::PushRun;
 use crate::sync::decide::Decision;
 use crate::sync::wire::is_for_now;
 
-impl Work<'_> {
+impl PushRun<'_> {
     /// What becomes of a change of a row, or of one that refers to a row, which would be there had it not been refused for now.
-    pub(super) fn put_off(&self, change: &Ready, key: &Key) -> Option<Decision> {
+    pub(super) fn put_off(&self, change: &ParsedChange, key: &Key) -> Option<Decision> {
         if self.put_off.is_empty() {
             return None;
         }
         let is_awaited = |key: &Key| {
-            self.put_off.contains(key) && self.batch.working(key).is_none_or(|working| working.row.is_none())
+            self.put_off.contains(key) && self.cache.working(key).is_none_or(|working| working.row.is_none())
         };
         let refused = |field: &str, what: &str| {
             let message = format!("{what} is refused for now; keep the change and send it again later");

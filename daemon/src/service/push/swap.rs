@@ -7,14 +7,14 @@ use std::collections::{HashMap, HashSet};
 use ryzed_adapters::{FieldError, Kind, Row, Table};
 use serde_json::Value;
 
-use super::super::batch::Key;
-use super::super::request::Ready;
-use super::order::{Place, is_delete, places_of};
-use super::work::Work;
+use super::super::request::ParsedChange;
+use super::super::row_cache::Key;
+use super::order::{UniquePlace, is_delete, places_of};
+use super::run::PushRun;
 use super::write::{CONSTRAINT, refusal};
 use super::{Stop, to_json};
 use crate::store::Transaction;
-use crate::sync::decide::{Decision, Working};
+use crate::sync::decide::{Decision, PendingRow};
 use crate::sync::wire::Status;
 
 /// What a device is told of rows that would exchange places and can't.
@@ -39,18 +39,18 @@ fn aside(table: &Table, column: &str, index: usize) -> Option<Value> {
     let number = || Some(i32::MAX - i32::try_from(index).ok()?);
     match column.kind {
         _ if column.nullable => Some(Value::Null),
-        Kind::Integer if !table.is_fitted => number().map(Value::from),
+        Kind::Integer if !table.is_external => number().map(Value::from),
         _ => None,
     }
 }
 
-impl Work<'_> {
+impl PushRun<'_> {
     /// Finds edits that are refused since another refused one's row is where theirs is to go.
-    pub(super) async fn swaps(&self, tx: &mut dyn Transaction, ready: &[&Ready]) -> Result<Swaps, Stop> {
+    pub(super) async fn swaps(&self, tx: &mut dyn Transaction, ready: &[&ParsedChange]) -> Result<Swaps, Stop> {
         let mut tables: HashMap<usize, Vec<usize>> = HashMap::new();
         for index in self.refused.keys().filter(|index| !is_delete(ready[**index])) {
             let (rank, id) = (ready[*index].rank, &ready[*index].id);
-            if self.working(rank, id).is_some_and(Working::is_stored) {
+            if self.working(rank, id).is_some_and(PendingRow::is_stored) {
                 tables.entry(rank).or_default().push(*index);
             }
         }
@@ -59,11 +59,11 @@ impl Work<'_> {
             let Some(table) = self.push.registry.iter().nth(rank) else { continue };
             let rules = tx.unique(table).await?;
             let stands = |index: &usize| self.standing_places(ready[*index], &rules);
-            let held: HashMap<Place, usize> =
+            let held: HashMap<UniquePlace, usize> =
                 edits.iter().flat_map(|index| stands(index).into_iter().map(|place| (place, *index))).collect();
             for index in &edits {
                 let wanted = self.places(ready[*index], &rules);
-                let is_anothers = |place: &&Place| held.get(*place).is_some_and(|other| other != index);
+                let is_anothers = |place: &&UniquePlace| held.get(*place).is_some_and(|other| other != index);
                 let Some((_, rule, _)) = wanted.iter().find(is_anothers) else { continue };
                 swaps.all.insert(*index);
                 let brought = ready[*index].asked.brought();
@@ -76,11 +76,16 @@ impl Work<'_> {
     }
 
     /// Has rows leave their places.
-    pub(super) async fn park(&self, tx: &mut dyn Transaction, ready: &[&Ready], parked: &Parked) -> Result<(), Stop> {
+    pub(super) async fn park(
+        &self,
+        tx: &mut dyn Transaction,
+        ready: &[&ParsedChange],
+        parked: &Parked,
+    ) -> Result<(), Stop> {
         for (index, (column, value)) in parked {
             let change = ready[*index];
             let Some(table) = self.push.registry.get(change.table) else { continue };
-            let fields = if table.is_fitted { vec![column.clone()] } else { Vec::new() };
+            let fields = if table.is_external { vec![column.clone()] } else { Vec::new() };
             let nowhere: Row =
                 [("id".into(), change.id.as_str().into()), (column.clone(), value.clone())].into_iter().collect();
             let parts = to_json(&[nowhere])?;
@@ -93,12 +98,12 @@ impl Work<'_> {
     }
 
     /// Whether a row that has left its place does not stand in another one by now.
-    pub(super) fn parked_in_vain(&self, ready: &[&Ready], parked: &Parked) -> bool {
+    pub(super) fn parked_in_vain(&self, ready: &[&ParsedChange], parked: &Parked) -> bool {
         parked.iter().any(|(index, (column, _))| {
             let change = ready[*index];
             let is_done = self.outcomes.get(index).is_some_and(|outcome| outcome.status != Status::Rejected);
             let key: Key = (change.rank, change.id.clone());
-            let has_moved = self.batch.working(&key).is_some_and(|working| {
+            let has_moved = self.cache.working(&key).is_some_and(|working| {
                 working.row.is_none()
                     || working.row.as_ref().and_then(|row| row.get(column)) != working.in_database(column)
             });
@@ -114,7 +119,7 @@ impl Work<'_> {
     }
 
     /// Where the row of an edit stands in the database.
-    fn standing_places(&self, change: &Ready, rules: &[Vec<String>]) -> Vec<Place> {
+    fn standing_places(&self, change: &ParsedChange, rules: &[Vec<String>]) -> Vec<UniquePlace> {
         let Some(working) = self.working(change.rank, &change.id) else { return Vec::new() };
         let value = |name: &String| {
             let value = working.in_database(name).filter(|value| !value.is_null())?;

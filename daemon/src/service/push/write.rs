@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use ryzed_adapters::{FieldError, Row, Table};
 
-use super::super::batch::Key;
-use super::super::request::Ready;
+use super::super::request::ParsedChange;
+use super::super::row_cache::Key;
 use super::owner::{forbidden, referring, unknown_reference};
+use super::run::PushRun;
 use super::to_json;
-use super::work::Work;
 use crate::store::{NOT_TAKEN, StoreError, Transaction};
 use crate::sync::RowId;
-use crate::sync::decide::{Decision, Working};
+use crate::sync::decide::{Decision, PendingRow};
 
 /// The code of a row that a rule of the database refused.
 pub(super) const CONSTRAINT: &str = "constraint";
@@ -27,10 +27,10 @@ struct Group<'t> {
     fields: Option<Vec<String>>,
 }
 
-impl Work<'_> {
+impl PushRun<'_> {
     /// Writes what was decided since the last time.
-    pub(super) async fn write(&mut self, tx: &mut dyn Transaction, ready: &[&Ready]) -> Result<(), StoreError> {
-        let dirty = self.batch.take_dirty();
+    pub(super) async fn write(&mut self, tx: &mut dyn Transaction, ready: &[&ParsedChange]) -> Result<(), StoreError> {
+        let dirty = self.cache.drain_dirty();
         let registry = Arc::clone(&self.push.registry);
         let mut gone: Vec<(usize, &Table, Vec<RowId>)> = Vec::new();
         for (rank, table) in registry.iter().enumerate() {
@@ -54,8 +54,8 @@ impl Work<'_> {
     fn alike(&self, table: &Table, rank: usize, ids: Vec<RowId>) -> BTreeMap<Option<Vec<String>>, Vec<RowId>> {
         let mut alike: BTreeMap<Option<Vec<String>>, Vec<RowId>> = BTreeMap::new();
         for id in ids {
-            let is_stored = self.working(rank, &id).is_some_and(Working::is_stored);
-            let fields = is_stored.then(|| if table.is_fitted { self.fields(table, rank, &id) } else { Vec::new() });
+            let is_stored = self.working(rank, &id).is_some_and(PendingRow::is_stored);
+            let fields = is_stored.then(|| if table.is_external { self.fields(table, rank, &id) } else { Vec::new() });
             alike.entry(fields).or_default().push(id);
         }
         alike
@@ -75,10 +75,10 @@ impl Work<'_> {
         tx: &mut dyn Transaction,
         group: &Group<'_>,
         ids: &[RowId],
-        ready: &[&Ready],
+        ready: &[&ParsedChange],
     ) -> Result<(), StoreError> {
         let Err(error) = self.put_all(tx, group, ids).await else {
-            ids.iter().for_each(|id| self.batch.wrote(&(group.rank, id.clone())));
+            ids.iter().for_each(|id| self.cache.wrote(&(group.rank, id.clone())));
             return Ok(());
         };
         if let [id] = ids {
@@ -88,7 +88,7 @@ impl Work<'_> {
         for id in ids {
             let key = (group.rank, id.clone());
             match self.put_all(tx, group, std::slice::from_ref(id)).await {
-                Ok(()) => self.batch.wrote(&key),
+                Ok(()) => self.cache.wrote(&key),
                 Err(error) => self.refuse(group.table, &key, error, ready)?,
             }
         }
@@ -106,7 +106,7 @@ impl Work<'_> {
             if ids.len() > 1 || !tx.standing(table, ids).await?.is_empty() {
                 return Err(StoreError::Constraint(NOT_TAKEN.into()));
             }
-            if table.is_fitted {
+            if table.is_external {
                 return Err(StoreError::Constraint(GONE.into()));
             }
             // Somebody with SQL has deleted it meanwhile: then it is made again, as it was.
@@ -138,18 +138,18 @@ impl Work<'_> {
         table: &Table,
         rank: usize,
         ids: &[RowId],
-        ready: &[&Ready],
+        ready: &[&ParsedChange],
     ) -> Result<(), StoreError> {
         let device = self.push.device.as_ref();
         let Err(error) = tx.delete(table, ids, device).await else {
-            ids.iter().for_each(|id| self.batch.wrote(&(rank, id.clone())));
+            ids.iter().for_each(|id| self.cache.wrote(&(rank, id.clone())));
             return Ok(());
         };
         refusal(table, error)?;
         for id in ids {
             let key = (rank, id.clone());
             match tx.delete(table, std::slice::from_ref(id), device).await {
-                Ok(()) => self.batch.wrote(&key),
+                Ok(()) => self.cache.wrote(&key),
                 Err(error) => self.refuse(table, &key, error, ready)?,
             }
         }
@@ -157,7 +157,13 @@ impl Work<'_> {
     }
 
     /// The changes of a row that a rule of the database refused come to nothing.
-    fn refuse(&mut self, table: &Table, key: &Key, error: StoreError, ready: &[&Ready]) -> Result<(), StoreError> {
+    fn refuse(
+        &mut self,
+        table: &Table,
+        key: &Key,
+        error: StoreError,
+        ready: &[&ParsedChange],
+    ) -> Result<(), StoreError> {
         if let StoreError::Denied(_) = &error {
             tracing::error!(%error, "the daemon let through what only the database has stopped");
         }
@@ -167,7 +173,7 @@ impl Work<'_> {
         let refused = Decision::rejected(vec![refusal(table, error)?]);
         tracing::info!(table = table.name, "a rule of the database refused a row");
         let alone = self.alone;
-        let of_row = |change: &Ready| change.rank == key.0 && change.id == key.1;
+        let of_row = |change: &ParsedChange| change.rank == key.0 && change.id == key.1;
         let is_meant = |index: usize| alone.is_none_or(|alone| alone == index);
         for (index, _) in ready.iter().enumerate().filter(|(index, change)| is_meant(*index) && of_row(change)) {
             if waits {
@@ -179,7 +185,7 @@ impl Work<'_> {
             }
         }
         if alone.is_none() {
-            self.batch.undo(key);
+            self.cache.undo(key);
             self.changed.remove(key);
         }
         Ok(())
@@ -188,7 +194,7 @@ impl Work<'_> {
 
 /// Whether a column of a row is the daemon's to write.
 fn is_written(table: &Table, name: &str) -> bool {
-    !table.is_fitted || table.column(name).is_some_and(|column| !column.is_computed)
+    !table.is_external || table.column(name).is_some_and(|column| !column.is_computed)
 }
 
 /// What a device is told of a row that a rule of the database refused.

@@ -1,4 +1,4 @@
-//! Whether rows and change index say the same, as questions in SQL that both houses understand.
+//! Whether rows and change index say the same, as questions in SQL that both backends understand.
 
 use ryzed_adapters::{Registry, ScopeRule, Table};
 

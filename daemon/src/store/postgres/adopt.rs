@@ -3,16 +3,16 @@
 
 mod advice;
 mod again;
+mod backfill;
 mod columns;
-mod enter;
 mod examine;
 mod facts;
+mod install;
 mod policies;
 mod proof;
 mod prove;
-mod put_up;
-mod standing;
-mod undo;
+mod state;
+mod uninstall;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,18 +30,18 @@ use super::turn;
 use crate::store::StoreError;
 
 pub use advice::setting;
+pub use backfill::Entered;
 pub(super) use columns::is_base;
-pub use enter::Entered;
 pub use examine::{Examined, TableReport, Verdict, examine};
 pub(super) use facts::facts;
 pub use facts::{Facts, ForeignKey, FoundColumn, FoundRights, Pointer, Relation, Server};
+use install::Round;
+pub(super) use install::{Backfill, authenticated_joins};
 pub(super) use policies::permits;
 pub use proof::{Outcome, Proof};
-use put_up::Round;
-pub(super) use put_up::{Enter, authenticated_joins};
-pub(super) use standing::to_json;
-pub use standing::{Standing, layout_to_serve};
-pub use undo::{Undone, undo};
+pub(super) use state::to_json;
+pub use state::{AdoptionState, layout_to_serve};
+pub use uninstall::{Undone, undo};
 
 /// How the database names the tables, as the configuration tells; by their names on the wire.
 pub type Naming = BTreeMap<String, TableNaming>;
@@ -104,9 +104,9 @@ pub trait Watch: Send {
 
 /// What was seen of a database.
 #[derive(Debug)]
-pub struct Look {
+pub struct Inspection {
     /// Whether it was adopted before.
-    pub standing: Standing,
+    pub state: AdoptionState,
     /// How its tables fit.
     pub examined: Examined,
     /// The server's release.
@@ -148,21 +148,25 @@ const OTHERS: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// When the database can't be read.
-pub async fn look(url: &str, adapters: &Registry, naming: &Naming) -> Result<Look, AdoptError> {
+pub async fn inspect(url: &str, adapters: &Registry, naming: &Naming) -> Result<Inspection, AdoptError> {
     must_fit(url).await?;
     let mut connection = open(url).await?;
-    looked(&mut connection, adapters, naming).await
+    inspected(&mut connection, adapters, naming).await
 }
 
-async fn looked(connection: &mut AsyncPgConnection, adapters: &Registry, naming: &Naming) -> Result<Look, AdoptError> {
+async fn inspected(
+    connection: &mut AsyncPgConnection,
+    adapters: &Registry,
+    naming: &Naming,
+) -> Result<Inspection, AdoptError> {
     let facts = facts(connection, adapters.iter().map(|table| table.name), naming).await?;
-    let standing = Standing::of(connection).await?;
+    let state = AdoptionState::of(connection).await?;
     let mut examined = examine(adapters, &facts, naming);
-    if let Standing::Begun(before) | Standing::Complete(before) = &standing {
+    if let AdoptionState::Begun(before) | AdoptionState::Complete(before) = &state {
         again::mark_missing(connection, before, &mut examined).await?;
         again::tell_stopped(connection, &mut examined).await?;
     }
-    Ok(Look { standing, examined, version: facts.server.version })
+    Ok(Inspection { state, examined, version: facts.server.version })
 }
 
 /// Tries the tables of an adopted database as people, as adopting does, and takes it back; none where what would be tried does
@@ -177,9 +181,9 @@ pub async fn proven(
     watch: &mut dyn Watch,
 ) -> Result<Option<Vec<Proof>>, AdoptError> {
     let mut connection = open(url).await?;
-    let look = looked(&mut connection, adapters, naming).await?;
-    let layout = look.examined.layout;
-    let Standing::Complete(before) = look.standing else { return Ok(None) };
+    let inspection = inspected(&mut connection, adapters, naming).await?;
+    let layout = inspection.examined.layout;
+    let AdoptionState::Complete(before) = inspection.state else { return Ok(None) };
     let registry = layout.fit(adapters);
     let placed = Placed { registry: &registry, layout: &layout };
     let plan = again::again(&mut connection, placed, Some(&before), &BTreeSet::new()).await?;
@@ -205,20 +209,20 @@ pub async fn adopt(
     let mut connection = open(url).await?;
     alone(&mut connection).await?;
     migrate::applied(&mut connection).await?;
-    let look = looked(&mut connection, adapters, naming).await?;
-    if look.examined.is_stopped() {
+    let inspection = inspected(&mut connection, adapters, naming).await?;
+    if inspection.examined.is_stopped() {
         return Err(AdoptError::Refused("nothing was changed: see what the report says does not fit".into()));
     }
-    let before = match look.standing {
-        Standing::Own => return Err(AdoptError::Refused(OWN.into())),
-        Standing::Untouched => None,
-        Standing::Begun(layout) | Standing::Complete(layout) => Some(layout),
+    let before = match inspection.state {
+        AdoptionState::Own => return Err(AdoptError::Refused(OWN.into())),
+        AdoptionState::Untouched => None,
+        AdoptionState::Begun(layout) | AdoptionState::Complete(layout) => Some(layout),
     };
-    let layout = look.examined.layout;
+    let layout = inspection.examined.layout;
     let registry = layout.fit(adapters);
     if before.is_none() {
         watch.step("making the schema ryzed");
-        standing::begin(&mut connection, &layout).await?;
+        state::begin(&mut connection, &layout).await?;
     }
     let mut connection = migrate::migrated(connection, migrate::Migrations { is_adopted: true }).await?;
     let placed = Placed { registry: &registry, layout: &layout };
@@ -246,7 +250,7 @@ pub async fn adopt(
         worker.put_up_triggers(placed, round, &with).await?;
     }
     let entered = worker.enter_all(placed).await?;
-    standing::complete(&mut worker.connection).await?;
+    state::complete(&mut worker.connection).await?;
     Ok(Adopted::Complete { entered, proofs })
 }
 
@@ -255,7 +259,7 @@ pub(super) async fn renew(
     connection: AsyncPgConnection,
     placed: Placed<'_>,
     tables: &[(&Table, &Place)],
-    enter: &BTreeMap<&'static str, Enter>,
+    enter: &BTreeMap<&'static str, Backfill>,
     watch: &mut dyn Watch,
 ) -> Result<AsyncPgConnection, AdoptError> {
     let mut worker = Worker { connection, watch };

@@ -12,16 +12,16 @@ use ryzed_adapters::{Registry, Table};
 use uuid::Uuid;
 
 use super::adopt::Naming;
+use super::epoch;
 use super::fault::judge;
 use super::layout::Layout;
-use super::life;
 use super::migrate::{self, execute, texts};
 use super::reads::list;
 use super::renew::Ground;
 use super::triggers::{Placed, ROW, TRUNCATE};
 use super::turn;
 use crate::store::archive::verify::{Names, questions};
-use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, form};
+use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, canonical_json};
 use crate::store::statement::statement;
 use crate::store::{Stay, StoreError};
 
@@ -54,7 +54,7 @@ pub async fn dump(url: &str, registry: Arc<Registry>, seal: bool) -> Result<Box<
     if seal {
         whole.be_alone().await?;
     }
-    let epoch = life::epoch(&mut whole.connection).await?;
+    let epoch = epoch::epoch(&mut whole.connection).await?;
     // A write takes its version under a lock of a scope, which waits for this one.
     let hold = if seal { "LOCK TABLE ryzed.scopes IN EXCLUSIVE MODE" } else { "SET TRANSACTION READ ONLY" };
     execute(&mut whole.connection, &format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {hold}")).await?;
@@ -81,9 +81,9 @@ pub async fn restore(url: &str, registry: Arc<Registry>) -> Result<Box<dyn Resto
 pub async fn unseal(url: &str, registry: Arc<Registry>) -> Result<bool, StoreError> {
     let mut whole = Whole::open(url, registry).await?;
     whole.be_alone().await?;
-    let was_sealed = life::is_sealed(&mut whole.connection).await?;
+    let was_sealed = epoch::is_sealed(&mut whole.connection).await?;
     if was_sealed {
-        life::unseal(&mut whole.connection).await?;
+        epoch::unseal(&mut whole.connection).await?;
     }
     Ok(was_sealed)
 }
@@ -215,8 +215,9 @@ impl Dump for PostgresDump {
         let fetch = format!("FETCH {RECORDS_AT_ONCE} FROM part_{}", self.opened);
         let records = texts(&mut self.whole.connection, &fetch).await?;
         let registry = &self.whole.registry;
-        let records =
-            records.iter().map(|json| if self.is_index { form::entry(registry, json) } else { form::ordered(json) });
+        let records = records.iter().map(|json| {
+            if self.is_index { canonical_json::entry(registry, json) } else { canonical_json::ordered(json) }
+        });
         records.collect()
     }
 
@@ -226,7 +227,7 @@ impl Dump for PostgresDump {
 
     async fn finish(&mut self) -> Result<(), StoreError> {
         if self.seal {
-            life::seal(&mut self.whole.connection).await?;
+            epoch::seal(&mut self.whole.connection).await?;
         }
         execute(&mut self.whole.connection, "COMMIT").await
     }
@@ -283,7 +284,7 @@ impl Restore for PostgresRestore {
              INSERT INTO ryzed.counts SELECT 'receipts', user_id::text, count(*) FROM ryzed.receipts GROUP BY user_id",
         )
         .await?;
-        life::begin(&mut self.whole.connection, epoch).await?;
+        epoch::begin(&mut self.whole.connection, epoch).await?;
         execute(&mut self.whole.connection, "COMMIT").await
     }
 }

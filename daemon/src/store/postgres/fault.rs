@@ -18,7 +18,7 @@ pub(super) enum Remedy {
     /// Only the commit has shown that a row is refused; the same again, checked at once, tells which.
     Strictly,
     /// The tables may be others than the statements were made for: look, then the same again.
-    Look,
+    Inspect,
     /// The same; a trigger says so.
     Strayed,
     /// Not in our hands.
@@ -74,8 +74,8 @@ fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) 
         Meaning::Passing => (unavailable(phrase), Remedy::None),
         Meaning::Denied => (StoreError::Denied(words(information, (*phrase).to_owned())), Remedy::None),
         Meaning::Refused => (StoreError::Constraint(words(information, (*phrase).to_owned())), Remedy::None),
-        Meaning::Structure => (StoreError::Failed(words(information, format!("{phrase}{UNSAID}"))), Remedy::Look),
-        Meaning::Another => (unavailable("a table is another, or stopped"), Remedy::Look),
+        Meaning::Structure => (StoreError::Failed(words(information, format!("{phrase}{UNSAID}"))), Remedy::Inspect),
+        Meaning::Another => (unavailable("a table is another, or stopped"), Remedy::Inspect),
         Meaning::Strayed => (StoreError::Failed((*phrase).to_owned()), Remedy::Strayed),
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn note(
     execute(connection, "BEGIN; LOCK TABLE ryzed.kept IN SHARE ROW EXCLUSIVE MODE").await?;
     let (wanted, noted) = (Kept::of(placed), noted(connection).await?);
     // The last release noted former values of every column that an application's table has.
-    let is_first = noted.is_empty() && !is_new && placed.registry.iter().any(|table| table.is_fitted);
+    let is_first = noted.is_empty() && !is_new && placed.registry.iter().any(|table| table.is_external);
     let (mut sql, mut is_marked, mut starts_over) = (Vec::new(), is_first, false);
     for kept in &wanted {
         let was = noted.iter().find(|was| was.table == kept.table);

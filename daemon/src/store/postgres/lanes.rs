@@ -51,7 +51,7 @@ pub(super) struct InTurn {
 
 /// A place on a lane. Let go of with the value.
 #[derive(Debug, Default)]
-pub(super) struct Place {
+pub(super) struct LaneTicket {
     _permits: Vec<OwnedSemaphorePermit>,
 }
 
@@ -102,9 +102,9 @@ impl Lanes {
     }
 
     /// A place on the way to a connection; with `waits`, one where a lock may be waited for.
-    pub(super) async fn place(&self, mode: Mode, access: &Access, waits: bool) -> Result<Place, StoreError> {
+    pub(super) async fn place(&self, mode: Mode, access: &Access, waits: bool) -> Result<LaneTicket, StoreError> {
         if matches!(access, Access::Daemon) {
-            return Ok(Place::default());
+            return Ok(LaneTicket::default());
         }
         let lane = if mode == Mode::Read { &self.reads } else { &self.writes };
         let wanted = [waits.then_some(&self.waits), Some(lane), Some(&self.all)];
@@ -113,7 +113,7 @@ impl Lanes {
             for semaphore in wanted.into_iter().flatten() {
                 permits.push(Arc::clone(semaphore).acquire_owned().await.ok()?);
             }
-            Some(Place { _permits: permits })
+            Some(LaneTicket { _permits: permits })
         };
         timeout(PATIENCE, taking).await.ok().flatten().ok_or_else(busy)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ryzed_adapters::{Fitting, Kind, Registry, Travel};
+use ryzed_adapters::{ColumnFacts, Kind, Registry, Travel};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ pub struct Place {
     pub columns: Vec<PlacedColumn>,
     /// Whether a row may be there before the one that it hangs on.
     #[serde(default)]
-    pub is_loose: bool,
+    pub allows_orphans: bool,
     /// Whom policies of the application let in.
     #[serde(default)]
     pub permits: Permits,
@@ -93,7 +93,7 @@ impl Layout {
             schema: "public".into(),
             name: table.name.into(),
             columns: table.every_column().map(own_column).collect(),
-            is_loose: false,
+            allows_orphans: false,
             permits: Permits::Nobody,
             is_granted: false,
             rights: None,
@@ -107,7 +107,7 @@ impl Layout {
         let has_table = |name: &str| self.of(name).is_some();
         let tables = adapters.iter().filter_map(|table| {
             let place = self.of(table.name)?;
-            Some(table.fitted(&place.columns.iter().map(fitting).collect::<Vec<_>>(), has_table))
+            Some(table.restricted_to(&place.columns.iter().map(facts_of).collect::<Vec<_>>(), has_table))
         });
         Registry::of(tables.collect())
     }
@@ -195,8 +195,8 @@ fn own_column(column: &ryzed_adapters::Column) -> PlacedColumn {
     }
 }
 
-fn fitting(column: &PlacedColumn) -> Fitting {
-    Fitting {
+fn facts_of(column: &PlacedColumn) -> ColumnFacts {
+    ColumnFacts {
         name: column.name.clone(),
         property: column.property.clone(),
         longest: column.longest,

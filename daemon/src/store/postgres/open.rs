@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::reads::list;
 use super::session::PostgresTransaction;
 use super::transaction::SEPARATOR;
-use crate::store::answer::{OpenTuple, open_of, stand_of};
+use crate::store::decode::{OpenTuple, open_of, stand_of};
 use crate::store::statement::{Statement, statement};
 use crate::store::{HOLDS_PARTS, OpenConflict, OpenConflicts, OpenPage, OpenStand, StoreError};
 use crate::sync::UserId;
@@ -52,7 +52,7 @@ impl OpenConflicts for PostgresTransaction<'_> {
 
     async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError> {
         let joined = |text: fn(&OpenConflict) -> &str| conflicts.iter().map(text).collect::<Vec<_>>().join(SEPARATOR);
-        self.run_ahead(
+        self.pipeline(
             statement(
                 "INSERT INTO ryzed.conflicts (id, user_id, created_at, place, conflict, mutation, bytes) \
                  SELECT c.id, ?1::uuid, ?6::timestamptz, c.place, c.conflict::json, c.mutation::json, \
@@ -74,7 +74,7 @@ impl OpenConflicts for PostgresTransaction<'_> {
     async fn drop_conflict(&mut self, user: UserId, id: Uuid) -> Result<(), StoreError> {
         let (user, id) = (user.to_string(), id.to_string());
         let drop = "DELETE FROM ryzed.conflicts WHERE user_id = ?1::uuid AND id = ?2::uuid";
-        self.run_ahead(statement(drop).text(&user).text(&id)).await
+        self.pipeline(statement(drop).text(&user).text(&id)).await
     }
 }
 

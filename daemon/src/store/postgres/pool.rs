@@ -13,7 +13,7 @@ use rand::Rng;
 
 use super::Schema;
 use super::fault::{Remedy, judge, storage_fault};
-use super::lanes::{Lanes, PATIENCE, Place, busy};
+use super::lanes::{LaneTicket, Lanes, PATIENCE, busy};
 use super::server::connect;
 use super::session::PostgresTransaction;
 use super::watch::{Cause, Current, Watcher};
@@ -66,7 +66,7 @@ enum Try {
     /// Nothing was committed, for the sake of a row that the same again tells, when everything is checked at once.
     Strictly,
     /// Nothing was committed. The tables may be others than before.
-    Look(Cause),
+    Inspect(Cause),
 }
 
 impl Connections {
@@ -140,7 +140,7 @@ impl Connections {
                     manner.is_strict = true;
                     continue;
                 }
-                Try::Look(cause) => {
+                Try::Inspect(cause) => {
                     self.look(cause).await;
                     manner.is_sure = true;
                     continue;
@@ -196,7 +196,7 @@ impl Connections {
     async fn on(
         &self,
         connection: Object<AsyncPgConnection>,
-        place: Place,
+        place: LaneTicket,
         (mode, access, job): (Mode, &Access, &Job),
         manner: Manner,
         lock_timeout: Option<Duration>,
@@ -214,7 +214,7 @@ impl Connections {
         // Before anybody is told that a row is refused for good, or that it is stored.
         let is_moot = worked.is_ok() && transaction.is_doubtful && !manner.is_sure && self.has_changed(&schema).await;
         let (tried, is_sound) = match worked {
-            Ok(()) if is_moot => (Try::Look(Cause::Failure), transaction.roll_back().await),
+            Ok(()) if is_moot => (Try::Inspect(Cause::Failure), transaction.roll_back().await),
             Ok(()) if transaction.is_unbooked => {
                 (Try::Over(Err(StoreError::unbooked())), transaction.roll_back().await)
             }
@@ -225,8 +225,8 @@ impl Connections {
                 Err((_, Remedy::Strictly)) => (Try::Strictly, true),
                 // Before anything was done.
                 Err((error @ StoreError::Refused(_), _)) => (Try::Over(Err(error)), true),
-                Err((_, Remedy::Look)) => (Try::Look(Cause::Failure), true),
-                Err((_, Remedy::Strayed)) => (Try::Look(Cause::Refusal), true),
+                Err((_, Remedy::Inspect)) => (Try::Inspect(Cause::Failure), true),
+                Err((_, Remedy::Strayed)) => (Try::Inspect(Cause::Refusal), true),
                 // Nobody knows whether it was committed; whoever asks again with the same mutations finds out.
                 Err((error, _)) => (Try::Over(Err(error)), false),
             },
@@ -237,8 +237,8 @@ impl Connections {
                 let tried = match remedy {
                     Remedy::Wait if is_sound => Try::Locked(error),
                     Remedy::Strictly if is_sound => Try::Strictly,
-                    Remedy::Look if is_sound => Try::Look(Cause::Failure),
-                    Remedy::Strayed if is_sound => Try::Look(Cause::Refusal),
+                    Remedy::Inspect if is_sound => Try::Inspect(Cause::Failure),
+                    Remedy::Strayed if is_sound => Try::Inspect(Cause::Refusal),
                     Remedy::None if is_sound => Try::Over(Err(error)),
                     _ => Try::Again(lasting(error)),
                 };
@@ -283,7 +283,7 @@ impl Connections {
 }
 
 /// Gives a connection back that has only read. Nobody waits for that: what was read stays as it is.
-async fn end_reading(connection: Object<AsyncPgConnection>, _place: Place) {
+async fn end_reading(connection: Object<AsyncPgConnection>, _place: LaneTicket) {
     let mut ending = &*connection;
     if ending.batch_execute("COMMIT").await.is_err() {
         drop(Object::take(connection));

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Schema;
-use super::form::Form;
 use super::reads;
 use super::session::PostgresTransaction;
 use super::transaction::length;
-use crate::store::answer::{former_said, raw};
+use super::wire_format::Form;
+use crate::store::decode::{former_said, raw};
 use crate::store::{PAGE_BYTES, Records, StoreError};
 use crate::sync::{ChangeRecord, Operation, Scope, Version};
 
@@ -57,7 +57,7 @@ impl PostgresTransaction<'_> {
                     .filter(|_| is_seen)
                     .map(|old| match old.len() {
                         0..=LONGEST_OLD => {
-                            raw(former_said(table, Form::of(&schema, table).travelling(Operation::Delete, &old)))
+                            raw(former_said(table, Form::of(&schema, table).to_wire(Operation::Delete, &old)))
                         }
                         _ => raw(serde_json::json!({"id": id}).to_string()),
                     })

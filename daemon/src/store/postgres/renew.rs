@@ -31,9 +31,9 @@ pub(super) struct Ground<'a> {
 #[derive(Debug, Default)]
 struct Plan<'a> {
     /// Tables round which everything is put up anew.
-    put_up: Vec<(&'a Table, &'a Place)>,
+    install: Vec<(&'a Table, &'a Place)>,
     /// Tables whose index is held against their rows.
-    mend: BTreeMap<&'static str, adopt::Enter>,
+    mend: BTreeMap<&'static str, adopt::Backfill>,
     /// Tables that are left as they are.
     left: BTreeSet<&'static str>,
 }
@@ -61,23 +61,23 @@ pub(super) async fn renew(
     let found = stands(&mut connection, ground.placed).await?;
     let sight = ground.sight(&facts, &found);
     let plan = plan(&mut connection, ground, sight).await?;
-    if plan.put_up.is_empty() {
+    if plan.install.is_empty() {
         return Ok(connection);
     }
-    let names: Vec<&str> = plan.put_up.iter().map(|(table, _)| table.name).collect();
+    let names: Vec<&str> = plan.install.iter().map(|(table, _)| table.name).collect();
     tracing::info!(tables = names.join(" "), "what stands round these tables is put up anew");
     if ground.is_adopted {
-        let renewed = adopt::renew(connection, ground.placed, &plan.put_up, &plan.mend, &mut Told).await;
+        let renewed = adopt::renew(connection, ground.placed, &plan.install, &plan.mend, &mut RenewalLog).await;
         return renewed.map_err(|error| match error {
             AdoptError::Refused(message) => StoreError::Failed(message),
             AdoptError::Store(error) => error,
         });
     }
     let mut sql = vec![ground.placed.forget_others()];
-    sql.extend(plan.put_up.iter().flat_map(|(table, place)| ground.placed.put_up(table, place)));
-    sql.extend(ground.placed.stamp(&plan.put_up));
-    sql.extend(plan.put_up.iter().filter_map(|(table, _)| {
-        let adopt::Enter { anew, since } = plan.mend.get(table.name)?;
+    sql.extend(plan.install.iter().flat_map(|(table, place)| ground.placed.install(table, place)));
+    sql.extend(ground.placed.stamp(&plan.install));
+    sql.extend(plan.install.iter().filter_map(|(table, _)| {
+        let adopt::Backfill { anew, since } = plan.mend.get(table.name)?;
         let since = since.map_or("NULL".to_owned(), literal);
         Some(format!("SELECT ryzed.mend('{}', {anew}, {since})", table.name))
     }));
@@ -101,8 +101,8 @@ async fn plan<'a>(
             if is_left {
                 plan.left.insert(table.name);
             } else {
-                plan.put_up.push((table, place));
-                plan.mend.insert(table.name, adopt::Enter::default());
+                plan.install.push((table, place));
+                plan.mend.insert(table.name, adopt::Backfill::default());
             }
             continue;
         };
@@ -116,19 +116,19 @@ async fn plan<'a>(
         let mends =
             is_other || anew || since.is_some() || !stand.is_made || stand.is_entering || !stand.notes.is_empty();
         if mends || stands_open(sight, stand, place) {
-            plan.put_up.push((table, place));
+            plan.install.push((table, place));
         }
         // Rows follow those that they hang on.
         if mends || above.is_some_and(|parent| plan.mend.contains_key(parent)) {
-            plan.mend.insert(table.name, adopt::Enter { anew, since });
+            plan.mend.insert(table.name, adopt::Backfill { anew, since });
         }
     }
     // What is mended is also put up: the index is to tell the truth from then on.
     let mended = ground.placed.iter().filter(|(table, _)| plan.mend.contains_key(table.name));
     let missing: Vec<_> =
-        mended.filter(|(table, _)| !plan.put_up.iter().any(|(other, _)| other.name == table.name)).collect();
-    plan.put_up.extend(missing);
-    plan.put_up.sort_by_key(|(table, _)| ground.placed.registry.rank(table.name));
+        mended.filter(|(table, _)| !plan.install.iter().any(|(other, _)| other.name == table.name)).collect();
+    plan.install.extend(missing);
+    plan.install.sort_by_key(|(table, _)| ground.placed.registry.rank(table.name));
     Ok(plan)
 }
 
@@ -151,7 +151,7 @@ fn unseen(stand: &Stand, is_another: bool) -> Option<&'static str> {
 
 /// Whether policies are missing, or row level security is not as it was put up, in a database of our own.
 fn stands_open(sight: Sight<'_>, stand: &Stand, place: &Place) -> bool {
-    let guard = sight.relation(place).is_some_and(|found| !found.is_guarded || found.binds_us);
+    let guard = sight.relation(place).is_some_and(|found| !found.has_rls || found.forces_rls);
     !sight.is_adopted && (!stand.has_policies || guard)
 }
 
@@ -167,9 +167,9 @@ pub(super) async fn hands(
 }
 
 /// Who is told of the progress at a start: the log.
-struct Told;
+struct RenewalLog;
 
-impl Watch for Told {
+impl Watch for RenewalLog {
     fn step(&mut self, what: &str) {
         tracing::info!("{what}");
     }

@@ -35,7 +35,7 @@ pub(super) struct PostgresTransaction<'c> {
     /// transaction.
     ahead: Vec<BoxFuture<'c, QueryResult<usize>>>,
     /// Answers that were fetched before they were asked for, by statement.
-    foreseen: HashMap<String, Arc<Fetched>>,
+    prefetched: HashMap<String, Arc<Fetched>>,
     /// On whose behalf the triggers believe to run.
     device: Option<DeviceId>,
     /// The tables whose rows it has changed, or expects to read.
@@ -82,13 +82,13 @@ impl<'c> PostgresTransaction<'c> {
         }
         let mut first = connection;
         let begin = async move { first.batch_execute(&opening).await.map(|()| 0) }.boxed();
-        let (ahead, foreseen) = (vec![begin], HashMap::new());
+        let (ahead, prefetched) = (vec![begin], HashMap::new());
         Self {
             connection,
             schema,
             mode,
             ahead,
-            foreseen,
+            prefetched,
             device: None,
             changed: BTreeSet::new(),
             remedy: Remedy::None,
@@ -125,7 +125,7 @@ impl<'c> PostgresTransaction<'c> {
         T: FromSqlRow<ST, Pg> + Send + 'f,
         ST: 'f,
     {
-        if let Some(fetched) = self.foreseen.get(&statement.key()).map(Arc::clone) {
+        if let Some(fetched) = self.prefetched.get(&statement.key()).map(Arc::clone) {
             return async move {
                 let (rows, is_all) =
                     self.noted(some(stream::iter(fetched.rows.iter().map(Ok)), bytes, size_of).await)?;
@@ -145,9 +145,9 @@ impl<'c> PostgresTransaction<'c> {
     }
 
     /// An answer that is going to be asked for, up to the row that exceeds so many bytes; none when it is here already.
-    pub(super) fn expected<ST>(&self, statement: Statement<'_, ST>, bytes: usize) -> Option<(String, Fetching<'c>)> {
+    pub(super) fn to_prefetch<ST>(&self, statement: Statement<'_, ST>, bytes: usize) -> Option<(String, Fetching<'c>)> {
         let key = statement.key();
-        if self.foreseen.contains_key(&key) {
+        if self.prefetched.contains_key(&key) {
             return None;
         }
         let mut connection = self.connection;
@@ -164,13 +164,13 @@ impl<'c> PostgresTransaction<'c> {
         let (keys, fetching): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
         let (before, answers) = futures_util::join!(all_of(ahead), in_order(fetching));
         let answers = self.noted(before.and(answers))?;
-        self.foreseen.extend(keys.into_iter().zip(answers.into_iter().map(Arc::new)));
+        self.prefetched.extend(keys.into_iter().zip(answers.into_iter().map(Arc::new)));
         Ok(())
     }
 
-    /// Runs a statement now, and forgets what was foreseen: it may be different now.
+    /// Runs a statement now, and forgets what was prefetched: it may be different now.
     pub(super) fn run<'f>(&'f mut self, statement: Statement<'_>) -> BoxFuture<'f, Result<usize, StoreError>> {
-        self.foreseen.clear();
+        self.prefetched.clear();
         let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
         let running = AsyncConnectionCore::execute_returning_count(&mut connection, statement);
         async move {
@@ -180,8 +180,8 @@ impl<'c> PostgresTransaction<'c> {
         .boxed()
     }
 
-    /// Runs a statement with the next one, which is told of its failure. It changes nothing that is foreseen.
-    pub(super) async fn run_ahead(&mut self, statement: Statement<'_>) -> Result<(), StoreError> {
+    /// Runs a statement with the next one, which is told of its failure. It changes nothing that is prefetched.
+    pub(super) async fn pipeline(&mut self, statement: Statement<'_>) -> Result<(), StoreError> {
         self.push_ahead(statement);
         if self.ahead.len() < LONGEST_AHEAD {
             return Ok(());
@@ -249,7 +249,7 @@ impl<'c> PostgresTransaction<'c> {
 
     fn judged(&self, error: &Error) -> (StoreError, Remedy) {
         let judged = match judge_discreetly(error) {
-            (error, Remedy::Look | Remedy::Strayed) if self.is_sure => (error, Remedy::None),
+            (error, Remedy::Inspect | Remedy::Strayed) if self.is_sure => (error, Remedy::None),
             judged => judged,
         };
         if self.schema.terms.speaks_english { judged } else { in_doubt(judged) }

@@ -83,7 +83,7 @@ impl TableSql {
         let row = columns_out(&table.columns, place, "t");
         let json = row_said(&table.columns, place);
         let reads = guard.reads(placed, table, place, "t");
-        let upsert = if table.is_fitted { insert(table, place) } else { upsert_whole(table, place) };
+        let upsert = if table.is_external { insert(table, place) } else { upsert_whole(table, place) };
         let writes = guard.writes(placed, table, place, "t");
         Self {
             states: format!(
@@ -105,7 +105,7 @@ impl TableSql {
                 .replace(TAKES, &guard.takes(table, place))
                 .replace(WRITES, &guard.writes(placed, table, place, "own")),
             update: update(table, place, &writes),
-            sets: table.is_fitted.then(|| Sets::of_table(table, place, &writes)),
+            sets: table.is_external.then(|| Sets::of_table(table, place, &writes)),
             delete: format!(
                 "DELETE FROM {relation} own WHERE own.id = ANY (?1::uuid[]) AND {}",
                 guard.writes(placed, table, place, "own")
@@ -149,7 +149,7 @@ fn row_of(placed: Placed<'_>, table: &Table, place: &Place, guard: Guard) -> Str
 /// What a policy of the application hides is not there for whoever asks.
 fn owners(table: &Table, place: &Place, reads: &str) -> String {
     let name = table.name;
-    let shown = if table.is_fitted {
+    let shown = if table.is_external {
         format!("AND EXISTS (SELECT FROM {} t WHERE t.id = i.id AND {reads})", place.relation())
     } else {
         String::new()
@@ -166,7 +166,7 @@ fn owners(table: &Table, place: &Place, reads: &str) -> String {
 pub(super) fn digest(placed: Placed<'_>, stopped: &Stopped, guard: impl Fn(&Table) -> Guard) -> String {
     let kept = "SELECT s.table_name, s.rows, s.version_sum, s.hash_p, s.hash_q FROM ryzed.sums s \
          WHERE s.scope = ANY (?1::text[]) AND s.rows <> 0";
-    let ruled: Vec<_> = placed.iter().filter(|(table, _)| table.is_fitted && !stopped.has(table.name)).collect();
+    let ruled: Vec<_> = placed.iter().filter(|(table, _)| table.is_external && !stopped.has(table.name)).collect();
     if ruled.is_empty() {
         return kept.into();
     }

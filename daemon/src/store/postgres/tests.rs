@@ -8,8 +8,8 @@ use ryzed_adapters::{Column, Kind, Registry};
 use super::adopt::{Naming, Verdict, examine, facts};
 use super::*;
 
-fn settings(url: String) -> Settings {
-    Settings { url, connections: 1, stay: Stay::Keeper }
+fn settings(url: String) -> PostgresSettings {
+    PostgresSettings { url, connections: 1, stay: Stay::Keeper }
 }
 
 /// The default as PostgreSQL writes it.

@@ -7,11 +7,11 @@ use super::session::PostgresTransaction;
 use super::sql::time_out;
 use crate::store::StoreError;
 use crate::store::statement::statement;
-use crate::store::times::{Known, Times};
+use crate::store::times::{StoredTimes, Times};
 
 #[async_trait]
 impl Times for PostgresTransaction<'_> {
-    async fn times(&mut self) -> Result<Known, StoreError> {
+    async fn times(&mut self) -> Result<StoredTimes, StoreError> {
         type Columns = (Nullable<Text>, Nullable<Text>, Text);
         let sql = format!(
             "SELECT (SELECT {} FROM ryzed.scopes), (SELECT {} FROM ryzed.clock), {}",
@@ -22,7 +22,7 @@ impl Times for PostgresTransaction<'_> {
         let rows = self.load::<Columns, (Option<String>, Option<String>, String)>(statement(&sql)).await?;
         rows.into_iter()
             .next()
-            .map(|(newest, believed, here)| Known { newest, believed, here })
+            .map(|(newest, believed, here)| StoredTimes { newest, believed, here })
             .ok_or_else(|| StoreError::Failed("the database tells no time".into()))
     }
 

@@ -9,7 +9,7 @@ use super::reads::list;
 use super::session::{PostgresTransaction, escaped};
 use crate::store::StoreError;
 use crate::store::statement::statement;
-use crate::store::tokens::{Credentials, Refusal, Standing, Tokens, Use};
+use crate::store::tokens::{Credentials, Presented, Refusal, Tokens, Use};
 use crate::sync::{DeviceId, UserId};
 
 /// What the words begin with in which `ryzed.admit` refuses.
@@ -43,7 +43,7 @@ impl Tokens for PostgresTransaction<'_> {
         now: &str,
         most: i64,
     ) -> Result<(), StoreError> {
-        self.run_ahead(
+        self.pipeline(
             statement(
                 "INSERT INTO ryzed.tokens AS t (user_id, device_id, mark, used_at, expires_at) \
                  SELECT ?1::uuid, ?2, u.mark, ?5::timestamptz, u.until \
@@ -58,7 +58,7 @@ impl Tokens for PostgresTransaction<'_> {
             .text(now),
         )
         .await?;
-        self.run_ahead(
+        self.pipeline(
             statement(
                 "WITH gone AS (DELETE FROM ryzed.tokens t USING (SELECT device_id, mark FROM ryzed.tokens \
                  WHERE user_id = ?1::uuid ORDER BY is_barred DESC, used_at DESC, mark OFFSET ?2) o \
@@ -75,7 +75,7 @@ impl Tokens for PostgresTransaction<'_> {
     }
 
     async fn bar(&mut self, user: UserId, device: &DeviceId, at: &str) -> Result<(), StoreError> {
-        self.run_ahead(
+        self.pipeline(
             statement(
                 "WITH barred AS (UPDATE ryzed.tokens SET is_barred = TRUE \
                  WHERE user_id = ?1::uuid AND device_id = ?2 AND NOT is_barred) \
@@ -89,8 +89,8 @@ impl Tokens for PostgresTransaction<'_> {
         .await
     }
 
-    async fn refused(&mut self, standings: &[Standing]) -> Result<Vec<(usize, Refusal)>, StoreError> {
-        let rows = standings.iter().enumerate().map(|(place, standing)| {
+    async fn refused(&mut self, presented: &[Presented]) -> Result<Vec<(usize, Refusal)>, StoreError> {
+        let rows = presented.iter().enumerate().map(|(place, standing)| {
             let Credentials { token, device } = &standing.credentials;
             let token = token.as_deref();
             json!({

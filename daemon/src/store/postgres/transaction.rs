@@ -8,15 +8,15 @@ use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
 use uuid::Uuid;
 
-use super::form::Form;
 use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
-use crate::store::answer::{KEPT, NOT_TAKEN, Sums, SumsTuple, count, device_of, digest_of, receipts_of};
-use crate::store::presence::Presence;
+use super::wire_format::Form;
+use crate::store::cluster::Presence;
+use crate::store::decode::{KEPT, NOT_TAKEN, Sums, SumsTuple, count, device_of, digest_of, receipts_of};
 use crate::store::statement::statement;
 use crate::store::unsaid;
 use crate::store::{
-    DeviceRow, Entry, PAGE_BYTES, Passed, Range, Read, Receipts, Records, Rights, RowState, Rows, ScopeState, States,
+    DeviceRow, Entry, PAGE_BYTES, Passed, Query, Range, Receipts, Records, Rights, RowState, Rows, ScopeState, States,
     Stopped, StoreError, Transaction,
 };
 use crate::sync::digest::TableDigest;
@@ -27,25 +27,25 @@ pub(super) const SEPARATOR: &str = "\x1e";
 
 #[async_trait]
 impl Transaction for PostgresTransaction<'_> {
-    async fn foresee(&mut self, wanted: &[Read<'_>]) -> Result<(), StoreError> {
+    async fn prefetch(&mut self, wanted: &[Query<'_>]) -> Result<(), StoreError> {
         let schema = Arc::clone(self.schema);
         let mut fetching = Vec::with_capacity(wanted.len());
         for read in wanted {
             fetching.extend(match *read {
-                Read::Scopes(scopes) => self.expected(reads::scopes(scopes), usize::MAX),
-                Read::States(table, ids, scopes, bytes) => {
-                    self.expected(reads::states(&schema, table, ids, scopes)?, bytes)
+                Query::Scopes(scopes) => self.to_prefetch(reads::scopes(scopes), usize::MAX),
+                Query::States(table, ids, scopes, bytes) => {
+                    self.to_prefetch(reads::states(&schema, table, ids, scopes)?, bytes)
                 }
-                Read::Owners(table, _) if schema.stopped.has(table) => None,
-                Read::Owners(table, ids) => self.expected(reads::owners(&schema, table, ids)?, usize::MAX),
-                Read::Entries(scope, after, tables, limit) => {
-                    self.expected(reads::entries(scope, after, tables, limit), usize::MAX)
+                Query::Owners(table, _) if schema.stopped.has(table) => None,
+                Query::Owners(table, ids) => self.to_prefetch(reads::owners(&schema, table, ids)?, usize::MAX),
+                Query::Entries(scope, after, tables, limit) => {
+                    self.to_prefetch(reads::entries(scope, after, tables, limit), usize::MAX)
                 }
-                Read::Records(scope, after, limit) => {
-                    self.expected(reads::records(self.likely_records(&schema), scope, after, limit), PAGE_BYTES)
+                Query::Records(scope, after, limit) => {
+                    self.to_prefetch(reads::records(self.likely_records(&schema), scope, after, limit), PAGE_BYTES)
                 }
-                Read::Receipts(user, mutations) => self.expected(reads::receipts(user, mutations), usize::MAX),
-                Read::Device(user, device) => self.expected(reads::device(&schema, user, device), usize::MAX),
+                Query::Receipts(user, mutations) => self.to_prefetch(reads::receipts(user, mutations), usize::MAX),
+                Query::Device(user, device) => self.to_prefetch(reads::device(&schema, user, device), usize::MAX),
             });
         }
         self.fetch(fetching).await
@@ -78,7 +78,7 @@ impl Transaction for PostgresTransaction<'_> {
 
     async fn pass_over(&mut self, passed: &[Passed]) -> Result<(), StoreError> {
         for passed in passed {
-            self.run_ahead(reads::passing(passed)).await?;
+            self.pipeline(reads::passing(passed)).await?;
         }
         Ok(())
     }
@@ -97,7 +97,7 @@ impl Transaction for PostgresTransaction<'_> {
 
     async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError> {
         let touch = "SELECT ryzed.touch(?1::text[], ?2::timestamptz)";
-        self.run_ahead(statement(touch).text(list(scopes)).text(now)).await
+        self.pipeline(statement(touch).text(list(scopes)).text(now)).await
     }
 
     async fn states(
@@ -125,7 +125,7 @@ impl Transaction for PostgresTransaction<'_> {
                     version: version.unwrap_or(0),
                     operation,
                     field_versions: field_versions.map_or_else(|| "{}".into(), |versions| form.renamed(versions)),
-                    previous: previous.map_or_else(|| "{}".into(), |previous| form.travelling(operation, &previous)),
+                    previous: previous.map_or_else(|| "{}".into(), |previous| form.to_wire(operation, &previous)),
                 }
             },
         );
@@ -219,8 +219,8 @@ impl Transaction for PostgresTransaction<'_> {
         let Some(insert) = &schema.ensure_user else { return Ok(()) };
         self.on_behalf_of(None);
         let insert = statement(insert).text(user.to_string()).maybe(email).text(now);
-        if !self.is_strict && schema.registry.get("users").is_none_or(|users| !users.is_fitted) {
-            return self.run_ahead(insert).await;
+        if !self.is_strict && schema.registry.get("users").is_none_or(|users| !users.is_external) {
+            return self.pipeline(insert).await;
         }
         // There may be rules for who can be a user. Who is none may still read.
         match self.try_run(insert, 0).await {
@@ -300,7 +300,7 @@ impl Transaction for PostgresTransaction<'_> {
     async fn keep_receipts(&mut self, user: UserId, receipts: &[(Uuid, String)], now: &str) -> Result<(), StoreError> {
         let results: Vec<&str> = receipts.iter().map(|(_, result)| result.as_str()).collect();
         let (ids, results) = (list(receipts.iter().map(|(id, _)| id)), results.join(SEPARATOR));
-        self.run_ahead(
+        self.pipeline(
             statement(
                 "WITH kept AS (INSERT INTO ryzed.receipts (user_id, mutation_id, result, created_at) \
                  SELECT ?1::uuid, r.id, r.result::json, ?4::timestamptz \
@@ -330,7 +330,7 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn keep_device(&mut self, user: UserId, device: &DeviceRow) -> Result<(), StoreError> {
-        self.run_ahead(
+        self.pipeline(
             statement(
                 "INSERT INTO ryzed.devices (user_id, device_id, device_type, app_version, name, first_seen, last_seen, \
                  last_sync, pending_uploads, cursor, revoked_at) VALUES (?1::uuid, ?2, ?3, ?4, ?5, ?6::timestamptz, \

@@ -33,10 +33,10 @@ impl<'a> Placed<'a> {
 
     /// The statements that put everything up round one table, whatever stood before. They stay the same for the same adapters
     /// and the same place.
-    pub(super) fn put_up(self, table: &Table, place: &Place) -> Vec<String> {
+    pub(super) fn install(self, table: &Table, place: &Place) -> Vec<String> {
         let mut statements = vec![self.known(table, place)];
         statements.extend(self.triggers(table, place));
-        if !table.is_fitted {
+        if !table.is_external {
             let relation = place.relation();
             statements.push(format!("ALTER TABLE {relation} ENABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"));
         }
@@ -46,7 +46,7 @@ impl<'a> Placed<'a> {
 
     /// What tells those statements from others.
     pub(super) fn made(self, table: &Table, place: &Place) -> String {
-        self.put_up(table, place).join(";\n")
+        self.install(table, place).join(";\n")
     }
 
     /// Takes note that everything stands round these tables as it was put up just now.
@@ -111,8 +111,8 @@ impl<'a> Placed<'a> {
             ("DELETE", format!("USING ({writes})")),
         ];
         statements.extend(POLICIES.iter().map(|policy| format!("DROP POLICY IF EXISTS {policy} ON {relation}")));
-        let narrows = if table.is_fitted { " AS RESTRICTIVE" } else { "" };
-        if table.is_fitted {
+        let narrows = if table.is_external { " AS RESTRICTIVE" } else { "" };
+        if table.is_external {
             let all = permitted(place);
             statements.push(format!(
                 "CREATE POLICY ryzed_all ON {relation} TO ryzed_daemon USING ({all}) WITH CHECK ({all})"
@@ -142,7 +142,7 @@ impl<'a> Placed<'a> {
             literal(parent.unwrap_or_default()),
             literal(&deep(table, place)),
             table.name,
-            table.is_fitted,
+            table.is_external,
         );
         let mut statements: Vec<String> =
             TRIGGERS.iter().map(|trigger| format!("DROP TRIGGER IF EXISTS {trigger} ON {relation}")).collect();
@@ -177,7 +177,7 @@ impl<'a> Placed<'a> {
 
     fn has_loose_children(self, table: &Table) -> bool {
         let hangs_on_it = |child: &Table| matches!(child.scope, ScopeRule::Via { parent, .. } if parent == table.name);
-        self.iter().any(|(child, place)| place.is_loose && hangs_on_it(child))
+        self.iter().any(|(child, place)| place.allows_orphans && hangs_on_it(child))
     }
 
     pub(super) fn sees(self, table: &Table, place: &Place, alias: &str) -> String {

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::adopt::{Examined, Naming, Standing, examine};
+use super::adopt::{AdoptionState, Examined, Naming, examine};
 use super::layout::Layout;
 use super::migrate::{self, execute};
 use super::renew::{Ground, served};
@@ -79,11 +79,11 @@ pub(super) struct Watcher {
     pub current: Arc<Current>,
     ear: OnceLock<OnStopped>,
     bell: Notify,
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
 }
 
 #[derive(Default)]
-struct State {
+struct WatchState {
     connection: Option<AsyncPgConnection>,
     seen: Option<Fingerprint>,
     /// When the last look began that came to an end.
@@ -103,7 +103,7 @@ struct Found {
 
 impl Found {
     fn guards(&self, adapters: &Registry) -> Guards {
-        let guard = |stand: &Stand| Guard { oid: Some(stand.oid), is_open: !stand.is_guarded };
+        let guard = |stand: &Stand| Guard { oid: Some(stand.oid), is_open: !stand.has_rls };
         let known = self.stands.values().filter_map(|stand| Some((adapters.get(&stand.table)?.name, guard(stand))));
         known.collect()
     }
@@ -173,7 +173,7 @@ impl Watcher {
         let looking = tokio::time::timeout(LONGEST, self.look_on(kept, state.seen.as_ref(), cause));
         let took_long = |_| StoreError::Unavailable("the look at the tables took too long".into());
         let (connection, fingerprint) = looking.await.map_err(took_long)??;
-        *state = State { connection: Some(connection), seen: Some(fingerprint), looked: Some(began) };
+        *state = WatchState { connection: Some(connection), seen: Some(fingerprint), looked: Some(began) };
         Ok(())
     }
 
@@ -234,14 +234,14 @@ impl Watcher {
     async fn find(&self, connection: &mut AsyncPgConnection, fingerprint: Fingerprint) -> Result<Found, StoreError> {
         let own = || Layout::own(&self.adapters);
         let noted = match self.is_adopted {
-            true => match Standing::of(connection).await? {
-                Standing::Begun(layout) | Standing::Complete(layout) => layout,
-                Standing::Untouched | Standing::Own => own(),
+            true => match AdoptionState::of(connection).await? {
+                AdoptionState::Begun(layout) | AdoptionState::Complete(layout) => layout,
+                AdoptionState::Untouched | AdoptionState::Own => own(),
             },
             false => own(),
         };
-        let fitted = self.is_adopted.then(|| noted.fit(&self.adapters));
-        let placed = Placed { registry: fitted.as_ref().unwrap_or(&self.adapters), layout: &noted };
+        let restricted = self.is_adopted.then(|| noted.fit(&self.adapters));
+        let placed = Placed { registry: restricted.as_ref().unwrap_or(&self.adapters), layout: &noted };
         let ground = self.ground(placed);
         let facts = ground.facts(connection).await?;
         let stands = stands(connection, placed).await?;

@@ -13,13 +13,13 @@ use ryzed_adapters::{Registry, UNSAID};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::epoch::{self, Life};
 use super::json::Exact;
-use super::life::{self, Life};
 use super::lock::Lock;
-use super::{Schema, Settings, connect, migrate, triggers};
+use super::{Schema, SqliteSettings, connect, migrate, triggers};
 use crate::store::StoreError;
 use crate::store::archive::verify::{Names, questions};
-use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, form};
+use crate::store::archive::{Dump, Part, RECORDS_AT_ONCE, Restore, canonical_json};
 use crate::store::statement::statement;
 use crate::sync::said;
 
@@ -37,7 +37,7 @@ struct Whole {
 ///
 /// # Errors
 /// When there is no database, or it is in use.
-pub fn dump(settings: &Settings, registry: Arc<Registry>, seal: bool) -> Result<Box<dyn Dump>, StoreError> {
+pub fn dump(settings: &SqliteSettings, registry: Arc<Registry>, seal: bool) -> Result<Box<dyn Dump>, StoreError> {
     if !settings.path.exists() {
         return Err(StoreError::Failed(format!("there is no database {}", settings.path.display())));
     }
@@ -54,7 +54,7 @@ pub fn dump(settings: &Settings, registry: Arc<Registry>, seal: bool) -> Result<
 ///
 /// # Errors
 /// When it can't be opened, or is in use.
-pub fn restore(settings: &Settings, registry: Arc<Registry>) -> Result<Box<dyn Restore>, StoreError> {
+pub fn restore(settings: &SqliteSettings, registry: Arc<Registry>) -> Result<Box<dyn Restore>, StoreError> {
     let lock = Lock::alone(&settings.path)?;
     let mut whole = Whole::open(settings, registry, lock)?;
     // References are looked at once, when all is there.
@@ -68,23 +68,23 @@ pub fn restore(settings: &Settings, registry: Arc<Registry>) -> Result<Box<dyn R
 ///
 /// # Errors
 /// When there is no database, or it is in use.
-pub fn unseal(settings: &Settings, registry: Arc<Registry>) -> Result<bool, StoreError> {
+pub fn unseal(settings: &SqliteSettings, registry: Arc<Registry>) -> Result<bool, StoreError> {
     if !settings.path.exists() {
         return Err(StoreError::Failed(format!("there is no database {}", settings.path.display())));
     }
     let lock = Lock::alone(&settings.path)?;
     let mut whole = Whole::open(settings, registry, lock)?;
     whole.connection.immediate_transaction(|connection| {
-        let was_sealed = life::is_sealed(connection)?;
+        let was_sealed = epoch::is_sealed(connection)?;
         if was_sealed {
-            life::unseal(connection)?;
+            epoch::unseal(connection)?;
         }
         Ok(was_sealed)
     })
 }
 
 impl Whole {
-    fn open(settings: &Settings, registry: Arc<Registry>, lock: Lock) -> Result<Self, StoreError> {
+    fn open(settings: &SqliteSettings, registry: Arc<Registry>, lock: Lock) -> Result<Self, StoreError> {
         let schema = Schema::new(registry);
         let mut connection = connect(&settings.path, settings.durable)?;
         migrate::up_to_date(&mut connection, &schema)?;
@@ -176,8 +176,8 @@ impl Dump for SqliteDump {
         }
         let registry = &self.whole.schema.registry;
         let records = rows.iter().map(|(first, second, json)| match json {
-            Exact::Whole(json) if page.is_index => form::entry(registry, json),
-            Exact::Whole(json) => form::ordered(json),
+            Exact::Whole(json) if page.is_index => canonical_json::entry(registry, json),
+            Exact::Whole(json) => canonical_json::ordered(json),
             Exact::Broken(json) => Err(broken(&page.table, &format!("{first} {second}"), json)),
         });
         records.collect()
@@ -190,7 +190,7 @@ impl Dump for SqliteDump {
     async fn finish(&mut self) -> Result<(), StoreError> {
         let connection = &mut self.whole.connection;
         if self.seal {
-            life::seal(connection)?;
+            epoch::seal(connection)?;
         }
         connection.batch_execute("COMMIT")?;
         self.life.end(connection);
@@ -251,7 +251,7 @@ impl Restore for SqliteRestore {
             "DELETE FROM sync_counts WHERE kind = 'receipts'; \
              INSERT INTO sync_counts SELECT 'receipts', user_id, count(*) FROM sync_receipts GROUP BY user_id",
         )?;
-        life::begin(connection, path, epoch)?;
+        epoch::begin(connection, path, epoch)?;
         connection.batch_execute("COMMIT; PRAGMA optimize")?;
         Ok(())
     }

@@ -13,9 +13,9 @@ use ryzed_adapters::Registry;
 use uuid::Uuid;
 
 use super::reads;
-use super::{Settings, SqliteStore, connect, sums};
+use super::{SqliteSettings, SqliteStore, connect, sums};
 use crate::store::Stay;
-use crate::store::answer::{Sums, SumsTuple, digest_of};
+use crate::store::decode::{Sums, SumsTuple, digest_of};
 use crate::store::statement::statement;
 use crate::sync::digest::TableDigest;
 use crate::sync::{Scope, UserId};
@@ -25,7 +25,7 @@ const MANY: i64 = 100_000;
 fn migrated() -> (tempfile::TempDir, SqliteConnection) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ryzed.db");
-    let settings = Settings { path: path.clone(), durable: false, readers: 1, stay: Stay::Keeper };
+    let settings = SqliteSettings { path: path.clone(), durable: false, readers: 1, stay: Stay::Keeper };
     drop(SqliteStore::open(&settings, Arc::new(Registry::standard()), Arc::new(|| {})).unwrap());
     let connection = connect(&path, false).unwrap();
     (folder, connection)

@@ -9,7 +9,7 @@ use diesel::sql_types::{Integer, Text};
 use diesel::{RunQueryDsl, SqliteConnection};
 use ryzed_adapters::Registry;
 
-use super::{Schema, life, migrate, sums, triggers};
+use super::{Schema, epoch, migrate, sums, triggers};
 use crate::store::StoreError;
 use crate::store::compare::BlindNote;
 use crate::store::statement::statement;
@@ -95,8 +95,8 @@ fn put_back(connection: &mut SqliteConnection, schema: &Schema) -> Result<BTreeS
         }
         for trigger in wanted.iter().filter(|trigger| !standing.contains(*trigger)) {
             let name = trigger.split_whitespace().nth(2).unwrap_or_default();
-            let put_up = connection.batch_execute(&format!("DROP TRIGGER IF EXISTS {name}; {trigger}"));
-            put_up.map_err(|error| missing(table.name, &error))?;
+            let installed = connection.batch_execute(&format!("DROP TRIGGER IF EXISTS {name}; {trigger}"));
+            installed.map_err(|error| missing(table.name, &error))?;
         }
         note_blind(connection, table.name)?;
         tables.insert(table.name.to_owned());
@@ -116,7 +116,7 @@ pub(super) fn tampered(
     registry: &Registry,
     standing: &[String],
 ) -> Result<BTreeSet<String>, StoreError> {
-    let noted = life::get(connection, PUT_UP)?;
+    let noted = epoch::get(connection, PUT_UP)?;
     let Some(noted) = noted.and_then(|noted| serde_json::from_str::<Vec<String>>(&noted).ok()) else {
         return Ok(BTreeSet::new());
     };
@@ -132,10 +132,10 @@ const PUT_UP: &str = "triggers";
 /// Notes what was put up, so that a later release tells its own changes from somebody else's.
 pub(super) fn note_put_up(connection: &mut SqliteConnection, triggers: &[String]) -> Result<(), StoreError> {
     let text = serde_json::to_string(triggers).map_err(|error| StoreError::Failed(error.to_string()))?;
-    if life::get(connection, PUT_UP)?.as_deref() == Some(&text) {
+    if epoch::get(connection, PUT_UP)?.as_deref() == Some(&text) {
         return Ok(());
     }
-    life::set(connection, PUT_UP, &text)
+    epoch::set(connection, PUT_UP, &text)
 }
 
 /// Notes that rows of a table may have changed unseen until now.
@@ -143,12 +143,12 @@ pub(super) fn note_blind(connection: &mut SqliteConnection, table: &str) -> Resu
     // Behind every entry that there is, whatever the clock says.
     let now = "SELECT max(strftime('%Y-%m-%dT%H:%M:%f999Z', 'now'), coalesce((SELECT max(changed_at) || '~' FROM sync_scopes), ''))";
     let now: Vec<String> = statement::<Text>(now).load(connection)?;
-    life::set(connection, &format!("{BLIND}{table}"), now.first().map_or("", String::as_str))
+    epoch::set(connection, &format!("{BLIND}{table}"), now.first().map_or("", String::as_str))
 }
 
 /// What is noted of a table.
 pub(super) fn blind_note(connection: &mut SqliteConnection, table: &str) -> Result<Option<BlindNote>, StoreError> {
-    let at = life::get(connection, &format!("{BLIND}{table}"))?;
+    let at = epoch::get(connection, &format!("{BLIND}{table}"))?;
     Ok(at.map(|at| BlindNote { at, reason: REASON.into() }))
 }
 
@@ -163,7 +163,7 @@ pub(super) fn settle(
     let Some(known) = schema.registry.get(table) else { return Ok(false) };
     let stands = triggers::of_table(known, &schema.registry).iter().all(|trigger| standing.contains(trigger));
     if stands && blind_note(connection, table)?.is_some_and(|now| now.at == note.at) {
-        life::forget(connection, &format!("{BLIND}{table}"))?;
+        epoch::forget(connection, &format!("{BLIND}{table}"))?;
     }
     Ok(stands)
 }

@@ -11,7 +11,7 @@ use diesel::{RunQueryDsl, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ryzed_adapters::Table;
 
-use super::{Schema, guard, life, sums, triggers};
+use super::{Schema, epoch, guard, sums, triggers};
 use crate::store::StoreError;
 use crate::store::releases::{MigrationState, known_only, up_to_date_only};
 use crate::store::statement::statement;
@@ -97,7 +97,7 @@ fn note_home(connection: &mut SqliteConnection, schema: &Schema) -> Result<(), S
     let hidden = |table: &Table| table.hidden.iter().map(|column| column.name.clone()).collect::<BTreeSet<_>>();
     let tables = schema.registry.iter().map(|table| (table.name.to_owned(), hidden(table)));
     let now: Home = tables.filter(|(_, columns)| !columns.is_empty()).collect();
-    let noted = life::get(connection, KEY)?.unwrap_or_default();
+    let noted = epoch::get(connection, KEY)?.unwrap_or_default();
     let before: Home = serde_json::from_str(&noted).unwrap_or_default();
     if now == before {
         return Ok(());
@@ -121,10 +121,10 @@ fn note_home(connection: &mut SqliteConnection, schema: &Schema) -> Result<(), S
     };
     if before.iter().any(is_let_out) {
         tracing::warn!("columns are let out that stayed home: every device starts over");
-        life::forget(connection, "epoch")?;
+        epoch::forget(connection, "epoch")?;
     }
     let now = serde_json::to_string(&now).map_err(failed)?;
-    life::set(connection, KEY, &now)
+    epoch::set(connection, KEY, &now)
 }
 
 /// Takes the generated triggers down; the transaction that does so puts them up again.

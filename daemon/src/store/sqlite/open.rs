@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::reads::json;
 use super::transaction::SqliteTransaction;
-use crate::store::answer::{OpenTuple, open_of, stand_of};
+use crate::store::decode::{OpenTuple, open_of, stand_of};
 use crate::store::statement::{Statement, statement};
 use crate::store::{HOLDS_PARTS, OpenConflict, OpenConflicts, OpenPage, OpenStand, StoreError};
 use crate::sync::UserId;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::json::Json;
 use super::reads;
 use super::transaction::SqliteTransaction;
-use crate::store::answer::{former_said, raw};
+use crate::store::decode::{former_said, raw};
 use crate::store::{PAGE_BYTES, Range, Records, StoreError, Transaction};
 use crate::sync::{ChangeRecord, Operation, Scope, Version};
 

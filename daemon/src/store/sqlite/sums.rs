@@ -10,7 +10,7 @@ use diesel::sql_types::Text;
 
 use super::reads::json;
 use crate::store::StoreError;
-use crate::store::answer::Sums;
+use crate::store::decode::Sums;
 use crate::store::statement::{Statement, statement};
 use crate::sync::Scope;
 use crate::sync::digest::Hash;

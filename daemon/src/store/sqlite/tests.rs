@@ -12,8 +12,8 @@ use ryzed_adapters::{Column, Kind, Registry, Table};
 use super::*;
 use crate::store::statement::statement;
 
-fn settings(folder: &Path) -> Settings {
-    Settings { path: folder.join("ryzed.db"), durable: false, readers: 1, stay: Stay::Resident }
+fn settings(folder: &Path) -> SqliteSettings {
+    SqliteSettings { path: folder.join("ryzed.db"), durable: false, readers: 1, stay: Stay::Resident }
 }
 
 fn open(folder: &Path) -> SqliteStore {
@@ -23,7 +23,7 @@ fn open(folder: &Path) -> SqliteStore {
 fn migrated() -> (tempfile::TempDir, SqliteConnection) {
     let folder = tempfile::tempdir().expect("a folder");
     // One that is no daemon: its writer does not put up again what a test takes down.
-    let keeper = Settings { stay: Stay::Keeper, ..settings(folder.path()) };
+    let keeper = SqliteSettings { stay: Stay::Keeper, ..settings(folder.path()) };
     drop(SqliteStore::open(&keeper, Arc::new(Registry::standard()), Arc::new(|| {})).expect("a database"));
     let connection = connect(&folder.path().join("ryzed.db"), false).expect("a connection");
     (folder, connection)

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::reads::json;
 use super::transaction::SqliteTransaction;
 use crate::store::statement::statement;
-use crate::store::tokens::{Credentials, Refusal, Standing, Tokens, Use};
+use crate::store::tokens::{Credentials, Presented, Refusal, Tokens, Use};
 use crate::store::{Access, StoreError};
 use crate::sync::{DeviceId, Token, UserId};
 
@@ -142,8 +142,8 @@ impl Tokens for SqliteTransaction<'_> {
         self.run(statement(tokens).text(&user).text(device.as_str())).map(|_| ())
     }
 
-    async fn refused(&mut self, standings: &[Standing]) -> Result<Vec<(usize, Refusal)>, StoreError> {
-        let rows = standings.iter().map(|standing| {
+    async fn refused(&mut self, presented: &[Presented]) -> Result<Vec<(usize, Refusal)>, StoreError> {
+        let rows = presented.iter().map(|standing| {
             let Credentials { token, device } = &standing.credentials;
             let token = token.as_deref();
             json!([

@@ -15,7 +15,7 @@ use super::attempt::Care;
 use super::json::Json;
 use super::reads::{self, json};
 use super::sums;
-use crate::store::answer::{KEPT, NOT_TAKEN, SumsTuple, count, device_of, digest_of, receipts_of, travelling};
+use crate::store::decode::{KEPT, NOT_TAKEN, SumsTuple, count, device_of, digest_of, receipts_of, to_wire};
 use crate::store::statement::{Statement, statement};
 use crate::store::unsaid;
 use crate::store::{
@@ -122,7 +122,7 @@ impl Transaction for SqliteTransaction<'_> {
                 version: version.unwrap_or(0),
                 operation: operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert),
                 field_versions: field_versions.unwrap_or_else(|| "{}".into()),
-                previous: previous.map_or_else(|| "{}".into(), |Json(previous)| travelling(table, previous)),
+                previous: previous.map_or_else(|| "{}".into(), |Json(previous)| to_wire(table, previous)),
             };
             size += state.size();
             found.rows.push(state);

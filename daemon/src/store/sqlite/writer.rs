@@ -14,9 +14,9 @@ use diesel::{RunQueryDsl, SqliteConnection};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::attempt::Care;
+use super::epoch::Life;
 use super::ground::Ground;
 use super::guard::Guard;
-use super::life::Life;
 use super::transaction::SqliteTransaction;
 use super::{Asked, Schema, finish};
 use crate::metrics::metrics;
@@ -56,7 +56,7 @@ struct Waiting {
 /// What callers and the writer share.
 #[derive(Default)]
 struct Queue {
-    state: Mutex<State>,
+    state: Mutex<WriterState>,
     /// Something was queued, or the end was asked for.
     came: Notify,
     /// Something was taken out.
@@ -64,14 +64,14 @@ struct Queue {
 }
 
 #[derive(Default)]
-struct State {
+struct WriterState {
     turns: Turns<Waiting>,
     /// No more is taken.
     is_closing: bool,
 }
 
 impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WriterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,7 +98,7 @@ impl Writer {
         connection.batch_execute(HELD)?;
         let queue = Arc::new(Queue::default());
         let (looked, tried) = (Instant::now(), Instant::now());
-        let mut work = Work {
+        let mut work = WriteJob {
             connection,
             schema,
             life,
@@ -164,7 +164,7 @@ fn closed() -> StoreError {
     StoreError::Unavailable("the database is closed".into())
 }
 
-struct Work {
+struct WriteJob {
     connection: SqliteConnection,
     schema: Arc<Schema>,
     life: Life,
@@ -181,7 +181,7 @@ struct Work {
     queue: Arc<Queue>,
 }
 
-impl Work {
+impl WriteJob {
     async fn until_closed(mut self) {
         loop {
             if self.looked.elapsed() >= LOOK_OUTSIDE {

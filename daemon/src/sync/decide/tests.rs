@@ -16,20 +16,20 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_780_000_000, 0).unwrap_or_default()
 }
 
-fn around(strategy: Strategy) -> Circumstances {
+fn around(strategy: Strategy) -> DecisionContext {
     let room = usize::MAX;
-    Circumstances { now: now(), floor: 0, same_life: true, strategy: Some(strategy), is_operators: false, room }
+    DecisionContext { now: now(), floor: 0, same_epoch: true, strategy: Some(strategy), is_operators: false, room }
 }
 
 /// A HIIT session made at version 1, whose round went from 2 to 5 at version 7.
-fn live() -> Working {
+fn live() -> PendingRow {
     let row = object(json!({
         "id": "11111111-1111-4111-8111-111111111111", "user_id": "22222222-2222-4222-8222-222222222222",
         "workout_id": null, "start_time": "2026-05-01T10:00:00.000000Z", "end_time": null, "current_phase": "work",
         "current_round": 5, "is_completed": false,
         "created_at": "2026-05-01T10:00:00.000000Z", "updated_at": "2026-05-01T10:00:00.000000Z"
     }));
-    let known = Known {
+    let known = StoredRow {
         is_live: true,
         scope: Some(Scope::Global),
         version: 7,
@@ -37,15 +37,15 @@ fn live() -> Working {
         field_versions: object(json!({"*": 1, "current_round": 7})),
         previous: object(json!({"current_round": [[1, 2]]})),
     };
-    Working::of(known, Some(row))
+    PendingRow::of(known, Some(row))
 }
 
 /// The same row, deleted at version 9.
-fn deleted() -> Working {
+fn deleted() -> PendingRow {
     let live = live();
     let (known, row) = (live.known.unwrap(), live.row.unwrap());
-    let known = Known { is_live: false, previous: row, version: 9, operation: Operation::Delete, ..known };
-    Working::of(known, None)
+    let known = StoredRow { is_live: false, previous: row, version: 9, operation: Operation::Delete, ..known };
+    PendingRow::of(known, None)
 }
 
 fn mutation(operation: Intent, base: Option<Version>, fields: Value) -> Mutation {
@@ -62,7 +62,7 @@ fn mutation(operation: Intent, base: Option<Version>, fields: Value) -> Mutation
     }
 }
 
-fn judge(working: &Working, mutation: &Mutation, around: &Circumstances) -> Decision {
+fn judge(working: &PendingRow, mutation: &Mutation, around: &DecisionContext) -> Decision {
     let registry = Registry::standard();
     let table = registry.get("hiit_sessions").expect("a standard table");
     decide(table, working, &Asked::of(mutation.clone(), table, false, around.now), around)
@@ -165,19 +165,22 @@ fn without_a_base_version_every_field_that_differs_conflicts() {
 
 #[test]
 fn what_can_no_longer_be_judged_is_stale() {
-    let pruned = Circumstances { floor: 20, ..around(Strategy::ClientWins) };
+    let pruned = DecisionContext { floor: 20, ..around(Strategy::ClientWins) };
     for intent in [Intent::Update, Intent::Upsert, Intent::Insert] {
         let edit = mutation(intent, Some(7), json!({"start_time": "2026-05-01T10:00:00Z"}));
-        let decision = judge(&Working::default(), &edit, &pruned);
+        let decision = judge(&PendingRow::default(), &edit, &pruned);
         assert_eq!(decision.errors.first().map(|error| error.code.as_str()), Some(code::STALE), "{intent:?}");
     }
-    let other_life = Circumstances { same_life: false, ..around(Strategy::ClientWins) };
+    let other_epoch = DecisionContext { same_epoch: false, ..around(Strategy::ClientWins) };
     let edit = mutation(Intent::Update, Some(7), json!({"current_round": 6}));
-    assert_eq!(judge(&live(), &edit, &other_life).status, Status::Rejected);
+    assert_eq!(judge(&live(), &edit, &other_epoch).status, Status::Rejected);
     // Also at a version that the row here has not passed.
     let delete = mutation(Intent::Delete, Some(7), json!({}));
-    assert_eq!(judge(&live(), &delete, &other_life).errors.first().map(|error| error.code.as_str()), Some(code::STALE));
-    assert_eq!(judge(&deleted(), &delete, &other_life).status, Status::Applied);
+    assert_eq!(
+        judge(&live(), &delete, &other_epoch).errors.first().map(|error| error.code.as_str()),
+        Some(code::STALE)
+    );
+    assert_eq!(judge(&deleted(), &delete, &other_epoch).status, Status::Applied);
 }
 
 #[test]
@@ -195,16 +198,16 @@ fn a_change_builds_on_what_the_same_request_asked_for() {
         Some(json!("cooldown"))
     );
     // A field that was lost before stays lost.
-    working.mine = Mine::Fields([("current_round".into(), json!(3))].into());
+    working.mine = OwnEdits::Fields([("current_round".into(), json!(3))].into());
     let third = mutation(Intent::Update, Some(1), json!({"current_round": 4}));
     assert_eq!(judge(&working, &third, &around(Strategy::ServerWins)).status, Status::Conflict);
 }
 
 /// A recipe whose steps are long, changed by somebody else at version 7.
-fn long() -> (Registry, Working) {
+fn long() -> (Registry, PendingRow) {
     let row =
         object(json!({"id": "11111111-1111-4111-8111-111111111111", "steps_en": ["x".repeat(100_000)], "tags": []}));
-    let known = Known {
+    let known = StoredRow {
         is_live: true,
         scope: Some(Scope::Global),
         version: 7,
@@ -212,7 +215,7 @@ fn long() -> (Registry, Working) {
         field_versions: object(json!({"*": 1, "steps_en": 7, "tags": 7})),
         previous: Row::new(),
     };
-    (Registry::standard(), Working::of(known, Some(row)))
+    (Registry::standard(), PendingRow::of(known, Some(row)))
 }
 
 #[test]
@@ -221,8 +224,8 @@ fn what_stays_in_the_row_is_told_once_and_where_there_is_room_and_what_is_lost_a
     let table = registry.get("recipes").unwrap();
     let edit = mutation(Intent::Update, Some(1), json!({"steps_en": ["mine"]}));
     let edit = Asked::of(edit, table, false, now());
-    let told = |working: &Working, strategy, room| {
-        let met = decide(table, working, &edit, &Circumstances { room, ..around(strategy) }).conflict.unwrap();
+    let told = |working: &PendingRow, strategy, room| {
+        let met = decide(table, working, &edit, &DecisionContext { room, ..around(strategy) }).conflict.unwrap();
         (met.fields[0].server.is_some(), met.cost)
     };
     for strategy in [Strategy::ServerWins, Strategy::Manual] {

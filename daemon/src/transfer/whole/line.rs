@@ -16,7 +16,7 @@ use crate::store::archive::Part;
 const FORGOTTEN: TimeDelta = TimeDelta::days(30);
 
 /// What a line says.
-pub(super) enum Line<'r, 'l> {
+pub(super) enum ArchiveLine<'r, 'l> {
     Header(Header),
     Record { part: Part<'r>, record: Record<'l> },
     End(End),
@@ -43,23 +43,23 @@ struct Members<'l> {
 }
 
 /// Reads a line.
-pub(super) fn read<'r, 'l>(registry: &'r Registry, line: &'l str) -> Result<Line<'r, 'l>, String> {
+pub(super) fn read<'r, 'l>(registry: &'r Registry, line: &'l str) -> Result<ArchiveLine<'r, 'l>, String> {
     let members: Members<'l> =
         serde_json::from_str(line).map_err(|error| format!("is no line of an archive: {error}"))?;
     let Members { ryzed, end, table, row, scope, change, receipt, device, token, conflict } = members;
-    let mut found: Vec<Line<'r, 'l>> = Vec::new();
+    let mut found: Vec<ArchiveLine<'r, 'l>> = Vec::new();
     if let Some(header) = ryzed {
         if header.format != FORMAT {
             return Err(format!("says form {}; this release reads {FORMAT}", header.format));
         }
-        found.push(Line::Header(header));
+        found.push(ArchiveLine::Header(header));
     }
-    found.extend(end.map(Line::End));
+    found.extend(end.map(ArchiveLine::End));
     match (table, row) {
         (Some(name), Some(row)) => {
             let table =
                 registry.get(&name).ok_or_else(|| format!("is of the table {name:?}, which is none of ours"))?;
-            found.push(Line::Record { part: Part::Rows(table), record: whole(table, row)? });
+            found.push(ArchiveLine::Record { part: Part::Rows(table), record: whole(table, row)? });
         }
         (None, None) => {}
         _ => return Err("has no table or no row".into()),
@@ -73,10 +73,10 @@ pub(super) fn read<'r, 'l>(registry: &'r Registry, line: &'l str) -> Result<Line
         (Part::Conflicts, conflict),
     ];
     let records = sidecar.into_iter().filter_map(|(part, record)| Some((part, record?)));
-    found.extend(records.map(|(part, record)| Line::Record { part, record: record.get().into() }));
+    found.extend(records.map(|(part, record)| ArchiveLine::Record { part, record: record.get().into() }));
     match (found.pop(), found.is_empty()) {
-        (Some(Line::Record { part: Part::Devices, record }), true) => {
-            Ok(Line::Record { part: Part::Devices, record: device_of(record)? })
+        (Some(ArchiveLine::Record { part: Part::Devices, record }), true) => {
+            Ok(ArchiveLine::Record { part: Part::Devices, record: device_of(record)? })
         }
         (Some(line), true) => Ok(line),
         _ => Err("does not say exactly one thing".into()),
@@ -166,7 +166,7 @@ mod tests {
             let mut line = Vec::new();
             write_record(&mut line, part, row).unwrap();
             let line = String::from_utf8(line).unwrap();
-            let Ok(Line::Record { part: found, record }) = read(&registry, &line) else { panic!("{line}") };
+            let Ok(ArchiveLine::Record { part: found, record }) = read(&registry, &line) else { panic!("{line}") };
             assert_eq!((found.name(), record.as_ref()), (part.name(), row));
         }
     }
@@ -175,7 +175,7 @@ mod tests {
     fn a_row_of_an_earlier_release_gets_defaults() {
         let registry = Registry::standard();
         let line = r#"{"table":"users","row":{"id":"a","created_at":"c","updated_at":"d"}}"#;
-        let Ok(Line::Record { record, .. }) = read(&registry, line) else { panic!("no record") };
+        let Ok(ArchiveLine::Record { record, .. }) = read(&registry, line) else { panic!("no record") };
         assert_eq!(record, r#"{"id":"a","created_at":"c","updated_at":"d","is_onboarded":false}"#);
     }
 
@@ -184,7 +184,7 @@ mod tests {
         let read = |device: &str| {
             let line = format!("{{\"device\":{device}}}");
             match read(&Registry::standard(), &line) {
-                Ok(Line::Record { record, .. }) => record.into_owned(),
+                Ok(ArchiveLine::Record { record, .. }) => record.into_owned(),
                 _ => panic!("{device}"),
             }
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ryzed_adapters::Registry;
 use serde_json::Value;
 
-use super::line::{self, Line};
+use super::line::{self, ArchiveLine};
 use super::{End, Header, Input, Steps, TransferError};
 use crate::store::StoreError;
 use crate::store::archive::{Part, Restore};
@@ -26,13 +26,13 @@ pub(super) struct Restoring<'r> {
     order: Vec<Part<'r>>,
     /// The place of the part that is being read in `order`.
     at: usize,
-    batch: Batch,
+    batch: RestoreBatch,
     counts: BTreeMap<String, u64>,
 }
 
 /// Records of one part that are written together, as a JSON array, with the line of each.
 #[derive(Default)]
-struct Batch {
+struct RestoreBatch {
     records: String,
     lines: Vec<Placed>,
 }
@@ -48,7 +48,7 @@ impl<'r> Restoring<'r> {
     pub(super) fn new(restore: Box<dyn Restore>, registry: &'r Arc<Registry>) -> Self {
         let order: Vec<Part<'r>> = Part::all(registry).collect();
         let counts = order.iter().map(|part| (part.name().to_owned(), 0)).collect();
-        Self { restore, registry, order, at: 0, batch: Batch::default(), counts }
+        Self { restore, registry, order, at: 0, batch: RestoreBatch::default(), counts }
     }
 
     /// Reads all lines, looks whether what they make is right, and commits.
@@ -56,7 +56,7 @@ impl<'r> Restoring<'r> {
         let mut lines = Lines { reader: BufReader::new(input), line: 0, text: String::new() };
         let registry = self.registry;
         let header = match lines.next()?.map(|(_, text)| line::read(registry, text)) {
-            Some(Ok(Line::Header(header))) => header,
+            Some(Ok(ArchiveLine::Header(header))) => header,
             Some(Err(complaint)) => return Err(at(1, &complaint)),
             _ => return Err(content("this is no archive: its first line is not that of `ryzed export --all`")),
         };
@@ -70,9 +70,9 @@ impl<'r> Restoring<'r> {
                 )));
             };
             match line::read(registry, text).map_err(|complaint| at(line, &complaint))? {
-                Line::Header(_) => return Err(at(line, "is a second header")),
-                Line::End(end) => break end,
-                Line::Record { part, record } => {
+                ArchiveLine::Header(_) => return Err(at(line, "is a second header")),
+                ArchiveLine::End(end) => break end,
+                ArchiveLine::Record { part, record } => {
                     self.take(part, &record, line).await?;
                     steps.made(1);
                 }
@@ -147,7 +147,7 @@ impl<'r> Restoring<'r> {
     }
 }
 
-impl Batch {
+impl RestoreBatch {
     fn add(&mut self, record: &str, line: u64) {
         if !self.records.is_empty() {
             self.records.push(',');

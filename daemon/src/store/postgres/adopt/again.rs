@@ -11,7 +11,7 @@ use super::super::renew::{EVER, hands};
 use super::super::triggers::{Placed, owner_column};
 use super::super::watch::{Stand, stands};
 use super::advice::{setting, toml_text};
-use super::{AdoptError, Enter, Examined, Verdict};
+use super::{AdoptError, Backfill, Examined, Verdict};
 use crate::store::StoreError;
 
 /// What is to be done.
@@ -20,7 +20,7 @@ pub(super) struct Again {
     /// Whether everything stands as this release puts it up.
     pub stands: bool,
     /// Tables whose rows are entered, or held against the index.
-    pub enter: BTreeMap<&'static str, Enter>,
+    pub enter: BTreeMap<&'static str, Backfill>,
 }
 
 /// Looks at what stands. `accepted` tables may have other owners than before.
@@ -36,7 +36,7 @@ pub(super) async fn again(
         let (old, stand) = (before.and_then(|before| before.of(table.name)), found.get(table.name));
         let (Some(old), Some(stand)) = (old, stand) else {
             plan.stands = false;
-            plan.enter.insert(table.name, Enter::default());
+            plan.enter.insert(table.name, Backfill::default());
             continue;
         };
         let is_another = !stand.continues && !stand.is_restored;
@@ -48,14 +48,14 @@ pub(super) async fn again(
         let since = (is_blind && stand.notes.is_empty()).then_some(EVER);
         let anew = place.has_other_columns(old) || !stand.others(place).is_empty();
         plan.stands &= stand.is_made && stand.is_as_made && stand.has_policies && !is_blind;
-        plan.stands &= old.shown() == place.shown() && old.is_loose == place.is_loose && !anew;
+        plan.stands &= old.shown() == place.shown() && old.allows_orphans == place.allows_orphans && !anew;
         plan.stands &= old.is_granted == place.is_granted;
         let follows = match table.scope {
             ScopeRule::Via { parent, .. } => plan.enter.contains_key(parent),
             _ => false,
         };
         if is_blind || anew || follows || stand.is_restored || !stand.is_made || !stand.notes.is_empty() {
-            plan.enter.insert(table.name, Enter { anew, since });
+            plan.enter.insert(table.name, Backfill { anew, since });
         }
     }
     plan.stands &= plan.enter.is_empty();

@@ -85,8 +85,8 @@ pub fn examine(adapters: &Registry, facts: &Facts, naming: &Naming) -> Examined 
     let targets = Targets::of(adapters, facts, naming);
     for table in adapters.iter() {
         let named = naming.get(table.name).cloned().unwrap_or_else(|| TableNaming::of(table.name));
-        let mut look = Look { facts, layout: &examined.layout, targets: &targets, named: &named, table };
-        let (report, place) = look.report();
+        let mut examination = Examination { facts, layout: &examined.layout, targets: &targets, named: &named, table };
+        let (report, place) = examination.report();
         examined.tables.push(report);
         examined.layout.tables.extend(place);
     }
@@ -102,7 +102,7 @@ pub fn examine(adapters: &Registry, facts: &Facts, naming: &Naming) -> Examined 
     examined
 }
 
-struct Look<'a> {
+struct Examination<'a> {
     facts: &'a Facts,
     /// What fits among the tables before this one.
     layout: &'a Layout,
@@ -111,7 +111,7 @@ struct Look<'a> {
     table: &'a Table,
 }
 
-impl Look<'_> {
+impl Examination<'_> {
     fn report(&mut self) -> (TableReport, Option<Place>) {
         let mut report = TableReport {
             table: self.table.name,
@@ -133,7 +133,7 @@ impl Look<'_> {
         self.shape(relation, &mut report);
         let mut columns = self.columns(relation, &mut report);
         ways::judge(self.table, relation, self.targets, &self.named.rules, &mut columns, &mut report);
-        let is_loose = self.owner(relation, &columns, &mut report);
+        let allows_orphans = self.owner(relation, &columns, &mut report);
         report.notes.extend(policies::notes(relation));
         report.notes.extend(policies::grants(relation));
         if !report.problems.is_empty() {
@@ -146,7 +146,7 @@ impl Look<'_> {
             schema: relation.schema.clone(),
             name: relation.name.clone(),
             columns,
-            is_loose,
+            allows_orphans,
             permits: policies::permits(relation),
             is_granted: relation.rights.is_some(),
             rights: relation.rights.clone(),
@@ -203,7 +203,7 @@ impl Look<'_> {
                 ident(&relation.schema)
             ));
         }
-        if relation.binds_us {
+        if relation.forces_rls {
             report.problems.push(format!(
                 "row level security of {name} binds its owner as well, so triggers would not see all rows: \
                  ALTER TABLE {} NO FORCE ROW LEVEL SECURITY; {skip}",
@@ -388,7 +388,7 @@ fn is_held(relation: &Relation, column: &str, above: &Place, report: &mut TableR
             above.shown(),
         ));
     }
-    key.is_some_and(|key| key.is_firm)
+    key.is_some_and(|key| key.is_enforced_immediately)
 }
 
 #[cfg(test)]

@@ -46,8 +46,8 @@ fn relation(name: &str, columns: &[(&str, &str)]) -> Relation {
         is_part: false,
         is_ours: true,
         is_reachable: true,
-        is_guarded: true,
-        binds_us: false,
+        has_rls: true,
+        forces_rls: false,
         restrictive: 0,
         narrow_authenticated: 0,
         for_everybody: 0,
@@ -107,7 +107,7 @@ fn a_foreign_key_tells_which_column_may_be_the_parent() {
         column: "visit".into(),
         schema: "public".into(),
         name: "workout_sessions".into(),
-        is_firm: true,
+        is_enforced_immediately: true,
     });
     let examined = seen(vec![sessions, exercises], &Naming::new());
     let problem = &of(&examined, "workout_exercises").problems[0];
@@ -286,7 +286,7 @@ fn what_stands_in_the_way_of_all_tables_is_said() {
         examine(&Registry::standard(), &Facts { server: locked, relations: relations.clone() }, &Naming::new());
     assert_eq!(examined.problems.len(), 3, "{:?}", examined.problems);
     assert!(examined.is_stopped());
-    let forced = Relation { binds_us: true, ..relations[0].clone() };
+    let forced = Relation { forces_rls: true, ..relations[0].clone() };
     assert!(of(&seen(vec![forced], &Naming::new()), "foods").problems[0].contains("NO FORCE ROW LEVEL SECURITY"));
     let elsewhere = Relation { schema: "app".into(), ..relations[0].clone() };
     let examined = seen(vec![elsewhere], &Naming::new());

@@ -64,9 +64,9 @@ pub struct Relation {
     /// Whether the user may put triggers on it.
     pub is_ours: bool,
     /// Whether row level security is on.
-    pub is_guarded: bool,
+    pub has_rls: bool,
     /// Whether it binds even the user.
-    pub binds_us: bool,
+    pub forces_rls: bool,
     /// Whether the daemon's role can get at what is in its schema, or the user may allow it.
     pub is_reachable: bool,
     /// How many restrictive policies of the application are for everybody, and so for the daemon's role.
@@ -143,7 +143,7 @@ pub struct ForeignKey {
     /// That table.
     pub name: String,
     /// Whether every row there must be there before those that point to it, by its id.
-    pub is_firm: bool,
+    pub is_enforced_immediately: bool,
 }
 
 /// One column of a foreign key.
@@ -200,8 +200,8 @@ const SERVER: &str = "SELECT json_build_object('version', current_setting('serve
 
 const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, \
     'is_part', c.relispartition OR EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)), \
-    'is_ours', pg_has_role(c.relowner, 'USAGE'), 'is_guarded', c.relrowsecurity, \
-    'binds_us', c.relrowsecurity AND c.relforcerowsecurity \
+    'is_ours', pg_has_role(c.relowner, 'USAGE'), 'has_rls', c.relrowsecurity, \
+    'forces_rls', c.relrowsecurity AND c.relforcerowsecurity \
         AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user), \
     'is_reachable', coalesce(has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION') \
         OR has_schema_privilege(to_regrole('ryzed_daemon'), n.oid, 'USAGE') \
@@ -251,7 +251,7 @@ const RELATIONS: &str = "SELECT json_build_object('schema', n.nspname, 'name', c
         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), \
     'keys', (SELECT coalesce(json_agg(json_build_object('column', a.attname, 'schema', rn.nspname, 'name', r.relname, \
-        'is_firm', f.convalidated AND NOT f.condeferrable AND EXISTS (SELECT FROM pg_attribute i \
+        'is_enforced_immediately', f.convalidated AND NOT f.condeferrable AND EXISTS (SELECT FROM pg_attribute i \
             WHERE i.attrelid = f.confrelid AND i.attnum = f.confkey[1] AND i.attname = 'id'))), '[]') \
         FROM pg_constraint f JOIN pg_class r ON r.oid = f.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace \
         JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = f.conkey[1] \

@@ -6,7 +6,7 @@ use super::facts::Relation;
 /// What the report says of it.
 pub(super) fn notes(relation: &Relation) -> Vec<String> {
     let mut notes = Vec::new();
-    if !relation.is_guarded {
+    if !relation.has_rls {
         notes.push(format!(
             "row level security is off and stays off, so only the daemon itself keeps people apart here. For the second line: \
              ALTER TABLE {} ENABLE ROW LEVEL SECURITY, with policies for the application's own roles",
@@ -19,7 +19,7 @@ pub(super) fn notes(relation: &Relation) -> Vec<String> {
         );
     }
     match permits(relation) {
-        Permits::Nobody if relation.is_guarded && relation.for_others > 0 => notes.push(
+        Permits::Nobody if relation.has_rls && relation.for_others > 0 => notes.push(
             "no policy of the application lets everybody or the role authenticated in, so the daemon goes by its own rules"
                 .into(),
         ),
@@ -58,7 +58,7 @@ pub(super) fn grants(relation: &Relation) -> Option<String> {
 /// that only narrows.
 pub(in super::super) fn permits(relation: &Relation) -> Permits {
     let for_authenticated = relation.for_authenticated + relation.narrow_authenticated;
-    match (relation.is_guarded, relation.for_everybody, for_authenticated) {
+    match (relation.has_rls, relation.for_everybody, for_authenticated) {
         (true, _, 1..) => Permits::Authenticated,
         (true, 1.., _) => Permits::Everybody,
         _ => Permits::Nobody,

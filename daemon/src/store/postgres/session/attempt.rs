@@ -21,7 +21,7 @@ impl PostgresTransaction<'_> {
 
     /// Takes back what was done since then, with whose change it was.
     pub(in super::super) fn back_to_mark(&mut self) {
-        self.foreseen.clear();
+        self.prefetched.clear();
         self.push_ahead(statement("ROLLBACK TO SAVEPOINT upload"));
         self.device = None;
         self.push_ahead(
@@ -35,7 +35,7 @@ impl PostgresTransaction<'_> {
         attempt: Statement<'_>,
         least: usize,
     ) -> BoxFuture<'f, Result<usize, StoreError>> {
-        self.foreseen.clear();
+        self.prefetched.clear();
         self.push_ahead(statement("SAVEPOINT attempt"));
         let (ahead, mut connection) = (std::mem::take(&mut self.ahead), self.connection);
         let running = AsyncConnectionCore::execute_returning_count(&mut connection, attempt);
@@ -73,7 +73,7 @@ impl PostgresTransaction<'_> {
             (refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)), _) => {
                 Some(refused)
             }
-            (_, Remedy::Look | Remedy::Strayed) => None,
+            (_, Remedy::Inspect | Remedy::Strayed) => None,
             (StoreError::Failed(class), _) if matches!(error, Error::DatabaseError(..)) => {
                 let is_of_a_row = self.schema.is_adopted || !is_structural(error);
                 is_of_a_row.then(|| StoreError::Constraint(if self.schema.is_adopted { class } else { RULE.into() }))

@@ -163,18 +163,18 @@ impl Sight<'_> {
                 "its rows were written anew for another type of a column, and no device has heard of it".into(),
             ));
         }
-        if found.binds_us {
+        if found.forces_rls {
             troubles.push(blind(format!(
                 "row level security binds its owner as well, so triggers do not see all rows: \
                  ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY"
             )));
         }
-        if !found.is_guarded && stand.was_guarded {
+        if !found.has_rls && stand.had_rls {
             troubles.push(open(format!(
                 "row level security is off, and was on: ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"
             )));
         }
-        if stand.passes_by && found.is_guarded {
+        if stand.passes_by && found.has_rls {
             troubles.push(open(
                 "row level security does not bind the role ryzed_daemon: \
                 ALTER ROLE ryzed_daemon NOSUPERUSER NOBYPASSRLS"
@@ -217,7 +217,7 @@ impl Sight<'_> {
             return troubles;
         }
         // Whoever drops policies does not mean the daemon's own rules by that.
-        if found.is_guarded && place.permits != Permits::Nobody && permits(found) == Permits::Nobody {
+        if found.has_rls && place.permits != Permits::Nobody && permits(found) == Permits::Nobody {
             troubles.push(open("no policy of the application lets people in any more".into()));
         }
         // Nor that people may do everything then.

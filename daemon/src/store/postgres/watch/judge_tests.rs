@@ -24,7 +24,7 @@ fn relation(name: &str, columns: &[(&str, &str)]) -> Relation {
         is_ours: true,
         is_reachable: true,
         has_key: true,
-        is_guarded: true,
+        has_rls: true,
         columns: columns.collect(),
         ..Relation::default()
     }
@@ -41,8 +41,8 @@ fn stand(table: &str, owner: &str, lineage: &[&str]) -> Stand {
         owner: Some(owner.into()),
         owner_column: owner.into(),
         lineage: lineage.iter().map(|name| (*name).into()).collect(),
-        was_guarded: true,
-        is_guarded: true,
+        had_rls: true,
+        has_rls: true,
         has_policies: true,
         has_triggers: true,
         is_made: true,
@@ -123,13 +123,13 @@ fn what_hangs_on_a_table_stops_with_it_and_others_do_not() {
 fn what_may_have_happened_unseen_is_not_over_when_it_is_put_back() {
     for (happens, kind) in [
         ((|relations, _| relations[0].is_part = true) as fn(&mut [Relation], &mut [Stand]), Kind::Blind),
-        (|relations, _| relations[0].binds_us = true, Kind::Blind),
+        (|relations, _| relations[0].forces_rls = true, Kind::Blind),
         (|_, stands| stands[0].has_triggers = false, Kind::Blind),
         (|_, stands| stands[0].is_off = true, Kind::Off),
         (|_, stands| stands[0].notes = vec!["since".into()], Kind::Noted),
         (|_, stands| (stands[0].is_restored, stands[0].has_triggers) = (true, false), Kind::Restored),
         (|_, stands| stands[0].has_policies = false, Kind::Open),
-        (|relations, _| relations[0].is_guarded = false, Kind::Open),
+        (|relations, _| relations[0].has_rls = false, Kind::Open),
         (|_, stands| stands[0].passes_by = true, Kind::Open),
         (|_, stands| stands[0].may_not = vec!["UPDATE".into()], Kind::Open),
         (|_, stands| stands[0].is_closed = true, Kind::Open),

@@ -42,8 +42,8 @@ pub(in super::super) struct Stand {
     /// Itself and the tables that its rows hang on.
     pub lineage: Vec<String>,
     /// Whether row level security was on, and is.
-    pub was_guarded: bool,
-    pub is_guarded: bool,
+    pub had_rls: bool,
+    pub has_rls: bool,
     /// Whether our policies and triggers are those that were put up.
     pub has_policies: bool,
     pub has_triggers: bool,
@@ -85,8 +85,8 @@ const STANDS: &str = "SELECT json_build_object('table', t.table_name, 'oid', t.r
         AND a.attnum = split_part(t.stamp, ' ', 4)::int), \
     'owner_column', t.owner_column, 'other_columns', (SELECT coalesce(json_agg(a.attname ORDER BY a.attnum), '[]') FROM pg_attribute a \
         WHERE a.attrelid = t.relation AND NOT a.attisdropped AND split_part(t.stamp, ' ', 1) = t.relation::oid::text \
-        AND a.attnum <> (t.columns ->> a.attname)::int), 'is_rewritten', ryzed.is_rewritten(t.table_name), 'lineage', t.lineage, 'was_guarded', coalesce(t.guarded, FALSE), \
-    'is_guarded', coalesce(c.relrowsecurity, FALSE), \
+        AND a.attnum <> (t.columns ->> a.attname)::int), 'is_rewritten', ryzed.is_rewritten(t.table_name), 'lineage', t.lineage, 'had_rls', coalesce(t.guarded, FALSE), \
+    'has_rls', coalesce(c.relrowsecurity, FALSE), \
     'has_policies', coalesce(t.policies = ryzed.policies_of(t.relation), FALSE), \
     'has_triggers', coalesce(t.triggers = ryzed.triggers_of(t.relation), FALSE) AND (t.made IS DISTINCT FROM md5(w.made) \
         OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relation AND g.tgname = 'replica_ryzed')), \
@@ -177,7 +177,7 @@ const FINGERPRINT: &str = "WITH t AS MATERIALIZED (SELECT relation::oid AS oid, 
     'horizon', pg_snapshot_xmin(pg_current_snapshot())::text)::text";
 
 #[derive(Deserialize)]
-struct Told {
+struct FingerprintAnswer {
     all: String,
     triggers: BTreeMap<String, Marks>,
     horizon: String,
@@ -186,9 +186,9 @@ struct Told {
 /// Reads it; one statement of a few milliseconds.
 pub(super) async fn fingerprint(connection: &mut AsyncPgConnection) -> Result<Fingerprint, StoreError> {
     let found: Vec<String> = statement::<Text>(FINGERPRINT).load(connection).await.map_err(|error| judge(&error).0)?;
-    let told = found.into_iter().next().map(|told| serde_json::from_str::<Told>(&told));
+    let told = found.into_iter().next().map(|told| serde_json::from_str::<FingerprintAnswer>(&told));
     match told {
-        Some(Ok(Told { all, triggers, horizon })) => Ok(Fingerprint { all, triggers, horizon }),
+        Some(Ok(FingerprintAnswer { all, triggers, horizon })) => Ok(Fingerprint { all, triggers, horizon }),
         _ => Err(StoreError::Failed("the catalogue has no fingerprint".into())),
     }
 }

@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 
 use super::super::attempt::Care;
 use super::super::ground::Ground;
-use super::{Waiting, Work};
+use super::{Waiting, WriteJob};
 use crate::store::turns::{Next, Whose};
 use crate::store::{Mode, StoreError};
 
@@ -27,7 +27,7 @@ pub(super) enum Loss {
     Database(StoreError),
 }
 
-impl Work {
+impl WriteJob {
     /// Runs this job and those behind it, and commits.
     pub(super) fn group(&mut self, whose: Whose, waiting: Waiting) {
         let began = Instant::now();

@@ -52,7 +52,7 @@ impl Worker<'_> {
             let call =
                 format!("SELECT concat_ws(' ', seen, is_done, held_ms) FROM ryzed.enter({}, {size})", literal(table));
             let answer = self.patiently_reading(&what, "", &call).await?;
-            let batch = answer.first().and_then(|answer| Batch::read(answer));
+            let batch = answer.first().and_then(|answer| BackfillBatch::read(answer));
             let Some(batch) = batch else {
                 return Err(StoreError::Failed(format!("{what}: {answer:?} is no answer")));
             };
@@ -80,13 +80,13 @@ impl Worker<'_> {
     }
 }
 
-struct Batch {
+struct BackfillBatch {
     seen: u64,
     is_done: bool,
     held_ms: f64,
 }
 
-impl Batch {
+impl BackfillBatch {
     fn read(answer: &str) -> Option<Self> {
         let mut parts = answer.split(' ');
         let seen = parts.next()?.parse().ok()?;
@@ -116,8 +116,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let batch = Batch::read("200 t 3.25").unwrap();
+        let batch = BackfillBatch::read("200 t 3.25").unwrap();
         assert_eq!((batch.seen, batch.is_done), (200, true));
-        assert!(Batch::read("200").is_none());
+        assert!(BackfillBatch::read("200").is_none());
     }
 }

@@ -6,26 +6,26 @@ use std::sync::Arc;
 use super::close::CloseReason;
 use super::feed::FeedMsg;
 use super::link::Link;
-use super::live::{self, Shared};
+use super::realtime::{self, ActorContext};
 use crate::service::ServiceError;
 use crate::sync::UserId;
 
-impl Shared {
+impl ActorContext {
     /// Has it looked whether this person's devices may stay.
     pub(crate) fn look_at_devices_of(&self, user: UserId) {
-        if let Some(feed) = live::held(&self.feed) {
+        if let Some(feed) = realtime::get(&self.feed) {
             let _ = feed.cast(FeedMsg::Revoked(user));
         }
     }
 }
 
 /// Closes the sockets of those who are refused by now.
-pub(super) async fn look(shared: &Shared, links: &[Arc<Link>]) -> Result<(), ServiceError> {
+pub(super) async fn look(shared: &ActorContext, links: &[Arc<Link>]) -> Result<(), ServiceError> {
     if links.is_empty() {
         return Ok(());
     }
-    let standings = links.iter().map(|link| link.standing()).collect();
-    for (place, refusal) in shared.backend.refused(standings).await? {
+    let presented = links.iter().map(|link| link.presented()).collect();
+    for (place, refusal) in shared.backend.refused(presented).await? {
         if let Some(link) = links.get(place) {
             link.close(CloseReason::from(refusal));
         }

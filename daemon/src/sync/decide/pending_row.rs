@@ -7,18 +7,18 @@ use ryzed_adapters::Row;
 use serde_json::Value;
 
 use crate::sync::ids::Version;
-use crate::sync::known::Known;
+use crate::sync::stored_row::StoredRow;
 use crate::sync::weight::Weight;
 
 /// A row while the changes of one request are worked through.
 #[derive(Debug, Clone, Default)]
-pub struct Working {
+pub struct PendingRow {
     /// What the index knew when the request began.
-    pub known: Option<Known>,
+    pub known: Option<StoredRow>,
     /// The row as the request's earlier changes have left it.
     pub row: Option<Row>,
     /// What this request itself has done: such fields are no other device's edits.
-    pub mine: Mine,
+    pub mine: OwnEdits,
     /// The version at which the device itself made the row, when the request repeats the change that did.
     pub made_at: Option<Version>,
     /// The fields of which a conflict was told.
@@ -37,7 +37,7 @@ pub struct Working {
 
 /// What a request itself has done to a row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Mine {
+pub enum OwnEdits {
     /// Nothing yet.
     #[default]
     Untouched,
@@ -65,10 +65,10 @@ impl Replaced {
     }
 }
 
-impl Working {
+impl PendingRow {
     /// A row as the database has it.
     #[must_use]
-    pub fn of(known: Known, row: Option<Row>) -> Self {
+    pub fn of(known: StoredRow, row: Option<Row>) -> Self {
         let weight = row.as_ref().map(Weight::of_row).unwrap_or_default();
         let is_there = row.is_some();
         Self { known: Some(known), row, weight, is_there, ..Self::default() }
@@ -158,19 +158,19 @@ impl Working {
             self.gone = row;
         }
         self.weight = Weight::default();
-        self.mine = Mine::Deleted;
+        self.mine = OwnEdits::Deleted;
     }
 
     /// Notes what was asked for, in this request or in one that it repeats.
     pub fn ask(&mut self, made: bool, brought: HashMap<String, Value>) {
         self.mine = match std::mem::take(&mut self.mine) {
-            _ if made => Mine::Made,
-            Mine::Made => Mine::Made,
-            Mine::Fields(mut fields) => {
+            _ if made => OwnEdits::Made,
+            OwnEdits::Made => OwnEdits::Made,
+            OwnEdits::Fields(mut fields) => {
                 fields.extend(brought);
-                Mine::Fields(fields)
+                OwnEdits::Fields(fields)
             }
-            Mine::Untouched | Mine::Deleted => Mine::Fields(brought),
+            OwnEdits::Untouched | OwnEdits::Deleted => OwnEdits::Fields(brought),
         };
     }
 
@@ -182,7 +182,7 @@ impl Working {
             std::mem::take(&mut self.stored).into_iter().for_each(|(name, value)| restore(row, name, value));
         }
         self.weight = self.row.as_ref().map(Weight::of_row).unwrap_or_default();
-        self.mine = Mine::Untouched;
+        self.mine = OwnEdits::Untouched;
         self.is_there = self.row.is_some();
         self.unwritten.clear();
     }
@@ -207,8 +207,8 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    fn live(row: &Row) -> Working {
-        let known = Known {
+    fn live(row: &Row) -> PendingRow {
+        let known = StoredRow {
             is_live: true,
             scope: Some(Scope::Global),
             version: 1,
@@ -216,7 +216,7 @@ mod tests {
             field_versions: Row::new(),
             previous: Row::new(),
         };
-        Working::of(known, Some(row.clone()))
+        PendingRow::of(known, Some(row.clone()))
     }
 
     proptest! {

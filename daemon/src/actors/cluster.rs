@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::live::Live;
+use super::realtime::Realtime;
 use crate::service::ServiceError;
 use crate::sync::{DeviceId, UserId};
 
 /// How long the database may take to tell of the others.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-impl Live {
+impl Realtime {
     /// The user's connected devices, wherever they are.
-    pub async fn online_anywhere(&self, user: UserId) -> Vec<DeviceId> {
+    pub async fn online_cluster_wide(&self, user: UserId) -> Vec<DeviceId> {
         let mut devices = self.online(user);
-        for device in self.elsewhere(user).await {
+        for device in self.on_other_instances(user).await {
             if !devices.contains(&device) {
                 devices.push(device);
             }
@@ -26,17 +26,17 @@ impl Live {
     }
 
     /// How many devices are connected to other instances.
-    pub async fn connections_elsewhere(&self) -> usize {
-        let Some(directory) = &self.shared.bridge.neighbours.directory else { return 0 };
-        let elsewhere = known(directory.count_elsewhere(self.me())).await.unwrap_or_default();
-        usize::try_from(elsewhere).unwrap_or_default()
+    pub async fn connections_on_other_instances(&self) -> usize {
+        let Some(directory) = &self.shared.bridge.cluster.directory else { return 0 };
+        let on_others = known(directory.count_on_other_instances(self.me())).await.unwrap_or_default();
+        usize::try_from(on_others).unwrap_or_default()
     }
 
     /// Everybody with a connected device, and how many.
-    pub async fn active_users_anywhere(&self) -> Vec<(UserId, usize)> {
+    pub async fn active_users_cluster_wide(&self) -> Vec<(UserId, usize)> {
         let here = self.active_users().into_iter().map(|(user, devices)| (user, devices.len()));
         let mut active: HashMap<UserId, usize> = here.collect();
-        if let Some(directory) = &self.shared.bridge.neighbours.directory {
+        if let Some(directory) = &self.shared.bridge.cluster.directory {
             for (user, devices) in known(directory.users_elsewhere(self.me())).await.unwrap_or_default() {
                 *active.entry(user).or_default() += usize::try_from(devices).unwrap_or_default();
             }
@@ -45,19 +45,19 @@ impl Live {
     }
 
     /// How many of the user's devices are connected to other instances, but for one.
-    pub async fn count_elsewhere(&self, user: UserId, except: Option<&DeviceId>) -> usize {
-        self.elsewhere(user).await.iter().filter(|device| Some(*device) != except).count()
+    pub async fn count_on_other_instances(&self, user: UserId, except: Option<&DeviceId>) -> usize {
+        self.on_other_instances(user).await.iter().filter(|device| Some(*device) != except).count()
     }
 
-    async fn elsewhere(&self, user: UserId) -> Vec<DeviceId> {
-        match &self.shared.bridge.neighbours.directory {
-            Some(directory) => known(directory.elsewhere(self.me(), user)).await.unwrap_or_default(),
+    async fn on_other_instances(&self, user: UserId) -> Vec<DeviceId> {
+        match &self.shared.bridge.cluster.directory {
+            Some(directory) => known(directory.on_other_instances(self.me(), user)).await.unwrap_or_default(),
             None => Vec::new(),
         }
     }
 
     fn me(&self) -> uuid::Uuid {
-        self.shared.bridge.neighbours.me()
+        self.shared.bridge.cluster.me()
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Live`]: the handle by which everybody else speaks to the actors. Cheap to clone; nothing in it blocks.
+//! [`Realtime`]: the handle by which everybody else speaks to the actors. Cheap to clone; nothing in it blocks.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,19 +9,19 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::backend::Backend;
-use super::bridge::{Addressees, Bridge, Message, Neighbours};
+use super::bridge::{Addressees, Bridge, ClusterSettings, Message};
 use super::close::CloseReason;
+use super::connection_registry::ConnectionRegistry;
 use super::devices::DevicesMsg;
 use super::feed::FeedMsg;
 use super::janitor::Housekeeping;
 use super::link::Link;
 use super::message::{self, ServerMessage};
-use super::patient::Patient;
-use super::presence::{Moves, PresenceMsg, rumours::Rumours};
+use super::presence::{PresenceMsg, PresenceQueue, rumours::Rumours};
 use super::root::{Root, RootMsg};
-use super::roster::Roster;
 use super::session::{SessionMsg, SessionRef};
 use super::sessions::SessionsMsg;
+use super::timeout_backend::TimeoutBackend;
 use crate::budget::Budget;
 use crate::carrier::Topic;
 use crate::config::Limits;
@@ -37,7 +37,7 @@ pub(crate) const PATIENCE_SHARES: u32 = 2;
 
 /// The actors' own times.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct RealtimeSettings {
     /// How often a client is expected to say something.
     pub heartbeat: Duration,
     /// How often the database is asked where the scopes are.
@@ -48,7 +48,7 @@ pub struct Settings {
     pub patience: Duration,
 }
 
-impl Default for Settings {
+impl Default for RealtimeSettings {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(30),
@@ -74,10 +74,10 @@ pub struct Counts {
 }
 
 /// What all actors share, and what outlives each of them.
-pub(crate) struct Shared {
+pub(crate) struct ActorContext {
     pub backend: Arc<dyn Backend>,
-    pub settings: Settings,
-    pub roster: Roster,
+    pub settings: RealtimeSettings,
+    pub connections: ConnectionRegistry,
     pub bridge: Bridge,
     pub catalogue: RwLock<Option<SessionRef>>,
     pub sessions: RwLock<Option<ActorRef<SessionsMsg>>>,
@@ -88,7 +88,7 @@ pub(crate) struct Shared {
     #[cfg(any(test, feature = "faults"))]
     pub janitor: RwLock<Option<ActorRef<super::janitor::JanitorMsg>>>,
     pub presence: RwLock<Option<ActorRef<PresenceMsg>>>,
-    pub moves: Moves,
+    pub moves: PresenceQueue,
     pub rumours: Rumours,
     /// An outside write was told and not yet looked for.
     pub outside: AtomicBool,
@@ -101,20 +101,20 @@ pub(crate) struct Shared {
 }
 
 /// What `place` holds.
-pub(crate) fn held<T: Clone>(place: &RwLock<Option<T>>) -> Option<T> {
+pub(crate) fn get<T: Clone>(place: &RwLock<Option<T>>) -> Option<T> {
     place.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Puts `value` into `place`.
-pub(crate) fn hold<T>(place: &RwLock<Option<T>>, value: T) {
+pub(crate) fn set<T>(place: &RwLock<Option<T>>, value: T) {
     *place.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
 }
 
-impl Shared {
+impl ActorContext {
     /// Has the feed look where the scopes are.
-    pub(crate) fn look_soon(&self) {
+    pub(crate) fn request_resync(&self) {
         if !self.outside.swap(true, Ordering::AcqRel)
-            && let Some(feed) = held(&self.feed)
+            && let Some(feed) = get(&self.feed)
         {
             let _ = feed.cast(FeedMsg::Outside);
         }
@@ -124,7 +124,7 @@ impl Shared {
     /// has connected elsewhere.
     pub(crate) fn missed_something(&self) {
         self.missed.store(true, Ordering::Release);
-        self.look_soon();
+        self.request_resync();
         self.compare_soon();
     }
 
@@ -137,22 +137,22 @@ impl Shared {
     /// The session of a scope, if it runs.
     pub(crate) fn session_of(&self, scope: Scope) -> Option<SessionRef> {
         match scope {
-            Scope::Global => held(&self.catalogue),
-            Scope::User(user) => self.roster.session(user),
+            Scope::Global => get(&self.catalogue),
+            Scope::User(user) => self.connections.session(user),
         }
     }
 }
 
 /// The living part of the daemon.
 #[derive(Clone)]
-pub struct Live {
-    pub(crate) shared: Arc<Shared>,
+pub struct Realtime {
+    pub(crate) shared: Arc<ActorContext>,
     pub(super) root: ActorRef<RootMsg>,
     /// Closed when the root has ended.
     pub(super) root_ended: watch::Receiver<()>,
 }
 
-impl Live {
+impl Realtime {
     /// Starts the actors for `service`, which tells them of its commits from now on.
     ///
     /// # Errors
@@ -160,11 +160,11 @@ impl Live {
     pub async fn start(
         service: Arc<Service>,
         housekeeping: Arc<dyn Housekeeping>,
-        settings: Settings,
-        neighbours: Neighbours,
+        settings: RealtimeSettings,
+        cluster: ClusterSettings,
     ) -> Result<Self, StartError> {
         let backend = Arc::clone(&service) as Arc<dyn Backend>;
-        let live = Self::start_with(backend, housekeeping, settings, neighbours).await?;
+        let live = Self::start_with(backend, housekeeping, settings, cluster).await?;
         service.set_hints(Arc::new(live.clone()));
         Ok(live)
     }
@@ -176,15 +176,19 @@ impl Live {
     pub async fn start_with(
         backend: Arc<dyn Backend>,
         housekeeping: Arc<dyn Housekeeping>,
-        settings: Settings,
-        neighbours: Neighbours,
+        settings: RealtimeSettings,
+        cluster: ClusterSettings,
     ) -> Result<Self, StartError> {
-        let backend: Arc<dyn Backend> = Arc::new(Patient::new(backend, settings.patience / PATIENCE_SHARES));
-        let shared = Arc::new(Shared {
+        let backend: Arc<dyn Backend> = Arc::new(TimeoutBackend::new(backend, settings.patience / PATIENCE_SHARES));
+        let shared = Arc::new(ActorContext {
             backend,
             settings,
-            roster: if neighbours.directory.is_some() { Roster::silent() } else { Roster::default() },
-            bridge: Bridge::new(neighbours),
+            connections: if cluster.directory.is_some() {
+                ConnectionRegistry::silent()
+            } else {
+                ConnectionRegistry::default()
+            },
+            bridge: Bridge::new(cluster),
             catalogue: RwLock::default(),
             sessions: RwLock::default(),
             devices: RwLock::default(),
@@ -194,7 +198,7 @@ impl Live {
             #[cfg(any(test, feature = "faults"))]
             janitor: RwLock::default(),
             presence: RwLock::default(),
-            moves: Moves::default(),
+            moves: PresenceQueue::default(),
             rumours: Rumours::default(),
             outside: AtomicBool::new(false),
             missed: AtomicBool::new(false),
@@ -217,13 +221,13 @@ impl Live {
     /// The user's connected devices.
     #[must_use]
     pub fn online(&self, user: UserId) -> Vec<DeviceId> {
-        self.shared.roster.links(Scope::User(user)).iter().map(|link| link.device.clone()).collect()
+        self.shared.connections.links(Scope::User(user)).iter().map(|link| link.device.clone()).collect()
     }
 
     /// Whether one device is connected.
     #[must_use]
     pub fn is_online(&self, user: UserId, device: &DeviceId) -> bool {
-        self.shared.roster.link(user, device).is_some()
+        self.shared.connections.link(user, device).is_some()
     }
 
     /// How the way to other instances is: `redis`, `degraded`, `postgres` or `none`.
@@ -247,14 +251,14 @@ impl Live {
     /// How much is connected.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let (connections, users) = self.shared.roster.count();
+        let (connections, users) = self.shared.connections.count();
         Counts { connections, users }
     }
 
     /// Everybody with a connected device.
     #[must_use]
     pub fn active_users(&self) -> Vec<(UserId, Vec<DeviceId>)> {
-        self.shared.roster.users()
+        self.shared.connections.users()
     }
 
     /// Asks the user's devices to sync, but not the one that wants them to. Returns how many were asked.
@@ -267,13 +271,13 @@ impl Live {
         let bytes = self.encoded(message);
         let to = Addressees { user: Some(user), except: except.cloned(), ..Addressees::default() };
         self.shared.bridge.pass(to, &bytes);
-        self.shared.roster.tell_others(user, except, &bytes)
+        self.shared.connections.tell_others(user, except, &bytes)
     }
 
     /// A device has synced something of note: tells its socket and the user's others.
     pub fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
         let completed = self.encoded(&ServerMessage::SyncCompleted { device_id: device, changes_count });
-        match self.shared.roster.link(user, device) {
+        match self.shared.connections.link(user, device) {
             Some(link) => link.message(completed),
             None => {
                 let to = Addressees { user: Some(user), only: Some(device.clone()), ..Addressees::default() };
@@ -289,7 +293,7 @@ impl Live {
 
     /// Closes the socket of a device that was revoked, wherever it is, and those that came with what is refused since.
     pub fn revoked(&self, user: UserId, device: &DeviceId) {
-        if let Some(link) = self.shared.roster.link(user, device) {
+        if let Some(link) = self.shared.connections.link(user, device) {
             link.close(CloseReason::Revoked);
         }
         self.shared.look_at_devices_of(user);
@@ -314,14 +318,14 @@ impl Live {
             ..Addressees::default()
         };
         self.shared.bridge.pass(to, &bytes);
-        let links = self.shared.roster.links(scope);
+        let links = self.shared.connections.links(scope);
         let receive = links.iter().filter(|link| table.is_none_or(|table| link.outbox().wants(table)));
         receive.map(|link| link.message(bytes.clone())).count()
     }
 
     /// Somebody else wrote to the database.
     pub fn outside_write(&self) {
-        self.shared.look_soon();
+        self.shared.request_resync();
     }
 
     /// From now on no device is let in.
@@ -381,11 +385,11 @@ impl Live {
 
     /// The session of a scope; a user's is started when it does not run.
     async fn session(&self, scope: Scope) -> Option<SessionRef> {
-        let Scope::User(user) = scope else { return held(&self.shared.catalogue) };
-        if let Some(session) = self.shared.roster.session(user) {
+        let Scope::User(user) = scope else { return get(&self.shared.catalogue) };
+        if let Some(session) = self.shared.connections.session(user) {
             return Some(session);
         }
-        let sessions = held(&self.shared.sessions)?;
+        let sessions = get(&self.shared.sessions)?;
         self.shared.in_time(async { ractor::call!(sessions, SessionsMsg::Open, user).ok().flatten() }).await
     }
 
@@ -399,7 +403,7 @@ impl Live {
     }
 }
 
-impl Hints for Live {
+impl Hints for Realtime {
     fn committed(&self, commit: Committed) {
         self.shared.bridge.committed(&commit);
         if let Some(session) = self.shared.session_of(commit.scope) {
@@ -408,13 +412,13 @@ impl Hints for Live {
     }
 
     fn others_may_have_moved(&self) {
-        self.shared.look_soon();
-        self.shared.bridge.tell(Topic::Scope(Scope::Global), &Message::Look);
+        self.shared.request_resync();
+        self.shared.bridge.tell(Topic::Scope(Scope::Global), &Message::Resync);
     }
 }
 
-/// Counts one socket; see [`Live::socket`].
-pub struct SocketGuard(Arc<Shared>);
+/// Counts one socket; see [`Realtime::socket`].
+pub struct SocketGuard(Arc<ActorContext>);
 
 impl Drop for SocketGuard {
     fn drop(&mut self) {

@@ -7,12 +7,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::push::Stop;
-use super::request::{Ready, references};
+use super::request::{ParsedChange, references};
 use crate::config::Limits;
-use crate::store::{Read, RowState, StoreError, Transaction};
-use crate::sync::decide::{Replaced, Working, check};
-use crate::sync::known::Known;
+use crate::store::{Query, RowState, StoreError, Transaction};
+use crate::sync::decide::{PendingRow, Replaced, check};
 use crate::sync::said;
+use crate::sync::stored_row::StoredRow;
 use crate::sync::weight::Weight;
 use crate::sync::{Operation, RowId, Scope, Version};
 
@@ -20,7 +20,7 @@ use crate::sync::{Operation, RowId, Scope, Version};
 pub(super) type Key = (usize, RowId);
 
 /// The rows that a request is about, and the owners of the rows that they refer to.
-pub(super) struct Batch {
+pub(super) struct RowCache {
     rows: HashMap<Key, Entry>,
     owners: HashMap<(String, String), Scope>,
     /// What is to be written, in the order in which it was asked for.
@@ -31,33 +31,33 @@ pub(super) struct Batch {
 
 #[derive(Default)]
 struct Entry {
-    working: Working,
+    working: PendingRow,
     /// Whose the row is now; none when it is not there.
     scope: Option<Scope>,
     is_dirty: bool,
 }
 
 /// A row at some moment of the work.
-pub(super) struct Kept(Option<(Working, Option<Scope>)>);
+pub(super) struct Kept(Option<(PendingRow, Option<Scope>)>);
 
-impl Batch {
+impl RowCache {
     /// Loads what is known: one statement a table for the rows, one for what they refer to. A request whose rows are too much
     /// together is stopped; a single one always goes.
     pub(super) async fn load(
         tx: &mut dyn Transaction,
         registry: &Registry,
-        changes: &[&Ready],
+        changes: &[&ParsedChange],
         scopes: &[Scope],
         limits: &Limits,
     ) -> Result<Self, Stop> {
-        let mut batch = Self { rows: HashMap::new(), owners: HashMap::new(), dirty: Vec::new(), weight: 0 };
+        let mut cache = Self { rows: HashMap::new(), owners: HashMap::new(), dirty: Vec::new(), weight: 0 };
         let mut ids = ids_by_table(changes);
         for (rank, table) in registry.iter().enumerate() {
             let Some(ids) = ids.remove(&rank) else { continue };
             let states = tx.states(table, &ids, scopes, limits.work_bytes).await?;
             for state in states.rows {
-                batch.learn((rank, state.id.clone()), state);
-                if batch.weight > limits.work_bytes && batch.rows.len() > 1 {
+                cache.learn((rank, state.id.clone()), state);
+                if cache.weight > limits.work_bytes && cache.rows.len() > 1 {
                     return Err(too_heavy(limits));
                 }
             }
@@ -65,22 +65,22 @@ impl Batch {
                 return Err(too_heavy(limits));
             }
             for id in ids {
-                batch.rows.entry((rank, id)).or_default();
+                cache.rows.entry((rank, id)).or_default();
             }
         }
-        batch.load_owners(tx, registry, changes).await?;
-        batch.load_gone(tx, registry, changes, (scopes, limits)).await?;
-        Ok(batch)
+        cache.load_owners(tx, registry, changes).await?;
+        cache.load_gone(tx, registry, changes, (scopes, limits)).await?;
+        Ok(cache)
     }
 
     /// The reads that [`load`](Self::load) is about to make, as far as the changes alone tell, after those in `before`.
-    pub(super) async fn foresee(
+    pub(super) async fn prefetch(
         tx: &mut dyn Transaction,
         registry: &Registry,
-        changes: &[&Ready],
+        changes: &[&ParsedChange],
         scopes: &[Scope],
         limits: &Limits,
-        before: &[Read<'_>],
+        before: &[Query<'_>],
     ) -> Result<(), StoreError> {
         let ids = ids_by_table(changes);
         let mut referred: BTreeMap<&str, BTreeSet<RowId>> = BTreeMap::new();
@@ -94,10 +94,10 @@ impl Batch {
             referred.into_iter().map(|(parent, ids)| (parent, ids.into_iter().collect())).collect();
         let mut reads = before.to_vec();
         for (rank, table) in registry.iter().enumerate() {
-            reads.extend(ids.get(&rank).map(|ids| Read::States(table, ids, scopes, limits.work_bytes)));
+            reads.extend(ids.get(&rank).map(|ids| Query::States(table, ids, scopes, limits.work_bytes)));
         }
-        reads.extend(referred.iter().map(|(parent, ids)| Read::Owners(parent, ids)));
-        tx.foresee(&reads).await
+        reads.extend(referred.iter().map(|(parent, ids)| Query::Owners(parent, ids)));
+        tx.prefetch(&reads).await
     }
 
     /// A row can have a live entry in one scope and a tombstone in another; the live one counts.
@@ -109,7 +109,7 @@ impl Batch {
         let is_newer = other.is_none_or(|other| !other.is_live && other.version < known.version);
         if (known.is_live && known.operation != Operation::Delete) || is_newer {
             entry.scope = known.scope.filter(|_| known.is_live);
-            entry.working = Working::of(known, row);
+            entry.working = PendingRow::of(known, row);
             self.weight += entry.working.weight().memory;
         }
     }
@@ -118,11 +118,11 @@ impl Batch {
         &mut self,
         tx: &mut dyn Transaction,
         registry: &Registry,
-        changes: &[&Ready],
+        changes: &[&ParsedChange],
     ) -> Result<(), StoreError> {
         let rows = changes.iter().filter_map(|change| {
             let known = self.rows.get(&(change.rank, change.id.clone())).and_then(|entry| entry.working.known.as_ref());
-            let rows = [change.asked.brought(), known.and_then(Known::former_row)];
+            let rows = [change.asked.brought(), known.and_then(StoredRow::former_row)];
             Some((registry.get(change.table)?, rows))
         });
         let rows: Vec<(&Table, Row)> = rows
@@ -158,7 +158,7 @@ impl Batch {
         &mut self,
         tx: &mut dyn Transaction,
         registry: &Registry,
-        changes: &[&Ready],
+        changes: &[&ParsedChange],
         (scopes, limits): (&[Scope], &Limits),
     ) -> Result<(), Stop> {
         let brought = changes.iter().filter_map(|change| Some((registry.get(change.table)?, change.asked.brought()?)));
@@ -213,13 +213,13 @@ impl Batch {
     }
 
     /// Takes note of what the device did to a row in an earlier request and repeats in this one: what follows builds on it.
-    pub(super) fn recall(&mut self, key: &Key, asked: &Row, made_at: Option<Version>) {
+    pub(super) fn replay_receipts(&mut self, key: &Key, asked: &Row, made_at: Option<Version>) {
         let Some(entry) = self.rows.get_mut(key) else { return };
         entry.working.ask(false, asked.clone().into_iter().collect());
         entry.working.made_at = entry.working.made_at.or(made_at);
     }
 
-    pub(super) fn working(&self, key: &Key) -> Option<&Working> {
+    pub(super) fn working(&self, key: &Key) -> Option<&PendingRow> {
         self.rows.get(key).map(|entry| &entry.working)
     }
 
@@ -246,7 +246,7 @@ impl Batch {
         }
     }
 
-    /// Sets fields of a row, or makes it; none when the row is none of this batch. What was replaced is kept or taken back.
+    /// Sets fields of a row, or makes it; none when the row is none of this cache. What was replaced is kept or taken back.
     pub(super) fn put(&mut self, key: &Key, fields: Row) -> Option<Replaced> {
         Some(self.rows.get_mut(key)?.working.put(fields))
     }
@@ -283,7 +283,7 @@ impl Batch {
 
     /// Takes note that a row is to be deleted.
     pub(super) fn remove(&mut self, key: &Key) {
-        self.change(key, None, Working::remove);
+        self.change(key, None, PendingRow::remove);
     }
 
     /// Takes note that these fields of a row were told in a conflict.
@@ -322,7 +322,7 @@ impl Batch {
         }
     }
 
-    fn change(&mut self, key: &Key, scope: Option<Scope>, change: impl FnOnce(&mut Working)) {
+    fn change(&mut self, key: &Key, scope: Option<Scope>, change: impl FnOnce(&mut PendingRow)) {
         let Some(entry) = self.rows.get_mut(key) else { return };
         change(&mut entry.working);
         entry.scope = scope;
@@ -332,7 +332,7 @@ impl Batch {
     }
 
     /// The rows to write now, by table, parents first.
-    pub(super) fn take_dirty(&mut self) -> BTreeMap<usize, Vec<RowId>> {
+    pub(super) fn drain_dirty(&mut self) -> BTreeMap<usize, Vec<RowId>> {
         let mut tables: BTreeMap<usize, Vec<RowId>> = BTreeMap::new();
         for (rank, id) in std::mem::take(&mut self.dirty) {
             if let Some(entry) = self.rows.get_mut(&(rank, id.clone())) {
@@ -363,7 +363,7 @@ fn by_rank(keys: BTreeSet<Key>) -> BTreeMap<usize, Vec<RowId>> {
     ranks
 }
 
-fn ids_by_table(changes: &[&Ready]) -> BTreeMap<usize, Vec<RowId>> {
+fn ids_by_table(changes: &[&ParsedChange]) -> BTreeMap<usize, Vec<RowId>> {
     let mut ids: BTreeMap<usize, BTreeSet<RowId>> = BTreeMap::new();
     for change in changes {
         ids.entry(change.rank).or_default().insert(change.id.clone());
@@ -371,10 +371,10 @@ fn ids_by_table(changes: &[&Ready]) -> BTreeMap<usize, Vec<RowId>> {
     ids.into_iter().map(|(rank, ids)| (rank, ids.into_iter().collect())).collect()
 }
 
-fn known(state: RowState) -> (Known, Option<Row>) {
+fn known(state: RowState) -> (StoredRow, Option<Row>) {
     let object = |json: &str| said::object(json);
     let row = state.row.as_deref().map(object);
-    let known = Known {
+    let known = StoredRow {
         is_live: row.is_some(),
         scope: state.scope,
         version: state.version,

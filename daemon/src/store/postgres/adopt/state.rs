@@ -15,7 +15,7 @@ use crate::store::statement::statement;
 
 /// How a database stands to the daemon.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Standing {
+pub enum AdoptionState {
     /// It knows nothing of the daemon.
     Untouched,
     /// The daemon's migrations have made its tables.
@@ -37,7 +37,7 @@ pub(super) const UID: &str = "uid";
 pub(super) const IS_AUTHENTICATED: &str =
     "coalesce(pg_has_role(to_regrole('ryzed_daemon'), to_regrole('authenticated'), 'USAGE'), FALSE)";
 
-impl Standing {
+impl AdoptionState {
     pub(in super::super) async fn of(connection: &mut AsyncPgConnection) -> Result<Self, StoreError> {
         if !migrate::is_adopted(connection).await? {
             let own = "SELECT 'yes' WHERE to_regnamespace('ryzed') IS NOT NULL";
@@ -67,15 +67,17 @@ pub async fn layout_to_serve(url: &str, naming: &Naming) -> Result<Option<Layout
     let mut connection = migrate::open(url).await?;
     migrate::applied(&mut connection).await?;
     let refuse = |message: String| Err(AdoptError::Refused(message));
-    let layout = match Standing::of(&mut connection).await? {
-        Standing::Untouched | Standing::Own => {
+    let layout = match AdoptionState::of(&mut connection).await? {
+        AdoptionState::Untouched | AdoptionState::Own => {
             let Some((named, _)) = naming.iter().find(|(_, table)| table.is_of_adopted()) else { return Ok(None) };
             return refuse(format!(
                 "the configuration names tables of an adopted database (tables.{named}), and this one is not: run `ryzed adopt`"
             ));
         }
-        Standing::Begun(_) => return refuse("adopting this database was not finished: run `ryzed adopt` again".into()),
-        Standing::Complete(layout) => layout,
+        AdoptionState::Begun(_) => {
+            return refuse("adopting this database was not finished: run `ryzed adopt` again".into());
+        }
+        AdoptionState::Complete(layout) => layout,
     };
     let differences = named_otherwise(&layout, naming);
     if differences.is_empty() {

@@ -5,14 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::value::to_raw_value;
 
-use super::{ActiveUser, Counts, LiveApi};
-use crate::actors::Live;
+use super::{ActiveUser, Counts, RealtimeApi};
+use crate::actors::Realtime;
 use crate::sync::{DeviceId, UserId};
 
 #[async_trait]
-impl LiveApi for Live {
+impl RealtimeApi for Realtime {
     async fn online(&self, user: UserId) -> Vec<DeviceId> {
-        self.online_anywhere(user).await
+        self.online_cluster_wide(user).await
     }
 
     fn counts(&self) -> Counts {
@@ -20,17 +20,17 @@ impl LiveApi for Live {
         Counts { connections: counts.connections, users: counts.users }
     }
 
-    async fn connections_elsewhere(&self) -> usize {
-        Self::connections_elsewhere(self).await
+    async fn connections_on_other_instances(&self) -> usize {
+        Self::connections_on_other_instances(self).await
     }
 
     async fn active_users(&self) -> Vec<ActiveUser> {
-        let users = self.active_users_anywhere().await.into_iter();
+        let users = self.active_users_cluster_wide().await.into_iter();
         users.map(|(user_id, devices)| ActiveUser { user_id, devices }).collect()
     }
 
     async fn trigger_sync(&self, user: UserId, from: Option<&DeviceId>) -> usize {
-        Self::trigger_sync(self, user, from) + self.count_elsewhere(user, from).await
+        Self::trigger_sync(self, user, from) + self.count_on_other_instances(user, from).await
     }
 
     async fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
@@ -45,11 +45,11 @@ impl LiveApi for Live {
         let Ok(message) = to_raw_value(message) else { return 0 };
         let here = Self::test_broadcast(self, user, &message, topic);
         // Which tables a device receives is known only where it is connected.
-        let elsewhere = match topic {
-            Some(topic) if topic.starts_with("global:") => Self::connections_elsewhere(self).await,
-            _ => self.count_elsewhere(user, None).await,
+        let on_others = match topic {
+            Some(topic) if topic.starts_with("global:") => Self::connections_on_other_instances(self).await,
+            _ => self.count_on_other_instances(user, None).await,
         };
-        here + elsewhere
+        here + on_others
     }
 
     fn bridge(&self) -> &'static str {

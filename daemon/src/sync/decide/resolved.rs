@@ -14,7 +14,7 @@ const LONG: usize = 16 << 10;
 
 /// A conflict, and what settled it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Met {
+pub struct ResolvedConflict {
     /// What settled it.
     pub strategy: Strategy,
     /// Field by field.
@@ -74,8 +74,8 @@ impl<'t> Telling<'t> {
         self.cost.merged += Weight::of(value).bytes;
     }
 
-    pub(super) fn met(self, strategy: Strategy, fields: Vec<ConflictField>) -> Met {
-        Met { strategy, fields, cost: self.cost }
+    pub(super) fn met(self, strategy: Strategy, fields: Vec<ConflictField>) -> ResolvedConflict {
+        ResolvedConflict { strategy, fields, cost: self.cost }
     }
 
     fn lost(&mut self, value: &Value) -> Value {

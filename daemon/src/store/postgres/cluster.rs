@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::session::PostgresTransaction;
 use crate::store::StoreError;
-use crate::store::presence::{Arrival, Compared, Differs, Entered, Gone, Lease, Other, Place, Presence, Renewed};
+use crate::store::cluster::{Arrival, Compared, DevicePlace, Differs, Entered, Gone, Lease, Other, Presence, Renewed};
 use crate::store::statement::statement;
 use crate::sync::{DeviceId, UserId};
 
@@ -113,7 +113,7 @@ impl Presence for PostgresTransaction<'_> {
         Ok(entered.collect())
     }
 
-    async fn leave(&mut self, me: Uuid, gone: &[Place]) -> Result<Vec<Place>, StoreError> {
+    async fn leave(&mut self, me: Uuid, gone: &[DevicePlace]) -> Result<Vec<DevicePlace>, StoreError> {
         let rows: Vec<PlaceColumns> = self
             .load(
                 statement::<(Text, Text, BigInt)>(
@@ -129,7 +129,7 @@ impl Presence for PostgresTransaction<'_> {
         Ok(rows.into_iter().filter_map(place_of).collect())
     }
 
-    async fn compare(&mut self, me: Uuid, held: &[Place]) -> Result<Compared, StoreError> {
+    async fn compare(&mut self, me: Uuid, held: &[DevicePlace]) -> Result<Compared, StoreError> {
         let gone: Vec<GoneColumns> = self
             .load(
                 statement::<(Text, Text, Nullable<Text>)>(
@@ -146,7 +146,7 @@ impl Presence for PostgresTransaction<'_> {
         Ok(Compared { differing, gone: gone.into_iter().filter_map(gone_of).collect() })
     }
 
-    async fn differing(&mut self, me: Uuid, held: &[Place]) -> Result<Vec<(Place, Differs)>, StoreError> {
+    async fn differing(&mut self, me: Uuid, held: &[DevicePlace]) -> Result<Vec<(DevicePlace, Differs)>, StoreError> {
         let rows: Vec<(String, String, i64, String)> = self
             .load(
                 statement::<(Text, Text, BigInt, Text)>(
@@ -165,7 +165,7 @@ impl Presence for PostgresTransaction<'_> {
             .await?;
         let differing = rows.into_iter().filter_map(|(user, device, link, state)| {
             let differs = match state.as_str() {
-                "elsewhere" => Differs::Elsewhere,
+                "elsewhere" => Differs::OnOtherInstance,
                 _ => Differs::Missing,
             };
             Some((place_of((user, device, link))?, differs))
@@ -173,7 +173,7 @@ impl Presence for PostgresTransaction<'_> {
         Ok(differing.collect())
     }
 
-    async fn elsewhere(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError> {
+    async fn on_other_instances(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError> {
         let rows: Vec<String> = self
             .load(
                 statement::<Text>(
@@ -187,7 +187,7 @@ impl Presence for PostgresTransaction<'_> {
         Ok(rows.into_iter().filter_map(|device| device.parse().ok()).collect())
     }
 
-    async fn count_elsewhere(&mut self, me: Uuid) -> Result<i64, StoreError> {
+    async fn count_on_other_instances(&mut self, me: Uuid) -> Result<i64, StoreError> {
         self.number(
             statement(
                 "SELECT count(*) FROM ryzed.presence p JOIN ryzed.instances i ON i.id = p.instance \
@@ -222,11 +222,11 @@ impl Presence for PostgresTransaction<'_> {
     }
 }
 
-fn row_of(place: &Place) -> Value {
+fn row_of(place: &DevicePlace) -> Value {
     json!({"user_id": place.user, "device_id": place.device, "link": place.link})
 }
 
-fn rows_of(places: &[Place]) -> String {
+fn rows_of(places: &[DevicePlace]) -> String {
     Value::from_iter(places.iter().map(row_of)).to_string()
 }
 
@@ -234,8 +234,8 @@ fn user_of(text: &str) -> Option<UserId> {
     Uuid::try_parse(text).ok().map(UserId)
 }
 
-fn place_of((user, device, link): PlaceColumns) -> Option<Place> {
-    Some(Place { user: user_of(&user)?, device: device.parse().ok()?, link: unsigned(link) })
+fn place_of((user, device, link): PlaceColumns) -> Option<DevicePlace> {
+    Some(DevicePlace { user: user_of(&user)?, device: device.parse().ok()?, link: unsigned(link) })
 }
 
 fn gone_of((user, device, device_type): GoneColumns) -> Option<Gone> {

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use ryzed_adapters::Row;
 use serde_json::Value;
 
-use super::super::batch::Key;
-use super::super::request::Ready;
+use super::super::request::ParsedChange;
+use super::super::row_cache::Key;
 use super::Push;
 use super::receipt::{FieldName, Named, Noted, Receipt};
-use super::work::Work;
-use crate::sync::decide::{Decision, Met};
+use super::run::PushRun;
+use crate::sync::decide::{Decision, ResolvedConflict};
 use crate::sync::weight::Weight;
 use crate::sync::wire::{ChangeResult, Conflict, ConflictField, Status};
 use crate::sync::{RowId, said};
@@ -19,12 +19,12 @@ use crate::sync::{RowId, said};
 const LONG: usize = 16 << 10;
 
 /// What the device is told of one change.
-pub(super) struct Told {
+pub(super) struct Verdict {
     pub result: ChangeResult,
     pub conflict: Option<Conflict>,
 }
 
-impl Told {
+impl Verdict {
     /// Without a conflict.
     pub(super) fn of(result: ChangeResult) -> Self {
         Self { result, conflict: None }
@@ -58,9 +58,9 @@ impl Room {
     }
 }
 
-impl Work<'_> {
+impl PushRun<'_> {
     /// What a change came to.
-    pub(super) fn told(&mut self, change: &Ready, decision: Decision) -> Told {
+    pub(super) fn told(&mut self, change: &ParsedChange, decision: Decision) -> Verdict {
         let version = self.version(&(change.rank, change.id.clone()));
         let conflict = match decision.conflict {
             Some(met) => Some(self.conflict(change, met)),
@@ -75,10 +75,10 @@ impl Work<'_> {
             version: version.filter(|_| decision.status != Status::Rejected),
             errors: decision.errors,
         };
-        Told { result, conflict }
+        Verdict { result, conflict }
     }
 
-    fn conflict(&mut self, change: &Ready, met: Met) -> Conflict {
+    fn conflict(&mut self, change: &ParsedChange, met: ResolvedConflict) -> Conflict {
         Conflict {
             conflict_id: None,
             mutation_id: change.asked.mutation_id,
@@ -92,12 +92,12 @@ impl Work<'_> {
     }
 
     /// What a change came to that was seen before; a conflict is told as the row is now.
-    pub(super) fn told_again(&mut self, change: &Ready, receipt: Receipt) -> Told {
+    pub(super) fn told_again(&mut self, change: &ParsedChange, receipt: Receipt) -> Verdict {
         let conflict = receipt.conflict.map(|noted| self.noted(change, noted));
-        Told { result: receipt.result, conflict }
+        Verdict { result: receipt.result, conflict }
     }
 
-    fn noted(&mut self, change: &Ready, noted: Noted) -> Conflict {
+    fn noted(&mut self, change: &ParsedChange, noted: Noted) -> Conflict {
         if let Some(Named { table, id }) = noted.above {
             let (conflict_id, mutation_id, strategy) = (noted.conflict_id, change.asked.mutation_id, noted.strategy);
             let (fields, row, parts) = (Vec::new(), None, vec![self.part_told(change)]);
@@ -135,7 +135,7 @@ impl Work<'_> {
     /// The row as it is now, when there is room for it: inside none when it is deleted.
     pub(super) fn row_told(&mut self, key: Key) -> Option<Option<Row>> {
         let version = self.version(&key);
-        let working = self.batch.working(&key)?;
+        let working = self.cache.working(&key)?;
         let Some(row) = &working.row else { return Some(None) };
         if !self.room.takes(&key, working.weight()) {
             return None;
@@ -149,6 +149,6 @@ impl Work<'_> {
     }
 
     pub(super) fn row(&self, rank: usize, id: &RowId) -> Option<&Row> {
-        self.batch.working(&(rank, id.clone())).and_then(|working| working.row.as_ref())
+        self.cache.working(&(rank, id.clone())).and_then(|working| working.row.as_ref())
     }
 }

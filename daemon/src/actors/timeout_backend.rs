@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::config::Limits;
 use crate::service::{DeviceSeen, Pushed, ScopePage, Served, ServiceError};
 use crate::store::StoreError;
-use crate::store::tokens::{Refusal, Standing};
+use crate::store::tokens::{Presented, Refusal};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
@@ -23,12 +23,12 @@ use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 const RETRY: Duration = Duration::from_secs(2);
 
 /// The same backend, bounded in time.
-pub(crate) struct Patient {
+pub(crate) struct TimeoutBackend {
     inner: Arc<dyn Backend>,
     within: Duration,
 }
 
-impl Patient {
+impl TimeoutBackend {
     pub(crate) fn new(inner: Arc<dyn Backend>, within: Duration) -> Self {
         Self { inner, within }
     }
@@ -51,7 +51,7 @@ impl Patient {
 }
 
 #[async_trait]
-impl Backend for Patient {
+impl Backend for TimeoutBackend {
     fn registry(&self) -> &Arc<Registry> {
         self.inner.registry()
     }
@@ -111,7 +111,7 @@ impl Backend for Patient {
         self.bounded(self.inner.admit(caller, device)).await
     }
 
-    async fn refused(&self, standings: Vec<Standing>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
-        self.bounded(self.inner.refused(standings)).await
+    async fn refused(&self, presented: Vec<Presented>) -> Result<Vec<(usize, Refusal)>, ServiceError> {
+        self.bounded(self.inner.refused(presented)).await
     }
 }

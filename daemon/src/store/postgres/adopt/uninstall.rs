@@ -3,8 +3,8 @@
 use super::super::layout::{Place, literal};
 use super::super::migrate::texts;
 use super::super::triggers::{BELOW, POLICIES, TRIGGERS};
-use super::put_up::counters_of;
-use super::standing::{AUTH, BELONGS, IS_AUTHENTICATED, MEMBER, ROLE, Standing, UID};
+use super::install::counters_of;
+use super::state::{AUTH, AdoptionState, BELONGS, IS_AUTHENTICATED, MEMBER, ROLE, UID};
 use super::{AdoptError, OWN, Watch, Worker, alone, open};
 use crate::store::StoreError;
 
@@ -26,10 +26,10 @@ pub enum Undone {
 /// When the database is the daemon's own, a daemon works on it, or it fails.
 pub async fn undo(url: &str, watch: &mut dyn Watch) -> Result<Undone, AdoptError> {
     let mut connection = open(url).await?;
-    match Standing::of(&mut connection).await? {
-        Standing::Untouched => return Ok(Undone::Nothing),
-        Standing::Own => return Err(AdoptError::Refused(OWN.into())),
-        Standing::Begun(_) | Standing::Complete(_) => {}
+    match AdoptionState::of(&mut connection).await? {
+        AdoptionState::Untouched => return Ok(Undone::Nothing),
+        AdoptionState::Own => return Err(AdoptError::Refused(OWN.into())),
+        AdoptionState::Begun(_) | AdoptionState::Complete(_) => {}
     }
     alone(&mut connection).await?;
     let mut worker = Worker { connection, watch };

@@ -10,7 +10,7 @@ use crate::sync::UserId;
 const LONGEST_DEVICE: usize = 64;
 
 /// What is known of a socket, for its line.
-pub(super) struct Told {
+pub(super) struct SocketLog {
     began: Instant,
     device: Box<str>,
     user: Option<UserId>,
@@ -18,7 +18,7 @@ pub(super) struct Told {
     sent: u64,
 }
 
-impl Told {
+impl SocketLog {
     /// Of a socket that has just begun; `device` is what stands in its address.
     pub(super) fn of(device: &str) -> Self {
         let device: String = device.escape_debug().take(LONGEST_DEVICE).collect();

@@ -4,7 +4,7 @@ use super::pull::stand;
 use super::{ScopePage, Service, ServiceError};
 use crate::auth::Caller;
 use crate::budget::Kind;
-use crate::store::{Access, Passed, Read};
+use crate::store::{Access, Passed, Query};
 use crate::sync::page::can_serve;
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
@@ -59,7 +59,7 @@ impl Service {
             .read(scope, move |tx| {
                 Box::pin(async move {
                     tx.expect_rows_of(likely);
-                    tx.foresee(&[Read::Scopes(&[scope]), Read::Records(scope, after, PAGE)]).await?;
+                    tx.prefetch(&[Query::Scopes(&[scope]), Query::Records(scope, after, PAGE)]).await?;
                     let newest = tx.scopes(&[scope]).await?.first().map_or(0, |state| state.version);
                     let page = tx.records(scope, after, PAGE).await?;
                     let version = if page.has_more { page.reached } else { newest };

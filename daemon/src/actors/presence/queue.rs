@@ -12,14 +12,14 @@ use crate::sync::{DeviceId, UserId};
 const MOST: usize = 500;
 
 /// What a device has done.
-pub(crate) enum Move {
+pub(crate) enum PresenceChange {
     /// It has connected; who waits is told whether it was entered.
-    Came(Arc<Link>, Option<oneshot::Sender<bool>>),
+    Joined(Arc<Link>, Option<oneshot::Sender<bool>>),
     /// It has gone.
-    Went(Arc<Link>),
+    Left(Arc<Link>),
 }
 
-/// Moves of different devices, which can be entered in any order.
+/// Changes of different devices, which can be entered in any order.
 #[derive(Default)]
 pub(super) struct Group {
     pub came: Vec<(Arc<Link>, Option<oneshot::Sender<bool>>)>,
@@ -27,16 +27,16 @@ pub(super) struct Group {
 }
 
 /// Takes the next moves up to one of a device that is among them already. Empty when there are none.
-pub(super) fn next(waiting: &mut VecDeque<Move>) -> Group {
+pub(super) fn next(waiting: &mut VecDeque<PresenceChange>) -> Group {
     let (mut group, mut met): (Group, HashSet<(UserId, DeviceId)>) = Default::default();
     while met.len() < MOST {
-        let Some(Move::Came(link, _) | Move::Went(link)) = waiting.front() else { break };
+        let Some(PresenceChange::Joined(link, _) | PresenceChange::Left(link)) = waiting.front() else { break };
         if !met.insert((link.user, link.device.clone())) {
             break;
         }
         match waiting.pop_front() {
-            Some(Move::Came(link, waits)) => group.came.push((link, waits)),
-            Some(Move::Went(link)) => group.went.push(link),
+            Some(PresenceChange::Joined(link, waits)) => group.came.push((link, waits)),
+            Some(PresenceChange::Left(link)) => group.went.push(link),
             None => break,
         }
     }
@@ -61,7 +61,7 @@ mod tests {
             let mut waiting = VecDeque::new();
             for (id, (device, came)) in moves.iter().enumerate() {
                 let link = link(id as u64, *device);
-                waiting.push_back(if *came { Move::Came(link, None) } else { Move::Went(link) });
+                waiting.push_back(if *came { PresenceChange::Joined(link, None) } else { PresenceChange::Left(link) });
             }
             let mut seen: Vec<Vec<(u64, bool)>> = vec![Vec::new(); 5];
             while !waiting.is_empty() {

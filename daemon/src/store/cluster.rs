@@ -23,16 +23,16 @@ pub trait Presence: Send {
     /// Devices have connected to `me`; what is known of where they were before. Each at most once.
     async fn enter(&mut self, me: Uuid, arrivals: &[Arrival]) -> Result<Vec<Entered>, StoreError>;
     /// Devices have gone from `me`; those that are nowhere else. Each at most once.
-    async fn leave(&mut self, me: Uuid, gone: &[Place]) -> Result<Vec<Place>, StoreError>;
+    async fn leave(&mut self, me: Uuid, gone: &[DevicePlace]) -> Result<Vec<DevicePlace>, StoreError>;
     /// Compares the devices that `me` holds with what is known. Forgets those of `me` that it does not hold.
-    async fn compare(&mut self, me: Uuid, held: &[Place]) -> Result<Compared, StoreError>;
+    async fn compare(&mut self, me: Uuid, held: &[DevicePlace]) -> Result<Compared, StoreError>;
     /// Those of these devices that `me` holds, and of which something else is known. Changes nothing.
-    async fn differing(&mut self, me: Uuid, held: &[Place]) -> Result<Vec<(Place, Differs)>, StoreError>;
+    async fn differing(&mut self, me: Uuid, held: &[DevicePlace]) -> Result<Vec<(DevicePlace, Differs)>, StoreError>;
 
     /// The person's devices that are connected anywhere but at `me`.
-    async fn elsewhere(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError>;
+    async fn on_other_instances(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError>;
     /// How many devices are connected anywhere but at `me`.
-    async fn count_elsewhere(&mut self, me: Uuid) -> Result<i64, StoreError>;
+    async fn count_on_other_instances(&mut self, me: Uuid) -> Result<i64, StoreError>;
     /// Everybody with devices that are connected anywhere but at `me`, and how many.
     async fn users_elsewhere(&mut self, me: Uuid) -> Result<Vec<(UserId, i64)>, StoreError>;
 
@@ -88,7 +88,7 @@ pub struct Other {
 
 /// One socket of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct DevicePlace {
     /// Whose device.
     pub user: UserId,
     /// Which one.
@@ -101,7 +101,7 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// Its socket.
-    pub place: Place,
+    pub place: DevicePlace,
     /// `mobile`, `web`, `desktop`, `watch`.
     pub device_type: Option<String>,
 }
@@ -110,7 +110,7 @@ pub struct Arrival {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entered {
     /// Its socket.
-    pub place: Place,
+    pub place: DevicePlace,
     /// Where it was connected before, when that instance is alive.
     pub former: Option<(Uuid, u64)>,
 }
@@ -119,7 +119,7 @@ pub struct Entered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compared {
     /// Devices that are held, and of which something else is known.
-    pub differing: Vec<(Place, Differs)>,
+    pub differing: Vec<(DevicePlace, Differs)>,
     /// Devices that were known and are not held.
     pub gone: Vec<Gone>,
 }
@@ -141,5 +141,5 @@ pub enum Differs {
     /// Nothing, or an older socket of it.
     Missing,
     /// It has connected elsewhere since.
-    Elsewhere,
+    OnOtherInstance,
 }

@@ -65,9 +65,9 @@ impl Encoding {
 }
 
 /// The compressed forms of one content.
-pub(super) struct Packed([OnceLock<Bytes>; ENCODINGS.len()]);
+pub(super) struct Precompressed([OnceLock<Bytes>; ENCODINGS.len()]);
 
-impl Packed {
+impl Precompressed {
     pub(super) const fn new() -> Self {
         Self([const { OnceLock::new() }; ENCODINGS.len()])
     }

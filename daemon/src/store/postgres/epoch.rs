@@ -11,7 +11,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use super::fault::judge;
 use super::migrate::{execute, texts};
 use crate::store::StoreError;
-use crate::store::presence::BridgeKey;
+use crate::store::cluster::BridgeKey;
 use crate::store::statement::statement;
 
 /// Letters of an epoch.

@@ -12,9 +12,9 @@ const MOST: usize = 10_000;
 
 /// The people whose rows are there.
 #[derive(Debug, Default)]
-pub(super) struct Met(Mutex<HashSet<UserId>>);
+pub(super) struct KnownUsers(Mutex<HashSet<UserId>>);
 
-impl Met {
+impl KnownUsers {
     /// Takes note of somebody whose row is there.
     pub(super) fn note(&self, user: UserId) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,12 +35,12 @@ impl Service {
     ///
     /// # Errors
     /// When the caller's token is refused.
-    pub async fn meet(&self, caller: &Caller) -> Result<(), ServiceError> {
-        if self.registry.get("users").is_none() || self.met.has(caller.user) {
+    pub async fn ensure_user(&self, caller: &Caller) -> Result<(), ServiceError> {
+        if self.registry.get("users").is_none() || self.known_users.has(caller.user) {
             return Ok(());
         }
-        match self.welcome(caller).await {
-            Ok(()) => self.met.note(caller.user),
+        match self.create_user(caller).await {
+            Ok(()) => self.known_users.note(caller.user),
             Err(refused @ (ServiceError::TokenRevoked | ServiceError::TokenTooOld)) => return Err(refused),
             Err(error) => tracing::debug!(%error, "a caller's row could not be made"),
         }
@@ -56,11 +56,11 @@ mod tests {
 
     #[test]
     fn no_crowd_makes_it_grow_without_end() {
-        let met = Met::default();
+        let known = KnownUsers::default();
         for person in 0..=MOST {
-            met.note(UserId(Uuid::from_u128(person as u128)));
+            known.note(UserId(Uuid::from_u128(person as u128)));
         }
         let last = UserId(Uuid::from_u128(MOST as u128));
-        assert!(met.has(last) && met.0.lock().unwrap().len() <= MOST);
+        assert!(known.has(last) && known.0.lock().unwrap().len() <= MOST);
     }
 }

@@ -24,40 +24,40 @@ impl Upgraded {
 }
 
 /// A stream whose writes fail when not a byte was taken in time.
-pub(super) struct Impatient<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
     within: Duration,
     upgraded: Upgraded,
     /// Made when a write has to wait, so that an idle connection has none.
-    late: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Impatient<S> {
+impl<S> WriteTimeout<S> {
     pub(super) fn new(stream: S, within: Duration, upgraded: Upgraded) -> Self {
-        Self { stream, within, upgraded, late: None }
+        Self { stream, within, upgraded, deadline: None }
     }
 
     /// What a write has come to, or that it takes too long.
-    fn judged<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn in_time<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() || self.upgraded.0.load(Ordering::Relaxed) {
-            self.late = None;
+            self.deadline = None;
             return write;
         }
-        let late = self.late.get_or_insert_with(|| Box::pin(sleep(self.within)));
-        late.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(self.within)));
+        deadline.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let write = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.judged(cx, write)
+        self.in_time(cx, write)
     }
 
     fn poll_write_vectored(
@@ -66,7 +66,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let write = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.judged(cx, write)
+        self.in_time(cx, write)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -75,12 +75,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let write = Pin::new(&mut self.stream).poll_flush(cx);
-        self.judged(cx, write)
+        self.in_time(cx, write)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let write = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.judged(cx, write)
+        self.in_time(cx, write)
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_reads_now_and_then_is_served_and_who_never_does_is_cut_off() {
         let (near, mut far) = duplex(100);
-        let mut near = Impatient::new(near, WITHIN, Upgraded::default());
+        let mut near = WriteTimeout::new(near, WITHIN, Upgraded::default());
         let reader = tokio::spawn(async move {
             let mut part = [0; 100];
             for _ in 0..5 {
@@ -115,7 +115,7 @@ mod tests {
     async fn an_upgraded_connection_waits_for_as_long_as_it_likes() {
         let (near, _far) = duplex(10);
         let upgraded = Upgraded::default();
-        let mut near = Impatient::new(near, WITHIN, upgraded.clone());
+        let mut near = WriteTimeout::new(near, WITHIN, upgraded.clone());
         upgraded.set();
         let writing = tokio::time::timeout(WITHIN * 100, near.write_all(&[1; 100]));
         assert!(writing.await.is_err(), "it still waits");

@@ -8,7 +8,7 @@ use super::record::Operation;
 
 /// A row's entry in the change index.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Known {
+pub struct StoredRow {
     /// Whether the row is there.
     pub is_live: bool,
     /// Its scope; none for a row that the index does not know.
@@ -23,7 +23,7 @@ pub struct Known {
     pub previous: Map<String, Value>,
 }
 
-impl Known {
+impl StoredRow {
     /// When `field` got the value that it has, or had when the row was deleted.
     #[must_use]
     pub fn field_version(&self, field: &str) -> Version {
@@ -60,9 +60,9 @@ mod tests {
 
     use super::*;
 
-    fn known() -> Known {
+    fn known() -> StoredRow {
         let object = |value: Value| value.as_object().unwrap().clone();
-        Known {
+        StoredRow {
             is_live: true,
             scope: Some(Scope::Global),
             version: 9,

@@ -1,6 +1,6 @@
 //! Who is connected. Shared by all actors, so that one that is started again finds its devices here.
 //!
-//! The lock is held for moments only. Order of locks: the roster's, then a link's; never the other way round.
+//! The lock is held for moments only. Order of locks: the registry's, then a link's; never the other way round.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,8 @@ use crate::sync::{DeviceId, Scope, UserId};
 
 /// Every connected device, by user, and the users' sessions.
 #[derive(Default)]
-pub(crate) struct Roster {
-    people: Mutex<HashMap<UserId, Person>>,
+pub(crate) struct ConnectionRegistry {
+    people: Mutex<HashMap<UserId, UserEntry>>,
     /// Somebody else tells who has come and gone, and may know more.
     is_silent: bool,
 }
@@ -34,18 +34,18 @@ pub(crate) enum Left {
 }
 
 #[derive(Default)]
-struct Person {
+struct UserEntry {
     links: Vec<Arc<Link>>,
     session: Option<SessionRef>,
 }
 
-impl Roster {
+impl ConnectionRegistry {
     /// One that tells nobody who has come and gone.
     pub(crate) fn silent() -> Self {
         Self { is_silent: true, ..Self::default() }
     }
 
-    fn people(&self) -> MutexGuard<'_, HashMap<UserId, Person>> {
+    fn people(&self) -> MutexGuard<'_, HashMap<UserId, UserEntry>> {
         self.people.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,7 +75,7 @@ impl Roster {
         if person.links.is_empty() { Left::Last } else { Left::Gone }
     }
 
-    /// Under the roster's lock, so that what the others hear last is how it is.
+    /// Under the registry's lock, so that what the others hear last is how it is.
     fn announce(&self, others: &[Arc<Link>], link: &Link, is_online: bool, now: DateTime<Utc>) {
         if others.is_empty() || self.is_silent {
             return;
@@ -87,7 +87,7 @@ impl Roster {
     }
 
     /// Forgets a user without devices; gives back the session that nobody needs any more.
-    pub(crate) fn let_go(&self, user: UserId) -> Option<SessionRef> {
+    pub(crate) fn remove_if_idle(&self, user: UserId) -> Option<SessionRef> {
         let mut people = self.people();
         if people.get(&user).is_some_and(|person| person.links.is_empty()) {
             return people.remove(&user)?.session;
@@ -189,20 +189,20 @@ mod tests {
 
     #[test]
     fn the_newer_socket_of_a_device_wins_and_nobody_else_notices() {
-        let roster = Roster::default();
+        let registry = ConnectionRegistry::default();
         let (old, new, other) = (link(1, "phone"), link(2, "phone"), link(3, "web"));
         let now = DateTime::UNIX_EPOCH;
-        roster.join(&old, now);
-        roster.join(&other, now);
+        registry.join(&old, now);
+        registry.join(&other, now);
         assert_eq!(presence(&old), [true]);
-        roster.join(&new, now);
+        registry.join(&new, now);
         assert_eq!(old.closing(), Some(CloseReason::Replaced));
-        assert_eq!(roster.leave(&old, now), Left::Replaced);
+        assert_eq!(registry.leave(&old, now), Left::Replaced);
         assert_eq!(presence(&other), Vec::<bool>::new());
-        assert_eq!(roster.count(), (2, 1));
-        assert_eq!(roster.leave(&new, now), Left::Gone);
+        assert_eq!(registry.count(), (2, 1));
+        assert_eq!(registry.leave(&new, now), Left::Gone);
         assert_eq!(presence(&other), [false]);
-        assert_eq!(roster.leave(&other, now), Left::Last);
-        assert!(roster.users().is_empty());
+        assert_eq!(registry.leave(&other, now), Left::Last);
+        assert!(registry.users().is_empty());
     }
 }

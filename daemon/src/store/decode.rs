@@ -1,4 +1,4 @@
-//! What both houses read from an answer of their database in the same way.
+//! What both backends read from an answer of their database in the same way.
 
 use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
@@ -21,7 +21,7 @@ pub(super) fn count(rows: &str) -> usize {
     serde_json::from_str::<Vec<&RawValue>>(rows).map_or(0, |rows| rows.len())
 }
 
-/// A device's columns, in the order in which both houses select them.
+/// A device's columns, in the order in which both backends select them.
 pub(super) type DeviceTuple = (
     String,
     Option<String>,
@@ -64,7 +64,7 @@ pub(super) fn digest_of((table, rows, version_sum, p, q): SumsTuple) -> (String,
     (table, TableDigest { rows, version_sum, hash: Hash::from_sums([p, q]) })
 }
 
-/// An open conflict's columns, in the order in which both houses select them.
+/// An open conflict's columns, in the order in which both backends select them.
 pub(super) type OpenTuple = (String, Option<String>, String, String);
 
 /// The open conflict; none when its id is none of ours.
@@ -96,7 +96,7 @@ pub(super) fn raw(json: String) -> Result<Box<RawValue>, StoreError> {
 
 /// Former values as they travel, marked where one can't be said.
 pub(super) fn former_said(table: &Table, noted: String) -> String {
-    let noted = travelling(table, noted);
+    let noted = to_wire(table, noted);
     let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(&noted) else { return noted };
     if said::unsaid(table, &fields).is_empty() {
         return noted;
@@ -106,7 +106,7 @@ pub(super) fn former_said(table: &Table, noted: String) -> String {
 }
 
 /// Former values without those of columns that stay home: they were noted while these were let out.
-pub(super) fn travelling(table: &Table, noted: String) -> String {
+pub(super) fn to_wire(table: &Table, noted: String) -> String {
     if table.hidden.is_empty() {
         return noted;
     }

@@ -18,12 +18,12 @@ pub(super) struct Form<'s> {
 
 impl<'s> Form<'s> {
     pub(super) fn of(schema: &'s Schema, table: &'s Table) -> Self {
-        let place = schema.layout.of(table.name).filter(|place| table.is_fitted || !place.is_plain());
+        let place = schema.layout.of(table.name).filter(|place| table.is_external || !place.is_plain());
         Self { table, place }
     }
 
     /// Former values, or a former row, under the names and in the forms of the wire.
-    pub(super) fn travelling(self, operation: Operation, previous: &str) -> String {
+    pub(super) fn to_wire(self, operation: Operation, previous: &str) -> String {
         let fields = said::object(previous);
         let mut fields = self.named(fields);
         for (name, value) in &mut fields {
@@ -53,7 +53,7 @@ impl<'s> Form<'s> {
 
     /// A refusal of the database, under the names of the wire.
     pub(super) fn refusal(self, error: StoreError) -> StoreError {
-        if !self.table.is_fitted {
+        if !self.table.is_external {
             return error;
         }
         match error {

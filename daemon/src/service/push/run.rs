@@ -6,16 +6,16 @@ use std::sync::Arc;
 use ryzed_adapters::{FieldError, Row, Table};
 use serde_json::Value;
 
-use super::super::batch::{Batch, Key};
-use super::super::request::Ready;
+use super::super::request::ParsedChange;
+use super::super::row_cache::{Key, RowCache};
 use super::above::Back;
 use super::held::{Held, Up};
 use super::open::OpenBook;
 use super::owner::{forbidden, may_do, owner_column, row_has_owner, via};
-use super::told::{Room, Told};
+use super::verdict::{Room, Verdict};
 use super::{ATTACHED_RECORDS, Push, Stop};
-use crate::store::{Read, Rights, ScopeState, Stopped, StoreError, Transaction};
-use crate::sync::decide::{Circumstances, Cost, Decision, Effect, Working, decide};
+use crate::store::{Query, Rights, ScopeState, Stopped, StoreError, Transaction};
+use crate::sync::decide::{Cost, Decision, DecisionContext, Effect, PendingRow, decide};
 use crate::sync::wire::Status;
 use crate::sync::{RowId, Scope, Version};
 
@@ -37,9 +37,9 @@ impl From<FieldError> for Refusal {
 }
 
 /// The state of one run.
-pub(super) struct Work<'p> {
+pub(super) struct PushRun<'p> {
     pub(super) push: &'p Push,
-    pub(super) batch: Batch,
+    pub(super) cache: RowCache,
     pub(super) floors: Vec<(Scope, Version)>,
     /// By the change's place among the fresh ones; nothing of those that wait.
     pub(super) outcomes: HashMap<usize, Decision>,
@@ -69,8 +69,8 @@ pub(super) struct Work<'p> {
     pub(super) versions: HashMap<Key, Version>,
 }
 
-impl Work<'_> {
-    pub(super) fn decide_all(&mut self, indices: &[usize], ready: &[&Ready]) -> Result<(), Stop> {
+impl PushRun<'_> {
+    pub(super) fn decide_all(&mut self, indices: &[usize], ready: &[&ParsedChange]) -> Result<(), Stop> {
         for index in indices {
             let change = ready[*index];
             let key: Key = (change.rank, change.id.clone());
@@ -99,22 +99,22 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn decide(&mut self, change: &Ready, key: &Key) -> Result<Decision, Refusal> {
+    fn decide(&mut self, change: &ParsedChange, key: &Key) -> Result<Decision, Refusal> {
         let table = self.push.registry.get(change.table).ok_or_else(|| forbidden("table"))?;
-        let none = Working::default();
-        let working = self.batch.working(key).unwrap_or(&none);
+        let none = PendingRow::default();
+        let working = self.cache.working(key).unwrap_or(&none);
         let made = working.row.is_none();
         if let Some(decision) = self.joins(change, key, table)? {
             return Ok(decision);
         }
-        let working = self.batch.working(key).unwrap_or(&none);
+        let working = self.cache.working(key).unwrap_or(&none);
         if !made {
-            self.may_write(self.batch.scope(key), "id")?;
+            self.may_write(self.cache.scope(key), "id")?;
         }
-        let around = Circumstances {
+        let around = DecisionContext {
             now: self.push.now,
             floor: self.floor(working.known.as_ref().and_then(|known| known.scope)),
-            same_life: self.push.same_life,
+            same_epoch: self.push.same_epoch,
             strategy: self.push.strategy,
             is_operators: self.push.is_operators,
             room: self.room.left,
@@ -131,14 +131,14 @@ impl Work<'_> {
         match std::mem::replace(&mut decision.effect, Effect::Leave) {
             Effect::Leave => {}
             Effect::Remove => {
-                self.batch.remove(key);
+                self.cache.remove(key);
                 self.changed.insert(key.clone());
             }
             Effect::Put(mut set, mut brought) => {
                 if self.without_gone(table, &mut set, &mut brought) && decision.status == Status::Applied {
                     decision.status = Status::Merged;
                 }
-                if made && let Up::Gone(above) = self.push.above(&self.batch, &self.held, change, &set) {
+                if made && let Up::Gone(above) = self.push.above(&self.cache, &self.held, change, &set) {
                     return self.hold(change, key, table, Some(set), above);
                 }
                 self.bring_back_above(change, table, &set)?;
@@ -147,7 +147,7 @@ impl Work<'_> {
             }
         }
         let told = decision.conflict.iter().flat_map(|met| &met.fields).filter(|field| field.server.is_some());
-        self.batch.told(key, told.map(|field| field.field.clone()));
+        self.cache.told(key, told.map(|field| field.field.clone()));
         Ok(decision)
     }
 
@@ -163,16 +163,16 @@ impl Work<'_> {
         if made && table.scope.has_user_id() && !row_has_owner(&set, table, brought.contains_key("user_id")) {
             set.insert("user_id".into(), self.push.caller.user.to_string().into());
         }
-        let Some(replaced) = self.batch.put(key, set) else { return Err(forbidden("id").into()) };
+        let Some(replaced) = self.cache.put(key, set) else { return Err(forbidden("id").into()) };
         let is_new = |column: &str| made || brought.contains_key(column);
-        let allowed = self.batch.check(table, key, &replaced, &self.push.limits);
+        let allowed = self.cache.check(table, key, &replaced, &self.push.limits);
         match allowed.map_err(Refusal::Fields).and_then(|()| self.allowed(table, key, is_new)) {
             Ok(scope) => {
-                self.batch.keep(key, replaced, brought, scope);
+                self.cache.keep(key, replaced, brought, scope);
                 Ok(())
             }
             Err(refusal) => {
-                self.batch.take_back(key, replaced);
+                self.cache.take_back(key, replaced);
                 Err(refusal)
             }
         }
@@ -182,7 +182,7 @@ impl Work<'_> {
     fn allowed(&self, table: &Table, key: &Key, is_new: impl Fn(&str) -> bool) -> Result<Option<Scope>, Refusal> {
         let Some(row) = self.row(key.0, &key.1) else { return Ok(None) };
         let moves = is_new("user_id") || via(table).is_some_and(&is_new);
-        let scope = if moves { Some(self.owner_of(table, row)?) } else { self.batch.scope(key) };
+        let scope = if moves { Some(self.owner_of(table, row)?) } else { self.cache.scope(key) };
         self.may_write(scope, owner_column(table))?;
         let former = self.working(key.0, &key.1).and_then(|working| working.known.as_ref()?.former_row());
         self.check_references(table, row, scope, former, is_new)?;
@@ -228,9 +228,9 @@ impl Work<'_> {
     pub(super) async fn results(
         &mut self,
         tx: &mut dyn Transaction,
-        ready: &[&Ready],
+        ready: &[&ParsedChange],
         before: &[ScopeState],
-    ) -> Result<Vec<Option<Told>>, StoreError> {
+    ) -> Result<Vec<Option<Verdict>>, StoreError> {
         let mut tables: BTreeSet<&'static str> = ready.iter().map(|change| change.table).collect();
         let back = self.back.iter().filter_map(|back| self.push.registry.iter().nth(back.rank()));
         tables.extend(back.map(|table| table.name));
@@ -238,7 +238,7 @@ impl Work<'_> {
         // Nobody else moves a scope that the caller holds; one that the caller may not write can be far ahead by now.
         let held: Vec<ScopeState> =
             before.iter().filter(|state| self.may_write(Some(state.scope), "").is_ok()).cloned().collect();
-        self.foresee(tx, ready.len(), &held, &tables).await?;
+        self.prefetch(tx, ready.len(), &held, &tables).await?;
         for state in &held {
             for entry in tx.entries(state.scope, state.version, &tables, i64::MAX).await? {
                 let Some(rank) = entry.table.and_then(|table| self.push.registry.rank(table)) else { continue };
@@ -252,7 +252,7 @@ impl Work<'_> {
         }
         // What moves no version reaches nobody. An application's rules may leave a row as it was; our own tables have none, and
         // every write moves at least the time of the last one.
-        let is_ours = |key: &Key| self.push.registry.iter().nth(key.0).is_some_and(|table| !table.is_fitted);
+        let is_ours = |key: &Key| self.push.registry.iter().nth(key.0).is_some_and(|table| !table.is_external);
         if let Some((rank, _)) = unbooked.find(|key| is_ours(key)) {
             let table = self.push.registry.iter().nth(*rank).map_or("", |table| table.name);
             tracing::error!(
@@ -268,17 +268,17 @@ impl Work<'_> {
         Ok(told.collect())
     }
 
-    pub(super) fn working(&self, rank: usize, id: &RowId) -> Option<&Working> {
-        self.batch.working(&(rank, id.clone()))
+    pub(super) fn working(&self, rank: usize, id: &RowId) -> Option<&PendingRow> {
+        self.cache.working(&(rank, id.clone()))
     }
 
     /// The version that a row has now; none when nothing is known of it.
     pub(super) fn version(&self, key: &Key) -> Option<Version> {
-        self.versions.get(key).copied().or_else(|| self.batch.known_version(key))
+        self.versions.get(key).copied().or_else(|| self.cache.known_version(key))
     }
 
     /// What is read when all is written: the versions, where the scopes are, and what others are to be told.
-    async fn foresee(
+    async fn prefetch(
         &self,
         tx: &mut dyn Transaction,
         changes: usize,
@@ -286,12 +286,12 @@ impl Work<'_> {
         tables: &[&'static str],
     ) -> Result<(), StoreError> {
         let scopes = self.push.scopes();
-        let mut reads = vec![Read::Scopes(&scopes)];
-        reads.extend(held.iter().map(|state| Read::Entries(state.scope, state.version, tables, i64::MAX)));
+        let mut reads = vec![Query::Scopes(&scopes)];
+        reads.extend(held.iter().map(|state| Query::Entries(state.scope, state.version, tables, i64::MAX)));
         let own = held.iter().find(|state| state.scope != Scope::Global);
         if let Some(own) = own.filter(|_| changes <= FEW) {
-            reads.push(Read::Records(own.scope, own.version, ATTACHED_RECORDS));
+            reads.push(Query::Records(own.scope, own.version, ATTACHED_RECORDS));
         }
-        tx.foresee(&reads).await
+        tx.prefetch(&reads).await
     }
 }

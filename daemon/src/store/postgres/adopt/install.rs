@@ -9,13 +9,13 @@ use super::super::layout::{Layout, Place, literal, quoted};
 use super::super::migrate::texts;
 use super::super::triggers::{Placed, ROW};
 use super::advice::ident;
-use super::standing::IS_AUTHENTICATED;
+use super::state::IS_AUTHENTICATED;
 use super::{AdoptError, Worker};
 use crate::store::StoreError;
 
 /// How the rows of a table are entered that are there already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in super::super) struct Enter {
+pub(in super::super) struct Backfill {
     /// Whether devices get all of them again, because they have other columns than before.
     pub anew: bool,
     /// The transaction since which they may be others than the index believes, where notes do not tell.
@@ -27,7 +27,7 @@ pub(in super::super) struct Enter {
 pub(super) struct Round<'a> {
     pub tables: &'a [(&'a Table, &'a Place)],
     /// Those whose rows are entered, or held against the index.
-    pub enter: &'a BTreeMap<&'static str, Enter>,
+    pub enter: &'a BTreeMap<&'static str, Backfill>,
     /// Whether these are all, so that what stands elsewhere is of earlier.
     pub is_all: bool,
 }
@@ -178,7 +178,7 @@ fn entering(round: Round<'_>) -> Vec<String> {
             "INSERT INTO ryzed.entering (table_name) SELECT unnest(ARRAY[{names}]) ON CONFLICT DO NOTHING"
         ));
     }
-    for (table, Enter { anew, since }) in round.enter {
+    for (table, Backfill { anew, since }) in round.enter {
         let since = since.map_or_else(|| format!("ryzed.unseen_since('{table}')"), literal);
         sql.push(format!(
             "INSERT INTO ryzed.entering (table_name, anew, since_xid) VALUES ('{table}', {anew}, {since}) ON CONFLICT (table_name) \

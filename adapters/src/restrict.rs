@@ -10,7 +10,7 @@ use crate::table::MARKS;
 
 /// One column of such a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fitting {
+pub struct ColumnFacts {
     /// Its name on the wire.
     pub name: String,
     /// What JSON Schema says of a column that the adapter does not know; none for the adapter's own.
@@ -32,7 +32,7 @@ pub struct Fitting {
 }
 
 /// The schema of a row that has these columns and no others, those that stay home included.
-pub(crate) fn schema(adapter: &Value, columns: &[Fitting], has_table: impl Fn(&str) -> bool) -> Value {
+pub(crate) fn schema(adapter: &Value, columns: &[ColumnFacts], has_table: impl Fn(&str) -> bool) -> Value {
     let mut properties = Map::new();
     let mut required: BTreeSet<&str> =
         adapter["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -73,7 +73,7 @@ pub(crate) fn shown(row: &Value, hidden: &BTreeSet<&str>, read_only: &BTreeSet<&
     shown
 }
 
-fn fit(property: &mut Value, column: &Fitting, has_table: impl Fn(&str) -> bool) {
+fn fit(property: &mut Value, column: &ColumnFacts, has_table: impl Fn(&str) -> bool) {
     let Some(property) = property.as_object_mut() else { return };
     if let Some(table) = &column.references {
         property.insert("x-references".into(), table.as_str().into());
@@ -127,8 +127,8 @@ mod tests {
     use super::*;
     use crate::{Column, Purpose, Registry, Row, Table, TableRules, code};
 
-    fn column(name: &str) -> Fitting {
-        Fitting {
+    fn column(name: &str) -> ColumnFacts {
+        ColumnFacts {
             name: name.into(),
             property: None,
             longest: None,
@@ -145,22 +145,27 @@ mod tests {
         let columns = [
             column("id"),
             column("user_id"),
-            Fitting { longest: Some(5), ..column("name_en") },
-            Fitting { nullable: true, ..column("calories") },
-            Fitting { fills_itself: true, ..column("category") },
-            Fitting { property: Some(json!({"type": "string"})), nullable: true, ..column("barcode") },
-            Fitting { property: Some(json!({"type": "integer"})), ..column("shelf") },
-            Fitting { property: Some(json!({"type": "string"})), is_computed: true, read_only: true, ..column("slug") },
-            Fitting { property: Some(json!({"type": "boolean"})), read_only: true, ..column("verified") },
-            Fitting { property: Some(json!({"type": "string"})), is_hidden: true, ..column("token") },
-            Fitting {
+            ColumnFacts { longest: Some(5), ..column("name_en") },
+            ColumnFacts { nullable: true, ..column("calories") },
+            ColumnFacts { fills_itself: true, ..column("category") },
+            ColumnFacts { property: Some(json!({"type": "string"})), nullable: true, ..column("barcode") },
+            ColumnFacts { property: Some(json!({"type": "integer"})), ..column("shelf") },
+            ColumnFacts {
+                property: Some(json!({"type": "string"})),
+                is_computed: true,
+                read_only: true,
+                ..column("slug")
+            },
+            ColumnFacts { property: Some(json!({"type": "boolean"})), read_only: true, ..column("verified") },
+            ColumnFacts { property: Some(json!({"type": "string"})), is_hidden: true, ..column("token") },
+            ColumnFacts {
                 references: Some("foods".into()),
                 property: Some(json!({"type": "string"})),
                 nullable: true,
                 ..column("of")
             },
         ];
-        Registry::standard().get("foods").unwrap().fitted(&columns, |table| table == "foods")
+        Registry::standard().get("foods").unwrap().restricted_to(&columns, |table| table == "foods")
     }
 
     fn codes(row: Value, purpose: Purpose) -> Vec<(String, String)> {
@@ -228,7 +233,7 @@ mod tests {
         let table =
             foods(TableRules { hidden: list(&["fats"]), read_only: list(&["is_custom"]), ..TableRules::default() });
         let table = table.unwrap();
-        assert!(table.column("fats").is_none() && table.column("is_custom").unwrap().read_only && !table.is_fitted);
+        assert!(table.column("fats").is_none() && table.column("is_custom").unwrap().read_only && !table.is_external);
         let mut row = serde_json::from_value(json!({"id": ID})).unwrap();
         table.complete(&mut row, DateTime::<Utc>::UNIX_EPOCH);
         assert!(row.contains_key("is_custom") && !row.contains_key("fats"), "{row:?}");
