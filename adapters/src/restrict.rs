@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::PEOPLE;
-use crate::table::MARKS;
+use crate::schema::MARKS;
 
 /// One column of such a table.
 #[derive(Debug, Clone, PartialEq, Eq)]

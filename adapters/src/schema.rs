@@ -8,6 +8,9 @@ use crate::ScopeRule;
 /// The member of a row that names its fields whose value can't be said.
 pub const UNSAID: &str = "_unsaid";
 
+/// Marks of the server in the rows that it sends, beside their columns.
+pub(crate) const MARKS: [&str; 2] = ["_version", UNSAID];
+
 /// The struct's own schema, every sub-schema inlined.
 pub(crate) fn of_struct<T: JsonSchema>() -> Map<String, Value> {
     let settings = SchemaSettings::draft2020_12().with(|s| {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::column::{Column, Kind, format_time, is_nullable};
 use crate::restrict::{self, ColumnFacts};
-use crate::schema::UNSAID;
+use crate::schema::{MARKS, UNSAID};
 use crate::{
     Domain, FieldError, Merge, Row, ScopeRule, Sighting, Strategy, TableAdapter, TableRules, check, code, schema,
 };
@@ -347,9 +347,6 @@ fn columns_of(row: &Value, scope: ScopeRule) -> Vec<Column> {
     columns.sort_by_key(|column| base_rank(&column.name));
     columns
 }
-
-/// Marks of the server in the rows that it sends, beside their columns.
-pub(crate) const MARKS: [&str; 2] = ["_version", UNSAID];
 
 /// A client that writes whole objects sends back `null` for what could not be said, and the list of it: neither is an edit.
 fn leave_unsaid(row: &mut Row) {

@@ -145,7 +145,7 @@ impl Budget {
     /// # Errors
     /// When there is none.
     pub fn header(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
-        let taken = Arc::clone(&self.headers).try_acquire_many_owned(memory::kib(bytes));
+        let taken = Arc::clone(&self.headers).try_acquire_many_owned(kib(bytes));
         taken.map_err(|_| refused(Limit::BytesInFlight, memory::LATER, Who::Nobody))
     }
 
@@ -192,13 +192,13 @@ impl Budget {
 /// Either half of all memory, in KiB. One request at least fits.
 fn pool_kib(limits: &Limits) -> u32 {
     let largest = limits.parsed_bytes.max(limits.bytes_per_user).max(limits.request_bytes);
-    memory::kib((limits.bytes_in_flight / 2).max(largest))
+    kib((limits.bytes_in_flight / 2).max(largest))
 }
 
 /// Memory for headers beside both halves, in KiB.
 fn header_kib(limits: &Limits) -> u32 {
     const PART: usize = 8;
-    memory::kib((limits.bytes_in_flight / PART).max(limits.header_bytes * PART))
+    kib((limits.bytes_in_flight / PART).max(limits.header_bytes * PART))
 }
 
 /// What is limited together by address: of the newer ones, a household has as many as it likes.
@@ -211,6 +211,11 @@ pub fn network(address: IpAddr) -> IpAddr {
         }
         address => address,
     }
+}
+
+/// Bytes in KiB, the unit of the semaphores, rounded up.
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX >> 1)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod body;
 mod call;
 mod conflicts;
 mod devices;
+mod erased;
 mod export;
 #[cfg(feature = "faults")]
 mod faults;

@@ -15,7 +15,6 @@ mod outcome;
 mod pull;
 mod push;
 mod request;
-mod row_cache;
 mod sync;
 mod times;
 mod tokens;

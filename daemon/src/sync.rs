@@ -11,6 +11,7 @@ pub mod digest;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod ids;
+pub mod names;
 pub mod page;
 pub mod raw;
 pub mod record;

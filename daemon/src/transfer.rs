@@ -19,7 +19,6 @@ mod sieve;
 mod source;
 mod sphere;
 pub mod starter;
-mod told;
 mod track;
 mod whole;
 

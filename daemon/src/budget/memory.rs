@@ -9,20 +9,15 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::Budget;
 use super::people::Person;
 use super::refusal::{Refused, Who, refused};
+use super::{Budget, kib};
 use crate::metrics::Limit;
 
 /// When to come back to who has waited for memory in vain.
 pub(super) const LATER: Duration = Duration::from_secs(2);
 /// What is coming is taken from everybody's in steps, so that not every part of it has to ask, in KiB.
 const STEP: u32 = 32;
-
-/// Bytes in the unit that is counted, rounded up.
-pub(super) fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX >> 1)
-}
 
 /// Waits for permits of a semaphore that is never closed.
 pub(super) async fn permits(semaphore: &Semaphore, count: u32) -> SemaphorePermit<'_> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::memory::kib;
+use super::kib;
 use super::refusal::{Refused, Who, refused};
 use crate::config::Limits;
 use crate::metrics::Limit;

@@ -10,11 +10,11 @@ use warp::http::header::AUTHORIZATION;
 use warp::http::{Request, Response, StatusCode};
 
 use super::App;
+use super::erased::{Outgoing, Whole, erased};
 use super::observe::{Identity, Peer};
 use super::origin::Origin;
 use super::problem::Problem;
 use super::routes::is_socket;
-use super::server::{Outgoing, Whole, erased};
 use crate::budget::Budget;
 use crate::config::TrustedProxy;
 

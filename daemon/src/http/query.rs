@@ -5,7 +5,7 @@ use std::str::FromStr;
 use ryzed_adapters::{FieldError, code};
 
 use super::problem::Problem;
-use crate::sync::raw::{MOST_NAMES, cut};
+use crate::sync::names::{MOST_NAMES, cut};
 
 /// The most parameters that are looked at.
 const MOST_PARAMETERS: usize = 100;

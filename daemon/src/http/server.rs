@@ -9,10 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,8 +23,9 @@ use tower_http::{BoxError, CompressionLevel};
 use warp::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER,
 };
-use warp::http::{Method, Request, Response, StatusCode};
+use warp::http::{Method, Request, StatusCode};
 
+use super::erased::{Whole, erased};
 use super::gate::Gate;
 use super::ignored::IGNORED;
 use super::observe::{RELEASE, observe};
@@ -70,11 +68,6 @@ fn tune(stream: &TcpStream) {
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
-
-/// All routes with what stands round them.
-pub(super) type Whole = BoxCloneSyncService<Request<Incoming>, Response<Outgoing>, Infallible>;
-// Boxed with an error type of its own: a spawned task can't hold bodies whose error is a boxed one.
-pub(super) type Outgoing = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A bound address.
 pub struct Listening(TcpListener);
@@ -276,13 +269,6 @@ impl Server {
             note(Limit::HeaderBytes, Who::Address(peer.ip()));
         }
     }
-}
-
-pub(super) fn erased<B>(answer: Response<B>) -> Response<Outgoing>
-where
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    answer.map(|body| body.map_err(io::Error::other).boxed_unsync())
 }
 
 /// Nobody is refused for what they accept: whoever wants no encoding that there is gets the answer as it is, since what was

@@ -6,10 +6,15 @@ mod held;
 mod open;
 mod order;
 mod owner;
+mod parts;
+mod places;
 mod put_off;
 mod receipt;
+mod rights;
+mod row_cache;
 mod run;
 mod swap;
+mod telling;
 mod verdict;
 mod write;
 
@@ -22,7 +27,6 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::request::{Change, ParsedChange};
-use super::row_cache::{Key, RowCache};
 use super::{Committed, Pushed};
 use crate::auth::Caller;
 use crate::config::Limits;
@@ -33,6 +37,7 @@ use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
 use held::joined;
 use open::OpenBook;
 use receipt::{Receipt, Seen};
+use row_cache::{Key, RowCache};
 use run::PushRun;
 use verdict::{Room, Verdict};
 

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::sync::RowId;
 use crate::sync::asked::Asked;
-use crate::sync::raw::{BadRow, Name, RowBounds, fault, row};
+use crate::sync::names::Name;
+use crate::sync::raw::{BadRow, RowBounds, fault, row};
 use crate::sync::wire::{ChangeResult, Intent, Mutation, Status};
 
 /// One of a request's changes.

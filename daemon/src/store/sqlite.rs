@@ -1,7 +1,6 @@
 //! The house for one machine: SQLite in WAL mode, one writer thread with group commit, a few readers.
 
 pub mod archive;
-mod attempt;
 mod checkpoints;
 mod compare;
 mod epoch;

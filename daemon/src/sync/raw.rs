@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::names::Name;
 use super::strangers::Strangers;
 use super::words::plain;
 
@@ -25,10 +26,6 @@ const TEXT: usize = 16;
 
 /// The most uploads that are kept, whatever the configuration allows; further ones are only counted.
 pub const MOST_CHANGES: usize = 100_000;
-/// The most names that are read of a list.
-pub const MOST_NAMES: usize = 1000;
-/// The longest name that is kept, in characters. None of ours is so long, so a longer one stays unknown when it is cut.
-const LONGEST_NAME: usize = 100;
 
 /// What some JSON is like, without any of it being kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -207,67 +204,6 @@ impl<'de> Deserialize<'de> for Uploads {
     }
 }
 
-/// Names that a client gave, cut where they are longer than any that there is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Listed;
-
-        impl<'de> Visitor<'de> for Listed {
-            type Value = Names;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a sequence")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Names, A::Error> {
-                let mut names = Vec::new();
-                while let Some(Name(name)) = seq.next_element()? {
-                    if names.len() == MOST_NAMES {
-                        return Err(A::Error::custom(format_args!("names more than {MOST_NAMES}")));
-                    }
-                    names.push(name);
-                }
-                Ok(Names(names))
-            }
-        }
-
-        deserializer.deserialize_seq(Listed)
-    }
-}
-
-/// One name, cut.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name(pub String);
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl Visitor<'_> for Text {
-            type Value = Name;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Name, E> {
-                Ok(Name(cut(text)))
-            }
-        }
-
-        deserializer.deserialize_str(Text)
-    }
-}
-
-/// A name, or another text that only has to be recognised, no longer than any that there is.
-#[must_use]
-pub fn cut(text: &str) -> String {
-    text.chars().take(LONGEST_NAME).collect()
-}
-
 /// The code of a field error, and its words, for what a parser found wrong with a value.
 #[must_use]
 pub fn fault(error: &serde_json::Error) -> (&'static str, String) {
@@ -405,14 +341,6 @@ mod tests {
         let many = format!("[{}]", vec!["0"; MOST_CHANGES + 5].join(","));
         let uploads: Uploads = serde_json::from_str(&many).unwrap();
         assert_eq!((uploads.count, uploads.list.len()), (MOST_CHANGES + 5, MOST_CHANGES));
-    }
-
-    #[test]
-    fn names_are_few_and_short() {
-        let names: Names = serde_json::from_str(&format!(r#"["foods","{}"]"#, "é".repeat(5000))).unwrap();
-        assert_eq!((names.0[0].as_str(), names.0[1].chars().count()), ("foods", LONGEST_NAME));
-        let many = format!("[{}]", vec![r#""a""#; MOST_NAMES + 1].join(","));
-        assert!(serde_json::from_str::<Names>(&many).is_err());
     }
 
     #[test]

@@ -5,15 +5,12 @@ use std::fmt;
 use serde::de::value::Error;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::raw::{Name, Uploads};
-use super::wire::Mutation;
+use super::names::Name;
 
 /// The most keys that are named.
 pub const MOST_STRANGERS: usize = 10;
 /// The most characters of one that are told.
 const LONGEST: usize = 40;
-/// Among how many uploads of a request keys are looked for: what one app writes, it writes alike in all.
-const MOST_UPLOADS: usize = 20;
 
 /// Names of keys, each once, few and short.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,14 +28,6 @@ impl Strangers {
         strangers
     }
 
-    /// Adds those of uploads.
-    pub fn add_uploads(&mut self, uploads: &Uploads) {
-        let known = fields_of::<Mutation>();
-        for upload in uploads.list.iter().take(MOST_UPLOADS) {
-            self.look(upload.get().as_bytes(), "changes.", |name| known.contains(&name));
-        }
-    }
-
     /// Adds one, in signs that a header may hold.
     pub fn add(&mut self, name: &str) {
         let is_plain = |sign: char| sign.is_ascii_alphanumeric() || "._-".contains(sign);
@@ -54,7 +43,7 @@ impl Strangers {
         &self.names
     }
 
-    fn look(&mut self, text: &[u8], inside: &str, is_known: impl Fn(&str) -> bool) {
+    pub(super) fn look(&mut self, text: &[u8], inside: &str, is_known: impl Fn(&str) -> bool) {
         // What is no object has no members; its reader says so.
         if let Ok(Members(names)) = serde_json::from_slice(text) {
             names.iter().filter(|name| !is_known(name)).for_each(|name| self.add(&format!("{inside}{name}")));
@@ -95,7 +84,7 @@ impl<'de> Deserialize<'de> for Members {
 }
 
 /// The fields that a type reads, as it says itself; none where it is no struct of named fields.
-fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+pub(super) fn fields_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut fields: &'static [&'static str] = &[];
     // It never reads anything, so it can't be read.
     let _ = T::deserialize(Asked { fields: &mut fields });

@@ -12,7 +12,12 @@ use uuid::Uuid;
 use super::cursor::{Cursor, null_as_default};
 use super::digest::Digest;
 use super::ids::{DeviceId, RowId, Version};
-use super::raw::{Names, Uploads};
+use super::names::Names;
+use super::raw::Uploads;
+use super::strangers::{Strangers, fields_of};
+
+/// Among how many uploads of a request keys are looked for: what one app writes, it writes alike in all.
+const MOST_UPLOADS: usize = 20;
 
 /// The body of `POST /sync`. Only `device_id` is required, and over a socket not even that; `null` is the same as absent.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -270,4 +275,14 @@ pub struct Deletion {
     /// The version that deleted it.
     #[serde(rename = "_version")]
     pub version: Version,
+}
+
+impl Strangers {
+    /// Adds those of uploads.
+    pub fn add_uploads(&mut self, uploads: &Uploads) {
+        let known = fields_of::<Mutation>();
+        for upload in uploads.list.iter().take(MOST_UPLOADS) {
+            self.look(upload.get().as_bytes(), "changes.", |name| known.contains(&name));
+        }
+    }
 }

@@ -9,6 +9,8 @@
 //! So the duration is the time that was recorded, shorter than from start to end where there were breaks, and the average
 //! speed is distance over duration. Each track of a file is a session; routes and waypoints are no part of one.
 
+mod told;
+
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::ops::RangeInclusive;
@@ -24,9 +26,9 @@ use super::owner::Owner;
 use super::sieve::{LeftOut, is_way_of, sift};
 use super::source::{Incoming, Input};
 use super::sphere::distance;
-use super::told::{beside, of_track};
 use super::{FilePlace, Summary, TransferError, Watch};
 use crate::service::Service;
+use told::{beside, of_track};
 
 /// The largest GPX file, whose points are all held, in bytes. A day at a point a second has about 15 MiB.
 const LARGEST_FILE: u64 = 128 << 20;

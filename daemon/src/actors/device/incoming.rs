@@ -12,7 +12,8 @@ use super::problem::{Problem, code};
 use crate::budget::{LONG_READ, Refused, cost_of};
 use crate::config::Limits;
 use crate::sync::DeviceId;
-use crate::sync::raw::{Name, Names, Unfit, Uploads, Weight, fault, weigh};
+use crate::sync::names::{Name, Names};
+use crate::sync::raw::{Unfit, Uploads, Weight, fault, weigh};
 use crate::sync::strangers::Strangers;
 use crate::sync::wire::{Mutation, SyncRequest};
 

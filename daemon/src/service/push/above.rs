@@ -4,31 +4,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ryzed_adapters::{Row, ScopeRule, Strategy, Table, UNSAID, format_time};
+use ryzed_adapters::{Row, ScopeRule, Table, UNSAID, format_time};
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::super::request::{ParsedChange, references};
-use super::super::row_cache::Key;
-use super::owner::{may_do, via};
+use super::parts::Back;
+use super::rights::{may_do, via};
+use super::row_cache::Key;
 use super::run::{PushRun, Refusal};
 use crate::sync::decide::{Effect, OwnEdits};
 use crate::sync::said;
 use crate::sync::wire::Conflict;
-
-/// A row that came back for a part of it.
-pub(super) struct Back {
-    key: Key,
-    mutation_id: Option<Uuid>,
-    strategy: Strategy,
-}
-
-impl Back {
-    /// The rank of its table.
-    pub(super) fn rank(&self) -> usize {
-        self.key.0
-    }
-}
 
 impl PushRun<'_> {
     /// Brings back what the row is a part of, as far up as it is gone, where the strategy says so. Otherwise nothing is done, and

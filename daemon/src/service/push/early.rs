@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::super::Pushed;
 use super::super::request::{Change, ParsedChange, references};
-use super::super::row_cache::Key;
 use super::open::OpenBook;
 use super::receipt::Receipt;
+use super::row_cache::Key;
 use super::run::PushRun;
 use super::{Push, Stop};
 use crate::store::{ScopeState, Transaction};

@@ -8,33 +8,14 @@ use ryzed_adapters::{PEOPLE, Row, ScopeRule, Strategy, Table};
 use serde_json::Value;
 
 use super::super::request::{ParsedChange, references};
-use super::super::row_cache::{Key, RowCache};
 use super::Push;
-use super::owner::via;
+use super::parts::{Above, Held, Up};
+use super::rights::via;
+use super::row_cache::{Key, RowCache};
 use super::run::{PushRun, Refusal};
 use crate::sync::decide::{Decision, OwnEdits};
 use crate::sync::weight::Weight;
 use crate::sync::wire::{Conflict, Intent, Part};
-
-/// A row that is gone, in whose conflict others wait, and what settles that.
-#[derive(Debug, Clone)]
-pub(super) struct Above {
-    pub key: Key,
-    pub strategy: Strategy,
-}
-
-/// The rows that wait, each with the one that is gone.
-pub(super) type Held = HashMap<Key, Above>;
-
-/// Where the row above a part of it is.
-pub(super) enum Up {
-    /// It is there or comes back; or the part is to be refused without it.
-    Settled,
-    /// It is gone and stays gone for now.
-    Gone(Above),
-    /// Nothing is known of this one.
-    Unknown(Key),
-}
 
 impl Push {
     /// Goes up from a row as far as what it is a part of is gone.

@@ -9,8 +9,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::request::ParsedChange;
-use super::super::row_cache::{Key, RowCache};
-use super::held::{Above, Held, Up};
+use super::parts::{Above, Held, Up};
+use super::row_cache::{Key, RowCache};
 use super::{Push, to_json};
 use crate::store::{OpenConflict, OpenStand, StoreError, Transaction};
 use crate::sync::RowId;

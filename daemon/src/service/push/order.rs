@@ -8,7 +8,8 @@ use ryzed_adapters::{FieldError, code};
 use serde_json::Value;
 
 use super::super::request::{ParsedChange, references};
-use super::super::row_cache::Key;
+use super::places::{UniquePlace, is_delete, places_of};
+use super::row_cache::Key;
 use super::run::PushRun;
 use super::swap::Parked;
 use super::write::CONSTRAINT;
@@ -300,19 +301,6 @@ impl PushRun<'_> {
     }
 }
 
-/// The places of a row that has these values.
-pub(super) fn places_of(
-    rank: usize,
-    rules: &[Vec<String>],
-    value: impl Fn(&String) -> Option<String>,
-) -> Vec<UniquePlace> {
-    let place = |(number, columns): (usize, &Vec<String>)| {
-        let values: Option<Vec<String>> = columns.iter().map(&value).collect();
-        Some((rank, number, values.filter(|values| !values.is_empty())?))
-    };
-    rules.iter().enumerate().filter_map(place).collect()
-}
-
 /// How changes are done one by one.
 #[derive(Default)]
 struct Course {
@@ -321,9 +309,6 @@ struct Course {
     /// The edits whose rows leave their places first.
     parked: Parked,
 }
-
-/// A table, the number of its rule for different rows, and what that goes by in one row.
-pub(super) type UniquePlace = (usize, usize, Vec<String>);
 
 /// Which places of rows a request is about.
 #[derive(Default)]
@@ -350,10 +335,6 @@ fn with_what_follows(ready: &[&ParsedChange], out: HashMap<usize, Decision>) -> 
         all.extend(rows.get(&row).map(|outcome| (index, (*outcome).clone())));
     }
     all
-}
-
-pub(super) fn is_delete(change: &ParsedChange) -> bool {
-    change.asked.operation == Intent::Delete
 }
 
 fn steps<'r>(ready: &[&'r ParsedChange]) -> Vec<Step<'r>> {

@@ -4,7 +4,7 @@
 use ryzed_adapters::{FieldError, code};
 
 use super::super::request::{ParsedChange, references};
-use super::super::row_cache::Key;
+use super::row_cache::Key;
 use super::run::PushRun;
 use crate::sync::decide::Decision;
 use crate::sync::wire::is_for_now;

@@ -7,11 +7,10 @@ use ryzed_adapters::{FieldError, Row, Table};
 use serde_json::Value;
 
 use super::super::request::ParsedChange;
-use super::super::row_cache::{Key, RowCache};
-use super::above::Back;
-use super::held::{Held, Up};
 use super::open::OpenBook;
-use super::owner::{forbidden, may_do, owner_column, row_has_owner, via};
+use super::parts::{Back, Held, Up};
+use super::rights::{forbidden, may_do, owner_column, row_has_owner, via};
+use super::row_cache::{Key, RowCache};
 use super::verdict::{Room, Verdict};
 use super::{ATTACHED_RECORDS, Push, Stop};
 use crate::store::{Query, Rights, ScopeState, Stopped, StoreError, Transaction};

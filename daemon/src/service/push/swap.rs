@@ -8,8 +8,8 @@ use ryzed_adapters::{FieldError, Kind, Row, Table};
 use serde_json::Value;
 
 use super::super::request::ParsedChange;
-use super::super::row_cache::Key;
-use super::order::{UniquePlace, is_delete, places_of};
+use super::places::{UniquePlace, is_delete, places_of};
+use super::row_cache::Key;
 use super::run::PushRun;
 use super::write::{CONSTRAINT, refusal};
 use super::{Stop, to_json};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ryzed_adapters::{FieldError, Row, Table};
 
 use super::super::request::ParsedChange;
-use super::super::row_cache::Key;
-use super::owner::{forbidden, referring, unknown_reference};
+use super::rights::{forbidden, referring, unknown_reference};
+use super::row_cache::Key;
 use super::run::PushRun;
 use super::to_json;
 use crate::store::{NOT_TAKEN, StoreError, Transaction};

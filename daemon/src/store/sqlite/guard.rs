@@ -9,7 +9,7 @@ use diesel::sql_types::{Integer, Text};
 use diesel::{RunQueryDsl, SqliteConnection};
 use ryzed_adapters::Registry;
 
-use super::{Schema, epoch, migrate, sums, triggers};
+use super::{Schema, epoch, sums, triggers};
 use crate::store::StoreError;
 use crate::store::compare::BlindNote;
 use crate::store::statement::statement;
@@ -86,7 +86,7 @@ fn schema_number(connection: &mut SqliteConnection) -> Result<i32, StoreError> {
 
 /// Puts up the triggers that do not stand as they should. Says of which tables; to be called in a transaction.
 fn put_back(connection: &mut SqliteConnection, schema: &Schema) -> Result<BTreeSet<String>, StoreError> {
-    let standing: BTreeSet<String> = migrate::standing(connection)?.into_iter().collect();
+    let standing: BTreeSet<String> = generated_triggers(connection)?.into_iter().collect();
     let mut tables = BTreeSet::new();
     for table in schema.registry.iter() {
         let wanted = triggers::of_table(table, &schema.registry);
@@ -159,11 +159,16 @@ pub(super) fn settle(
     table: &str,
     note: &BlindNote,
 ) -> Result<bool, StoreError> {
-    let standing = migrate::standing(connection)?;
+    let standing = generated_triggers(connection)?;
     let Some(known) = schema.registry.get(table) else { return Ok(false) };
     let stands = triggers::of_table(known, &schema.registry).iter().all(|trigger| standing.contains(trigger));
     if stands && blind_note(connection, table)?.is_some_and(|now| now.at == note.at) {
         epoch::forget(connection, &format!("{BLIND}{table}"))?;
     }
     Ok(stands)
+}
+
+/// The generated triggers that stand, as SQL text; SQLite keeps it as it was written.
+pub(super) fn generated_triggers(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+    Ok(statement::<Text>("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name <> 'sync_record' AND name LIKE 'sync\\_%' ESCAPE '\\' ORDER BY sql").load(connection)?)
 }

@@ -66,7 +66,7 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
     let wanted = triggers::all(&schema.registry);
     connection.immediate_transaction(|connection| {
         note_home(connection, schema)?;
-        let standing = standing(connection)?;
+        let standing = guard::generated_triggers(connection)?;
         for table in guard::tampered(connection, &schema.registry, &standing)? {
             tracing::warn!(table, "triggers of ryzed were missing; its rows are held against the index");
             guard::note_blind(connection, &table)?;
@@ -133,11 +133,6 @@ pub(super) fn take_triggers_down(connection: &mut SqliteConnection) -> Result<()
         connection.batch_execute(&format!("DROP TRIGGER {name}"))?;
     }
     Ok(())
-}
-
-/// The generated triggers that stand, as SQL text; SQLite keeps it as it was written.
-pub(super) fn standing(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
-    Ok(statement::<Text>("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name <> 'sync_record' AND name LIKE 'sync\\_%' ESCAPE '\\' ORDER BY sql").load(connection)?)
 }
 
 fn names(connection: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {

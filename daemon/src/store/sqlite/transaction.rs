@@ -1,5 +1,7 @@
 //! Each operation of a transaction as SQLite does it. No future in here ever waits.
 
+mod attempt;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,7 +13,6 @@ use ryzed_adapters::Table;
 use uuid::Uuid;
 
 use super::Schema;
-use super::attempt::Care;
 use super::json::Json;
 use super::reads::{self, json};
 use super::sums;
@@ -23,6 +24,7 @@ use crate::store::{
 };
 use crate::sync::digest::TableDigest;
 use crate::sync::{DeviceId, Operation, RowId, Scope, UserId, Version};
+pub(in crate::store::sqlite) use attempt::Care;
 
 /// A transaction that somebody else began and will end.
 pub(super) struct SqliteTransaction<'c> {

@@ -13,10 +13,10 @@ use diesel::sql_types::Integer;
 use diesel::{RunQueryDsl, SqliteConnection};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::attempt::Care;
 use super::epoch::Life;
 use super::ground::Ground;
 use super::guard::Guard;
+use super::transaction::Care;
 use super::transaction::SqliteTransaction;
 use super::{Asked, Schema, finish};
 use crate::metrics::metrics;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 
-use super::super::attempt::Care;
 use super::super::ground::Ground;
+use super::super::transaction::Care;
 use super::{Waiting, WriteJob};
 use crate::store::turns::{Next, Whose};
 use crate::store::{Mode, StoreError};

@@ -6,8 +6,8 @@ use ryzed_adapters::{FieldError, PEOPLE, Registry, Row, ScopeRule, Table};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::push::Stop;
-use super::request::{ParsedChange, references};
+use super::super::request::{ParsedChange, references};
+use super::Stop;
 use crate::config::Limits;
 use crate::store::{Query, RowState, StoreError, Transaction};
 use crate::sync::decide::{PendingRow, Replaced, check};

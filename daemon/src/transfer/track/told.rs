@@ -1,7 +1,7 @@
 //! What was made of a GPX file and what was left out, for the person who imports it.
 
-use super::gpx;
-use super::track::Track;
+use super::super::gpx;
+use super::Track;
 
 /// How many lines of a file are named before the rest is only counted.
 const LINES_NAMED: usize = 5;

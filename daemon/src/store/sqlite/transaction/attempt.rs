@@ -8,8 +8,8 @@ use diesel::connection::SimpleConnection;
 use diesel::result::{DatabaseErrorKind as Kind, Error};
 use diesel::{QueryResult, RunQueryDsl};
 
-use super::is_passing;
-use super::transaction::SqliteTransaction;
+use super::super::is_passing;
+use super::SqliteTransaction;
 use crate::store::StoreError;
 use crate::store::statement::{Statement, statement};
 use crate::sync::DeviceId;
@@ -32,7 +32,7 @@ const STRUCTURE: [&str; 7] = [
 
 /// Knowledge of the rows that take their transaction back, while what they came with is done again.
 #[derive(Debug, Default)]
-pub(super) struct Care {
+pub(in crate::store::sqlite) struct Care {
     rows: HashSet<String>,
 }
 
