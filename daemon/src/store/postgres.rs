@@ -1,5 +1,6 @@
 //! The house for PostgreSQL: a bounded pool, native types, triggers on statements, row level security.
 
+mod admission;
 pub mod adopt;
 pub mod archive;
 mod cluster;
@@ -22,6 +23,7 @@ mod server;
 mod session;
 mod sets;
 mod sql;
+mod sql_text;
 mod times;
 mod tls;
 mod tokens;
@@ -44,11 +46,12 @@ use super::cluster::BridgeKey;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, OnStopped, Stay, Stopped, Store, StoreError};
 use crate::metrics::PoolUse;
 use adopt::Naming;
-use migrate::texts;
+
 use pool::{Connections, is_full};
 use probe::Probe;
 use renew::{Ground, served};
 use sql::{Guard, TableSql};
+use sql_text::texts;
 use triggers::Placed;
 use watch::{Cause, Current, Watcher};
 
@@ -180,7 +183,7 @@ impl PostgresStore {
         let restricted = is_adopted.then(|| layout.fit(adapters));
         let placed = Placed { registry: restricted.as_ref().unwrap_or(adapters), layout: &layout };
         let ground = Ground { adapters, placed, naming: &naming, is_adopted };
-        let mut connection = migrate::up_to_date(url, ground, settings.stay).await?;
+        let mut connection = renew::up_to_date(url, ground, settings.stay).await?;
         if epoch::is_sealed(&mut connection).await? {
             return Err(sealed());
         }

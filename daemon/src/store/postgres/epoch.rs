@@ -9,7 +9,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::fault::judge;
-use super::migrate::{execute, texts};
+use super::sql_text::{execute, texts};
 use crate::store::StoreError;
 use crate::store::cluster::BridgeKey;
 use crate::store::statement::statement;

@@ -2,9 +2,11 @@
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind as Kind, Error};
 
-use super::tokens::REFUSES;
 use crate::store::StoreError;
 use crate::store::tokens::Refusal;
+
+/// What the words begin with in which `ryzed.admit` refuses.
+const REFUSES: &str = "ryzed refuses for its ";
 
 /// What is to be done about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

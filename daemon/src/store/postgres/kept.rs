@@ -10,7 +10,7 @@ use ryzed_adapters::{Column, Table};
 use serde::Deserialize;
 
 use super::layout::{Place, literal};
-use super::migrate::{execute, texts};
+use super::sql_text::{execute, texts};
 use super::triggers::Placed;
 use crate::store::StoreError;
 

@@ -7,7 +7,6 @@ use ryzed_adapters::{ColumnFacts, Kind, Registry, Travel};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::adopt::FoundRights;
 use crate::store::Rights;
 
 /// Every synced table of a database, parents before children. Of a table every column is in it whose values could travel; which
@@ -16,6 +15,20 @@ use crate::store::Rights;
 pub struct Layout {
     /// Where each is.
     pub tables: Vec<Place>,
+}
+
+/// What the role `authenticated` may do with a table, as itself, as a member of others and as anybody; columns as the table
+/// names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct FoundRights {
+    /// The columns that it may read.
+    pub select: Vec<String>,
+    /// The columns that it may give values when it makes a row.
+    pub insert: Vec<String>,
+    /// The columns that it may change.
+    pub update: Vec<String>,
+    /// Whether it may delete rows.
+    pub delete: bool,
 }
 
 /// Where one table is.

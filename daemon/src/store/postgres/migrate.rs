@@ -2,18 +2,14 @@
 
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
-use diesel::sql_types::Text;
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::fault::judge;
 use super::fit::must_fit;
-use super::renew::{Ground, renew};
 use super::server::connect;
-use super::turn;
-use crate::store::releases::{MigrationState, known_only, up_to_date_only};
-use crate::store::statement::statement;
-use crate::store::{Stay, StoreError};
+use super::sql_text::{execute, texts};
+use crate::store::StoreError;
+use crate::store::releases::{MigrationState, known_only};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres");
 
@@ -59,7 +55,7 @@ pub async fn is_begun(url: &str) -> Result<bool, StoreError> {
 }
 
 /// The names of these migrations, in order.
-fn known(migrations: Migrations) -> Result<Vec<String>, StoreError> {
+pub(super) fn known(migrations: Migrations) -> Result<Vec<String>, StoreError> {
     let known = migrations.migrations().map_err(failed)?;
     let mut names: Vec<String> = known.iter().map(|migration| migration.name().to_string()).collect();
     names.sort();
@@ -79,30 +75,6 @@ pub(super) async fn applied(connection: &mut AsyncPgConnection) -> Result<Vec<St
     let applied: Vec<String> = versions.into_iter().map(named).collect();
     known_only(&applied, &known)?;
     Ok(applied)
-}
-
-/// Applies what is missing and puts up triggers and policies where others stand than this release puts up. Daemons that start
-/// together wait for the first. A visitor changes nothing.
-pub(super) async fn up_to_date(url: &str, ground: Ground<'_>, stay: Stay) -> Result<AsyncPgConnection, StoreError> {
-    let mut connection = open(url).await?;
-    execute(&mut connection, "SET statement_timeout = 0; SET client_min_messages = error; SET ryzed.device = '*'")
-        .await?;
-    if stay == Stay::Visitor {
-        let has = applied(&mut connection).await?;
-        let is_adopted = is_adopted(&mut connection).await?;
-        let pending: Vec<String> =
-            known(Migrations { is_adopted })?.into_iter().filter(|name| !has.contains(name)).collect();
-        up_to_date_only(&pending)?;
-        execute(&mut connection, "RESET ryzed.device").await?;
-        return Ok(connection);
-    }
-    turn::take(&mut connection).await?;
-    let is_adopted = is_adopted(&mut connection).await?;
-    let connection = migrated(connection, Migrations { is_adopted }).await?;
-    let mut connection = renew(connection, ground).await?;
-    execute(&mut connection, "RESET ryzed.device").await?;
-    turn::leave(&mut connection).await?;
-    Ok(connection)
 }
 
 /// Applies what is missing of these migrations. The caller has the lock.
@@ -130,14 +102,6 @@ pub(super) async fn is_adopted(connection: &mut AsyncPgConnection) -> Result<boo
 
 pub(super) async fn open(url: &str) -> Result<AsyncPgConnection, StoreError> {
     connect(url).await.map_err(|error| StoreError::Unavailable(format!("can't connect to the database: {error}")))
-}
-
-pub(super) async fn execute(connection: &mut AsyncPgConnection, sql: &str) -> Result<(), StoreError> {
-    connection.batch_execute(sql).await.map_err(|error| judge(&error).0)
-}
-
-pub(super) async fn texts(connection: &mut AsyncPgConnection, sql: &str) -> Result<Vec<String>, StoreError> {
-    statement::<Text>(sql).load(connection).await.map_err(|error| judge(&error).0)
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {

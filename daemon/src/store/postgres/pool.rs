@@ -15,7 +15,7 @@ use super::Schema;
 use super::fault::{Remedy, judge, storage_fault};
 use super::lanes::{LaneTicket, Lanes, PATIENCE, busy};
 use super::server::connect;
-use super::session::PostgresTransaction;
+use super::session::{Manner, PostgresTransaction};
 use super::watch::{Cause, Current, Watcher};
 use crate::metrics::{PoolUse, metrics};
 use crate::store::outage::Outage;
@@ -45,15 +45,6 @@ pub(super) struct Connections {
     watcher: Arc<Watcher>,
     outage: Arc<Outage>,
     lanes: Arc<Lanes>,
-}
-
-/// How a transaction is tried.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Manner {
-    /// Every rule is checked with its statement.
-    pub is_strict: bool,
-    /// The tables were looked at after a failure that others would explain.
-    pub is_sure: bool,
 }
 
 /// How one try ended.

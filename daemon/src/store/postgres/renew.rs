@@ -9,10 +9,13 @@ use ryzed_adapters::{Registry, ScopeRule, Table};
 
 use super::adopt::{self, AdoptError, Facts, Naming, Watch};
 use super::layout::{Layout, Place, literal};
-use super::migrate::{execute, texts};
+use super::migrate::{Migrations, applied, is_adopted, known, migrated, open};
+use super::sql_text::execute;
 use super::triggers::Placed;
-use super::watch::{Kind, Sight, Stand, stands};
-use crate::store::StoreError;
+use super::turn;
+use super::watch::{EVER, Kind, Sight, Stand, stands};
+use crate::store::releases::up_to_date_only;
+use crate::store::{Stay, StoreError};
 
 /// The tables, and by which names they are known.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +41,6 @@ struct Plan<'a> {
     left: BTreeSet<&'static str>,
 }
 
-/// A transaction before all others.
-pub(super) const EVER: &str = "3";
-
 impl<'a> Ground<'a> {
     pub(super) async fn facts(self, connection: &mut AsyncPgConnection) -> Result<Facts, StoreError> {
         adopt::facts(connection, self.adapters.iter().map(|table| table.name), self.naming).await
@@ -52,11 +52,32 @@ impl<'a> Ground<'a> {
     }
 }
 
+/// Applies what is missing and puts up triggers and policies where others stand than this release puts up. Daemons that start
+/// together wait for the first. A visitor changes nothing.
+pub(super) async fn up_to_date(url: &str, ground: Ground<'_>, stay: Stay) -> Result<AsyncPgConnection, StoreError> {
+    let mut connection = open(url).await?;
+    execute(&mut connection, "SET statement_timeout = 0; SET client_min_messages = error; SET ryzed.device = '*'")
+        .await?;
+    if stay == Stay::Visitor {
+        let has = applied(&mut connection).await?;
+        let is_adopted = is_adopted(&mut connection).await?;
+        let pending: Vec<String> =
+            known(Migrations { is_adopted })?.into_iter().filter(|name| !has.contains(name)).collect();
+        up_to_date_only(&pending)?;
+        execute(&mut connection, "RESET ryzed.device").await?;
+        return Ok(connection);
+    }
+    turn::take(&mut connection).await?;
+    let is_adopted = is_adopted(&mut connection).await?;
+    let connection = migrated(connection, Migrations { is_adopted }).await?;
+    let mut connection = renew(connection, ground).await?;
+    execute(&mut connection, "RESET ryzed.device").await?;
+    turn::leave(&mut connection).await?;
+    Ok(connection)
+}
+
 /// Brings what stands round the tables up to date. The caller has the lock that lets one of several daemons do so.
-pub(super) async fn renew(
-    mut connection: AsyncPgConnection,
-    ground: Ground<'_>,
-) -> Result<AsyncPgConnection, StoreError> {
+async fn renew(mut connection: AsyncPgConnection, ground: Ground<'_>) -> Result<AsyncPgConnection, StoreError> {
     let facts = ground.facts(&mut connection).await?;
     let found = stands(&mut connection, ground.placed).await?;
     let sight = ground.sight(&facts, &found);
@@ -107,7 +128,7 @@ async fn plan<'a>(
             continue;
         };
         let is_other = stand.is_restored || sight.stranger(place).is_some();
-        if is_other && hands(connection, ground.placed, table, place).await? > 0 {
+        if is_other && adopt::hands(connection, ground.placed, table, place).await? > 0 {
             plan.left.insert(table.name);
             continue;
         }
@@ -153,17 +174,6 @@ fn unseen(stand: &Stand, is_another: bool) -> Option<&'static str> {
 fn stands_open(sight: Sight<'_>, stand: &Stand, place: &Place) -> bool {
     let guard = sight.relation(place).is_some_and(|found| !found.has_rls || found.forces_rls);
     !sight.is_adopted && (!stand.has_policies || guard)
-}
-
-/// How many rows that are somebody's would be another's, everybody's or nobody's, by what the table says now.
-pub(super) async fn hands(
-    connection: &mut AsyncPgConnection,
-    placed: Placed<'_>,
-    table: &Table,
-    place: &Place,
-) -> Result<u64, StoreError> {
-    let counts = texts(connection, &placed.changing_hands(table, place)).await?;
-    Ok(counts.first().and_then(|count| count.parse().ok()).unwrap_or(0))
 }
 
 /// Who is told of the progress at a start: the log.

@@ -12,7 +12,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::migrate::{execute, texts};
+use super::sql_text::{execute, texts};
 use super::tls::{Roots, Trust, connector};
 use crate::store::StoreError;
 

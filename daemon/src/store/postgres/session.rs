@@ -19,12 +19,21 @@ use futures_util::{FutureExt, Stream, TryStreamExt, stream};
 use serde_json::json;
 
 use super::Schema;
+use super::admission::admission;
 use super::fault::{Remedy, in_doubt, judge_discreetly};
-use super::pool::Manner;
-use super::tokens::admission;
+use super::sql_text::escaped;
 use crate::store::statement::{Statement, statement};
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::{DeviceId, Role};
+
+/// How a transaction is tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Every rule is checked with its statement.
+    pub is_strict: bool,
+    /// The tables were looked at after a failure that others would explain.
+    pub is_sure: bool,
+}
 
 /// A transaction that somebody else ends.
 pub(super) struct PostgresTransaction<'c> {
@@ -355,11 +364,6 @@ fn opening(mode: Mode, access: &Access, resident: bool, lock_timeout: Option<Dur
 /// Whether the database's JSON can hold it.
 fn is_plain(text: &str) -> bool {
     !text.contains(char::is_control)
-}
-
-/// A text as SQL takes it, whatever is in it and whatever the server thinks of backslashes.
-pub(super) fn escaped(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 /// What stands for no device. A command beside the daemon says nothing, as anybody from outside, so that the daemon hears of it.

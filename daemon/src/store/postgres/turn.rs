@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use diesel_async::AsyncPgConnection;
 
-use super::migrate::{execute, texts};
+use super::sql_text::{execute, texts};
 use crate::store::StoreError;
 
 /// The lock's number: "ryzed" in ASCII.

@@ -18,9 +18,10 @@ use tokio::time::Instant;
 
 use super::adopt::{AdoptionState, Examined, Naming, examine};
 use super::layout::Layout;
-use super::migrate::{self, execute};
+use super::migrate;
 use super::renew::{Ground, served};
 use super::sql::Guard;
+use super::sql_text::execute;
 use super::triggers::Placed;
 use super::{Guards, Schema};
 use crate::metrics::metrics;
@@ -28,7 +29,7 @@ use crate::store::{OnStopped, Stopped, StoreError};
 use look::{Fingerprint, fingerprint};
 
 pub(super) use judge::{Kind, Sight, Trouble, Troubles};
-pub(super) use look::{Stand, stands};
+pub(super) use look::{EVER, Stand, stands};
 
 /// How often the catalogue is looked at, at the least.
 const EVERY: Duration = Duration::from_secs(2);

@@ -6,10 +6,9 @@ use diesel_async::AsyncPgConnection;
 use ryzed_adapters::{ScopeRule, Table};
 
 use super::super::layout::{Layout, Place};
-use super::super::migrate::texts;
-use super::super::renew::{EVER, hands};
+use super::super::sql_text::texts;
 use super::super::triggers::{Placed, owner_column};
-use super::super::watch::{Stand, stands};
+use super::super::watch::{EVER, Stand, stands};
 use super::advice::{setting, toml_text};
 use super::{AdoptError, Backfill, Examined, Verdict};
 use crate::store::StoreError;
@@ -60,6 +59,17 @@ pub(super) async fn again(
     }
     plan.stands &= plan.enter.is_empty();
     if refused.is_empty() { Ok(plan) } else { Err(AdoptError::Refused(refused.join("\n"))) }
+}
+
+/// The number of rows that are somebody's and would be another's, everybody's or nobody's, by what the table says now.
+pub(in crate::store::postgres) async fn hands(
+    connection: &mut AsyncPgConnection,
+    placed: Placed<'_>,
+    table: &Table,
+    place: &Place,
+) -> Result<u64, StoreError> {
+    let counts = texts(connection, &placed.changing_hands(table, place)).await?;
+    Ok(counts.first().and_then(|count| count.parse().ok()).unwrap_or(0))
 }
 
 /// Why rows are not entered that would change hands.

@@ -2,7 +2,7 @@
 //! it holds the scopes for a moment only. How far it has come is noted with each batch, so it can be broken off at any time.
 
 use super::super::layout::literal;
-use super::super::migrate::texts;
+use super::super::sql_text::texts;
 use super::super::triggers::Placed;
 use super::{AdoptError, Worker};
 use crate::store::StoreError;

@@ -4,8 +4,8 @@ use ryzed_adapters::{Column, Kind, Sort, Travel};
 use serde_json::{Value, json};
 
 use super::super::layout::{PlacedColumn, type_of};
-use super::advice::ident;
 use super::facts::{FoundColumn, Relation};
+use super::ident::ident;
 
 /// Whether values of the column can be those that the adapter means.
 pub(super) fn tolerates(kind: Kind, found: &FoundColumn) -> bool {

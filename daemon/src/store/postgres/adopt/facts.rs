@@ -6,9 +6,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::fault::judge;
-use super::super::migrate::{execute, texts};
+use super::super::layout::FoundRights;
+use super::super::sql_text::{execute, texts};
 use super::Naming;
-use super::advice::ident;
+use super::ident::ident;
 use crate::store::StoreError;
 use crate::store::statement::statement;
 
@@ -117,20 +118,6 @@ pub struct FoundColumn {
     pub is_generated: bool,
     /// Whether it counts by itself.
     pub is_counted: bool,
-}
-
-/// What the role `authenticated` may do with a table, as itself, as a member of others and as anybody; columns as the table
-/// names them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-pub struct FoundRights {
-    /// The columns that it may read.
-    pub select: Vec<String>,
-    /// The columns that it may give values when it makes a row.
-    pub insert: Vec<String>,
-    /// The columns that it may change.
-    pub update: Vec<String>,
-    /// Whether it may delete rows.
-    pub delete: bool,
 }
 
 /// A foreign key of one column.

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ryzed_adapters::Table;
 
 use super::super::layout::{Layout, Place, literal, quoted};
-use super::super::migrate::texts;
+use super::super::sql_text::texts;
 use super::super::triggers::{Placed, ROW};
-use super::advice::ident;
+use super::ident::ident;
 use super::state::IS_AUTHENTICATED;
 use super::{AdoptError, Worker};
 use crate::store::StoreError;

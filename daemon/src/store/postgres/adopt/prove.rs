@@ -12,7 +12,7 @@ use diesel_async::AsyncPgConnection;
 use ryzed_adapters::Table;
 
 use super::super::layout::{Place, literal};
-use super::super::migrate::{execute, texts};
+use super::super::sql_text::{execute, texts};
 use super::super::triggers::Placed;
 use super::proof::{Outcome, Proof, settings};
 use super::{LOCK_MS, Worker};

@@ -1,7 +1,7 @@
 //! Leaving an adopted database: everything that was made goes, nothing else, and the application may go on meanwhile.
 
 use super::super::layout::{Place, literal};
-use super::super::migrate::texts;
+use super::super::sql_text::texts;
 use super::super::triggers::{BELOW, POLICIES, TRIGGERS};
 use super::install::counters_of;
 use super::state::{AUTH, AdoptionState, BELONGS, IS_AUTHENTICATED, MEMBER, ROLE, UID};

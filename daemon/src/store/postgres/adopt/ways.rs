@@ -8,8 +8,8 @@ use ryzed_adapters::{PEOPLE, Points, Registry, ScopeRule, Sighting, Sort, Table,
 use super::super::layout::PlacedColumn;
 use super::advice::setting;
 use super::columns::{is_computed, must_be_given, sort};
-use super::examine::TableReport;
 use super::facts::{Facts, FoundColumn, Pointer, Relation};
+use super::report::TableReport;
 use super::{Naming, TableNaming};
 
 /// What references may lead to.

@@ -6,11 +6,10 @@ use ryzed_adapters::Registry;
 
 use super::super::adopt::{authenticated_joins, to_json};
 use super::super::layout::literal;
-use super::super::migrate::{execute, texts};
-use super::super::renew::EVER;
+use super::super::sql_text::{execute, texts};
 use super::super::triggers::Placed;
 use super::judge::{newly_granted, other_permits};
-use super::look::Fingerprint;
+use super::look::{EVER, Fingerprint};
 use super::{Cause, Found, Kind, Trouble, Watcher};
 use crate::store::{Stopped, StoreError};
 

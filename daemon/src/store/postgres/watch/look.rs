@@ -14,6 +14,9 @@ use super::super::triggers::{Placed, owner_column};
 use crate::store::StoreError;
 use crate::store::statement::statement;
 
+/// A transaction before all others.
+pub(in crate::store::postgres) const EVER: &str = "3";
+
 /// One table, by what was noted when everything was put up round it.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(in super::super) struct Stand {

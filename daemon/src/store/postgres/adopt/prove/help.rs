@@ -3,7 +3,7 @@
 use diesel_async::AsyncPgConnection;
 
 use super::super::super::layout::{literal, quoted};
-use super::super::super::migrate::texts;
+use super::super::super::sql_text::texts;
 use super::Subject;
 use crate::store::StoreError;
 

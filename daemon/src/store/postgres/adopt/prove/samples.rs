@@ -8,7 +8,7 @@ use ryzed_adapters::{Kind, Purpose, Row, ScopeRule, Table};
 use serde_json::{Map, Value, json};
 
 use super::super::super::layout::{Place, literal, quoted};
-use super::super::super::migrate::texts;
+use super::super::super::sql_text::texts;
 use super::super::super::triggers::{Placed, owner_column};
 use crate::store::{Rights, StoreError};
 

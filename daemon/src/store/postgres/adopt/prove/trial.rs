@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::super::super::fault::judge;
 use super::super::super::layout::literal;
-use super::super::super::migrate::{execute, texts};
-use super::super::super::session::escaped;
 use super::super::super::sql::{Guard, TableSql, columns_out};
+use super::super::super::sql_text::escaped;
+use super::super::super::sql_text::{execute, texts};
 use super::super::proof::{Outcome, Proof, denied};
 use super::help::{email, ways_in};
 use super::samples::{Brought, Candidate, copied, edited, made_up};
