@@ -92,9 +92,8 @@ pub struct Server {
     pub header_timeout_seconds: u64,
     /// How long a client may take to read the next part of an answer.
     pub write_timeout_seconds: u64,
-
     /// How long a part of the daemon may be busy with one thing before it is taken for hung and replaced.
-    pub patience_seconds: u64,
+    pub hang_timeout_seconds: u64,
 }
 
 impl Default for Server {
@@ -106,7 +105,7 @@ impl Default for Server {
             drain_seconds: 8,
             header_timeout_seconds: 10,
             write_timeout_seconds: 30,
-            patience_seconds: 60,
+            hang_timeout_seconds: 60,
         }
     }
 }

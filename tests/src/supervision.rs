@@ -18,7 +18,7 @@ pub const REPLACED: Duration = Duration::from_secs(20);
 /// A daemon that can be broken from inside.
 #[must_use]
 pub fn breakable() -> Builder {
-    Daemon::builder().with_faults().env("RYZED_SERVER__PATIENCE_SECONDS", PATIENCE)
+    Daemon::builder().with_faults().env("RYZED_SERVER__HANG_TIMEOUT_SECONDS", PATIENCE)
 }
 
 /// Has an actor fail and waits until it was counted.

@@ -50,7 +50,7 @@ impl Actor for Devices {
         myself: ActorRef<DevicesMsg>,
         (shared, pulse): Self::Arguments,
     ) -> Result<DevicesState, ActorProcessingErr> {
-        let patience = shared.settings.patience;
+        let patience = shared.settings.hang_timeout;
         myself.send_interval(pulse::interval(patience), || DevicesMsg::CheckHung);
         realtime::set(&shared.devices, myself);
         Ok(DevicesState { patience, pulse, running: HashMap::new() })

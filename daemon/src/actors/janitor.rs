@@ -92,7 +92,7 @@ impl Actor for Janitor {
                 let connected = links.iter().map(|link| (link.user, link.device.clone())).collect();
                 let collecting = state.housekeeping.collect(connected);
                 // One that takes too long is a database that has other things to do.
-                let collected = tokio::time::timeout(settings.patience / SHARES, collecting).await;
+                let collected = tokio::time::timeout(settings.hang_timeout / SHARES, collecting).await;
                 let pause =
                     if collected.unwrap_or(false) { SOON.min(settings.housekeeping) } else { settings.housekeeping };
                 myself.send_after(pause, || JanitorMsg::Collect);

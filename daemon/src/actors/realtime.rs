@@ -33,7 +33,7 @@ const ATTEMPTS: u32 = 8;
 /// The first pause between two attempts; doubled each time.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The database, and other actors, are waited for no longer than this part of an actor's own time.
-pub(crate) const PATIENCE_SHARES: u32 = 2;
+pub(crate) const HANG_TIMEOUT_SHARES: u32 = 2;
 
 /// The actors' own times.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct RealtimeSettings {
     /// How often the housekeeping runs.
     pub housekeeping: Duration,
     /// How long an actor may be busy with one thing before it is taken for hung and replaced.
-    pub patience: Duration,
+    pub hang_timeout: Duration,
 }
 
 impl Default for RealtimeSettings {
@@ -54,7 +54,7 @@ impl Default for RealtimeSettings {
             heartbeat: Duration::from_secs(30),
             sweep: Duration::from_secs(30),
             housekeeping: Duration::from_secs(300),
-            patience: Duration::from_secs(60),
+            hang_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -130,7 +130,7 @@ impl ActorContext {
 
     /// What another actor answers, unless it takes so long that the one who asks would be taken for hung.
     pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = Option<T>>) -> Option<T> {
-        let patience = self.settings.patience / PATIENCE_SHARES;
+        let patience = self.settings.hang_timeout / HANG_TIMEOUT_SHARES;
         tokio::time::timeout(patience, answer).await.ok().flatten()
     }
 
@@ -179,7 +179,8 @@ impl Realtime {
         settings: RealtimeSettings,
         cluster: ClusterSettings,
     ) -> Result<Self, StartError> {
-        let backend: Arc<dyn Backend> = Arc::new(TimeoutBackend::new(backend, settings.patience / PATIENCE_SHARES));
+        let backend: Arc<dyn Backend> =
+            Arc::new(TimeoutBackend::new(backend, settings.hang_timeout / HANG_TIMEOUT_SHARES));
         let shared = Arc::new(ActorContext {
             backend,
             settings,

@@ -99,7 +99,7 @@ impl Actor for Root {
         myself: ActorRef<RootMsg>,
         (shared, housekeeping): Self::Arguments,
     ) -> Result<RootState, ActorProcessingErr> {
-        myself.send_interval(pulse::interval(shared.settings.patience), || RootMsg::CheckHung);
+        myself.send_interval(pulse::interval(shared.settings.hang_timeout), || RootMsg::CheckHung);
         let mut state =
             RootState { shared, housekeeping, running: HashMap::new(), failed: HashMap::new(), due: Vec::new() };
         for branch in BRANCHES {
@@ -126,7 +126,7 @@ impl Actor for Root {
                 }
             }
             RootMsg::CheckHung => {
-                let patience = state.shared.settings.patience;
+                let patience = state.shared.settings.hang_timeout;
                 let hung = state.running.extract_if(|_, running| running.pulse.is_hung(patience));
                 for (_, running) in hung.collect::<Vec<_>>() {
                     running.cell.kill();

@@ -52,7 +52,7 @@ impl Actor for Sessions {
         myself: ActorRef<SessionsMsg>,
         (shared, pulse): Self::Arguments,
     ) -> Result<SessionsState, ActorProcessingErr> {
-        myself.send_interval(pulse::interval(shared.settings.patience), || SessionsMsg::CheckHung);
+        myself.send_interval(pulse::interval(shared.settings.hang_timeout), || SessionsMsg::CheckHung);
         realtime::set(&shared.sessions, myself.clone());
         // After a failure of the registry itself: every user who is still connected gets a session again.
         shared.connections.forget_sessions();
@@ -121,7 +121,7 @@ impl Actor for Sessions {
 impl SessionsState {
     /// Ends the sessions that hang.
     fn check_hung(&mut self, myself: &ActorRef<SessionsMsg>) {
-        let patience = self.shared.settings.patience;
+        let patience = self.shared.settings.hang_timeout;
         let hung = self.running.extract_if(|_, (_, _, session)| session.pulse.is_hung(patience));
         for (_, (user, since, session)) in hung.collect::<Vec<_>>() {
             session.actor.kill();

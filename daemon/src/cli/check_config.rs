@@ -15,6 +15,9 @@ pub(super) fn run(sources: &Sources) -> Outcome {
     for name in sources.strangers() {
         aside!("ryzed: the environment variable {name} sets no key and is passed over");
     }
+    for line in &loaded.renamed {
+        aside!("ryzed: {line}");
+    }
     print(&shown(&loaded)?)?;
     let mut faults = loaded.faults.clone();
     faults.extend(telemetry::check_override().err().map(|error| error.to_string()));

@@ -48,6 +48,7 @@ struct Assembled {
 }
 
 pub(super) fn run(config: Config, sources: Sources, settings: &SettingFlags, options: &Options) -> Outcome {
+    sources.look().renamed.iter().for_each(|line| tracing::warn!("{line}"));
     // Every socket is a file; a shell's soft limit of 1,024 is soon reached, the hard one is the operator's.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
@@ -163,7 +164,7 @@ async fn assemble(
     let settings = actors::RealtimeSettings {
         heartbeat: Duration::from_secs(config.sync.heartbeat_seconds),
         sweep: Duration::from_secs(config.sync.sweep_seconds),
-        patience: Duration::from_secs(config.server.patience_seconds),
+        hang_timeout: Duration::from_secs(config.server.hang_timeout_seconds),
         ..actors::RealtimeSettings::default()
     };
     let cluster = match service.bridge_key() {

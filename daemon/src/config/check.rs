@@ -19,7 +19,7 @@ impl Config {
             ("server.drain_seconds", self.server.drain_seconds),
             ("server.header_timeout_seconds", self.server.header_timeout_seconds),
             ("server.write_timeout_seconds", self.server.write_timeout_seconds),
-            ("server.patience_seconds", self.server.patience_seconds),
+            ("server.hang_timeout_seconds", self.server.hang_timeout_seconds),
             ("database.readers", self.database.readers as u64),
             ("database.connections", self.database.connections as u64),
             ("sync.heartbeat_seconds", self.sync.heartbeat_seconds),

@@ -57,9 +57,14 @@ pub struct Loaded {
     pub faults: Vec<String>,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// Keys that have other names by now, a line each.
+    pub renamed: Vec<String>,
     set: Vec<Set>,
     sections: Vec<(String, Origin)>,
 }
+
+/// Keys that had another name in an earlier release: that one, and the one of today.
+const RENAMED: [(&str, &str); 1] = [("server.patience_seconds", "server.hang_timeout_seconds")];
 
 /// A value that was written somewhere.
 #[derive(Debug)]
@@ -206,6 +211,15 @@ impl Loaded {
     /// Makes the configuration of what was written, and reports what can't be meant. A value that is wrong is left at its
     /// default, so that it hides no other fault.
     fn settle(&mut self, known: &KnownKeys) {
+        for set in &mut self.set {
+            let Some((former, key)) = RENAMED.iter().find(|(former, _)| *former == set.key) else { continue };
+            self.renamed.push(placed(
+                &set.origin,
+                former,
+                &format!("is called {key} now; the former name still works"),
+            ));
+            set.key = (*key).to_owned();
+        }
         let mut values = Value::Object(serde_json::Map::new());
         for set in &self.set {
             match known.complaint(&set.key, &set.value) {
@@ -243,7 +257,8 @@ fn placed(origin: &Origin, key: &str, complaint: &str) -> String {
 /// The key that a variable sets, with its default; none when it is no key's.
 fn key_of<'k>(name: &str, known: &'k KnownKeys) -> Option<(String, &'k Value)> {
     let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace("__", ".");
-    let default = known.default(&key)?;
+    let renamed = RENAMED.iter().find(|(former, _)| *former == key).map(|(_, key)| *key);
+    let default = known.default(renamed.unwrap_or(&key))?;
     (!default.is_object() && variable_of(&key) == name).then_some((key, default))
 }
 

@@ -233,6 +233,20 @@ fn where_a_value_comes_from_is_known() {
 }
 
 #[test]
+fn a_key_works_under_its_former_name_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("here.toml");
+    std::fs::write(&path, "[server]\npatience_seconds = 9\n").unwrap();
+    let of_file = Sources { file: Some(path.clone()), ..Sources::default() }.look();
+    assert_eq!((of_file.faults.len(), of_file.config.server.hang_timeout_seconds), (0, 9));
+    let told = format!("{}:2: server.patience_seconds: is called server.hang_timeout_seconds now", path.display());
+    assert!(of_file.renamed[0].starts_with(&told), "{:?}", of_file.renamed);
+    let environment = environment(&[("RYZED_SERVER__PATIENCE_SECONDS", "8")]);
+    let of_environment = Sources { file: Some(path), usual_files: false, environment, flags: Vec::new() }.look();
+    assert_eq!((of_environment.renamed.len(), of_environment.config.server.hang_timeout_seconds), (2, 8));
+}
+
+#[test]
 fn what_is_wrong_elsewhere_names_itself() {
     for (name, value, words) in [
         ("RYZED_SERVER__LISEN", "1", "RYZED_SERVER__LISEN"),
