@@ -7,6 +7,7 @@ mod adopt_leaving;
 mod adopt_meanwhile;
 mod adopt_proof;
 mod adopted;
+mod adopted_digests;
 mod adopted_edges;
 mod adopted_edits;
 mod adopted_grants;

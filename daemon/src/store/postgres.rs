@@ -5,6 +5,7 @@ pub mod adopt;
 pub mod archive;
 mod cluster;
 mod compare;
+mod digest;
 mod epoch;
 mod fault;
 mod fit;
@@ -46,7 +47,7 @@ use super::cluster::BridgeKey;
 use super::{Access, Job, Mode, OnNotice, OnOutsideWrite, OnStopped, Stay, Stopped, Store, StoreError};
 use crate::metrics::PoolUse;
 use adopt::Naming;
-
+use digest::Digests;
 use pool::{Connections, is_full};
 use probe::Probe;
 use renew::{Ground, served};
@@ -84,8 +85,8 @@ struct Schema {
     ensure_user: Option<String>,
     /// Changes of scope `?1` after `?2`, at most `?3`, with their rows.
     records: String,
-    /// What holds for the live rows of the scopes `?1`, by table.
-    digest: String,
+    /// What holds for the live rows of scopes.
+    digests: Digests,
     /// The device `?2` of the person `?1`.
     device: String,
     /// The devices of the person `?1`.
@@ -116,7 +117,7 @@ impl Schema {
             tables: placed.iter().map(|(table, place)| TableSql::of(placed, table, place, guard(table))).collect(),
             ensure_user: sql::ensure_user(&registry, &layout).filter(|_| !stopped.has("users")),
             records: sql::records(placed, &stopped, guard),
-            digest: sql::digest(placed, &stopped, guard),
+            digests: Digests::new(placed, &stopped, guard),
             layout,
             stopped,
             guards,

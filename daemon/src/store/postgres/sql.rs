@@ -8,7 +8,6 @@ use super::sets::Sets;
 use super::triggers::Placed;
 use crate::store::Stopped;
 use crate::store::statement::as_it_is;
-use crate::sync::digest::Hash;
 
 /// The form in which a time travels, for `to_char`.
 const TIME: &str = r#"'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;
@@ -63,7 +62,7 @@ impl Guard {
     }
 
     /// Of a table into which rows are put.
-    fn takes(self, table: &Table, place: &Place) -> String {
+    pub(super) fn takes(self, table: &Table, place: &Place) -> String {
         self.same(table, &format!("to_regclass({})::oid", literal(&place.relation())))
     }
 
@@ -158,33 +157,6 @@ fn owners(table: &Table, place: &Place, reads: &str) -> String {
         "SELECT i.id::text, c.scope FROM unnest(?1::uuid[]) i (id) CROSS JOIN LATERAL (SELECT c.scope \
          FROM ryzed.changes c WHERE c.table_name = '{name}' AND c.row_id = i.id AND c.operation <> 'DELETE' {shown} LIMIT 1) c \
          UNION ALL SELECT row_id::text, scope FROM ryzed.elsewhere('{name}', ?1::uuid[])"
-    )
-}
-
-/// What is kept of the live rows in the scopes `?1`, by table; of an application's tables only the rows that its policies show to
-/// who asks, added up.
-pub(super) fn digest(placed: Placed<'_>, stopped: &Stopped, guard: impl Fn(&Table) -> Guard) -> String {
-    let kept = "SELECT s.table_name, s.rows, s.version_sum, s.hash_p, s.hash_q FROM ryzed.sums s \
-         WHERE s.scope = ANY (?1::text[]) AND s.rows <> 0";
-    let ruled: Vec<_> = placed.iter().filter(|(table, _)| table.is_external && !stopped.has(table.name)).collect();
-    if ruled.is_empty() {
-        return kept.into();
-    }
-    let names: Vec<String> = ruled.iter().map(|(table, _)| literal(table.name)).collect();
-    let shown = ruled.iter().map(|(table, place)| {
-        let (relation, reads) = (place.relation(), guard(table).reads(placed, table, place, "t"));
-        format!(" WHEN '{}' THEN EXISTS (SELECT FROM {relation} t WHERE t.id = c.row_id AND {reads})", table.name)
-    });
-    let ([p, q], names, shown) = (Hash::PRIMES, names.join(", "), shown.collect::<String>());
-    format!(
-        "{kept} AND s.table_name NOT IN ({names}) UNION ALL \
-         SELECT e.table_name, count(*), sum(e.version)::bigint, \
-         mod(sum((e.weight >> 26) * (e.version % {p}) % {p}), {p})::bigint, \
-         mod(sum((e.weight & 67108863) * (e.version % {q}) % {q}), {q})::bigint \
-         FROM (SELECT n.table_name, n.version, ryzed.weight(n.number) AS weight FROM ( \
-         SELECT c.table_name, c.version, ryzed.number_of(c.row_id) AS number FROM ryzed.changes c \
-         WHERE c.scope = ANY (?1::text[]) AND c.operation <> 'DELETE' AND c.table_name IN ({names}) \
-         AND CASE c.table_name{shown} ELSE TRUE END OFFSET 0) n OFFSET 0) e GROUP BY e.table_name"
     )
 }
 

@@ -12,7 +12,7 @@ use super::reads::{self, DeviceColumns, ids_of, list};
 use super::session::PostgresTransaction;
 use super::wire_format::Form;
 use crate::store::cluster::Presence;
-use crate::store::decode::{KEPT, NOT_TAKEN, Sums, SumsTuple, count, device_of, digest_of, receipts_of};
+use crate::store::decode::{KEPT, NOT_TAKEN, count, device_of, receipts_of};
 use crate::store::statement::statement;
 use crate::store::unsaid;
 use crate::store::{
@@ -286,10 +286,7 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError> {
-        let schema = Arc::clone(self.schema);
-        let wanted = statement::<Sums>(&schema.digest).text(list(scopes));
-        let sums: Vec<SumsTuple> = self.load(wanted).await?;
-        Ok(sums.into_iter().map(digest_of).collect())
+        self.digest_of(scopes).await
     }
 
     async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Receipts, StoreError> {

@@ -98,7 +98,8 @@ impl Worker<'_> {
         let named: Vec<String> = relations.iter().map(|relation| literal(relation)).collect();
         let standing = format!(
             "SELECT g.tgrelid::regclass || ' ' || g.tgname FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid \
-             WHERE (p.pronamespace = 'ryzed'::regnamespace AND {}) OR ((g.tgname LIKE 'ryzed\\_%' OR g.tgname = '{ROW}') AND NOT g.tgisinternal \
+             JOIN pg_class r ON r.oid = g.tgrelid \
+             WHERE (p.pronamespace = 'ryzed'::regnamespace AND r.relnamespace <> 'ryzed'::regnamespace AND {}) OR ((g.tgname LIKE 'ryzed\\_%' OR g.tgname = '{ROW}') AND NOT g.tgisinternal \
              AND g.tgrelid IN (SELECT to_regclass(r) FROM unnest(ARRAY[{named}]::text[]) r))",
             if round.is_all { "TRUE" } else { "FALSE" },
             named = named.join(", ")

@@ -1,0 +1,2 @@
+-- What counts may go on counting.
+SELECT;
