@@ -4,8 +4,10 @@
 //! Three things are told apart. Who comes in is counted and charged ([`Budget::enter`]). Who is to be worked for waits for a
 //! turn ([`Budget::turn`]): a person has few, so their requests wait for each other and not for anybody else's. What is
 //! held in memory is taken from what there is ([`Budget::arriving`], [`Budget::working`], [`Budget::answer`]). Nobody
-//! waits for one kind of memory while holding the same kind, so nobody waits for ever.
+//! waits for one kind of memory while holding the same kind, so nobody waits for ever. What costs the processor much is
+//! done aside ([`Budget::aside`]).
 
+mod aside;
 mod memory;
 mod people;
 mod rate;
@@ -21,6 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::Limits;
 use crate::metrics::Limit;
 use crate::sync::UserId;
+use aside::Aside;
+pub use aside::SMALL;
 pub use memory::{Arriving, Held};
 use people::People;
 pub use people::Visit;
@@ -50,6 +54,8 @@ pub struct Budget {
     strangers: Buckets<IpAddr>,
     /// Turns for reads that go through everything somebody has.
     long: Arc<Semaphore>,
+    /// Where work on what was sent is done.
+    aside: Aside,
     /// Memory for headers, in KiB.
     headers: Arc<Semaphore>,
     /// Memory for what is coming, and for what is worked on and answered, in KiB.
@@ -67,6 +73,7 @@ impl Budget {
             rates: Buckets::new(limits.requests_per_second, limits.request_burst),
             strangers: Buckets::new(limits.strangers_per_second, limits.stranger_burst),
             long: Arc::new(Semaphore::new(limits.long_reads)),
+            aside: Aside::default(),
             headers: Arc::new(Semaphore::new(header_kib(&limits) as usize)),
             arriving: half(),
             working: half(),
@@ -83,7 +90,13 @@ impl Budget {
         self.people.enter(user)
     }
 
-    /// Charges a person for a request that turned out to cost more.
+    /// Charges a person for what has cost, or is about to cost, more than their request said. Who has not got that much has less
+    /// than nothing afterwards, and is let in again once that has come back.
+    pub fn spend(&self, user: UserId, cost: u32) {
+        self.rates.spend(user, cost, Instant::now());
+    }
+
+    /// Charges a person for a request that costs more.
     ///
     /// # Errors
     /// When they have spent what they had.
@@ -130,6 +143,16 @@ impl Budget {
     /// When that takes too long.
     pub async fn turn(self: &Arc<Self>, user: UserId, kind: Kind) -> Result<Turn, Refused> {
         turns::take(self, &self.people.of(user), kind).await
+    }
+
+    /// Does work on so many bytes that a person has sent, where it keeps nobody else waiting.
+    pub async fn aside<T: Send + 'static>(
+        &self,
+        user: UserId,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        self.aside.run(&self.people.of(user), bytes, work).await
     }
 
     /// Memory for a body or message that may have up to so many bytes, taken as they come.

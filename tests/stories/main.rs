@@ -43,6 +43,7 @@ mod unsaid;
 mod validation;
 
 // What is about one process, its settings, its commands or its end.
+mod aside;
 mod budgets;
 mod clocks;
 mod command_line;

@@ -21,13 +21,10 @@ use super::link::Link;
 use super::message::ServerMessage;
 use super::realtime::Realtime;
 use crate::auth::{AuthError, Caller, Verify};
-use crate::budget::{Arriving, Held, Refused};
+use crate::budget::{Arriving, Held, Refused, SMALL, cost_of};
 use crate::service::ServiceError;
 pub use incoming::{token_of, unread_of_auth};
 use machine::{Effect, Event, Machine, Now};
-
-/// Messages that are no longer, in bytes, need not ask for memory.
-const SMALL: usize = 16 << 10;
 
 /// What a socket passes on to its device.
 #[derive(Debug)]
@@ -161,6 +158,19 @@ impl DeviceState {
         Ok(Some(memory))
     }
 
+    /// Reads a long message, once it is paid for.
+    async fn read(&self, text: Bytes) -> Result<Event, Refused> {
+        let (backend, device) = (&self.live.shared.backend, self.link.device.clone());
+        let (budget, limits) = (backend.budget(), Arc::clone(backend.limits()));
+        let bytes = text.len();
+        budget.charge_in_time(self.caller.user, cost_of(bytes, 0)).await?;
+        self.link.pulse.heartbeat();
+        let work = move || incoming::read_whole(&text, &device, &limits);
+        let read = budget.aside(self.caller.user, bytes, work).await;
+        self.link.pulse.heartbeat();
+        Ok(Event::Read(read))
+    }
+
     /// Does what the machine decided; what came of it may be an event for the machine.
     async fn perform(&mut self, effect: Effect, answer: &mut Answer) -> Option<Event> {
         match effect {
@@ -171,6 +181,15 @@ impl DeviceState {
             Effect::Warn { expires_at } => self.say(answer, &ServerMessage::TokenExpiring { expires_at }),
             Effect::Refuse(problem) => self.say(answer, &problem.message()),
             Effect::Close(reason) => answer.close = Some(reason),
+            Effect::Read(text) => {
+                return match self.read(text).await {
+                    Ok(read) => Some(read),
+                    Err(refused) => {
+                        answer.close = Some(CloseReason::of(&refused.into()));
+                        None
+                    }
+                };
+            }
             Effect::Verify(token) => {
                 return match self.verify.verify(&token).await {
                     Ok(caller) if caller.user == self.caller.user => self.renewed(caller, answer).await,

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::people::Person;
 use super::refusal::{Refused, Who, refused};
-use super::{Budget, kib};
+use super::{Budget, cost_of, kib};
 use crate::metrics::Limit;
 
 /// When to come back to who has waited for memory in vain.
@@ -91,13 +91,29 @@ pub struct Arriving {
     budget: Arc<Budget>,
     share: Share,
     taken: OwnedSemaphorePermit,
+    /// What its person was charged for it.
+    paid: u32,
 }
 
 impl Arriving {
     pub(super) async fn reserve(budget: &Arc<Budget>, person: Arc<Person>, most: usize) -> Result<Self, Refused> {
         let share = Share::take(budget, person, |person| &person.arriving, kib(most)).await?;
         let taken = owned(&budget.arriving, 0).await;
-        Ok(Self { budget: Arc::clone(budget), share, taken })
+        Ok(Self { budget: Arc::clone(budget), share, taken, paid: 0 })
+    }
+
+    /// Charges its person for so many bytes, as far as they were not yet.
+    pub fn pay(&mut self, bytes: usize) {
+        let cost = cost_of(bytes, 0);
+        if cost > self.paid {
+            self.budget.spend(self.share.person.user, cost - self.paid);
+            self.paid = cost;
+        }
+    }
+
+    /// Does work on so many bytes of it, where it keeps nobody else waiting.
+    pub async fn aside<T: Send + 'static>(&self, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.budget.aside.run(&self.share.person, bytes, work).await
     }
 
     /// Takes note that so many bytes are here by now.

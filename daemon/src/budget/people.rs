@@ -36,6 +36,8 @@ pub(super) struct Person {
     pub(super) writes: Semaphore,
     /// Of those reads, who goes through everything.
     pub(super) long: Semaphore,
+    /// For work that is done aside.
+    pub(super) aside: Arc<Semaphore>,
     /// Memory of what is coming, and of answers, in KiB.
     pub(super) arriving: Semaphore,
     pub(super) answers: Semaphore,
@@ -60,6 +62,7 @@ impl People {
             reads: Semaphore::new(self.limits.reads_per_user),
             writes: Semaphore::new(self.limits.writes_per_user),
             long: Semaphore::new(1),
+            aside: Arc::new(Semaphore::new(1)),
             arriving: memory(),
             answers: memory(),
             people: Arc::clone(self),

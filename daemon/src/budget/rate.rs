@@ -51,6 +51,14 @@ impl<K: Eq + Hash> Buckets<K> {
         Ok(wait)
     }
 
+    /// Takes so many tokens whether they are there or not. What is more than fits into a bucket takes a whole one.
+    pub(super) fn spend(&self, key: K, tokens: u32, now: Instant) {
+        let mut table = self.table();
+        table.tidy(now);
+        let full_at = table.full_at.entry(key).or_insert(now);
+        *full_at = (*full_at).max(now) + self.interval * tokens.min(self.burst);
+    }
+
     /// How long it will be until there is a token; none when there is one.
     pub(super) fn lacking(&self, key: K, now: Instant) -> Option<Duration> {
         let full_at = *self.table().full_at.get(&key)?;
@@ -110,6 +118,19 @@ mod tests {
         let waits: Vec<_> = (0..4).map(|_| buckets.reserve("a", 1, patience, now)).collect();
         let ms = Duration::from_millis;
         assert_eq!(waits, [Ok(ms(0)), Ok(ms(100)), Ok(ms(200)), Err(ms(300))]);
+    }
+
+    #[test]
+    fn who_spends_more_than_there_is_waits_until_it_has_come_back() {
+        let (buckets, now) = (Buckets::new(10, 5), Instant::now());
+        assert_eq!(buckets.take("a", 4, now), Ok(()));
+        buckets.spend("a", 3, now);
+        assert_eq!(buckets.take("a", 0, now), Err(Duration::from_millis(200)));
+        assert_eq!(buckets.take("a", 1, now), Err(Duration::from_millis(300)));
+        let later = now + Duration::from_millis(300);
+        assert_eq!(buckets.take("a", 1, later), Ok(()));
+        buckets.spend("b", 1000, now);
+        assert_eq!(buckets.take("b", 1, now), Err(Duration::from_millis(100)), "a whole bucket at most");
     }
 
     #[test]

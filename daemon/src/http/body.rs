@@ -5,7 +5,7 @@ mod gzip;
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use ryzed_adapters::{FieldError, code};
@@ -27,8 +27,6 @@ use gzip::{Bad, Unpacked};
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// The longest part of a parser's message that is sent back; it may quote the request.
 const LONGEST_QUOTE: usize = 200;
-/// What is parsed aside, so that small requests don't wait for it, in bytes.
-const LARGE: usize = 256 << 10;
 /// What a byte of gzip becomes at most.
 const GZIP_RATIO: u64 = 1032;
 
@@ -55,7 +53,7 @@ enum Coding {
 pub(super) struct Text {
     pub(super) text: Bytes,
     who: Who,
-    _arriving: Arriving,
+    arriving: Arriving,
 }
 
 impl Body {
@@ -133,7 +131,7 @@ impl Body {
             let part = tokio::time::timeout(self.pause, self.stream.next()).await.map_err(|_| {
                 Problem::new(Kind::Timeout, format!("nothing of the body came for {} s", self.pause.as_secs()))
             })?;
-            let part = match part {
+            let mut part = match part {
                 None => break,
                 Some(Err(error)) => {
                     tracing::debug!(%error, "can't read a request's body");
@@ -145,12 +143,15 @@ impl Body {
             if pace.is_below(self.least_bytes_per_second, self.pause) {
                 return Err(self.too_slow());
             }
-            // In small pieces, since each of them may become a thousand times as much.
-            for piece in part.chunks(text.piece()) {
-                if let Err(bad) = text.write(piece) {
-                    return Err(self.bad(bad).await);
-                }
+            while !part.is_empty() {
                 let asked = Instant::now();
+                let (unpacked, taken) = step(&arriving, text, part.clone()).await;
+                text = unpacked;
+                arriving.pay(text.len());
+                match taken {
+                    Ok(taken) => part.advance(taken),
+                    Err(bad) => return Err(self.bad(bad).await),
+                }
                 arriving.came(text.size()).await?;
                 pace.waited += asked.elapsed();
             }
@@ -160,7 +161,7 @@ impl Body {
             Err(bad) => return Err(self.bad(bad).await),
         };
         arriving.is_all(text.capacity());
-        Ok(Text { text: text.into(), who: self.who, _arriving: arriving })
+        Ok(Text { text: text.into(), who: self.who, arriving })
     }
 
     async fn bad(&mut self, bad: Bad) -> Problem {
@@ -183,6 +184,16 @@ impl Body {
         let detail = format!("the body came with less than {least} bytes a second (limits.least_bytes_per_second)");
         Problem::new(Kind::Timeout, detail)
     }
+}
+
+/// One step of the next part of a body; with how much of it was taken.
+async fn step(arriving: &Arriving, mut text: Unpacked, part: Bytes) -> (Unpacked, Result<usize, Bad>) {
+    let (is_work, most) = (text.is_work(), usize::MAX);
+    let step = move || {
+        let taken = text.step(&part);
+        (text, taken)
+    };
+    if is_work { arriving.aside(most, step).await } else { step() }
 }
 
 fn unreadable() -> Problem {
@@ -211,10 +222,7 @@ impl Text {
         T: DeserializeOwned + Send + 'static,
     {
         let (text, who) = (self.text.clone(), self.who);
-        if text.len() <= LARGE {
-            return parse(&text, most, who);
-        }
-        tokio::task::spawn_blocking(move || parse(&text, most, who)).await.unwrap_or_else(|_| Err(Problem::internal()))
+        self.arriving.aside(text.len(), move || parse(&text, most, who)).await
     }
 
     pub(super) fn is_blank(&self) -> bool {

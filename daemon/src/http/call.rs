@@ -24,7 +24,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::{App, SocketFilter};
 use crate::auth::{AuthError, Caller};
-use crate::budget::{Turn, Visit, cost_of};
+use crate::budget::{Turn, Visit};
 use crate::metrics::metrics;
 use crate::sync::strangers::Strangers;
 use crate::sync::{DeviceId, UserId};
@@ -109,13 +109,16 @@ impl Call {
         self.body.check().await?;
         let budget = &self.app.service.budget;
         let text = match budget.arriving(user, self.body.most()).await {
-            Ok(arriving) => self.body.read(arriving).await?,
+            Ok(arriving) => {
+                // What others of theirs have cost meanwhile.
+                budget.charge(user, 0)?;
+                self.body.read(arriving).await?
+            }
             Err(refused) => {
                 self.body.discard().await;
                 return Err(refused.into());
             }
         };
-        budget.charge(user, cost_of(text.text.len(), 0))?;
         self.text = Some(text);
         Ok(())
     }
@@ -126,7 +129,7 @@ impl Call {
     {
         let text = self.text.as_ref().ok_or_else(Problem::internal)?;
         let (value, weight, strangers) = text.json(self.app.config.limits.parsed_bytes).await?;
-        self.ignores(|ignored| strangers.names().iter().for_each(|name| ignored.add(name)));
+        self.ignores(|ignored| ignored.merge(&strangers));
         Ok((value, weight))
     }
 

@@ -22,11 +22,11 @@ const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";
 pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
     let (mut request, weight): (SyncRequest, usize) = call.weighed(caller.user).await?;
     request.changes.weight = weight;
-    call.ignores(|ignored| ignored.add_uploads(&request.changes));
+    call.ignores(|ignored| ignored.merge(&request.changes.ignored));
     let budget = &call.app.service.budget;
-    budget.charge(caller.user, cost_of(0, request.changes.count))?;
+    budget.spend(caller.user, cost_of(0, request.changes.count));
     if request.digest || request.last_sync_timestamp.is_some() {
-        budget.charge(caller.user, LONG_READ)?;
+        budget.spend(caller.user, LONG_READ);
     }
     let (device, full) = (request.device_id.clone(), request.force_full_sync);
     device.iter().for_each(|device| call.is_device(device));

@@ -49,7 +49,7 @@ impl Service {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: Some(seen.device.clone()),
-            changes: self.read(&request.changes.list, false),
+            changes: self.read(caller, request.changes, false).await,
             strategy: request.conflict_strategy,
             atomic: request.atomic,
             same_epoch: epoch.is_empty() || epoch == self.epoch(),
@@ -132,7 +132,7 @@ impl Service {
             registry: Arc::clone(&self.registry),
             caller: caller.clone(),
             device: device.cloned(),
-            changes: self.read(&changes.list, is_operators),
+            changes: self.read(caller, changes, is_operators).await,
             is_operators,
             is_early: false,
             strategy: None,
@@ -157,10 +157,13 @@ impl Service {
         }
     }
 
-    fn read(&self, changes: &[Box<RawValue>], is_operators: bool) -> Vec<Change> {
-        let newest = self.newest_time();
-        let read = |change: &RawValue| Change::read(change, &self.registry, self.row_bounds(), is_operators, newest);
-        changes.iter().map(|change| read(change)).collect()
+    /// Reads and judges uploads, where that keeps nobody else waiting.
+    async fn read(&self, caller: &Caller, changes: Uploads, is_operators: bool) -> Vec<Change> {
+        let (registry, bounds, newest) = (Arc::clone(&self.registry), self.row_bounds(), self.newest_time());
+        let bytes = changes.list.iter().map(|change| change.get().len()).sum();
+        let read = move |change: &RawValue| Change::read(change, &registry, bounds, is_operators, newest);
+        let work = move || changes.list.iter().map(|change| read(change)).collect();
+        self.budget.aside(caller.user, bytes, work).await
     }
 
     /// What a row from outside may be like.

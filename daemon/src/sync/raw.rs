@@ -169,7 +169,7 @@ pub struct Uploads {
     pub list: Vec<Box<RawValue>>,
     /// How many there were.
     pub count: usize,
-    /// Keys of the request that nothing reads.
+    /// Keys of them, and of what they came with, that nothing reads.
     pub ignored: Strangers,
     /// What the whole request takes in memory once it is read, in bytes; 0 where nobody has to answer for that.
     pub weight: usize,
@@ -196,6 +196,9 @@ impl<'de> Deserialize<'de> for Uploads {
                 while seq.next_element::<IgnoredAny>()?.is_some() {
                     uploads.count += 1;
                 }
+                let mut ignored = Strangers::default();
+                ignored.add_uploads(&uploads);
+                uploads.ignored = ignored;
                 Ok(uploads)
             }
         }

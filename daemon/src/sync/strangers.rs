@@ -28,6 +28,11 @@ impl Strangers {
         strangers
     }
 
+    /// Adds those of another part of the request.
+    pub fn merge(&mut self, others: &Self) {
+        others.names.iter().for_each(|name| self.add(name));
+    }
+
     /// Adds one, in signs that a header may hold.
     pub fn add(&mut self, name: &str) {
         let is_plain = |sign: char| sign.is_ascii_alphanumeric() || "._-".contains(sign);
@@ -126,7 +131,7 @@ mod tests {
     fn of(text: &str) -> Vec<String> {
         let mut strangers = Strangers::of::<SyncRequest>(text.as_bytes(), &["type"]);
         if let Ok(request) = serde_json::from_str::<SyncRequest>(text) {
-            strangers.add_uploads(&request.changes);
+            strangers.merge(&request.changes.ignored);
         }
         strangers.names
     }

@@ -66,16 +66,19 @@ impl Request {
         }
     }
 
-    /// What it counts as, in requests.
+    /// What it counts as, in requests. The length of a message is paid for before it is read.
     pub(super) fn cost(&self) -> u32 {
         let more = match self {
-            Self::Push { change, .. } => cost_of(bytes_of(change), change.count),
+            Self::Push { change, .. } => cost_of(0, change.count),
             Self::Sync { request, .. } => {
                 let is_long = request.digest || request.last_sync_timestamp.is_some();
-                cost_of(bytes_of(&request.changes), request.changes.count) + if is_long { LONG_READ } else { 0 }
+                cost_of(0, request.changes.count) + if is_long { LONG_READ } else { 0 }
             }
-            Self::Broadcast { payload, .. } => cost_of(payload.as_ref().map_or(0, |payload| payload.get().len()), 0),
-            Self::Report { .. } | Self::TriggerSync | Self::Subscribe(_) | Self::Unsubscribe(_) => 0,
+            Self::Broadcast { .. }
+            | Self::Report { .. }
+            | Self::TriggerSync
+            | Self::Subscribe(_)
+            | Self::Unsubscribe(_) => 0,
         };
         1 + more
     }
@@ -90,10 +93,6 @@ impl Request {
         let problem = Problem::new(code::UNAVAILABLE, refused.to_string()).answering(self.kind());
         super::problem::Refused::Say(Problem { mutation_id, request_id, ..problem })
     }
-}
-
-fn bytes_of(changes: &Uploads) -> usize {
-    changes.list.iter().map(|change| change.get().len()).sum()
 }
 
 #[derive(Deserialize)]
@@ -156,7 +155,7 @@ pub fn token_of(text: &[u8], limits: &Limits) -> Option<String> {
 }
 
 /// The members of a message that nothing reads; of one whose answer names them itself, none.
-pub(super) fn ignored(text: &[u8], message: &Incoming) -> Strangers {
+fn ignored(text: &[u8], message: &Incoming) -> Strangers {
     match message {
         Incoming::Ping { .. } => Strangers::of::<Ping>(text, &["type"]),
         Incoming::Auth { .. } => unread_of_auth(text),
@@ -173,8 +172,14 @@ pub fn unread_of_auth(text: &[u8]) -> Strangers {
     Strangers::of::<Auth>(text, &["type"])
 }
 
-/// Reads a message of this device.
-pub(super) fn read(text: &[u8], device: &DeviceId, limits: &Limits) -> Result<Incoming, Problem> {
+/// Reads a message of this device, with the members that nothing reads.
+pub(super) fn read_whole(text: &[u8], device: &DeviceId, limits: &Limits) -> Result<(Incoming, Strangers), Problem> {
+    let message = read(text, device, limits)?;
+    let ignored = ignored(text, &message);
+    Ok((message, ignored))
+}
+
+fn read(text: &[u8], device: &DeviceId, limits: &Limits) -> Result<Incoming, Problem> {
     let weight = weigh(text, limits.parsed_bytes).map_err(|unfit| match unfit {
         Unfit::NotJson(error) => malformed(&error),
         Unfit::TooHeavy => over("parsed_bytes", limits.parsed_bytes, "bytes that a message's values take in memory"),
@@ -247,7 +252,7 @@ impl Message<'_> {
         request.device_id = Some(self.device.clone());
         request.changes.weight = self.weight.bytes;
         let mut ignored = Strangers::of::<SyncRequest>(self.text, &["type", "request_id"]);
-        ignored.add_uploads(&request.changes);
+        ignored.merge(&request.changes.ignored);
         request.changes.ignored = ignored;
         Ok(Request::Sync { request: Box::new(request), request_id })
     }

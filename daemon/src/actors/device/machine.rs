@@ -20,7 +20,7 @@ use super::incoming::{self, Incoming, Request};
 use super::problem::{Problem, code};
 use crate::actors::close::CloseReason;
 use crate::auth::{AuthError, Caller, LEEWAY};
-use crate::budget::{Who, note};
+use crate::budget::{SMALL, Who, note};
 use crate::config::Limits;
 use crate::metrics::{Limit, metrics};
 use crate::sync::strangers::Strangers;
@@ -47,6 +47,8 @@ pub(super) struct Now {
 pub(super) enum Event {
     /// A text message came.
     Text(Bytes),
+    /// A long one was read.
+    Read(Result<(Incoming, Strangers), Problem>),
     /// A binary message came.
     Binary,
     /// A ping or pong of the WebSocket protocol came.
@@ -62,6 +64,8 @@ pub(super) enum Event {
 /// What to do about it.
 #[derive(Debug)]
 pub(super) enum Effect {
+    /// Read a long message.
+    Read(Bytes),
     /// Answer a ping, of which nothing reads this.
     Pong(Strangers),
     /// Say what nothing reads of a message of this type.
@@ -133,7 +137,8 @@ impl Machine {
     /// What to do about an event.
     pub(super) fn on(&mut self, now: Now, event: Event) -> Vec<Effect> {
         match event {
-            Event::Text(text) => self.came(now, |machine| machine.text(&text)),
+            Event::Text(text) => self.came(now, |machine| machine.text(text)),
+            Event::Read(message) => self.read(message),
             Event::Binary => self.came(now, |machine| {
                 machine.bad(Problem::new(code::BINARY, "messages are JSON in text frames, not binary ones"))
             }),
@@ -170,13 +175,19 @@ impl Machine {
         then(self)
     }
 
-    fn text(&mut self, text: &[u8]) -> Vec<Effect> {
-        let message = match incoming::read(text, &self.device, &self.limits) {
+    fn text(&mut self, text: Bytes) -> Vec<Effect> {
+        if text.len() > SMALL {
+            return vec![Effect::Read(text)];
+        }
+        self.read(incoming::read_whole(&text, &self.device, &self.limits))
+    }
+
+    fn read(&mut self, message: Result<(Incoming, Strangers), Problem>) -> Vec<Effect> {
+        let (message, ignored) = match message {
             Ok(message) => message,
             Err(problem) => return self.bad(problem),
         };
         self.bad = 0;
-        let ignored = incoming::ignored(text, &message);
         let told = |kind: &'static str, ignored: Strangers| {
             (!ignored.names().is_empty()).then_some(Effect::Ignore(kind, ignored))
         };
@@ -334,6 +345,17 @@ mod tests {
             assert_eq!(bench.closed(f64::from(n + 10), bad(n)), None);
         }
         assert_eq!(bench.closed(20.0, Event::Binary), Some(4400));
+    }
+
+    #[test]
+    fn a_long_message_is_read_elsewhere() {
+        let mut bench = Bench::new(100_000);
+        let long = Bytes::from(format!(r#"{{"type":"ping"}}{}"#, " ".repeat(SMALL)));
+        let Effect::Read(text) = bench.at(0.0, Event::Text(long)).remove(0) else { panic!("read here") };
+        let read = incoming::read_whole(&text, &"phone".parse().unwrap(), &Limits::default());
+        assert!(matches!(bench.at(0.0, Event::Read(read))[..], [Effect::Pong(_)]));
+        let refused = incoming::read_whole(b"{", &"phone".parse().unwrap(), &Limits::default());
+        assert!(matches!(bench.at(0.0, Event::Read(refused))[..], [Effect::Refuse(_)]));
     }
 
     #[test]

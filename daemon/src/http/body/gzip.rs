@@ -4,8 +4,14 @@ use std::io::{self, Write};
 
 use flate2::write::MultiGzDecoder;
 
-/// Of a packed body, so much is unpacked at once, in bytes.
+use crate::budget::SMALL;
+
+/// Of a packed body, so much is unpacked at once, in bytes: each of them may become a thousand times as much.
 const PIECE: usize = 1 << 10;
+/// The same while it is small.
+const CRUMB: usize = 16;
+/// Text that a step adds, about, in bytes.
+const STEP: usize = 512 << 10;
 
 /// The text so far.
 pub(super) enum Unpacked {
@@ -43,16 +49,31 @@ impl Unpacked {
         Self::Gzip { decoder, is_empty: true }
     }
 
-    /// How much should be written at once.
-    pub(super) fn piece(&self) -> usize {
-        match self {
-            Self::Plain(_) => usize::MAX,
-            Self::Gzip { .. } => PIECE,
-        }
+    /// Whether the next step is work that keeps others waiting.
+    pub(super) fn is_work(&self) -> bool {
+        matches!(self, Self::Gzip { .. }) && self.len() > SMALL
     }
 
-    /// Takes the next part.
-    pub(super) fn write(&mut self, part: &[u8]) -> Result<(), Bad> {
+    /// Takes of the next part what one step takes; how many bytes that was.
+    pub(super) fn step(&mut self, part: &[u8]) -> Result<usize, Bad> {
+        let (is_work, before) = (self.is_work(), self.len());
+        let piece = match self {
+            Self::Plain(_) => usize::MAX,
+            Self::Gzip { .. } if is_work => PIECE,
+            Self::Gzip { .. } => CRUMB,
+        };
+        let mut taken = 0;
+        for piece in part.chunks(piece) {
+            self.write(piece)?;
+            taken += piece.len();
+            if self.is_work() != is_work || self.len() - before >= STEP {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    fn write(&mut self, part: &[u8]) -> Result<(), Bad> {
         match self {
             Self::Plain(text) => text.write_all(part).map_err(|_| Bad::TooLong),
             Self::Gzip { decoder, is_empty } => {
@@ -60,6 +81,11 @@ impl Unpacked {
                 decoder.write_all(part).map_err(|_| decoder.get_ref().fault())
             }
         }
+    }
+
+    /// How long the text is so far, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.text().text.len()
     }
 
     /// What the text takes so far, in bytes.
@@ -130,9 +156,13 @@ mod tests {
 
     fn unpacked(packed: &[u8], limit: usize) -> Result<usize, Bad> {
         let mut text = Unpacked::gzip(limit);
-        for piece in packed.chunks(text.piece()) {
-            text.write(piece)?;
+        let mut rest = packed;
+        while !rest.is_empty() {
+            let (is_work, before) = (text.is_work(), text.len());
+            rest = &rest[text.step(rest)?..];
             assert!(text.size() <= limit, "{} bytes of {limit}", text.size());
+            let most = if is_work { STEP + PIECE * 1032 } else { 2 * SMALL + CRUMB * 1032 };
+            assert!(text.len() - before <= most, "{} bytes more at once", text.len() - before);
         }
         text.end().map(|text| text.len())
     }
@@ -145,6 +175,12 @@ mod tests {
         assert_eq!(whole.end(), Ok(text.clone()));
         assert_eq!(unpacked(&[packed(&text), packed(b"!")].concat(), 9001), Ok(9001));
         assert_eq!(unpacked(b"", 10), Ok(0));
+    }
+
+    #[test]
+    fn what_becomes_a_thousand_times_as_much_is_unpacked_in_steps() {
+        let text = vec![b' '; 8 << 20];
+        assert_eq!(unpacked(&packed(&text), text.len()), Ok(text.len()));
     }
 
     #[test]
