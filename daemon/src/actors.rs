@@ -48,6 +48,7 @@ mod session;
 mod sessions;
 mod stopped;
 mod timeout_backend;
+mod waiter;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -64,3 +65,4 @@ pub use link::Link;
 pub use outbox::Outgoing;
 pub use realtime::{Counts, Realtime, RealtimeSettings, SocketGuard, StartError};
 pub use replay::{Replay, ReplayPage};
+pub use waiter::{Wait, Woken};

@@ -24,6 +24,7 @@ mod operator;
 mod origin;
 mod people;
 mod plain;
+mod poll;
 mod precompressed;
 mod problem;
 mod query;
@@ -44,9 +45,10 @@ use serde::Serialize;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use crate::actors::{Wait, Woken};
 use crate::auth::Verify;
 use crate::config::Config;
-use crate::service::Service;
+use crate::service::{Service, ServiceError};
 use crate::sync::{DeviceId, UserId};
 
 pub use guests::{Guest, Guests, Seat};
@@ -94,8 +96,10 @@ pub type SocketFilter = BoxedFilter<(Response,)>;
 /// What REST needs of the connected devices.
 #[async_trait]
 pub trait RealtimeApi: Send + Sync + 'static {
-    /// The user's devices that have a socket.
+    /// The user's devices that have a socket, or a request that waits.
     async fn online(&self, user: UserId) -> Vec<DeviceId>;
+    /// Waits for news.
+    async fn wait(&self, wait: Wait) -> Result<Woken, ServiceError>;
     /// How many there are of everything here.
     fn counts(&self) -> Counts;
     /// How many sockets other instances have.

@@ -127,6 +127,10 @@ label! {
         DemoPeoplePerMinute "demo_people_per_minute",
         /// Too many throw-away people whose tokens have not ended yet.
         DemoPeople "demo_people",
+        /// Too many requests of one person that wait for news.
+        PollsPerUser "polls_per_user",
+        /// Too many requests that wait for news.
+        Polls "polls",
         /// Too many connections.
         Connections "connections",
         /// Too many connections of one address.
@@ -234,6 +238,8 @@ pub struct Metrics {
     users: Gauge,
     database_busy: Gauge,
     database_most: Gauge,
+    /// Requests that wait for news.
+    pub polls: Gauge,
     /// Synced tables that are stopped until somebody has mended them.
     pub tables_stopped: Gauge,
     /// Rows of which samples have found that the index says something else.
@@ -321,6 +327,7 @@ impl Metrics {
             users: gauge(r, "users", "People with at least one connected device"),
             database_busy: gauge(r, "database_connections_busy", "Database connections at work"),
             database_most: gauge(r, "database_connections_most", "Database connections that there may be"),
+            polls: gauge(r, "polls", "Requests that wait for news"),
             tables_stopped: gauge(
                 r,
                 "tables_stopped",

@@ -19,6 +19,7 @@ pub mod logged;
 pub mod metrics;
 pub mod moving;
 pub mod person;
+pub mod polling;
 pub mod pooler;
 mod ports;
 pub mod postgres;

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use ryzed_tests::instances::Instances;
+use ryzed_tests::polling::Poll;
 use ryzed_tests::rows::{food, food_entry, row};
 use ryzed_tests::{Account, Person, insert};
 use serde_json::{Value, json};
@@ -59,6 +60,25 @@ async fn a_change_at_one_reaches_devices_at_the_other_in_order_and_once() {
         tablet.fence().await;
         let rest = tablet.received("data_updated");
         assert!(rest.iter().all(|message| message["table"] != "food_entries"), "something came twice: {rest:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_at_one_hears_of_what_is_done_at_the_other() {
+    for both in all() {
+        let (here, there) = both.account();
+        here.push([]).await;
+        let cursor = here.pull(json!({})).await["cursor"].clone();
+        let poll = Poll::begin(&there, "tablet", &cursor, "").await;
+        let entry = food_entry(json!({}));
+        here.store("food_entries", &entry).await;
+        let page = poll.early().await.ok();
+        assert_eq!(page["changes"]["food_entries"][0]["id"], entry["id"], "{page}");
+        let lost = there.with_token(there.token());
+        lost.push_from("lost", []).await;
+        let poll = Poll::begin(&lost, "lost", &page["cursor"], "").await;
+        here.api.delete("/devices/lost").await.done();
+        poll.early().await.problem(&[401, 403]);
     }
 }
 

@@ -1,14 +1,11 @@
 //! Which of the connected may not stay, because a device was revoked since they came. The database alone is believed; it is asked
 //! at every sweep, at once when somebody says that a device of a person was revoked, and when that may have been said in vain.
 
-use std::sync::Arc;
-
 use super::close::CloseReason;
 use super::feed::FeedMsg;
-use super::link::Link;
 use super::realtime::{self, ActorContext};
 use crate::service::ServiceError;
-use crate::sync::UserId;
+use crate::sync::{Scope, UserId};
 
 impl ActorContext {
     /// Has it looked whether this person's devices may stay.
@@ -19,15 +16,18 @@ impl ActorContext {
     }
 }
 
-/// Closes the sockets of those who are refused by now.
-pub(super) async fn look(shared: &ActorContext, links: &[Arc<Link>]) -> Result<(), ServiceError> {
-    if links.is_empty() {
+/// Closes the sockets of those in a scope who are refused by now, and has their requests ask, which tells them.
+pub(super) async fn look(shared: &ActorContext, scope: Scope) -> Result<(), ServiceError> {
+    let (links, waiters) = (shared.connections.links(scope), shared.connections.waiters(scope));
+    if links.is_empty() && waiters.is_empty() {
         return Ok(());
     }
-    let presented = links.iter().map(|link| link.presented()).collect();
+    let presented = links.iter().map(|link| link.presented());
+    let presented = presented.chain(waiters.iter().map(|waiter| waiter.presented())).collect();
     for (place, refusal) in shared.backend.refused(presented).await? {
-        if let Some(link) = links.get(place) {
-            link.close(CloseReason::from(refusal));
+        match links.get(place) {
+            Some(link) => link.close(CloseReason::from(refusal)),
+            None => waiters.get(place - links.len()).into_iter().for_each(|waiter| waiter.ring()),
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::close::CloseReason;
 use super::link::Link;
 use super::message::{self, ServerMessage};
 use super::session::SessionRef;
+use super::waiter::Waiter;
 use crate::sync::{DeviceId, Scope, UserId};
 
 /// Every connected device, by user, and the users' sessions.
@@ -36,7 +37,17 @@ pub(crate) enum Left {
 #[derive(Default)]
 struct UserEntry {
     links: Vec<Arc<Link>>,
+    waiters: Vec<Arc<Waiter>>,
+    /// Somebody waited a moment ago, and is expected again.
+    lingers: bool,
     session: Option<SessionRef>,
+}
+
+impl UserEntry {
+    /// Whether anybody hears of their changes.
+    fn is_here(&self) -> bool {
+        !self.links.is_empty() || !self.waiters.is_empty() || self.lingers
+    }
 }
 
 impl ConnectionRegistry {
@@ -72,7 +83,7 @@ impl ConnectionRegistry {
         let Some(place) = person.links.iter().position(|other| other.id == link.id) else { return Left::Replaced };
         person.links.swap_remove(place);
         self.announce(&person.links, link, false, now);
-        if person.links.is_empty() { Left::Last } else { Left::Gone }
+        if person.is_here() { Left::Gone } else { Left::Last }
     }
 
     /// Under the registry's lock, so that what the others hear last is how it is.
@@ -89,7 +100,7 @@ impl ConnectionRegistry {
     /// Forgets a user without devices; gives back the session that nobody needs any more.
     pub(crate) fn remove_if_idle(&self, user: UserId) -> Option<SessionRef> {
         let mut people = self.people();
-        if people.get(&user).is_some_and(|person| person.links.is_empty()) {
+        if people.get(&user).is_some_and(|person| !person.is_here()) {
             return people.remove(&user)?.session;
         }
         None
@@ -105,14 +116,14 @@ impl ConnectionRegistry {
         let mut people = self.people();
         let Some(person) = people.get_mut(&user) else { return false };
         person.session = session;
-        !person.links.is_empty()
+        person.is_here()
     }
 
     /// The sessions have all ended: they will be started again.
     pub(crate) fn forget_sessions(&self) {
         self.people().retain(|_, person| {
             person.session = None;
-            !person.links.is_empty()
+            person.is_here()
         });
     }
 
@@ -125,9 +136,53 @@ impl ConnectionRegistry {
         }
     }
 
-    /// Whether the user has a device here.
+    /// Whether the user has a device here, or a request that waits.
     pub(crate) fn has(&self, user: UserId) -> bool {
-        self.people().get(&user).is_some_and(|person| !person.links.is_empty())
+        self.people().get(&user).is_some_and(UserEntry::is_here)
+    }
+
+    /// Adds a request that waits; an older one of the same device ends. False when `most` of the user's wait already.
+    pub(super) fn wait(&self, waiter: &Arc<Waiter>, most: usize) -> bool {
+        let mut people = self.people();
+        let person = people.entry(waiter.user).or_default();
+        let older = |other: &Arc<Waiter>| waiter.device.is_some() && other.device == waiter.device;
+        if let Some(place) = person.waiters.iter().position(older) {
+            person.waiters.swap_remove(place).send_away();
+        }
+        let fits = person.waiters.len() < most;
+        if fits {
+            person.waiters.push(Arc::clone(waiter));
+        } else if !person.is_here() && person.session.is_none() {
+            people.remove(&waiter.user);
+        }
+        fits
+    }
+
+    /// Takes a request away. True when the user has nobody left and is kept for a while, for somebody to come back.
+    pub(super) fn unwait(&self, waiter: &Waiter) -> bool {
+        let mut people = self.people();
+        let Some(person) = people.get_mut(&waiter.user) else { return false };
+        person.waiters.retain(|other| other.id != waiter.id);
+        let is_last = !person.is_here();
+        person.lingers |= is_last;
+        is_last
+    }
+
+    /// Nobody is expected any more. True when the user has nobody.
+    pub(super) fn linger_no_longer(&self, user: UserId) -> bool {
+        let mut people = self.people();
+        let Some(person) = people.get_mut(&user) else { return false };
+        person.lingers = false;
+        !person.is_here()
+    }
+
+    /// The requests that wait for a scope.
+    pub(super) fn waiters(&self, scope: Scope) -> Vec<Arc<Waiter>> {
+        let people = self.people();
+        match scope {
+            Scope::Global => people.values().flat_map(|person| &person.waiters).cloned().collect(),
+            Scope::User(user) => people.get(&user).map(|person| person.waiters.clone()).unwrap_or_default(),
+        }
     }
 
     /// One device of a user.
@@ -149,10 +204,10 @@ impl ConnectionRegistry {
         present.map(|(user, person)| (*user, person.links.iter().map(|link| link.device.clone()).collect())).collect()
     }
 
-    /// Everybody with a device, and how their sessions are reached.
+    /// Everybody with a device or a request that waits, and how their sessions are reached.
     pub(crate) fn sessions(&self) -> Vec<(UserId, Option<SessionRef>)> {
         let people = self.people();
-        let present = people.iter().filter(|(_, person)| !person.links.is_empty());
+        let present = people.iter().filter(|(_, person)| person.is_here());
         present.map(|(user, person)| (*user, person.session.clone())).collect()
     }
 

@@ -82,8 +82,7 @@ impl Actor for Feed {
                 state.shared.missed.store(true, Ordering::Release);
             }
             FeedMsg::Revoked(user) => {
-                let links = state.shared.connections.links(Scope::User(user));
-                if let Err(error) = admission::look(&state.shared, &links).await {
+                if let Err(error) = admission::look(&state.shared, Scope::User(user)).await {
                     debug!(%error, "who may not stay could not be asked; soon again");
                     myself.send_after(AGAIN, move || FeedMsg::Revoked(user));
                 }
@@ -115,7 +114,7 @@ impl FeedState {
     async fn look(&self) -> Result<(), ServiceError> {
         let shared = &self.shared;
         if shared.missed.swap(false, Ordering::AcqRel)
-            && let Err(error) = admission::look(shared, &shared.connections.links(Scope::Global)).await
+            && let Err(error) = admission::look(shared, Scope::Global).await
         {
             shared.missed.store(true, Ordering::Release);
             return Err(error);

@@ -19,9 +19,10 @@ use super::link::Link;
 use super::message::{self, ServerMessage};
 use super::presence::{PresenceMsg, PresenceQueue, rumours::Rumours};
 use super::root::{Root, RootMsg};
-use super::session::{SessionMsg, SessionRef};
+use super::session::{SessionMsg, SessionRef, Subscriber};
 use super::sessions::SessionsMsg;
 use super::timeout_backend::TimeoutBackend;
+use super::waiter::Waiter;
 use crate::budget::Budget;
 use crate::carrier::Topic;
 use crate::config::Limits;
@@ -95,6 +96,8 @@ pub(crate) struct ActorContext {
     /// Anything that other instances said may have been missed, and was not yet looked for.
     pub missed: AtomicBool,
     pub stopped_tables: RwLock<Vec<&'static str>>,
+    /// Requests that wait.
+    pub polls: AtomicUsize,
     sockets: AtomicUsize,
     next_link: AtomicU64,
     draining: watch::Sender<bool>,
@@ -204,6 +207,7 @@ impl Realtime {
             outside: AtomicBool::new(false),
             missed: AtomicBool::new(false),
             stopped_tables: RwLock::default(),
+            polls: AtomicUsize::new(0),
             sockets: AtomicUsize::new(0),
             next_link: AtomicU64::new(1),
             draining: watch::Sender::new(false),
@@ -219,10 +223,16 @@ impl Realtime {
         Ok(Self { shared, root, root_ended })
     }
 
-    /// The user's connected devices.
+    /// The user's devices that have a socket, or a request that waits and names them.
     #[must_use]
     pub fn online(&self, user: UserId) -> Vec<DeviceId> {
-        self.shared.connections.links(Scope::User(user)).iter().map(|link| link.device.clone()).collect()
+        let roster = &self.shared.connections;
+        let mut online: Vec<_> = roster.links(Scope::User(user)).iter().map(|link| link.device.clone()).collect();
+        let polling = roster.waiters(Scope::User(user)).into_iter().filter_map(|waiter| waiter.device.clone());
+        online.extend(polling);
+        online.sort_unstable();
+        online.dedup();
+        online
     }
 
     /// Whether one device is connected.
@@ -329,9 +339,10 @@ impl Realtime {
         self.shared.request_resync();
     }
 
-    /// From now on no device is let in.
+    /// From now on no device is let in, and nobody waits.
     pub(crate) fn begin_to_drain(&self) {
         self.shared.draining.send_replace(true);
+        self.shared.connections.waiters(Scope::Global).iter().for_each(|waiter| waiter.send_away());
     }
 
     /// How many sockets there are, also those that have not said who they are.
@@ -362,16 +373,25 @@ impl Realtime {
 
     /// Makes sure that both sessions hand on to this device what is committed from now on.
     pub(crate) async fn attach(&self, link: &Arc<Link>) -> Result<(), CloseReason> {
-        for scope in [Scope::User(link.user), Scope::Global] {
-            self.attach_to(scope, link).await?;
+        self.subscribe(link.user, Subscriber::Device(Arc::clone(link))).await
+    }
+
+    /// The same for a request that waits.
+    pub(super) async fn attach_waiter(&self, waiter: &Arc<Waiter>) -> Result<(), CloseReason> {
+        self.subscribe(waiter.user, Subscriber::Request(Arc::clone(waiter))).await
+    }
+
+    async fn subscribe(&self, user: UserId, subscriber: Subscriber) -> Result<(), CloseReason> {
+        for scope in [Scope::User(user), Scope::Global] {
+            self.attach_to(scope, &subscriber).await?;
         }
         Ok(())
     }
 
-    async fn attach_to(&self, scope: Scope, link: &Arc<Link>) -> Result<(), CloseReason> {
+    async fn attach_to(&self, scope: Scope, subscriber: &Subscriber) -> Result<(), CloseReason> {
         for attempt in 0..ATTEMPTS {
             if let Some(session) = self.session(scope).await {
-                let attached = async { ractor::call!(session.actor, SessionMsg::Attach, Arc::clone(link)).ok() };
+                let attached = async { ractor::call!(session.actor, SessionMsg::Attach, subscriber.clone()).ok() };
                 match self.shared.in_time(attached).await {
                     Some(true) => return Ok(()),
                     Some(false) => return Err(CloseReason::TryLater),

@@ -18,6 +18,7 @@ use super::frame::ChangeFrame;
 use super::link::Link;
 use super::pulse::Pulse;
 use super::realtime::ActorContext;
+use super::waiter::Waiter;
 use crate::metrics::metrics;
 use crate::service::{Committed, ServiceError};
 use crate::sync::{ChangeRecord, Scope, Version};
@@ -40,12 +41,30 @@ pub(crate) enum SessionMsg {
     Check,
     /// A device has come. Answered once it will get everything beyond what was handed on before; false when the
     /// database could not be asked where that is.
-    Attach(Arc<Link>, RpcReplyPort<bool>),
+    Attach(Subscriber, RpcReplyPort<bool>),
     /// Answered once everything up to this version was handed on, or could not be.
     Settled(Version, RpcReplyPort<()>),
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]
     Fault(Fault),
+}
+
+/// Who is to hear of changes.
+#[derive(Debug, Clone)]
+pub(crate) enum Subscriber {
+    /// A device with a socket.
+    Device(Arc<Link>),
+    /// A request that waits.
+    Request(Arc<Waiter>),
+}
+
+impl Subscriber {
+    fn joined(&self, scope: Scope, version: Version) {
+        match self {
+            Self::Device(link) => link.joined(scope, version),
+            Self::Request(waiter) => waiter.joined(scope, version),
+        }
+    }
 }
 
 /// How a session is reached. Cheap to clone.
@@ -183,10 +202,10 @@ impl Actor for Session {
                 self.committed(state, commit).await
             }
             SessionMsg::Check => self.check(state).await,
-            SessionMsg::Attach(link, reply) => {
+            SessionMsg::Attach(subscriber, reply) => {
                 let begun = self.begin(state).await;
                 if begun.is_ok() {
-                    link.joined(self.scope, state.order.as_ref().map_or(0, Order::last));
+                    subscriber.joined(self.scope, state.order.as_ref().map_or(0, Order::last));
                 }
                 let _ = reply.send(begun.is_ok());
                 if state.behind { self.check(state).await } else { Ok(()) }
@@ -213,13 +232,15 @@ impl Actor for Session {
 }
 
 impl Session {
-    /// Finds out where to begin: where the slowest device is that was served before, else at the scope's newest.
+    /// Finds out where to begin: where the slowest is that was served before, else at the scope's newest.
     async fn begin(&self, state: &mut SessionState) -> Result<(), ServiceError> {
         if state.order.is_some() {
             return Ok(());
         }
-        let served = |link: &Arc<Link>| link.outbox().seen(self.scope);
-        let last = match state.shared.connections.links(self.scope).iter().filter_map(served).min() {
+        let (links, waiters) =
+            (state.shared.connections.links(self.scope), state.shared.connections.waiters(self.scope));
+        let served = links.iter().filter_map(|link| link.outbox().seen(self.scope));
+        let last = match served.chain(waiters.iter().filter_map(|waiter| waiter.seen(self.scope))).min() {
             Some(version) => {
                 state.behind = true;
                 version
@@ -291,6 +312,9 @@ impl Session {
     fn deliver(&self, state: &SessionState, records: &[ChangeRecord]) {
         if let Some(order) = &state.order {
             state.backlog.last.store(order.last(), Ordering::Release);
+        }
+        for waiter in state.shared.connections.waiters(self.scope) {
+            records.iter().for_each(|record| waiter.change(record));
         }
         let links = state.shared.connections.links(self.scope);
         if links.is_empty() {

@@ -25,7 +25,10 @@ impl Refused {
     /// Whether it is the caller's own doing: then others are served meanwhile.
     #[must_use]
     pub fn is_the_callers(self) -> bool {
-        !matches!(self.limit, Limit::BytesInFlight | Limit::LongReads | Limit::Connections | Limit::Sockets)
+        !matches!(
+            self.limit,
+            Limit::BytesInFlight | Limit::LongReads | Limit::Connections | Limit::Sockets | Limit::Polls
+        )
     }
 }
 
@@ -36,6 +39,7 @@ impl fmt::Display for Refused {
         let why = match self.limit {
             Limit::RequestsPerSecond => "you send too many requests",
             Limit::RequestsPerUser => "too many of your requests wait already",
+            Limit::PollsPerUser => "too many of your requests wait for news already",
             Limit::ReadsPerUser | Limit::WritesPerUser => "your other requests take all the time that you have",
             Limit::BytesPerUser => "your other requests and their answers take all the memory that you have",
             Limit::StrangersPerSecond => "too many requests without a good token came from your address",

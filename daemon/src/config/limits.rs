@@ -104,6 +104,12 @@ limits! {
     demo_people_per_minute: usize = 10,
     /// Throw-away people whose tokens have not ended yet.
     demo_people: usize = 100,
+    /// The longest that a request waits for news, in seconds: `wait` of `GET /changes`.
+    poll_seconds: u64 = 25,
+    /// Requests of one person that wait for news.
+    polls_per_user: usize = 40,
+    /// Requests of all people that wait for news.
+    polls: usize = 20_000,
     /// Connections that are no device's socket, over all.
     connections: usize = 4096,
     /// Connections that are no device's socket, of one address.

@@ -154,6 +154,11 @@ impl Call {
         Ok(of_json(memory.keep(text)))
     }
 
+    /// Notes that the request waits for news: how long it takes says nothing of the daemon.
+    pub(super) fn waits(&self) {
+        self.identity.iter().for_each(Identity::waits);
+    }
+
     /// Notes for the log which of the caller's devices it is.
     pub(super) fn is_device(&self, device: &DeviceId) {
         self.identity.iter().for_each(|identity| identity.is_device(device));

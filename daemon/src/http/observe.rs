@@ -27,6 +27,8 @@ pub(super) const RELEASE: HeaderName = HeaderName::from_static("ryzed-release");
 const LONGEST_ID: usize = 64;
 /// The longest part of a path that may be a name: those of devices end here, and no token is so short.
 const LONGEST_NAME: usize = 64;
+/// What the metrics call a request that waits for news.
+const WAITING: &str = "/api/realtime/changes?wait";
 /// The longest path that is written to the log.
 const LONGEST_PATH: usize = 200;
 
@@ -52,6 +54,8 @@ struct IdentityFacts {
     user: OnceLock<UserId>,
     device: OnceLock<DeviceId>,
     route: OnceLock<&'static str>,
+    /// What it is counted as instead, once it waits for news.
+    waits: OnceLock<&'static str>,
 }
 
 impl Identity {
@@ -68,6 +72,11 @@ impl Identity {
     /// Notes the template of the route that took the request.
     pub(super) fn took(&self, route: &'static str) {
         let _ = self.0.route.set(route);
+    }
+
+    /// Notes that it waits for news: among requests that don't, it would look like a slow one.
+    pub(super) fn waits(&self) {
+        let _ = self.0.waits.set(WAITING);
     }
 
     /// Notes which of the person's devices it is.
@@ -156,7 +165,7 @@ impl AccessLine {
         let took = self.start.elapsed();
         let duration_ms = took.as_micros() as f64 / 1000.0;
         let labels = RequestLabels {
-            route: self.identity.0.route.get().copied().unwrap_or_default(),
+            route: self.identity.0.waits.get().or(self.identity.0.route.get()).copied().unwrap_or_default(),
             method: known(&self.method),
             status: self.status,
         };

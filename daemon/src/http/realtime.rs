@@ -6,13 +6,18 @@ use async_trait::async_trait;
 use serde_json::value::to_raw_value;
 
 use super::{ActiveUser, Counts, RealtimeApi};
-use crate::actors::Realtime;
+use crate::actors::{Realtime, Wait, Woken};
+use crate::service::ServiceError;
 use crate::sync::{DeviceId, UserId};
 
 #[async_trait]
 impl RealtimeApi for Realtime {
     async fn online(&self, user: UserId) -> Vec<DeviceId> {
         self.online_cluster_wide(user).await
+    }
+
+    async fn wait(&self, wait: Wait) -> Result<Woken, ServiceError> {
+        Self::wait(self, wait).await
     }
 
     fn counts(&self) -> Counts {

@@ -42,7 +42,15 @@ pub(super) fn table() -> Vec<Route> {
         to(api!("sync"), vec![post(caller(sync::sync)).reads(&[])]),
         to(
             api!("changes"),
-            vec![get(user(sync::changes)).reads(&["cursor", "last_sync_timestamp", "tables", "limit", "digest"])],
+            vec![get(user(sync::changes)).reads(&[
+                "cursor",
+                "last_sync_timestamp",
+                "tables",
+                "limit",
+                "digest",
+                "wait",
+                "device_id",
+            ])],
         ),
         to(api!("digest"), vec![get(user(sync::digest)).reads(&["tables"])]),
         to(api!("sync-status"), vec![get(user(sync::status)).reads(&["device_id"])]),

@@ -1,11 +1,14 @@
 //! `/sync` and its pull half, `/digest`, `/sync-status`, `/trigger-sync`.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use ryzed_adapters::{FieldError, code};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::call::{Answer, Call, json};
+use super::poll::{self, Patience};
 use super::problem::Problem;
 use crate::auth::Caller;
 use crate::budget::{LONG_READ, cost_of};
@@ -37,7 +40,7 @@ pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
     call.result(caller.user, &answer, answer.about_bytes(), turn).await
 }
 
-/// `GET /changes`: the same as the download of `/sync`.
+/// `GET /changes`: the same as the download of `/sync`; with `wait`, once there is something or the time is over.
 pub(super) async fn changes(mut call: Call, caller: Caller) -> Answer {
     let query = &call.query;
     let request = PullRequest {
@@ -47,11 +50,17 @@ pub(super) async fn changes(mut call: Call, caller: Caller) -> Answer {
         limit: query.value("limit", "a whole number")?,
         digest: query.value("digest", "true or false")?.unwrap_or(false),
     };
+    let wait: u64 = query.value("wait", "a whole number of seconds")?.unwrap_or_default();
+    let device = query.value("device_id", A_DEVICE)?;
+    let wait = Duration::from_secs(wait.min(call.app.config.limits.poll_seconds));
     if request.digest || request.since.is_some() {
         call.app.service.budget.charge(caller.user, LONG_READ)?;
     }
-    let Served { answer, turn } = call.app.service.pull(&caller, request).await?;
-    call.answer(caller.user, &answer, answer.about_bytes(), turn).await
+    let (answer, turn) = poll::pull(&mut call, &caller, request, Patience { wait, device }).await?;
+    match turn {
+        Some(turn) => call.answer(caller.user, &answer, answer.about_bytes(), turn).await,
+        None => json(&answer),
+    }
 }
 
 /// `GET /digest`.

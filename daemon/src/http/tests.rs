@@ -32,6 +32,10 @@ impl RealtimeApi for Quiet {
     async fn online(&self, _user: UserId) -> Vec<DeviceId> {
         vec!["phone".parse().unwrap()]
     }
+    async fn wait(&self, wait: Wait) -> Result<Woken, ServiceError> {
+        self.note(format!("{:?} waits", wait.device));
+        Ok(Woken::Nothing)
+    }
     fn counts(&self) -> Counts {
         Counts { connections: 1, users: 1 }
     }
