@@ -13,9 +13,9 @@ export const PATIENCE_MS = 60_000;
 /**
  * @param {Platform} platform
  * @param {string} address
- * @param {{token: string, method?: string, body?: object, signal?: AbortSignal}} how
+ * @param {{token: string, method?: string, body?: object, signal?: AbortSignal, patience?: number}} how
  */
-export async function call(platform, address, { token, body, method = body ? 'POST' : 'GET', signal }) {
+export async function call(platform, address, { token, body, method = body ? 'POST' : 'GET', signal, patience = PATIENCE_MS }) {
   const given = new AbortController();
   const stop = () => given.abort();
   const stopped = new Promise((_, reject) => given.signal.addEventListener('abort', () => reject(new Error('it was called off'))));
@@ -25,12 +25,12 @@ export async function call(platform, address, { token, body, method = body ? 'PO
   const ask = async () => {
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     // A redirect that the platform followed would lose the method or the token, or hand both to somebody else.
-    const answer = await platform.fetch(address, { method, headers, body: body && JSON.stringify(body), signal: given.signal, redirect: 'manual' });
-    const text = await answer.text();
+    const answer = await platform.fetch(address, { method, headers, body: body && JSON.stringify(body), signal: given.signal, redirect: 'manual', cache: 'no-store' });
+    const text = await textOf(answer);
     return judged(answer, attempt(() => JSON.parse(text)), /\/sync$/.test(address), platform.now());
   };
   try {
-    return await within(platform, PATIENCE_MS, Promise.race([ask(), stopped]));
+    return await within(platform, patience, Promise.race([ask(), stopped]));
   } catch (fault) {
     if (fault instanceof Failure) throw fault;
     throw new Failure(`The server can’t be reached: ${/** @type {Error} */ (fault).message}`, { loss: { code: 1006 } });
@@ -40,11 +40,20 @@ export async function call(platform, address, { token, body, method = body ? 'PO
   }
 }
 
+/** The body, unpacked once more where something on the way has packed it without a word. @param {Response} answer */
+async function textOf(answer) {
+  const { DecompressionStream: Unpacking, TextDecoder: Text } = globalThis;
+  if (!Unpacking || !Text || !answer.arrayBuffer) return answer.text();
+  let bytes = new Uint8Array(await answer.arrayBuffer());
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) bytes = new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new Unpacking('gzip'))).arrayBuffer());
+  return new Text().decode(bytes);
+}
+
 /** @param {Response} answer @param {any} body @param {boolean} isSync @param {number} now */
 function judged({ ok, status, headers }, body, isSync, now) {
   const { type, title, detail, errors } = Object(body);
   const isMarked = headers.has(MARK);
-  if (ok && (isMarked || (isSync ? body?.results : status === 204 || Object(body) === body))) return body;
+  if (ok && (isMarked ? status === 204 || body !== undefined : isSync ? body?.results : status === 204 || Object(body) === body)) return body;
   const isOurs = isMarked || (!ok && String(type).includes('/problems/'));
   const wait = headers.get('retry-after') ?? '';
   const ms = Math.max(0, Number(wait) * 1000 || Date.parse(wait) - now || 0);

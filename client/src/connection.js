@@ -3,8 +3,9 @@
 import { attempt, claims, within } from './platform.js';
 import { Failure } from './server.js';
 import { IDLE, step } from './state.js';
+import { Ways, WAYS } from './ways.js';
 
-/** @import { Effect, Line, LineEvent, Loss, Message, Platform, Token } from './types.js' */
+/** @import { Effect, Line, LineEvent, Loss, Message, Platform, Token, Way } from './types.js' */
 
 const BEAT_MS = 30_000;
 /** An answer that takes longer is not coming. */
@@ -19,6 +20,11 @@ const TAKEN_WAIT_MS = 2000;
 /** A function that gives the token at hand is not asked again for half of what is left of it, and at least this long. */
 const TOKEN_AGAIN_MS = 5000;
 
+/** Close codes that are no sign of something on the way. */
+const SAID_BY_SERVER = [1011, 1012, 1013];
+/** What the line ends with when it is to come back at once. */
+const AT_ONCE = { code: 1012, reason: '{"reconnect_in_ms":0}' };
+
 /**
  * @typedef {object} Owner
  * @property {Platform} platform
@@ -31,6 +37,9 @@ const TOKEN_AGAIN_MS = 5000;
  * @property {boolean} [isShared] Whether other tabs of this device may have led before
  * @property {(sub?: string) => void} whose Hears whose token it is, once that is known
  * @property {() => void} check Throws when the token is another person's
+ * @property {() => {way: Way, at: number} | undefined} recall The way that worked before
+ * @property {(way: Way) => void} works Hears which way works
+ * @property {(way: Way) => Promise<any>} open Opens what stands for a socket
  */
 
 export class Connection {
@@ -50,6 +59,10 @@ export class Connection {
   /** When a function that gave the token at hand is asked again. */
   #againAt = 0;
   #takenAt = -Infinity;
+  #ways = new Ways();
+  #hasRecalled = false;
+  /** Whether nothing has come since the greeting. */
+  #isMute = true;
 
   /** @param {Owner} owner @param {Token} [source] */
   constructor(owner, source) {
@@ -65,6 +78,8 @@ export class Connection {
   /** @param {Omit<LineEvent, 'random'> & Record<string, any>} event The dice are thrown here */
   dispatch(event) {
     const before = this.line;
+    const hasMoved = event.type === 'nudge';
+    if (before.name === 'live' && (hasMoved || event.type === 'beat') && this.#ways.triesAgain(this.#owner.platform.now(), hasMoved)) return this.lose(AT_ONCE);
     const { line, effects } = step(before, /** @type {LineEvent} */ ({ random: this.#owner.platform.random(), ...event }));
     this.line = line;
     for (const effect of effects) this.#carryOut(effect);
@@ -85,6 +100,11 @@ export class Connection {
     const { name } = this.line;
     if (name === 'live') this.#ask(false);
     else if (name === 'stopped' || name === 'waiting') this.dispatch({ type: 'connect' });
+  }
+
+  /** By which way it hears from the server. */
+  get way() {
+    return this.#ways.way;
   }
 
   /** Stops without telling anybody. */
@@ -140,8 +160,7 @@ export class Connection {
   /** @param {Message} message @returns {boolean} Whether there was a line to send it on */
   send(message) {
     if (this.#socket?.readyState !== 1) return false;
-    this.#socket.send(JSON.stringify(message));
-    return true;
+    return this.#socket.send(JSON.stringify(message)) !== false;
   }
 
   /** @param {Effect} effect */
@@ -150,7 +169,7 @@ export class Connection {
       case 'ask_token': return void this.#ask(false);
       case 'fresh_token': return void this.#ask(true);
       case 'sync': return void this.#sync();
-      case 'open': return this.#open();
+      case 'open': return void this.#open();
       case 'wait': return this.#after('wait', this.line.wait, () => this.dispatch({ type: 'elapsed' }));
       case 'beat': return this.#after('beat', this.#beatMs, () => this.dispatch({ type: 'beat' }));
       case 'auth': return void this.send({ type: 'auth', token: this.#token });
@@ -198,32 +217,67 @@ export class Connection {
     }
   }
 
-  #open() {
-    const { platform: { WebSocket }, address, heard } = this.#owner;
-    if (!WebSocket) {
-      queueMicrotask(() => this.lose({ code: 4400, why: 'There is no WebSocket here: hand one in as platform.WebSocket.' }));
-      return;
+  async #open() {
+    const { platform, address, recall } = this.#owner;
+    const { signal } = this;
+    if (!this.#hasRecalled) this.#ways.recall(recall(), platform.now());
+    this.#hasRecalled = true;
+    const { way } = this.#ways;
+    const Socket = platform.WebSocket;
+    // Where there is none, or where it is forbidden, the next way is gone at once.
+    if (way === WAYS[0]) this.#attach(attempt(() => Socket && new Socket(address(), ['ryzed.v1', `bearer.${this.#token}`])));
+    else {
+      this.#expect();
+      const socket = await this.#owner.open(way).catch(() => null);
+      if (signal.aborted) socket?.close();
+      else this.#attach(socket);
     }
-    const socket = attempt(() => new WebSocket(address(), ['ryzed.v1', `bearer.${this.#token}`]));
+  }
+
+  /** The way does not work: the next one is tried. False if there is none. */
+  #another() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(1000);
+    const isLeft = this.#ways.next();
+    if (isLeft) this.#open();
+    return isLeft;
+  }
+
+  /** No answer came. */
+  #silent() {
+    if (this.line.name === 'opening' && this.#another()) return;
+    if (this.line.name === 'live') this.#ways.broke(this.#owner.platform.now(), this.#isMute);
+    this.dispatch({ type: 'silent' });
+  }
+
+  /** @param {any} socket Or what stands for one */
+  #attach(socket) {
+    const { heard } = this.#owner;
     this.#socket = socket;
     this.#expect();
-    // Forbidden here: as if it had not answered.
-    if (!socket) return;
+    if (!socket) return void queueMicrotask(() => this.line.name === 'opening' && !this.#socket && this.#silent());
     socket.onerror = () => {};
-    socket.onclose = (/** @type {Loss} */ { code, reason }) => {
+    socket.onclose = (/** @type {Loss} */ { code, reason, ms, why }) => {
       if (this.#socket !== socket) return;
       const now = this.#owner.platform.now();
+      const isOfTheWay = code < 4000 && !SAID_BY_SERVER.includes(code);
+      if (isOfTheWay && this.line.name === 'opening' && this.#another()) return;
+      if (isOfTheWay && this.line.name === 'live') this.#ways.broke(now, false);
       // A tab that led before may have woken up, and finds out only now that it does not.
       const isTaken = code === 4409 && this.#owner.isShared && !(Math.abs(now - this.#takenAt) < TAKEN_MS);
       if (code === 4409) this.#takenAt = now;
-      this.lose(isTaken ? { code: 1013, ms: TAKEN_WAIT_MS } : { code, reason });
+      this.lose(isTaken ? { code: 1013, ms: TAKEN_WAIT_MS } : { code, reason, ms, why });
     };
     socket.onmessage = (/** @type {{data: string}} */ { data }) => {
       if (this.#socket !== socket) return;
       this.#clear('answer');
+      this.#isMute = this.line.name === 'opening';
       const message = attempt(() => JSON.parse(data)) ?? {};
       if (message.type === 'connection_established') {
         this.#beatMs = Math.min(BEAT_MS, (message.heartbeat_seconds ?? Infinity) * 1000);
+        this.#ways.works(this.#owner.platform.now());
+        this.#owner.works(this.way);
         this.dispatch({ type: 'greeted' });
       } else if (message.type === 'token_expiring') this.dispatch({ type: 'expiring' });
       heard(message);
@@ -238,7 +292,7 @@ export class Connection {
   }
 
   #expect() {
-    this.#after('answer', ANSWER_MS, () => this.dispatch({ type: 'silent' }));
+    this.#after('answer', ANSWER_MS, () => this.#silent());
   }
 
   /** @param {string} name @param {number} ms @param {() => void} run */

@@ -4,6 +4,7 @@ export { giveBack } from './give-back.js';
 export { Guard } from './guard.js';
 export { repair, retable, Search } from './mend.js';
 export { moved } from './moved.js';
+export { Poll } from './poll.js';
 export { synced } from './synced.js';
 export { takeOver } from './take-over.js';
 export { TASKS } from './tasks.js';

@@ -8,6 +8,7 @@ import { more } from './later.js';
 import { soon } from './platform.js';
 import { applyPatch } from './replica.js';
 import { Failure } from './server.js';
+import { WAYS } from './ways.js';
 
 /** @import { Device } from './device.js' */
 /** @import { Line, Message, Patch, Refused, SyncSummary, Token } from './types.js' */
@@ -22,6 +23,9 @@ const CALLS_MOST = 20;
 const BURST_LEAST = 20;
 const BURST_QUIET_MS = 10;
 const BURST_MOST_MS = 300;
+
+/** @param {Record<string, any>} parts */
+const query = (parts) => Object.entries(parts).filter(([, value]) => value).map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join('&');
 
 export class Online {
   device;
@@ -38,6 +42,8 @@ export class Online {
   /** Live messages that were not taken yet. @type {Message[]} */
   #incoming = [];
   #isTaking = false;
+  /** What a poll brought, until an exchange takes it. @type {{cursor: string, page: any} | null} */
+  #offer = null;
 
   /** @param {Device} device */
   constructor(device) {
@@ -55,6 +61,12 @@ export class Online {
       whose: (sub) => (device.sub = sub),
       check: () => device.admit(device.sub),
       isShared: Boolean(name && platform.locks),
+      recall: () => (device.copy.meta.way?.api === this.#api ? device.copy.meta.way : undefined),
+      works: (way) => {
+        const known = device.copy.meta.way;
+        if ((known?.way ?? WAYS[0]) !== way || (known && known.api !== this.#api)) device.note({ way: way === WAYS[0] ? undefined : { api: this.#api, way, at: platform.now() } });
+      },
+      open: async () => new (await more()).Poll(this),
     }, device.source);
   }
 
@@ -151,7 +163,7 @@ export class Online {
       api: this.device.owner.api,
       // Without storage it goes on in memory; the app was told.
       keep: (patch) => this.device.keep(patch),
-      post: (body) => this.call('/sync', { body: { ...this.#self(), ...body }, signal }),
+      post: (body) => this.#offered(body) ?? this.call('/sync', { body: { ...this.#self(), ...body }, signal }),
       rejected: ({ mutation_id, table, operation, data, asks }, { errors = [] }) => {
         const edit = /** @type {Refused} */ ({ mutation_id, table, operation, data, errors, at: new Date(platform.now()).toISOString() });
         const refused = [...this.device.refused().filter((other) => other.mutation_id !== mutation_id), edit].slice(-REFUSED_MOST);
@@ -179,12 +191,38 @@ export class Online {
     return run;
   }
 
+  /** Asks for what is new, for so many seconds. @param {number} wait @param {number} patience @param {AbortSignal} signal @returns {Promise<import('./types.js').Page>} */
+  async poll(wait, patience, signal) {
+    const cursor = this.stand();
+    const { tables } = this.device.owner.options;
+    const page = await this.call(`/changes?${query({ cursor, tables: tables?.join(), device_id: this.device.id, wait })}`, { signal, patience });
+    this.#offer = { cursor, page };
+    return page;
+  }
+
+  /** Where the copy stands. */
+  stand() {
+    return cursorText(this.device.copy.cursor);
+  }
+
+  /** Ends when the exchanges that were begun have. */
+  idle() {
+    return this.#exchanges.catch(() => {});
+  }
+
+  /** What a poll has brought already, if it is what is asked for. @param {any} body */
+  #offered({ cursor, changes, digest, force_full_sync }) {
+    const { cursor: from, page } = this.#offer ?? {};
+    this.#offer = null;
+    if (!changes.length && !digest && !force_full_sync && cursor && cursorText(cursor) === from) return page;
+  }
+
   #self() {
     const { deviceType, deviceName, appVersion, conflictStrategy } = this.device.owner.options;
     return { device_id: this.device.id, device_type: deviceType, device_name: deviceName, app_version: appVersion, conflict_strategy: conflictStrategy };
   }
 
-  /** @param {string} path @param {{body?: object, method?: string, signal?: AbortSignal}} [how] @param {string} [refused] A token that was, lately
+  /** @param {string} path @param {{body?: object, method?: string, signal?: AbortSignal, patience?: number}} [how] @param {string} [refused] A token that was, lately
    * @param {boolean} [isMoved] It has been asked for elsewhere @returns {Promise<any>}
    */
   async call(path, how = {}, refused, isMoved) {
@@ -199,7 +237,7 @@ export class Online {
     if (ms > 0 && ms <= ORDERED_MOST_MS) throw new Failure('The server wants to be left alone.', { status: 429, loss: { code: 1013, ms } });
     const at = platform.now();
     const told = (/** @type {any} */ page, /** @type {any} */ fault = null) =>
-      (this.calls = [...this.calls, [at, platform.now() - at, path, /** @type {any} */ (how.body)?.changes?.length, page?.total_changes, page?.sync_timestamp, fault?.status || fault?.message]].slice(-CALLS_MOST));
+      how.patience && !fault ? null : (this.calls = [...this.calls, [at, platform.now() - at, path, /** @type {any} */ (how.body)?.changes?.length, page?.total_changes, page?.sync_timestamp, fault?.status || fault?.message]].slice(-CALLS_MOST));
     try {
       const page = await call(platform, this.#api + path, { ...how, token });
       told(page);
@@ -222,15 +260,13 @@ export class Online {
 
   #address() {
     const { tables, deviceType, appVersion } = this.device.owner.options;
-    const query = Object.entries({ cursor: cursorText(this.device.copy.cursor), tables: tables?.join(), device_type: deviceType, app_version: appVersion })
-      .filter(([, value]) => value).map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`);
-    return `${this.#api.replace(/^http/, 'ws')}/ws/${this.device.id}?${query.join('&')}`;
+    return `${this.#api.replace(/^http/, 'ws')}/ws/${this.device.id}?${query({ cursor: this.stand(), tables: tables?.join(), device_type: deviceType, app_version: appVersion })}`;
   }
 
   /** @param {Line} line @param {Line} before */
   #lineChanged({ name, why, wait }, before) {
     const { emit, status } = this.device.owner;
-    status.set({ ...status.value, state: name, why, retryInMs: name === 'waiting' ? wait : 0 });
+    status.set({ ...status.value, state: name, why, retryInMs: name === 'waiting' ? wait : 0, transport: name === 'live' ? this.connection.way : null });
     if (name === 'live' && before.name !== 'live') {
       emit('connected', { deviceId: this.device.id });
       this.learn();

@@ -63,6 +63,7 @@
  * @property {string} [api] Where the server was, the last time
  * @property {string[]} [tables] What the cursor stands for; none is all
  * @property {Record<string, Verdict['status']>} [judged] The calls that had their verdict lately
+ * @property {{api: string, way: Way, at: number}} [way] How this device hears from its server there, unless by a WebSocket
  * @property {Record<string, number>} [removed] The tombstones' versions of rows that were deleted here lately
  */
 /** @typedef {Map<string, [table: string, id: string, row: any]>} Found What a download says of each row; null is gone */
@@ -140,7 +141,8 @@
  */
 /** @typedef {'ask_token' | 'fresh_token' | 'sync' | 'open' | 'hang_up' | 'wait' | 'ping' | 'auth' | 'beat'} Effect */
 /** @typedef {{totalChanges: number, conflicts: Conflict[], rejected: (Result & {edit: Edit})[]}} SyncSummary */
-/** @typedef {{state: StateName, why: string, retryInMs: number, stored: boolean, refused: number}} Status */
+/** @typedef {'websocket' | 'poll'} Way How a device hears from its server. */
+/** @typedef {{state: StateName, why: string, retryInMs: number, stored: boolean, refused: number, transport?: Way | null}} Status `transport` while it is live */
 /** @typedef {Pick<Edit, 'mutation_id' | 'table' | 'operation'> & {id: string, fields: string[]}} EditName An edit without what it says. */
 /**
  * @typedef {object} Diagnosis The report of a client on itself.

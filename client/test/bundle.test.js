@@ -10,8 +10,8 @@ import { bundled, FILES } from '../scripts/bundle.js';
 /** What shows the copy and takes edits; with queries; with the line; all that a page loads; what is loaded to look at it. In bytes, compressed. */
 const CORE_MOST = 12_000;
 const QUERIES_MOST = 15_000;
-const ONLINE_MOST = 19_750;
-const ALL_MOST = 26_800;
+const ONLINE_MOST = 20_700;
+const ALL_MOST = 28_400;
 const INSPECTOR_MOST = 4_800;
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const size = (...files) => files.reduce((sum, file) => sum + gzipSync(readFileSync(path(`dist/${file}`)), { level: 9 }).length, 0);
