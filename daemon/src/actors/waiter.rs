@@ -112,7 +112,7 @@ impl Waiter {
     }
 
     /// Who it is, for whoever judges whether it may stay.
-    pub(super) fn standing(&self) -> Presented {
+    pub(super) fn presented(&self) -> Presented {
         Presented {
             user: self.user,
             credentials: Credentials { token: self.token.clone(), device: self.device.clone() },
