@@ -40,7 +40,7 @@ export async function bundled() {
     const { outputFiles: [{ text }], metafile } = await packed(entry, made, core);
     if (file === CORE) core = Object.keys(metafile.inputs).map(path);
     const { code } = await minify(text, {
-      module: true, ecma: 2022, nameCache, compress: { passes: 3, unsafe: true, unsafe_arrows: true, pure_getters: true }, mangle: { module: true, properties: { regex: INTERNAL } },
+      module: true, ecma: 2022, nameCache, compress: { passes: 3, unsafe: true, unsafe_arrows: true, pure_getters: true }, mangle: { module: true, properties: { regex: INTERNAL, builtins: true } },
     });
     // Only the names of properties: each file has variables of its own.
     delete nameCache.vars;

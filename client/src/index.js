@@ -359,7 +359,7 @@ export class RyzeRealtimeClient {
       const waiting = this.#unsettled.get(ask);
       if (!waiting) return;
       waiting.isQueued = true;
-      if (!this.#keeper.copy.queue.findLast(({ asks, done: isDone }) => !isDone && asks?.includes(ask))) this.#settleMissed(ask);
+      if (!this.#keeper.copy.asks.has(ask)) this.#settleMissed(ask);
     }, ({ message, errors = [] }) => {
       this.#made = this.#made.filter((made) => made !== ask);
       this.#settle(ask, { status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'invalid', message }] }, true);
@@ -369,13 +369,8 @@ export class RyzeRealtimeClient {
 
   /** @param {(Verdict & {asks: string[]})[]} verdicts */
   #judge(verdicts) {
-    const queued = this.#asked;
+    const queued = this.#keeper.copy.asks;
     for (const { asks, ...verdict } of verdicts) asks.forEach((ask) => this.#settle(ask, verdict, !queued.has(ask)));
-  }
-
-  /** The calls whose edits wait for their verdict. */
-  get #asked() {
-    return new Set(this.#keeper.copy.queue.flatMap(({ asks = [], done }) => (done ? [] : asks)));
   }
 
   /** @param {string} ask @param {Verdict} verdict @param {boolean} isLast */
@@ -488,7 +483,7 @@ export class RyzeRealtimeClient {
 
   /** What is no longer queued, and was never told of, went with a tab that ended. */
   #lookForVerdicts() {
-    const queued = this.#asked;
+    const queued = this.#keeper.copy.asks;
     this.#unsettled.forEach(({ isQueued }, ask) => isQueued && !queued.has(ask) && this.#settleMissed(ask));
   }
 
@@ -513,7 +508,7 @@ export class RyzeRealtimeClient {
       this.#tabs.tell({ patch: rest, ...(whole && { edits: changes }), whole: patch });
       this.#told = whole ?? this.#told;
     }
-    if (queue) this.pending.set(this.#shown.queue.filter(({ done }) => !done).length);
+    if (queue) this.pending.set(this.#shown.waiting);
     if (meta) {
       this.refused.set(this.#shown.meta.refused ?? []);
       if (this.#tabs.leads) this.status.set({ ...this.status.value, refused: this.refused.value.length });

@@ -1,5 +1,6 @@
 // Holds the copy and brings every patch of it to storage.
 
+import { more } from './later.js';
 import { uuid, within } from './platform.js';
 import { missing } from './queue.js';
 import { applyPatch, open, returned, wholeOf } from './replica.js';
@@ -136,10 +137,14 @@ export class Keeper {
   /** @param {boolean} leads @param {boolean} [isLate] The copy has been in use meanwhile */
   async #read(leads, isLate = false) {
     try {
-      const kept = await within(this.#owner.platform, LOAD_MS, this.#storage.load(leads), LATE);
+      const loading = within(this.#owner.platform, LOAD_MS, this.#storage.load(leads), LATE);
+      const [kept, merged] = [await loading, isLate && (await more()).merged];
       if (this.#writes !== leads) return;
-      if (isLate) this.#merge(kept);
-      else this.#take(kept);
+      if (merged) {
+        const patch = merged(this.copy, kept);
+        this.#isUnread = false;
+        this.keep(patch);
+      } else this.#take(kept);
       // It may have failed another tab.
       this.#isFailing = leads;
       this.#works();
@@ -160,19 +165,6 @@ export class Keeper {
     const { user: theirs, dropped } = this.copy.meta;
     const isSame = (!user || !theirs || user === theirs) && !dropped?.includes(life);
     if (this.#writes && isSame && all.length > this.copy.queue.length) this.keep({ queue: all });
-  }
-
-  /** A storage that could be read only now: of the two copies the one that was synced last counts, of the edits all. @param {Kept | null} kept */
-  #merge(kept) {
-    const { copy } = this;
-    const { user, deviceId } = kept?.meta ?? {};
-    if (user && copy.meta.user && user !== copy.meta.user) throw new Error('What is stored here is another person’s.');
-    this.#isUnread = false;
-    const { behind, held, staged, ...old } = open(kept);
-    const queue = joined(old.queue, copy.queue, old.meta.judged);
-    const meta = { ...old.meta, ...copy.meta, deviceId: deviceId ?? copy.meta.deviceId, life: old.meta.life ?? copy.meta.life };
-    if (!copy.cursor && !staged) Object.assign(copy, old);
-    this.keep({ ...wholeOf(copy), queue, meta });
   }
 
   #begin() {

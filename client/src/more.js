@@ -6,5 +6,5 @@ export { repair, retable, Search } from './mend.js';
 export { moved } from './moved.js';
 export { Poll } from './poll.js';
 export { synced } from './synced.js';
-export { takeOver } from './take-over.js';
+export { merged, takeOver } from './take-over.js';
 export { TASKS } from './tasks.js';

@@ -22,12 +22,12 @@ export function enqueue(queue, { table, operation, data, asks }, base, newId, mi
   const built = done?.status === 'applied' ? done.version : base;
   const known = built === undefined ? {} : { base_version: built };
   const fresh = () => ({ mutation_id: newId(), table, operation, data, ...known, ...(asks && { asks }) });
-  if (!last) return [...queue, fresh()];
+  if (!last) return swap(queue, undefined, fresh());
   if (operation === 'DELETE') return remove(queue, mine, fresh());
   // What is gone can be made anew, but not changed.
-  if (last.operation === 'DELETE') return operation === 'UPDATE' ? queue : [...queue, fresh()];
+  if (last.operation === 'DELETE') return operation === 'UPDATE' ? queue : swap(queue, undefined, fresh());
   const whole = operation !== 'UPDATE';
-  if (last.sent && whole) return [...queue, fresh()];
+  if (last.sent && whole) return swap(queue, undefined, fresh());
   if (whole || (!last.sent && last.operation !== 'UPDATE')) {
     const becomes = last.operation === 'UPDATE' ? 'UPSERT' : last.operation;
     return swap(queue, last, joined(last, { data: { ...last.data, ...data }, operation: becomes }, asks));
@@ -46,10 +46,12 @@ export function enqueue(queue, { table, operation, data, asks }, base, newId, mi
 export function enqueueSet(queue, edits, set, newId) {
   const rows = new Set(edits.map(keyOf));
   const before = queue.map((edit) => (rows.has(keyOf(edit)) ? { ...edit, sent: true } : edit));
-  const old = new Set(before);
+  // Not the whole queue for each of them.
+  const mine = before.filter((edit) => rows.has(keyOf(edit)));
+  const old = new Set(mine);
   /** @type {Map<string, Edit>} */
   const made = new Map();
-  for (const edit of edits.reduce((now, { base, ...one }) => enqueue(now, one, base, newId), before)) {
+  for (const edit of edits.reduce((now, { base, ...one }) => enqueue(now, one, base, newId), mine)) {
     if (old.has(edit)) continue;
     const other = made.get(keyOf(edit));
     if (other?.operation === 'DELETE') throw new Error('A batch can’t make anew what it deletes.');
@@ -69,16 +71,19 @@ export function enqueueSet(queue, edits, set, newId) {
  */
 function split(queue, mine, fresh, asks) {
   const { base_version: base, data: { id, ...fields } } = fresh();
+  /** By the edit that takes them, or whether they follow one. @type {Map<Edit | boolean, [Edit | undefined, Edit, Record<string, any>]>} */
+  const groups = new Map();
   for (const [field, value] of Object.entries(fields)) {
     const holder = mine.findLast(({ data }) => field in data);
     const follows = holder?.sent ?? false;
     const target = holder && !follows ? holder
       : mine.findLast((edit) => !edit.sent && (follows ? edit.follows : !edit.follows && edit.base_version === base));
     const made = () => (follows ? behind({ ...fresh(), follows }, /** @type {Edit} */ (holder)) : fresh());
-    const grown = joined(target ?? made(), { data: { ...target?.data, id, [field]: value } }, target && asks);
-    mine = target ? swap(mine, target, grown) : [...mine, grown];
-    queue = target ? swap(queue, target, grown) : [...queue, grown];
+    const group = groups.get(target ?? follows) ?? [target, target ?? made(), { ...target?.data, id }];
+    groups.set(target ?? follows, group);
+    /** @type {Record<string, any>} */ (group[2])[field] = value;
   }
+  for (const [target, taker, data] of groups.values()) queue = swap(queue, target, joined(taker, { data: /** @type {Row} */ (data) }, target && asks));
   return queue;
 }
 
@@ -132,10 +137,13 @@ export function overlaid(row, edits) {
   return row;
 }
 
-/** What turns one queue into another: at a place, some go and some come. Queues share their edits, so that is quick to tell.
- * @param {Edit[]} before @param {Edit[]} now @returns {{at: number, gone: Edit[], come: Edit[]}}
- */
+/** How a queue was made of another one, as long as none was made of it: so nobody compares whole queues for one edit. @type {WeakMap<Edit[], [Edit[], {at: number, gone: Edit[], come: Edit[]}]>} */
+const steps = new WeakMap();
+
+/** What turns one queue into another: at a place, some go and some come. @param {Edit[]} before @param {Edit[]} now @returns {{at: number, gone: Edit[], come: Edit[]}} */
 export function difference(before, now) {
+  const step = steps.get(now);
+  if (step?.[0] === before) return step[1];
   let at = 0;
   let [end, till] = [before.length, now.length];
   while (at < end && at < till && before[at] === now[at]) at++;
@@ -149,9 +157,12 @@ export const keyOf = ({ table, data: { id } }) => `${table} ${id}`;
 /** @param {Edit} edit @param {string} table @param {string} id */
 const sameRow = (edit, table, id) => edit.table === table && edit.data.id === id;
 
-/** @param {Edit[]} list @param {Edit} old @param {Edit} now */
-function swap(list, old, now) {
-  const made = list.slice();
-  made[list.indexOf(old)] = now;
-  return made;
+/** The queue with an edit in the place of another one, or behind all. @param {Edit[]} queue @param {Edit | undefined} old @param {Edit} edit */
+function swap(queue, old, edit) {
+  const now = queue.slice();
+  const at = old ? now.indexOf(old) : now.length;
+  const gone = now.splice(at, 1, edit);
+  steps.delete(queue);
+  steps.set(now, [queue, { at, gone, come: [edit] }]);
+  return now;
 }

@@ -9,7 +9,7 @@ import { difference, overlaid } from './queue.js';
 /** @param {Kept | null} [kept] @returns {Copy} */
 export function open(kept) {
   /** @type {Copy} */
-  const copy = { rows: new Map(), queue: [], edits: new Map(), cursor: kept?.cursor ?? null, meta: kept?.meta ?? {}, behind: true, held: [], staged: null };
+  const copy = { rows: new Map(), queue: [], edits: new Map(), asks: new Map(), waiting: 0, cursor: kept?.cursor ?? null, meta: kept?.meta ?? {}, behind: true, held: [], staged: null };
   applyPatch(copy, { rows: (kept?.rows ?? []).map(([table, row]) => [table, row.id, row]), queue: returned(kept?.queue ?? []) });
   return copy;
 }
@@ -42,7 +42,7 @@ export function applyPatch(copy, { clear, rows = [], queue, ...rest }) {
     note(table, id);
   }
   if (queue && queue !== copy.queue) {
-    index(copy.edits, difference(copy.queue, queue), note);
+    index(copy, difference(copy.queue, queue), note);
     copy.queue = queue;
   }
   if (rest.cursor !== undefined && !rest.cursor !== !copy.cursor) changed.set('', null);
@@ -50,11 +50,23 @@ export function applyPatch(copy, { clear, rows = [], queue, ...rest }) {
   return changed;
 }
 
-/** Keeps the edits of each row in the order of the queue. @param {Copy['edits']} edits
+/** Keeps the edits of each row in the order of the queue, and counts those that wait and their calls. @param {Copy} copy
  * @param {{gone: Edit[], come: Edit[]}} difference @param {(table: string, id: string) => void} note
  */
-function index(edits, { gone, come }, note) {
+function index(copy, { gone, come }, note) {
+  const { edits } = copy;
   const [had, has] = [new Set(gone), new Set(come)];
+  const count = (/** @type {Edit[]} */ some, /** @type {number} */ by) => some.forEach(({ done, asks = [] }) => {
+    if (done) return;
+    copy.waiting += by;
+    for (const ask of asks) {
+      const left = (copy.asks.get(ask) ?? 0) + by;
+      if (left) copy.asks.set(ask, left);
+      else copy.asks.delete(ask);
+    }
+  });
+  count(come, 1);
+  count(gone, -1);
   /** @type {Map<string, Edit[]>} */
   const fresh = new Map();
   for (const edit of [...gone, ...come]) {

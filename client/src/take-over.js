@@ -1,11 +1,11 @@
-// What an earlier release, or this one, kept under another address of the server.
+// Copies that turn up beside the one in use: under another address of the server, or in a storage that could not be read before.
 
 import { joined } from './keeper.js';
 import { open, returned, wholeOf } from './replica.js';
 import { indexedDbStorage } from './storage/indexeddb.js';
 
 /** @import { Keeper } from './keeper.js' */
-/** @import { Platform } from './types.js' */
+/** @import { Copy, Kept, Patch, Platform } from './types.js' */
 
 /**
  * Takes over what is kept under other addresses: the edits of the same person and life of the database, and the whole of
@@ -24,4 +24,15 @@ export async function takeOver({ locks }, names, keeper) {
       if (await keeper.keep({ ...whole, queue: joined(returned(kept.queue), queue) })) indexedDB.deleteDatabase(name);
     });
   }
+}
+
+/** What a copy becomes whose storage could be read only now: of the two copies the one that was synced last counts, of the edits all.
+ * @param {Copy} copy @param {Kept | null} kept @returns {Patch}
+ */
+export function merged(copy, kept) {
+  const old = open(kept);
+  const { user, deviceId, life } = old.meta;
+  if (user && copy.meta.user && user !== copy.meta.user) throw new Error('What is stored here is another person’s.');
+  const meta = { ...old.meta, ...copy.meta, deviceId: deviceId ?? copy.meta.deviceId, life: life ?? copy.meta.life };
+  return { ...wholeOf(copy.cursor || copy.staged ? copy : old), queue: joined(old.queue, copy.queue, old.meta.judged), meta };
 }

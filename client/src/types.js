@@ -73,6 +73,8 @@
  * @property {Map<string, Map<string, Row>>} rows As the server confirmed them
  * @property {Edit[]} queue Oldest first
  * @property {Map<string, Edit[]>} edits The same by `table id`
+ * @property {Map<string, number>} asks How many of them each call has that wait for their verdict
+ * @property {number} waiting How many of them wait for it
  * @property {Cursor | null} cursor
  * @property {Meta} meta
  * @property {boolean} behind A pull is owed or under way: live messages wait in `held`

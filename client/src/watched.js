@@ -19,7 +19,7 @@ export class Watched {
 
   /** @param {T} value */
   set(value) {
-    if (JSON.stringify(value) === JSON.stringify(this.value)) return;
+    if (value === this.value || JSON.stringify(value) === JSON.stringify(this.value)) return;
     this.value = value;
     // Later, so that a watcher that throws breaks nothing here.
     this.#watchers.forEach((watcher) => queueMicrotask(() => this.#watchers.has(watcher) && watcher(value)));

@@ -382,30 +382,3 @@ test('a deletion with 3,000 children is shown once, not in pieces', async () => 
   assert.equal(told.at(-1), 0);
   assert.ok(told.length <= 5, `${told.length} callbacks: ${told}`);
 });
-
-test('an edit costs what it changes, not what the table or the queue holds', async () => {
-  const cost = async (held, queued) => {
-    const rows = Array.from({ length: held }, (_, at) => ({ id: `row ${at}`, kind: at % 10, _version: at + 1 }));
-    const storage = memoryStorage();
-    await storage.commit([{ rows: rows.map((row) => ['meals', row.id, row]), cursor: { epoch: 'e', user: held }, queue: Array.from({ length: queued }, (_, at) => (
-      { mutation_id: `m${at}`, table: 'foods', operation: 'INSERT', data: { id: `f${at}` } })) }]);
-    const script = scripted({ storage });
-    const meals = script.client.table('meals');
-    let told = 0;
-    meals.subscribe({ kind: 3 }, () => told++);
-    // The best of some rounds: in the others the engine compiles, or collects what the copy was made of.
-    const rounds = [];
-    for (let round = 0; round < 6; round++) {
-      const began = process.cpuUsage();
-      for (let q = 1; q <= 100; q++) await meals.update('row 3', { q: round * 100 + q });
-      const { user, system } = process.cpuUsage(began);
-      rounds.push((user + system) / 100_000);
-    }
-    assert.ok(told > 450);
-    return Math.min(...rounds);
-  };
-  await cost(100, 10);
-  const [small, large] = [await cost(100, 10), await cost(50_000, 3000)];
-  console.log(`an edit takes ${small.toFixed(3)} ms in a small copy, ${large.toFixed(3)} ms in one of 50,000 rows with 3,000 edits queued`);
-  assert.ok(large < small + 3, `${large} ms against ${small} ms`);
-});
