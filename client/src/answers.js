@@ -101,7 +101,10 @@ export function live(copy, message, dense) {
   const cursor = { ...copy.cursor, [key]: version };
   if (operation !== 'DELETE') return { rows: [[table, id, { ...row, _version: version }]], cursor };
   // Of a row that moved, the scope that it left reports a deletion, perhaps after the other has brought it.
-  const owner = copy.rows.get(table)?.get(id)?.user_id;
+  const held = copy.rows.get(table);
+  // Only storage knows the row: a pull tells what became of it.
+  if (/** @type {any} */ (held)?.lacks?.(id)) return { behind: true, held: [message] };
+  const owner = held?.get(id)?.user_id;
   return owner !== undefined && (owner === null) !== (key === 'global') ? { cursor } : { rows: [[table, id, null]], cursor };
 }
 

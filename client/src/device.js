@@ -28,7 +28,7 @@ export const DEPOSED = new Error('Another tab leads.');
 /**
  * @typedef {object} Given
  * @property {string} api
- * @property {Options} options
+ * @property {Options & {tables?: string[]}} options
  * @property {Platform} platform
  * @property {Keeper} keeper
  * @property {Watched<Status>} status
@@ -170,6 +170,8 @@ export class Device {
     const { emit, keeper } = this.owner;
     this.#refuseDropped(life);
     if (writes.length > SET_MOST) throw new Error(`A batch has ${SET_MOST} writes at most.`);
+    // They build on what is stored, too.
+    if (this.copy.lazy) await this.copy.lazy.want(writes, this.copy);
     // They build on the newest.
     this.#online?.take();
     const edits = writes.map((write) => this.#checked(ask, ...write));

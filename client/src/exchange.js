@@ -24,6 +24,7 @@ const BATCH = 500;
  * @property {(copy: Copy) => boolean} [isCurrent] Whether it is still the copy
  * @property {() => void} replay Takes the live messages that waited
  * @property {() => number} now
+ * @property {() => Promise<boolean>} [stored] Ends once storage has the copy; answers whether it does
  */
 
 /**
@@ -51,7 +52,7 @@ export async function exchange(device, { full, digest, ifNeeded }) {
     try {
       page = await device.post(body);
     } catch (fault) {
-      if (!(fault instanceof Failure && fault.isRefusal && edits.length)) throw fault;
+      if (!(fault instanceof Failure && isRefusal(fault) && edits.length)) throw fault;
       search ??= new (await more()).Search(BATCH);
       search.refused(fault, edits[0].set ? 1 : edits.length);
       continue;
@@ -80,6 +81,13 @@ export async function exchange(device, { full, digest, ifNeeded }) {
   }
   return summary;
 }
+
+const AT_FAULT = [400, 413, 422];
+/** What something on the way says of the moment, not of what is sent. */
+const OF_THE_MOMENT = [401, 407, 408, 425, 429];
+
+/** Whether the request itself is at fault, so that the same again would fail again. @param {Failure} fault */
+const isRefusal = ({ status, isFromServer }) => (isFromServer ? AT_FAULT.includes(status) : status >= 400 && status < 500 && !OF_THE_MOMENT.includes(status));
 
 /** Marks what is to be sent again later; of a set, all or nothing. @param {Result[]} results @param {boolean} isSet @returns {Result[]} */
 function judgedLater(results, isSet) {

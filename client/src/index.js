@@ -3,7 +3,7 @@
 
 import { DEPOSED, Device, LOG_MOST } from './device.js';
 import { Keeper } from './keeper.js';
-import { inspector, more, preload, queries } from './later.js';
+import { inspector, lazily, more, preload, queries } from './later.js';
 import { nameOf } from './naming.js';
 import { canonical, plain } from './plain.js';
 import { attempt, surroundings, uuid, within } from './platform.js';
@@ -31,7 +31,7 @@ import { Watched } from './watched.js';
 
 export { Failure, indexedDbStorage, memoryStorage, Table };
 
-/** The next start goes on with what takes longer. */
+/** The next start goes on with what takes longer; a file that could not be fetched is asked for again. */
 const TAKE_OVER_MS = 10_000;
 /** From the best verdict to the worst. */
 const VERDICTS = ['withdrawn', 'unknown', 'applied', 'merged', 'conflict', 'rejected'];
@@ -62,6 +62,9 @@ export class RyzeRealtimeClient {
   #nameIt;
   #isReady = false;
   #sleep = () => {};
+  /** Makes ready what reads tables that are not loaded. @type {(() => any) | undefined} */
+  #prepare;
+  #queries = queries;
   /** @type {Promise<void> | null} */
   #begun = null;
   /** @type {Map<string, Set<(told: any) => void>>} */
@@ -85,12 +88,10 @@ export class RyzeRealtimeClient {
    * @param {Token | Options} [how]
    */
   constructor(url, how = {}) {
-    const options = typeof how === 'object' ? how : { token: how };
+    const options = /** @type {Options & {tables?: string[]}} */ (typeof how === 'object' ? { ...how } : { token: how });
     if (!/^(http|ws)s?:\/\//.test(url)) throw new Error(`The server’s address begins with https:// or http://, unlike ${url}.`);
     const { deviceId, app = '' } = options;
-    if (deviceId !== undefined && (!/^[\w.-]{1,64}$/.test(deviceId) || deviceId === 'ryzed')) {
-      throw new Error('A deviceId is 1 to 64 of A-Z a-z 0-9 . _ - and not ryzed.');
-    }
+    if (!/^(?!ryzed$)[\w.-]{1,64}$/.test(deviceId ?? '-')) throw new Error('A deviceId is 1 to 64 of A-Z a-z 0-9 . _ - and not ryzed.');
     const platform = { ...surroundings(), ...options.platform };
     this.#platform = platform;
     const api = `${url.replace(/^ws/, 'http').replace(/\/(api\/realtime\/?)?$/, '')}/api/realtime`;
@@ -112,7 +113,13 @@ export class RyzeRealtimeClient {
     const named = () => (database ??= disk(indexedDbStorage(this.#tabs.name, Boolean(platform.locks && platform.channel))));
     const storage = options.storage ?? (hasDatabase ? {
       load: async (leads) => named().load(leads), commit: async (patches) => named().commit(patches), clear: async () => named().clear(),
+      lazy: (make) => named().lazy?.(make),
     } : memoryStorage());
+    // Named by an object, a table may be left in storage until it is read.
+    if (/{/.test(JSON.stringify(options.tables))) {
+      this.#queries = /** @type {any} */ (lazily);
+      this.#prepare = () => /** @type {Promise<unknown>} */ (lazily().then(({ prepare }) => prepare(/** @type {Options} */ (options), storage), () => new Promise((resolve) => platform.setTimeout(() => resolve(this.#prepare?.()), TAKE_OVER_MS))));
+    }
     this.#keeper = new Keeper(storage, {
       platform,
       changed: (patch, changed) => this.#changed(patch, changed),
@@ -175,8 +182,8 @@ export class RyzeRealtimeClient {
   table(name) {
     this.#device.learn(name);
     return new Table(name, {
-      see: async (table, id) => (await this.#ready(), see(this.#shown, table, canonical(id))),
-      seeAll: async (table) => (await this.#ready(), seeAll(this.#shown, table)),
+      see: async (table, id) => (await this.#ready(), (this.#shown.lazy?.see ?? see)(this.#shown, table, canonical(id))),
+      seeAll: async (table) => (await this.#ready(), this.#shown.lazy ? this.#query(table, {}).get() : seeAll(this.#shown, table)),
       write: (table, operation, row) => this.#write('write', table, operation, row),
       query: (table, spec) => this.#query(table, spec),
       watch: (table, query, callback) => this.#watch(table, query, callback),
@@ -329,6 +336,7 @@ export class RyzeRealtimeClient {
     const { name, others } = this.#tabs.name ? { name: this.#tabs.name, others: [] } : await this.#nameIt();
     this.#tabs.name = name;
     await this.#tabs.join();
+    await this.#prepare?.();
     await this.#keeper.load(this.#tabs.leads);
     if (this.#tabs.leads) {
       const taking = others.length ? more().then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
@@ -444,7 +452,8 @@ export class RyzeRealtimeClient {
       if (at || !after) patch = { ...patch, queue: [...others.slice(0, at), ...come, ...others.slice(at)] };
       else this.#tabs.begin();
     }
-    if (patch) this.#changed(patch, patch.clear === true ? (applyPatch(copy, patch), null) : applyPatch(copy, patch));
+    const changed = patch && applyPatch(copy, patch);
+    if (changed) this.#changed(patch ?? {}, to || patch?.clear === true ? null : changed);
     if (to && patch?.queue) {
       // Another one leads, and may not know what the last one could not store.
       const news = missing(patch.queue, patch.meta?.judged, before);
@@ -508,7 +517,7 @@ export class RyzeRealtimeClient {
       this.#tabs.tell({ patch: rest, ...(whole && { edits: changes }), whole: patch });
       this.#told = whole ?? this.#told;
     }
-    if (queue) this.pending.set(this.#shown.waiting);
+    if (queue) this.pending.set(this.#shown.asks.get('') ?? 0);
     if (meta) {
       this.refused.set(this.#shown.meta.refused ?? []);
       if (this.#tabs.leads) this.status.set({ ...this.status.value, refused: this.refused.value.length });
@@ -546,6 +555,7 @@ export class RyzeRealtimeClient {
 
   /** @param {string} table @param {Query} query @param {(rows: any[], info: Info) => void} callback */
   #watch(table, query, callback) {
+    if (this.#queries !== queries) return this.#query(table, {}, matcher(query)).subscribe(callback);
     const watch = new Watch(table, matcher(query), callback);
     let isWanted = true;
     const stop = this.#toWatch((changed) => watch.look(this.#shown, changed, this.status.value.state !== 'live', () => isWanted));
@@ -555,13 +565,13 @@ export class RyzeRealtimeClient {
     };
   }
 
-  /** What a query is made of is loaded when there is one. @param {string} table @param {QuerySpec} spec @returns {any} */
-  #query(table, spec) {
+  /** What a query is made of is loaded when there is one. @param {string} table @param {QuerySpec} spec @param {(row: any) => boolean} [test] What they also have to pass @returns {any} */
+  #query(table, spec, test) {
     const source = {
       ready: () => this.#ready(), copy: () => this.#shown, isStale: () => this.status.value.state !== 'live',
       watch: (/** @type {(changed: Changed | null) => void} */ show) => this.#toWatch(show),
     };
-    const make = () => queries().then(({ Query }) => /** @type {any} */ (new Query(source, table, spec)));
+    const make = () => this.#queries().then(({ made }) => /** @type {any} */ (made(source, table, spec, test)));
     const made = Object.fromEntries(['get', 'first', 'count', 'sum', 'avg', 'min', 'max'].map((what) => [
       what, (/** @type {any} */ given) => quiet(make().then((query) => query[what](given))),
     ]));

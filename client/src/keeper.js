@@ -107,9 +107,9 @@ export class Keeper {
     return this.#isStuck ? Promise.resolve(false) : this.#patient(storing);
   }
 
-  /** Ends when what was kept by now is stored, or could not be. */
-  async stored() {
-    await this.#patient(this.#storing);
+  /** Ends when what was kept by now is stored, or could not be; answers whether it is. */
+  stored() {
+    return this.#patient(this.#storing);
   }
 
   /** Drops everything that is kept but the device's id. */

@@ -11,7 +11,10 @@ import { damaged, retabled } from './damage.js';
 export async function repair(device, digest) {
   const { copy, keep, now } = device;
   const owed = copy.behind;
-  for (const table of damaged(copy, digest, now())) {
+  // Storage is asked for its sums; what comes live meanwhile is not in the digest.
+  if (copy.lazy) await keep({ behind: true });
+  const sums = await copy.lazy?.sums(device.stored);
+  for (const table of damaged(copy, digest, now(), sums)) {
     await whole(device, table, (meta) => ({ ...meta, repaired: { ...meta.repaired, [table]: now() } }));
   }
   // Only now: what was live while they were stored must wait behind what waited before.

@@ -5,9 +5,9 @@ import { call } from './call.js';
 import { Connection } from './connection.js';
 import { exchange } from './exchange.js';
 import { more } from './later.js';
-import { soon } from './platform.js';
 import { applyPatch } from './replica.js';
 import { Failure } from './server.js';
+import { soon } from './soon.js';
 import { WAYS } from './ways.js';
 
 /** @import { Device } from './device.js' */
@@ -182,6 +182,7 @@ export class Online {
       },
       settled: (judged) => judged.length && emit('settled', judged.map(([{ asks = [] }, { status, errors }]) => ({ asks, status, ...(errors && { errors }) }))),
       replay: () => this.#replay(),
+      stored: () => this.device.owner.keeper.stored(),
       now: platform.now,
     }, how)).then((summary) => {
       if (!how.ifNeeded || summary.totalChanges || summary.conflicts.length) emit('sync_completed', summary);

@@ -24,5 +24,6 @@ function part(name) {
 export const online = part('online');
 export const more = part('more');
 export const queries = part('query');
+export const lazily = part('lazy');
 export const inspector = part('inspector');
 export const preload = () => [online, more, queries].forEach((load) => load().catch(() => {}));

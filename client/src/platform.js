@@ -51,15 +51,6 @@ export function within({ setTimeout, clearTimeout }, ms, promise, late = 'no ans
   });
 }
 
-/** Runs soon, behind what has arrived already. Not a timer where that can be: those of hidden pages sleep. @param {() => void} run */
-export function soon(run) {
-  const { setImmediate, MessageChannel } = /** @type {any} */ (globalThis);
-  if (setImmediate || !MessageChannel) return (setImmediate ?? setTimeout)(run);
-  const { port1, port2 } = new MessageChannel();
-  port1.onmessage = () => (port1.close(), run());
-  port2.postMessage(0);
-}
-
 /** A random UUID. Not `crypto.randomUUID`, which pages over plain HTTP and React Native lack. */
 export function uuid() {
   const bytes = new Uint8Array(16);

@@ -15,6 +15,9 @@ import { see, seeAll } from './replica.js';
  * @property {(look: (changed: Changed | null) => void) => () => void} watch
  */
 
+/** @param {Source} source @param {string} table @param {QuerySpec} spec @param {(row: any) => boolean} [test] What rows also have to pass */
+export const made = (source, table, spec, test) => new Query(source, table, spec, test);
+
 export class Query {
   #source;
   #table;
@@ -28,12 +31,13 @@ export class Query {
   #includes;
   #groups;
 
-  /** @param {Source} source @param {string} table @param {QuerySpec} spec */
-  constructor(source, table, spec) {
+  /** @param {Source} source @param {string} table @param {QuerySpec} spec @param {(row: any) => boolean} [test] */
+  constructor(source, table, spec, test = () => true) {
     this.#source = source;
     this.#table = table;
     this.#spec = spec;
-    this.#passes = passing(spec.where);
+    const holds = passing(spec.where);
+    this.#passes = (/** @type {any} */ row) => holds(row) && test(row);
     this.#compare = compareBy(spec.orderBy);
     this.#includes = Object.entries(spec.include ?? {}).map(([name, by]) => new Include(name, by));
     this.#groups = spec.groupBy || spec.aggregate ? new Groups(spec) : null;
@@ -184,7 +188,7 @@ export class Query {
 }
 
 /** What rows refer to (`food_id`), or what refers to them (`exercise_sets.workout_exercise_id`). */
-class Include {
+export class Include {
   #field;
   /** Of the other rows; found out by the first reference that leads somewhere. @type {string | undefined} */
   #table;
@@ -260,7 +264,7 @@ class Include {
 }
 
 /** Rows added up, by group. */
-class Groups {
+export class Groups {
   #keyOf;
   #sums;
   /** @type {Map<string, {key: Record<string, any>, rows: Map<string, any>, sums: Record<string, number>, counts: Record<string, number>, shown: any}>} */

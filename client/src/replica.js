@@ -8,9 +8,10 @@ import { difference, overlaid } from './queue.js';
 
 /** @param {Kept | null} [kept] @returns {Copy} */
 export function open(kept) {
+  const { rows = [], queue = [], cursor = null, meta = {}, lazy } = kept ?? {};
   /** @type {Copy} */
-  const copy = { rows: new Map(), queue: [], edits: new Map(), asks: new Map(), waiting: 0, cursor: kept?.cursor ?? null, meta: kept?.meta ?? {}, behind: true, held: [], staged: null };
-  applyPatch(copy, { rows: (kept?.rows ?? []).map(([table, row]) => [table, row.id, row]), queue: returned(kept?.queue ?? []) });
+  const copy = { lazy, rows: new Map(/** @type {any} */ (lazy?.rows)), queue: [], edits: new Map(), asks: new Map(), cursor, meta, behind: true, held: [], staged: null };
+  applyPatch(copy, { rows: rows.map(([table, row]) => [table, row.id, row]), queue: returned(queue) });
   return copy;
 }
 
@@ -31,7 +32,7 @@ export function applyPatch(copy, { clear, rows = [], queue, ...rest }) {
     else ids?.add(id);
   };
   for (const table of clear === true ? [...copy.rows.keys()] : clear ?? []) {
-    copy.rows.delete(table);
+    copy.rows.get(table)?.clear();
     changed.set(table, null);
   }
   for (const [table, id, row] of rows) {
@@ -56,15 +57,11 @@ export function applyPatch(copy, { clear, rows = [], queue, ...rest }) {
 function index(copy, { gone, come }, note) {
   const { edits } = copy;
   const [had, has] = [new Set(gone), new Set(come)];
-  const count = (/** @type {Edit[]} */ some, /** @type {number} */ by) => some.forEach(({ done, asks = [] }) => {
-    if (done) return;
-    copy.waiting += by;
-    for (const ask of asks) {
-      const left = (copy.asks.get(ask) ?? 0) + by;
-      if (left) copy.asks.set(ask, left);
-      else copy.asks.delete(ask);
-    }
-  });
+  const count = (/** @type {Edit[]} */ some, /** @type {number} */ by) => some.forEach(({ done, asks = [] }) => (done ? [] : ['', ...asks]).forEach((ask) => {
+    const left = (copy.asks.get(ask) ?? 0) + by;
+    if (left) copy.asks.set(ask, left);
+    else copy.asks.delete(ask);
+  }));
   count(come, 1);
   count(gone, -1);
   /** @type {Map<string, Edit[]>} */
@@ -87,8 +84,8 @@ function index(copy, { gone, come }, note) {
 }
 
 /** A patch that makes any copy this one. @param {Copy} copy @returns {Patch} */
-export const wholeOf = ({ rows, queue, cursor, meta }) => ({
-  clear: true, queue, cursor, meta,
+export const wholeOf = ({ rows, queue, cursor, meta, lazy }) => ({
+  clear: lazy?.loaded(rows) ?? true, queue, cursor, meta,
   rows: [...rows].flatMap(([table, some]) => [...some].map(([id, row]) => /** @type {[string, string, Row]} */ ([table, id, row]))),
 });
 

@@ -1,9 +1,26 @@
 // The file that browsers load first: the client, and what the files that are loaded later share with it.
 
+// In the order in which they compress best.
+import './device.js';
+import './storage/memory.js';
+import './storage/indexeddb.js';
+import './plain.js';
+import './later.js';
+import './server.js';
+import './table.js';
+import './platform.js';
+import './naming.js';
+import './replica.js';
+import './keeper.js';
+import './watched.js';
+import './watch.js';
+import './tabs.js';
+import './queue.js';
+
 export * from './index.js';
 export { joined } from './keeper.js';
 export { more } from './later.js';
 export { canonical } from './plain.js';
-export { attempt, claims, soon, uuid, within } from './platform.js';
+export { attempt, claims, uuid, within } from './platform.js';
 export { behind, keyOf } from './queue.js';
 export { applyPatch, open, returned, see, seeAll, wholeOf } from './replica.js';

@@ -86,7 +86,7 @@ export class Tabs {
     if (!this.leads) this.#look();
   }
 
-  /** Lets another tab lead, until `join`. @param {Promise<void>} stored What this one still does */
+  /** Lets another tab lead, until `join`. @param {Promise<unknown>} stored What this one still does */
   leave(stored) {
     this.#turn++;
     this.leads = this.#begun = this.#holds = this.#isFollowed = this.#isPlain = false;

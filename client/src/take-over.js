@@ -34,5 +34,8 @@ export function merged(copy, kept) {
   const { user, deviceId, life } = old.meta;
   if (user && copy.meta.user && user !== copy.meta.user) throw new Error('What is stored here is another person’s.');
   const meta = { ...old.meta, ...copy.meta, deviceId: deviceId ?? copy.meta.deviceId, life: life ?? copy.meta.life };
-  return { ...wholeOf(copy.cursor || copy.staged ? copy : old), queue: joined(old.queue, copy.queue, old.meta.judged), meta };
+  const isOlder = copy.cursor || copy.staged;
+  // Tables that stay in storage can be read from now on.
+  if (!isOlder) Object.assign(copy, { rows: old.rows, lazy: old.lazy });
+  return { ...wholeOf(isOlder ? copy : old), queue: joined(old.queue, copy.queue, old.meta.judged), meta };
 }

@@ -70,11 +70,11 @@
 /** @typedef {{found: Found, cursor: Cursor | null, replace: boolean, reset: boolean}} Staged A download that is not complete. */
 /**
  * @typedef {object} Copy A device's copy of the data.
+ * @property {Lazy} [lazy] Tables that are not loaded whole; of them `rows` has what is not in storage yet
  * @property {Map<string, Map<string, Row>>} rows As the server confirmed them
  * @property {Edit[]} queue Oldest first
  * @property {Map<string, Edit[]>} edits The same by `table id`
- * @property {Map<string, number>} asks How many of them each call has that wait for their verdict
- * @property {number} waiting How many of them wait for it
+ * @property {Map<string, number>} asks How many of them each call has that wait for their verdict, and under '' how many do
  * @property {Cursor | null} cursor
  * @property {Meta} meta
  * @property {boolean} behind A pull is owed or under way: live messages wait in `held`
@@ -92,12 +92,14 @@
  * @property {Message[] | null} [held]
  * @property {Staged | null} [staged]
  */
-/** @typedef {{rows: [table: string, row: Row][], queue: Edit[], cursor: Cursor | null, meta: Meta}} Kept */
+/** @typedef {{rows: [table: string, row: Row][], queue: Edit[], cursor: Cursor | null, meta: Meta, lazy?: Lazy}} Kept */
+/** @typedef {import('./lazy/rows.js').Lazy} Lazy */
 /**
  * @typedef {object} Storage Where a copy is kept.
  * @property {(leads?: boolean) => Promise<Kept | null>} load `leads`: to write it from now on
  * @property {(patches: Patch[]) => Promise<void>} commit Stores all of them or none
  * @property {() => Promise<void>} clear
+ * @property {(make: any) => unknown} [lazy] Leaves tables to be read when they are needed
  */
 
 /**
@@ -125,7 +127,7 @@
  * @property {'mobile' | 'web' | 'desktop' | 'watch'} [deviceType]
  * @property {string} [deviceName]
  * @property {string} [appVersion]
- * @property {string[]} [tables] What is copied; all by default
+ * @property {string[] | Record<string, 'lazy' | 'whole'> | (string | Record<string, 'lazy' | 'whole'>)[]} [tables] What is copied, in a list; all by default. An object says how: rows of a `lazy` table stay in storage until they are read
  * @property {Strategy} [conflictStrategy]
  * @property {Storage} [storage]
  * @property {Partial<Platform>} [platform]
@@ -158,7 +160,7 @@
  * @property {{kind: 'IndexedDB' | 'memory' | 'of the app', works: boolean, usedBytes?: number, mostBytes?: number}} disk
  * @property {Cursor | null} cursor
  * @property {string | null} lastSync
- * @property {{table: string, rows: number, edited: number, matches: boolean | null}[]} tables `matches`: as on the server; null if that can't be told now
+ * @property {{table: string, rows: number | null, edited: number, matches: boolean | null}[]} tables `rows` is null while they are counted in storage; `matches`: as on the server; null if that can't be told now
  * @property {{aheadMs: number, withinMs: number} | null} clock The lead of the device's clock over the server's
  * @property {number} waiting
  * @property {(EditName & {why: string})[]} edits Those that wait, the first 50

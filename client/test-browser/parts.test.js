@@ -46,8 +46,8 @@ test('while none of them can be had the copy is shown and takes edits; once they
 test('once a page has run, the network may go: all of them are there', async () => {
   const context = await fresh(browser);
   const page = await tab(context, pages.url, daemon.url, person());
-  // The inspector is fetched when it is asked for.
-  const files = Object.keys(BESIDE).filter((file) => file !== '/client-inspector.js');
+  // The others are fetched when they are asked for.
+  const files = Object.keys(BESIDE).filter((file) => !/inspector|lazy/.test(file));
   await page.waitForFunction((count) => performance.getEntriesByType('resource').filter(({ name }) => /client-\w+\.js/.test(name)).length === count, files.length);
   await context.setOffline(true);
   await insert(page, 3);

@@ -12,7 +12,7 @@ const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
 const built = (name) => readFileSync(fileURLToPath(new URL(`../${name}`, import.meta.url)));
 export const RELEASED = built('test-support/releases/0.1.0.js');
 /** What the client loads later, by its path. */
-export const BESIDE = Object.fromEntries(['/client-online.js', '/client-more.js', '/client-query.js', '/client-inspector.js'].map((file) => [file, built(`dist${file}`)]));
+export const BESIDE = Object.fromEntries(['/client-online.js', '/client-more.js', '/client-query.js', '/client-lazy.js', '/client-inspector.js'].map((file) => [file, built(`dist${file}`)]));
 export const CURRENT = process.env.RYZED_CLIENT ? readFileSync(process.env.RYZED_CLIENT) : built('dist/client.js');
 
 /** Answers with files by their path; a path that ends in `.js` is a script, others are pages. */

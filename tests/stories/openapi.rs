@@ -140,6 +140,7 @@ async fn what_the_daemon_answers_is_what_its_description_says() {
         "/client-more.js",
         "/client-query.js",
         "/client-inspector.js",
+        "/client-lazy.js",
         "/",
         "/demo",
         "/demo/people",

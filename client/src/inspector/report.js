@@ -14,13 +14,14 @@ const ASK_MS = 5000;
  * @returns {Promise<Diagnosis>}
  */
 export async function diagnosed(copy, device, leads, status, ask) {
-  const { owner: { options, name, platform } } = device;
+  const { owner: { keeper, options, name, platform } } = device;
   let timer;
   const late = new Promise((resolve) => (timer = setTimeout(resolve, ASK_MS)));
   /** @type {{calls?: any[][], digest?: any}} */
   const { calls = [], digest = null } = Object(await Promise.race([ask().catch(() => null), late]));
   clearTimeout(timer);
   const disk = options.storage ? {} : await estimate();
+  const sums = await copy.lazy?.sums(() => keeper.stored());
   const now = platform.now();
   const { meta, queue, cursor } = copy;
   const waits = queue.filter(({ done }) => !done);
@@ -37,7 +38,7 @@ export async function diagnosed(copy, device, leads, status, ask) {
     disk: { kind: options.storage ? 'of the app' : name ? 'IndexedDB' : 'memory', works: status.stored, ...disk },
     cursor,
     lastSync: meta.lastSync ?? null,
-    tables: compared(copy, digest),
+    tables: compared(copy, digest, sums),
     clock: clockOf(calls),
     waiting: waits.length,
     edits: waits.slice(0, LIST_MOST).map((edit, at) => ({ ...named(edit), why: whyWaits(edit, waits.slice(0, at), status, now) })),
@@ -60,18 +61,21 @@ function whyWaits(edit, ahead, { state, why }, now) {
   return edit.sent ? 'It is under way.' : 'It goes out next.';
 }
 
-/** The tables, and whether each is the server's as far as that can be told now. @param {Copy} copy @param {any} told @returns {Diagnosis['tables']} */
-function compared({ rows, edits, cursor }, told) {
+/** The tables, and whether each is the server's as far as that can be told now. @param {Copy} copy @param {any} told @param {Record<string, {rows: number, version_sum: number} | undefined>} [sums] Of those that stay in storage, as far as they are known @returns {Diagnosis['tables']} */
+function compared({ rows, edits, cursor }, told, sums = {}) {
   const isThen = told?.digest && cursor && Object.keys({ ...told.cursor, ...cursor }).every((part) => told.cursor[part] === cursor[part]);
   const waiting = [...edits.keys()].map((key) => key.split(' ')[0]);
   const names = [...new Set([...rows.keys(), ...Object.keys(told?.digest ?? {}), ...waiting])].sort();
   return names.map((table) => {
-    const held = [...(rows.get(table)?.values() ?? [])];
+    const held = table in sums ? sums[table] : added([...(rows.get(table)?.values() ?? [])]);
     const theirs = told?.digest?.[table] ?? { rows: 0, version_sum: 0 };
-    const matches = held.length === theirs.rows && held.reduce((sum, { _version }) => sum + _version, 0) === theirs.version_sum;
-    return { table, rows: held.length, edited: waiting.filter((one) => one === table).length, matches: isThen && !told.stopped?.includes(table) ? matches : null };
+    const matches = held?.rows === theirs.rows && held?.version_sum === theirs.version_sum;
+    return { table, rows: held?.rows ?? null, edited: waiting.filter((one) => one === table).length, matches: held && isThen && !told.stopped?.includes(table) ? matches : null };
   });
 }
+
+/** @param {import('../types.js').Row[]} rows */
+const added = (rows) => ({ rows: rows.length, version_sum: rows.reduce((sum, { _version }) => sum + _version, 0) });
 
 /** The lead of the device's clock over the server's, and how exactly that is known. @param {any[][]} calls @returns {Diagnosis['clock']} */
 function clockOf(calls) {
@@ -128,7 +132,7 @@ function textOf({ at, build, deviceId, person, status, isLeader, disk, cursor, l
     `copy: ${cursor ? JSON.stringify(cursor) : 'never synced'}${lastSync ? `, last synced ${lastSync}` : ''}`,
     `${waiting} waiting, ${refused.length} refused, ${count(conflicts, 'conflict')}`,
     ...section('How to go on', advice.map(clean)),
-    ...section('Tables', tables.map(({ table, rows, edited, matches }) => `${table}: ${count(rows, 'row')}, ${edited} edited${matches === null ? '' : matches ? ', as on the server' : ', NOT as on the server'}`)),
+    ...section('Tables', tables.map(({ table, rows, edited, matches }) => `${table}: ${rows === null ? 'rows in storage' : count(rows, 'row')}, ${edited} edited${matches === null ? '' : matches ? ', as on the server' : ', NOT as on the server'}`)),
     ...section('Waiting', edits.map((one) => `${edit(one)}: ${one.why}`)),
     ...section('Refused', refused.map((one) => `${one.at} ${edit({ ...one, why: '' })}: ${one.errors.map(({ field, code }) => `${field} ${code}`.trim()).join(', ')}`)),
     ...section('Exchanges', exchanges.map(({ at: then, ms, call, sent, got, fault }) => `${then} ${call} ${ms} ms${sent ? `, ${sent} sent` : ''}${got ? `, ${got} got` : ''}${fault ? `, failed: ${fault}` : ''}`)),

@@ -3,6 +3,7 @@
 
 import { difference } from '../queue.js';
 
+/** @import { LazyHooks } from '../lazy/indexeddb.js' */
 /** @import { Edit, Kept, Patch, Storage } from '../types.js' */
 
 /**
@@ -37,23 +38,28 @@ export function indexedDbStorage(name, isShared = false) {
   let next = 0;
   /** The number of this leader. @type {number | undefined} */
   let term;
+  /** What is done for tables that are not loaded whole. @type {LazyHooks | undefined} */
+  let lazy;
 
   return {
+    lazy: (make) => (lazy = make(run, write)),
+
     load: (leads = false) => run(isShared && leads ? 'readwrite' : 'readonly', async (transaction, moved) => {
       const [rows, queue, state] = STORES.map((store) => transaction.objectStore(store));
       const [cursor, meta, last = 0, least = 0] = await Promise.all(['cursor', 'meta', 'term', 'least'].map((part) => done(state.get(part))));
       moved();
       if (least > STEPS.length) throw named('VersionError', 'A newer release stored it: reload the page.');
       if (transaction.mode === 'readwrite') state.put((term = last + 1), 'term');
-      const [keys, all, at, edits] = await Promise.all([done(rows.getAllKeys()), done(rows.getAll()), done(queue.getAllKeys()), done(queue.getAll())]);
+      const [keys, all, at, edits] = await Promise.all(/** @type {Promise<any[]>[]} */ ([...lazy ? lazy.loaded(rows) : [done(rows.getAllKeys()), done(rows.getAll())], done(queue.getAllKeys()), done(queue.getAll())]));
       stored = edits;
       places = new Map(edits.map((edit, nth) => [edit.mutation_id, Number(at[nth])]));
       next = 1 + Math.floor(Number(at[at.length - 1] ?? -1));
-      return { rows: all.map((row, nth) => [String(/** @type {any[]} */ (keys[nth])[0]), row]), queue: edits, cursor: cursor ?? null, meta: meta ?? {} };
+      return { rows: all.map((row, nth) => [String(/** @type {any[]} */ (keys[nth])[0]), row]), queue: edits, cursor: cursor ?? null, meta: meta ?? {}, lazy: await lazy?.opened(transaction) };
     }),
 
     commit: (patches) => write(async (transaction, moved) => {
       const [rows, edits, state] = STORES.map((store) => transaction.objectStore(store));
+      await lazy?.commit(transaction, patches, moved);
       for (const patch of patches) await putRows(rows, patch, moved);
       const last = (/** @type {'queue' | 'cursor' | 'meta'} */ part) => patches.findLast((patch) => patch[part] !== undefined)?.[part];
       const [queue, cursor, meta] = [/** @type {Edit[] | undefined} */ (last('queue')), last('cursor'), last('meta')];

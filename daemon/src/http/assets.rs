@@ -99,12 +99,13 @@ macro_rules! client {
 }
 
 /// The client: the file that pages name, and those that it loads. `client/` has their source.
-static CLIENT: [Asset; 5] = [
+static CLIENT: [Asset; 6] = [
     client!("client.js"),
     client!("client-online.js"),
     client!("client-more.js"),
     client!("client-query.js"),
     client!("client-inspector.js"),
+    client!("client-lazy.js"),
 ];
 
 /// The page: its address. Its files are below it.
@@ -148,6 +149,11 @@ pub(super) async fn client_query(call: Call) -> Answer {
 /// `GET /client-inspector.js`.
 pub(super) async fn client_inspector(call: Call) -> Answer {
     answer(&CLIENT[4], &call.headers).await
+}
+
+/// `GET /client-lazy.js`.
+pub(super) async fn client_lazy(call: Call) -> Answer {
+    answer(&CLIENT[5], &call.headers).await
 }
 
 /// `GET /`: there is one page to show.

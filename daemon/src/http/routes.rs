@@ -78,6 +78,7 @@ pub(super) fn table() -> Vec<Route> {
         to("/client-more.js", vec![get(assets::client_more)]),
         to("/client-query.js", vec![get(assets::client_query)]),
         to("/client-inspector.js", vec![get(assets::client_inspector)]),
+        to("/client-lazy.js", vec![get(assets::client_lazy)]),
         to("/", vec![get(assets::root)]),
         to("/demo", vec![get(assets::page)]),
         to("/demo/people", vec![get(people::are_made).reads(&[]), post(people::make).reads(&[])]),

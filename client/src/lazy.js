@@ -1,0 +1,18 @@
+// Tables that stay in storage until their rows are read, and queries with them: loaded by who has such tables.
+
+import { inDatabase } from './lazy/indexeddb.js';
+
+/** @import { Options, Storage } from './types.js' */
+
+export { made } from './lazy/query.js';
+
+/** Brings `tables` into the form of a list, and has the storage leave those that are lazy, if it can. @param {Options} options @param {Storage} storage */
+export async function prepare(options, storage) {
+  const given = options.tables ?? [];
+  /** @type {Record<string, string>} */
+  const how = Object.assign({}, ...[given].flat().filter((one) => typeof one === 'object'));
+  options.tables = Array.isArray(given) ? given.flatMap((one) => (typeof one === 'string' ? one : Object.keys(one))) : [];
+  const wrong = Object.keys(how).find((table) => how[table] !== 'lazy' && how[table] !== 'whole');
+  if (wrong) throw new Error(`A table is lazy or whole, unlike ${wrong}: ${how[wrong]}.`);
+  storage.lazy?.(inDatabase(Object.keys(how).filter((table) => how[table] === 'lazy').sort()));
+}
