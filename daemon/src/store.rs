@@ -1,4 +1,4 @@
-//! What the use cases ask of a database, and the houses that answer. Only here is diesel known.
+//! The use cases' view of a database, and the two backends behind it. Only here is diesel known.
 
 pub mod archive;
 pub mod cluster;
@@ -51,19 +51,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not. A database that
     /// can refuse rows by itself is told on whose behalf. Writes on behalf of one person come one after the other. Who has
-    /// come with a token or a device that is refused is [`StoreError::Refused`], and the job is not run.
+    /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not. The
+    /// transaction carries `access`, so that a database with rules of its own (row-level security) can apply them.
+    /// Writes on behalf of one person run one after the other. A caller whose token or device is revoked gets
+    /// [`StoreError::Refused`], and the job is not run.
     async fn run(&self, mode: Mode, access: Access, job: Job) -> Result<(), StoreError>;
 
     /// A round trip to the database, however busy it is.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// How many connections are in use; those that read, where others write.
+    /// The connections in use; of the reading ones where a single one writes.
     fn pool_use(&self) -> Option<PoolUse>;
 
-    /// Whether nothing was ever written into it.
+    /// True while nothing was ever written into the database.
     fn is_new(&self) -> bool;
 
-    /// Ready once the database can't be worked on any more before the daemon was started again; says why.
+    /// Resolves, with the reason, once the database can't be used any more before the daemon is restarted.
     async fn gone(&self) -> String {
         std::future::pending().await
     }
@@ -73,22 +76,22 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
-    /// How many rows of a long upload are better written in one transaction: more where nobody waits for it meanwhile.
+    /// The best number of rows of a long upload for one transaction: more where nobody waits for it meanwhile.
     fn rows_at_once(&self) -> usize {
         usize::MAX
     }
 
-    /// Whether several instances can work on it at the same time; then [`Transaction::presence`] is there.
+    /// True if several instances can share the database; then [`Transaction::presence`] is there.
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// What instances seal with what they tell each other; none where there can't be several.
+    /// The key with which instances seal their messages to each other; none where there can't be several.
     fn bridge_key(&self) -> Option<&cluster::BridgeKey> {
         None
     }
 
-    /// Who is told of notices from other instances ([`cluster::Presence::notify`]), from now on. Once.
+    /// Sets the listener for notices from other instances ([`cluster::Presence::notify`]). Call it once. Once.
     fn subscribe(&self, _ear: OnNotice) {}
 
     /// The tables that are stopped at the moment.
@@ -96,14 +99,14 @@ pub trait Store: Send + Sync + 'static {
         Arc::default()
     }
 
-    /// Who is told when other tables are stopped than before, from now on. Once.
+    /// Sets the listener for changes of the set of stopped tables. Call it once. Once.
     fn hear_of_stops(&self, _ear: OnStopped) {}
 
     /// Finishes what is queued and closes; later calls are [`StoreError::Unavailable`].
     async fn close(&self);
 }
 
-/// Whether a transaction may write.
+/// The kind of a transaction: reading or writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// One snapshot, no writes.
@@ -117,13 +120,13 @@ pub enum Mode {
 pub enum Access {
     /// A person: their own rows and the catalogue.
     Person {
-        /// Who.
+        /// The person.
         user: UserId,
-        /// Whether the catalogue may be written, too.
+        /// The role, which decides about writes to the catalogue.
         role: Role,
-        /// What the token says, where there is one.
+        /// The token's e-mail address, if it has one.
         email: Option<String>,
-        /// What they come with.
+        /// The token and device of the request.
         credentials: Credentials,
     },
     /// Nobody in particular: the catalogue, as far as everybody sees it.
@@ -159,7 +162,7 @@ impl From<Scope> for Access {
     }
 }
 
-/// Whose the database is while it is open.
+/// The relation of this process to the database while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stay {
     /// The daemon's: it brings the schema up to date and takes part in the database's life.
@@ -235,7 +238,7 @@ impl dyn Store {
     }
 }
 
-/// What can be done in a transaction.
+/// The operations of a transaction.
 #[async_trait]
 pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
@@ -247,7 +250,7 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     /// Tells of which table the changes are most likely that are about to be read. Others come as well.
     fn expect_rows_of(&mut self, _table: Option<&'static str>) {}
 
-    /// What is known of the instances that share the database; none where there is only one.
+    /// The registry of the instances that share the database; none where there is only one.
     fn presence(&mut self) -> Option<&mut dyn cluster::Presence> {
         None
     }
@@ -257,14 +260,14 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
         Arc::default()
     }
 
-    /// Something of what was written is not as it should be. Has the database look, before anything is promised, whether its
-    /// tables are still the ones that the daemon knows.
+    /// Reports that something written is not as it should be. Has the database look, before anything is promised,
+    /// whether its tables are still the ones that the daemon knows.
     fn doubt(&mut self) {}
 
     /// Something was written that no trigger has booked, so that it would reach nobody: the transaction is not to be committed.
     fn refuse_unbooked(&mut self);
 
-    /// What people may do with a table's rows, where an application's grants say so.
+    /// The rights of people on a table's rows, where an application's grants limit them.
     fn rights(&self, _table: &str) -> Option<Rights> {
         None
     }
@@ -280,14 +283,14 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     }
 
     // Scopes.
-    /// Where these scopes stand, in the order asked; one without changes stands at 0.
+    /// The state of these scopes, in the order asked; one without changes is at version 0.
     async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError>;
     /// Makes sure that no later change of these scopes gets a time before `now`.
     async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError>;
 
     // Rows.
-    /// What is known of these rows: live wherever they are, tombstones only in `scopes`. Ids that nothing is known of are
-    /// missing. Reading stops behind the row that exceeds `bytes`; the first row always comes.
+    /// The stored state of these rows: live ones wherever they are, tombstones only in `scopes`. Ids that nothing is
+    /// known of are missing. Reading stops behind the row that exceeds `bytes`; the first row always comes.
     async fn states(
         &mut self,
         table: &Table,
@@ -336,9 +339,9 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError>;
     /// The last version of `scope` whose time is before `time`, or 0.
     async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError>;
-    /// How many entries of `scope` come after `after`, counted up to `most`.
+    /// The number of entries of `scope` after `after`, counted up to `most`.
     async fn count_after(&mut self, scope: Scope, after: Version, most: i64) -> Result<i64, StoreError>;
-    /// What holds for the live rows of these scopes, by table; a table may come several times, for what it has in each.
+    /// The digests of the live rows of these scopes, by table; a table may come several times, once for each scope.
     async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError>;
 
     // Receipts.
@@ -356,7 +359,7 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     async fn keep_device(&mut self, user: UserId, device: &DeviceRow) -> Result<(), StoreError>;
     /// Notes that devices were seen `now`, those of them that were last seen before `before`.
     async fn see_devices(&mut self, seen: &[(UserId, DeviceId)], now: &str, before: &str) -> Result<(), StoreError>;
-    /// How many devices of the person may call.
+    /// The number of the person's devices that are not revoked.
     async fn count_devices(&mut self, user: Option<UserId>) -> Result<i64, StoreError>;
 
     // Housekeeping.
@@ -390,7 +393,7 @@ pub enum Query<'r> {
     Device(UserId, &'r DeviceId),
 }
 
-/// What went wrong in the database. Never holds row contents.
+/// A failure of the database. Never holds row contents.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Not reachable, busy, out of connections or shutting down: safe to try again later.
@@ -423,7 +426,7 @@ pub enum StoreError {
     /// The database was taken elsewhere as a whole.
     #[error("{0}")]
     Sealed(String),
-    /// What is there is nothing that this release can work on, or nothing at all; says what to do.
+    /// The database is missing or not one that this release can work on; the text says what to do.
     #[error("{0}")]
     Unsuitable(String),
     /// The statement failed.
@@ -437,7 +440,7 @@ impl StoreError {
         Self::Unavailable("what was written moved no version, and was taken back".into())
     }
 
-    /// Whether a person has to decide or do something first, and trying again changes nothing.
+    /// True if a person has to act first, so that trying again changes nothing.
     #[must_use]
     pub fn is_for_people(&self) -> bool {
         matches!(self, Self::InUse(_) | Self::Sealed(_) | Self::Unsuitable(_))

@@ -41,7 +41,7 @@ impl<'r> Part<'r> {
         [Self::Scopes].into_iter().chain(registry.iter().map(Self::Rows)).chain(sidecar)
     }
 
-    /// What the records are called.
+    /// The name of the records in an archive.
     #[must_use]
     pub fn name(self) -> &'r str {
         match self {
@@ -62,7 +62,7 @@ pub trait Dump: Send {
     /// The life of the database.
     fn epoch(&self) -> &str;
 
-    /// How many records a part has.
+    /// The number of records of a part.
     async fn count(&mut self, part: Part<'_>) -> Result<u64, StoreError>;
 
     /// Goes to the beginning of a part.
@@ -72,7 +72,7 @@ pub trait Dump: Send {
     /// its end.
     async fn next(&mut self) -> Result<Vec<String>, StoreError>;
 
-    /// What in the database contradicts itself, in words; empty when nothing does.
+    /// The contradictions within the database, in words; empty when there are none.
     async fn contradictions(&mut self) -> Result<Vec<String>, StoreError>;
 
     /// Ends reading. From here on a database that was opened to be sealed is.
@@ -82,7 +82,7 @@ pub trait Dump: Send {
 /// A database that is being filled from an archive, in one transaction: dropped before [`Restore::finish`], it is as it was.
 #[async_trait]
 pub trait Restore: Send {
-    /// Whether the database holds anything but untouched catalogue rows of these ids.
+    /// True if the database holds anything but untouched catalogue rows of these ids.
     async fn is_occupied(&mut self, starter: &[Uuid]) -> Result<bool, StoreError>;
 
     /// Removes every record.
@@ -91,10 +91,10 @@ pub trait Restore: Send {
     /// Writes records of a part, given as a JSON array: all of them or none.
     async fn put(&mut self, part: Part<'_>, records: &str) -> Result<(), StoreError>;
 
-    /// How many records a part has.
+    /// The number of records of a part.
     async fn count(&mut self, part: Part<'_>) -> Result<u64, StoreError>;
 
-    /// What in the database contradicts itself, in words; empty when nothing does.
+    /// The contradictions within the database, in words; empty when there are none.
     async fn contradictions(&mut self) -> Result<Vec<String>, StoreError>;
 
     /// Commits. The database goes on in the life of `epoch`, or begins a new one.

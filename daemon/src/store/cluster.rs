@@ -1,5 +1,5 @@
-//! Which instances work on a database, and which devices are connected to each: what a database that several can share is
-//! asked for, besides [`super::Transaction`].
+//! The instances that work on a shared database and the devices that are connected to each: what such a database offers
+//! besides [`super::Transaction`].
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::sync::{DeviceId, UserId};
 
-/// What is known of the instances and their devices. Times are the database's.
+/// The registry of instances and their devices, in the database. Times are the database's.
 #[async_trait]
 pub trait Presence: Send {
     /// Says that an instance is alive, for `seconds` from now.
@@ -31,7 +31,7 @@ pub trait Presence: Send {
 
     /// The person's devices that are connected anywhere but at `me`.
     async fn on_other_instances(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError>;
-    /// How many devices are connected anywhere but at `me`.
+    /// The number of devices that are connected anywhere but at `me`.
     async fn count_on_other_instances(&mut self, me: Uuid) -> Result<i64, StoreError>;
     /// Everybody with devices that are connected anywhere but at `me`, and how many.
     async fn users_elsewhere(&mut self, me: Uuid) -> Result<Vec<(UserId, i64)>, StoreError>;
@@ -43,7 +43,7 @@ pub trait Presence: Send {
 /// The largest message that a notice can hold, in bytes.
 pub const LARGEST_NOTICE: usize = 7900;
 
-/// What instances seal with what they tell each other. Only the owner of the database reads it there.
+/// The key with which instances seal their messages to each other. Only the owner of the database reads it there.
 #[derive(Clone)]
 pub struct BridgeKey(pub Vec<u8>);
 
@@ -58,15 +58,15 @@ impl std::fmt::Debug for BridgeKey {
 pub struct Lease {
     /// Which one.
     pub me: Uuid,
-    /// What people call it.
+    /// The name that people see.
     pub name: String,
-    /// How long it counts as alive from now.
+    /// The time from now for which the lease lasts, in seconds.
     pub seconds: u64,
-    /// Whether messages over Redis reach it.
+    /// True if messages over Redis reach the instance.
     pub hears_redis: bool,
 }
 
-/// What became of a renewal.
+/// The result of renewing a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewed {
     /// The instance was not known, or its lease had ended: then its devices may have been forgotten.
@@ -80,16 +80,16 @@ pub struct Renewed {
 pub struct Other {
     /// Which one.
     pub id: Uuid,
-    /// Whether messages over Redis reach it.
+    /// True if messages over Redis reach the instance.
     pub hears_redis: bool,
-    /// Whether it seals what it says, and reads what is sealed; one of an older release does not.
+    /// True if the instance seals its messages and reads sealed ones; one of an older release does not.
     pub seals: bool,
 }
 
 /// One socket of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DevicePlace {
-    /// Whose device.
+    /// The device's owner.
     pub user: UserId,
     /// Which one.
     pub device: DeviceId,
@@ -106,16 +106,16 @@ pub struct Arrival {
     pub device_type: Option<String>,
 }
 
-/// What is known of a device that has connected.
+/// The registry's answer for a device that has connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entered {
     /// Its socket.
     pub place: DevicePlace,
-    /// Where it was connected before, when that instance is alive.
+    /// The device's former instance and socket, while that instance is alive.
     pub former: Option<(Uuid, u64)>,
 }
 
-/// What came of a comparison.
+/// The result of comparing an instance's devices with the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compared {
     /// Devices that are held, and of which something else is known.
@@ -127,7 +127,7 @@ pub struct Compared {
 /// A device that is no longer where it was known to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gone {
-    /// Whose.
+    /// The device's owner.
     pub user: UserId,
     /// Which one.
     pub device: DeviceId,
@@ -135,7 +135,7 @@ pub struct Gone {
     pub device_type: Option<String>,
 }
 
-/// What is known of a device that an instance holds.
+/// The difference between an instance and the registry about one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Differs {
     /// Nothing, or an older socket of it.

@@ -1,11 +1,11 @@
-//! What it takes to hold the change index against the tables, and to mend it.
+//! Compares the change index with the tables, and mends it.
 
 use async_trait::async_trait;
 
 use super::StoreError;
 use crate::sync::RowId;
 
-/// What is the matter with what the index says of a row.
+/// A disagreement between the index and the table about a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Difference {
     /// The row is there, and the index does not know it.

@@ -1,4 +1,4 @@
-//! What both backends read from an answer of their database in the same way.
+//! Decoding of the database's answers that both backends share.
 
 use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::Table;
@@ -11,12 +11,12 @@ use super::{DeviceRow, OpenConflict, OpenStand, Receipts, StoreError};
 use crate::sync::digest::{Hash, TableDigest};
 use crate::sync::said;
 
-/// What a device is told of a row that a trigger passes over without a word.
+/// The device's error for a row that a trigger skips silently.
 pub const NOT_TAKEN: &str = "the database does not take it";
 /// The same of one that was to be deleted.
 pub(super) const KEPT: &str = "the database keeps the row";
 
-/// How many rows a JSON array holds.
+/// The number of rows in a JSON array.
 pub(super) fn count(rows: &str) -> usize {
     serde_json::from_str::<Vec<&RawValue>>(rows).map_or(0, |rows| rows.len())
 }
@@ -54,7 +54,7 @@ pub(super) fn device_of(row: DeviceTuple) -> Option<DeviceRow> {
     })
 }
 
-/// What a table's live rows make together: its name, count, sum of versions, and the sums of the hash.
+/// The sums of a table's live rows: its name, count, sum of versions, and the sums of the hash.
 pub(super) type Sums = (Text, BigInt, BigInt, BigInt, BigInt);
 /// The same as it is read.
 pub(super) type SumsTuple = (String, i64, i64, i64, i64);

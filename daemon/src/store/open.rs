@@ -14,20 +14,21 @@ pub(super) const HOLDS_PARTS: &str = r#""parts":["#;
 pub struct OpenConflict {
     /// Its id. Later ones have greater ids.
     pub id: Uuid,
-    /// Which conflicts are one with it. None of one that an older release has kept.
+    /// The key of the place in the data that the conflict is about; none for one that an older release has kept. None
+    /// of one that an older release has kept.
     pub place: Option<String>,
-    /// What the client was told, as JSON.
+    /// The conflict as the client got it, as JSON.
     pub conflict: String,
-    /// What the client had sent, as JSON.
+    /// The client's mutation, as JSON.
     pub mutation: String,
 }
 
-/// How many conflicts of a person are open.
+/// The number and size of a person's open conflicts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OpenStand {
-    /// How many.
+    /// Their number.
     pub count: usize,
-    /// What they take, in bytes.
+    /// Their size in bytes.
     pub bytes: usize,
 }
 
@@ -36,11 +37,11 @@ pub struct OpenStand {
 pub struct OpenPage {
     /// Oldest first.
     pub open: Vec<OpenConflict>,
-    /// Whether there are more behind them.
+    /// True if more follow.
     pub has_more: bool,
 }
 
-/// What can be done in a transaction about open conflicts.
+/// The operations on open conflicts.
 #[async_trait]
 pub trait OpenConflicts: Send {
     /// The person's open conflicts behind `after`, oldest first; at most `limit` and about `bytes`, and at least one.
@@ -57,7 +58,7 @@ pub trait OpenConflicts: Send {
     async fn conflicts_at(&mut self, user: UserId, places: &[String]) -> Result<Vec<OpenConflict>, StoreError>;
     /// The person's open conflicts that hold parts of a row.
     async fn conflicts_with_parts(&mut self, user: UserId) -> Result<Vec<OpenConflict>, StoreError>;
-    /// How many conflicts of the person are open, and what they take.
+    /// The number and size of the person's open conflicts.
     async fn open_stand(&mut self, user: UserId) -> Result<OpenStand, StoreError>;
     /// Keeps open conflicts, new ones and those that have changed.
     async fn keep_conflicts(&mut self, user: UserId, conflicts: &[OpenConflict], now: &str) -> Result<(), StoreError>;

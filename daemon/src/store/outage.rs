@@ -1,5 +1,5 @@
-//! When the log hears that the database can't serve, and that it serves again: so that an outage is a few lines, however
-//! many callers meet it. And whether it can be written, which no read would tell.
+//! Turns failures of the database into few log lines: one when it can't serve and one when it serves again, however
+//! many callers are affected. It also remembers that the database can't be written, which no read would show.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::Mode;
 
 /// After a line about a failure, others are only counted for so long.
 const QUIET: Duration = Duration::from_secs(10);
-/// How long a database counts as one that can't be written after the last failure, when nobody tries again.
+/// The time that a database counts as not writable after the last failure, when nobody tries again.
 const LASTS: Duration = Duration::from_secs(30);
 
-/// What the log was told last.
+/// The state of the outage as the log has it.
 #[derive(Debug, Default)]
 pub(super) struct Outage(Mutex<OutageState>);
 
@@ -48,7 +48,7 @@ impl Outage {
         }
     }
 
-    /// What is wrong with what it stands on still is.
+    /// Renews the current storage fault: it was seen again.
     pub(super) fn lasts(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.storage = state.storage.map(|(fault, _)| (fault, Instant::now()));
@@ -61,7 +61,7 @@ impl Outage {
 }
 
 impl OutageState {
-    /// How many failures were kept back since the last line, when it is time for one.
+    /// The number of failures since the last line, when another line is due.
     fn failed(&mut self, now: Instant, fault: Option<&'static str>) -> Option<u32> {
         let is_news = fault.is_some() && self.storage_fault(now).is_none();
         if let Some(fault) = fault {
@@ -76,7 +76,8 @@ impl OutageState {
         Some(std::mem::take(&mut self.untold))
     }
 
-    /// Whether the log thinks that the outage goes on. That it can be written, only a write tells.
+    /// True if the log still has the outage as going on, and is to get its end. That it can be written, only a write
+    /// tells.
     fn worked(&mut self, now: Instant, mode: Mode) -> bool {
         if mode == Mode::Write {
             self.storage = None;

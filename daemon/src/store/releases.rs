@@ -7,7 +7,7 @@ use super::StoreError;
 pub struct MigrationState {
     /// Its name, as its folder's.
     pub name: String,
-    /// Whether it was applied.
+    /// True once it is applied.
     pub applied: bool,
 }
 

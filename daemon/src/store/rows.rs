@@ -1,4 +1,4 @@
-//! What is read from a database and written to it, in the forms that both backends share.
+//! The records that both backends read from a database and write to it.
 
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub struct Range {
 pub struct Rows {
     /// Version and JSON, in version order.
     pub rows: Vec<(Version, String)>,
-    /// Where reading stopped early: what the table has behind this version was not read.
+    /// The last version read, if reading stopped early.
     pub cut: Option<Version>,
 }
 
@@ -34,7 +34,7 @@ pub struct Records {
     pub records: Vec<ChangeRecord>,
     /// Everything up to here is in `records` or concerns no synced table.
     pub reached: Version,
-    /// Whether the index has more behind `reached`.
+    /// True if the index has more behind `reached`.
     pub has_more: bool,
 }
 
@@ -43,15 +43,15 @@ pub struct Records {
 pub struct Passed {
     /// The scope.
     pub scope: Scope,
-    /// Where the device stood.
+    /// The device's version before.
     pub after: Version,
-    /// Where it stands now.
+    /// The device's version now.
     pub upto: Version,
     /// The tables.
     pub tables: Vec<&'static str>,
 }
 
-/// Where a scope stands.
+/// The versions of a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeState {
     /// The scope.
@@ -60,11 +60,11 @@ pub struct ScopeState {
     pub version: Version,
     /// The highest version whose tombstone is gone.
     pub floor: Version,
-    /// When the newest version was taken; empty when there is none.
+    /// The time of the newest version; empty when there is none.
     pub changed_at: String,
 }
 
-/// What is known of a row.
+/// A row with its entry in the change index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowState {
     /// The row.
@@ -75,7 +75,7 @@ pub struct RowState {
     pub scope: Option<Scope>,
     /// Its version.
     pub version: Version,
-    /// What was done last.
+    /// The last operation on it.
     pub operation: Operation,
     /// `{"*": version, "column": version}`.
     pub field_versions: String,
@@ -100,7 +100,7 @@ pub struct Entry {
     pub table: Option<&'static str>,
     /// Its row.
     pub id: RowId,
-    /// What was done last.
+    /// The last operation on it.
     pub operation: Operation,
 }
 
@@ -113,36 +113,36 @@ pub struct DeviceRow {
     pub device_type: Option<String>,
     /// The app's release.
     pub app_version: Option<String>,
-    /// What the person calls it.
+    /// The name that the person gave it.
     pub name: Option<String>,
-    /// When it first called.
+    /// The time of its first call.
     pub first_seen: String,
-    /// When it last called.
+    /// The time of its last call.
     pub last_seen: String,
-    /// When it last synced.
+    /// The time of its last sync.
     pub last_sync: Option<String>,
-    /// How many changes it had queued.
+    /// The number of changes that it had queued.
     pub pending_uploads: i64,
-    /// Where it stood, as JSON.
+    /// Its last cursor, as JSON.
     pub cursor: Option<String>,
-    /// When it was revoked.
+    /// The time of its revocation.
     pub revoked_at: Option<String>,
 }
 
-/// What is known of some rows.
+/// The stored state of several rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct States {
     /// Those that something is known of.
     pub rows: Vec<RowState>,
-    /// Whether these are all, and reading did not stop early.
+    /// True if these are all; false if reading stopped early.
     pub is_whole: bool,
 }
 
-/// What is kept of mutations.
+/// The stored results of mutations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipts {
     /// The results of those that were asked for, as JSON.
     pub found: Vec<(Uuid, String)>,
-    /// How many are kept of the person.
+    /// The number of receipts that are kept for the person.
     pub count: usize,
 }

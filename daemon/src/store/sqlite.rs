@@ -47,16 +47,17 @@ pub use migrate::migration_states;
 /// New rows of a long upload that are written before others get a turn: 15 to 20 ms on a small machine.
 const ROWS_AT_ONCE: usize = 250;
 
-/// How the database is opened.
+/// The settings of a SQLite database.
 #[derive(Debug, Clone)]
 pub struct SqliteSettings {
     /// The database file; made when it is missing.
     pub path: PathBuf,
-    /// Whether each commit waits for the disk (`synchronous=FULL`) or only survives the end of the process (`NORMAL`).
+    /// True if each commit waits for the disk (`synchronous=FULL`); else it only survives the end of the process
+    /// (`NORMAL`).
     pub durable: bool,
     /// Connections that read.
     pub readers: usize,
-    /// Whose the database is.
+    /// The relation of this process to the database.
     pub stay: Stay,
 }
 
@@ -205,7 +206,7 @@ fn connect(path: &Path, durable: bool) -> Result<SqliteConnection, StoreError> {
     Ok(connection)
 }
 
-/// What a transaction is to do, and for whom.
+/// A transaction to run, and on whose behalf.
 struct Asked {
     access: Access,
     job: Job,
@@ -240,10 +241,10 @@ impl From<diesel::result::Error> for StoreError {
     }
 }
 
-/// How SQLite says that somebody else holds what it needs. A trigger's words may speak of other locks.
+/// SQLite's messages about a lock that another connection holds. A trigger's words may speak of other locks.
 const LOCKED: [&str; 3] = ["database is locked", "database table is locked", "database schema is locked"];
 
-/// Whether SQLite's message is about now and not about the statement.
+/// True if SQLite's message is about a passing state and not about the statement.
 fn is_passing(message: &str) -> bool {
     ground::is_fault(message) || LOCKED.iter().any(|words| message.starts_with(words))
 }

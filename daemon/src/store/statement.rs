@@ -16,7 +16,7 @@ use diesel::sqlite::SqliteConnection;
 pub(super) struct Statement<'a, ST = ()> {
     sql: &'a str,
     values: Vec<Value<'a>>,
-    /// Whether it is not prepared for a second time.
+    /// True if preparing it does not pay, because it is rarely used.
     is_rare: bool,
     returns: PhantomData<fn() -> ST>,
 }

@@ -20,13 +20,13 @@ impl Stopped {
         Self { tables: tables.into_iter().collect() }
     }
 
-    /// Whether this table is one of them.
+    /// True if this table is stopped.
     #[must_use]
     pub fn has(&self, table: &str) -> bool {
         self.tables.contains_key(table)
     }
 
-    /// Whether there are none, as ever.
+    /// True if no table is stopped, as usual.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty()

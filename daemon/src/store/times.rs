@@ -1,15 +1,15 @@
-//! What a database knows of the time.
+//! The times that a database has stored.
 
 use async_trait::async_trait;
 
 use super::StoreError;
 
-/// What a database knows of the time, in the form in which times travel.
+/// The times that a database has stored, as texts in the wire's form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTimes {
     /// The newest of all scopes; none when it holds none.
     pub newest: Option<String>,
-    /// How far the time had come that was believed; none when that was never written down.
+    /// The time that the daemon trusts, as it was last stored; none when it never was.
     pub believed: Option<String>,
     /// Now, by the database's clock.
     pub here: String,
@@ -18,8 +18,8 @@ pub struct StoredTimes {
 /// The part of a transaction that is about the time.
 #[async_trait]
 pub trait Times {
-    /// What the database knows of it.
+    /// Reads the stored times.
     async fn times(&mut self) -> Result<StoredTimes, StoreError>;
-    /// Writes down how far the time has come that is believed.
+    /// Stores the time that the daemon trusts.
     async fn keep_time(&mut self, believed: &str) -> Result<(), StoreError>;
 }

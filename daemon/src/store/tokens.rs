@@ -1,4 +1,4 @@
-//! Whom a database refuses because of a revoked device, and what it remembers for that of the tokens that devices came with.
+//! Refusal of revoked devices, and the marks of the tokens that devices have used, which it takes.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use super::StoreError;
 use crate::sync::{DeviceId, Mark, Token, UserId};
 
-/// What a person comes with. Every transaction on behalf of somebody begins with a look whether it is refused.
+/// The token and device of a request. Every transaction on behalf of a person first checks that neither is refused.
+/// Every transaction on behalf of somebody begins with a look whether it is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
     /// The token; none for a command beside the daemon.
@@ -18,7 +19,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Whether there is nothing that could be refused.
+    /// True if there is nothing that could be refused.
     pub(super) fn are_none(&self) -> bool {
         self.token.is_none() && self.device.is_none()
     }
@@ -52,7 +53,7 @@ impl Refusal {
 pub struct Presented {
     /// The person.
     pub user: UserId,
-    /// What they came with.
+    /// The token and device that they use.
     pub credentials: Credentials,
 }
 
@@ -61,11 +62,11 @@ pub struct Presented {
 pub struct Use {
     /// The mark of a token or of its session.
     pub mark: Mark,
-    /// When it can be forgotten.
+    /// The time from which it can be forgotten.
     pub until: DateTime<Utc>,
 }
 
-/// What can be done in a transaction about revoked devices.
+/// The operations on revoked devices.
 #[async_trait]
 pub trait Tokens: Send {
     /// Remembers what a device came with. Of one person at most `most` marks are kept: of those that go, the oldest first,

@@ -1,4 +1,5 @@
-//! Whose turn it is: people take turns, however much each has queued, and whoever took much time waits until others had theirs.
+//! A fair queue: people take turns, however much each has queued, and a person who took much time waits until others
+//! had theirs.
 //!
 //! Time is given, so that tests need not wait.
 
@@ -10,13 +11,13 @@ use crate::sync::UserId;
 
 /// The share of the time that one person may take while others want some, as one part in so many.
 const SHARE: u32 = 5;
-/// What somebody may take at once before the share counts.
+/// The time that somebody may take at once before the share counts.
 const CREDIT: Duration = Duration::from_millis(50);
 /// The longest that anybody is kept waiting for the time that they took.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// For so long after somebody's turn they count as wanting another.
 const LATELY: Duration = Duration::from_secs(1);
-/// What takes longer is better not done together with what others wait for.
+/// The length from which a turn is better not grouped with jobs of others, who would wait for it.
 const LONG: Duration = Duration::from_millis(10);
 /// A person's turn that is longer counts for more than its time, by as many times as it is longer: everybody waits for it at once,
 /// and no turn of theirs can go between.
@@ -42,7 +43,7 @@ impl From<&Access> for Whose {
     }
 }
 
-/// What is queued, by whose it is.
+/// The queue, by person.
 #[derive(Debug)]
 pub(super) struct Turns<T> {
     queued: HashMap<Whose, VecDeque<T>>,
@@ -56,13 +57,13 @@ pub(super) struct Turns<T> {
 /// The time that somebody took.
 #[derive(Debug, Clone, Copy)]
 struct Account {
-    /// When all of it is made up for by waiting.
+    /// The time at which waiting has made up for all of it.
     even_at: Instant,
-    /// What the last turn took.
+    /// The length of the last turn.
     last: Duration,
 }
 
-/// What comes next.
+/// The next thing to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<T> {
     /// This, and whose it is.
@@ -98,7 +99,7 @@ impl<T> Turns<T> {
         queue.push_front(what);
     }
 
-    /// How much of a person is queued.
+    /// The number of jobs that a person has queued.
     pub(super) fn queued(&self, whose: Whose) -> usize {
         self.queued.get(&whose).map_or(0, VecDeque::len)
     }
@@ -117,7 +118,8 @@ impl<T> Turns<T> {
         taken
     }
 
-    /// What comes next. With `short`, nothing of somebody whose turns take long.
+    /// Takes out the next job. With `short`, none of a person whose turns take long. With `short`, nothing of somebody
+    /// whose turns take long.
     pub(super) fn next(&mut self, now: Instant, short: bool) -> Next<T> {
         let mut soonest: Option<Instant> = None;
         for place in 0..self.order.len() {
@@ -138,7 +140,7 @@ impl<T> Turns<T> {
         soonest.map_or(Next::Nothing, Next::At)
     }
 
-    /// What comes next when nobody is to wait any more.
+    /// Takes out the next job without making anybody wait.
     pub(super) fn any(&mut self, now: Instant) -> Next<T> {
         if self.order.is_empty() { Next::Nothing } else { self.take(0, now) }
     }
@@ -172,14 +174,14 @@ impl<T> Turns<T> {
         Next::Do(whose, what)
     }
 
-    /// Whether anybody else has something queued, or had a turn lately.
+    /// True if anybody else has something queued, or had a turn lately.
     fn others_wait(&self, whose: Whose, now: Instant) -> bool {
         self.order.iter().any(|other| *other != whose)
             || self.lately.iter().flatten().any(|(other, at)| *other != whose && now.duration_since(*at) < LATELY)
     }
 }
 
-/// What a turn counts for.
+/// The time that a turn counts for.
 fn counted(whose: Whose, time: Duration) -> Duration {
     let times = time.as_secs_f64() / TOO_LONG.as_secs_f64();
     if times > 1.0 && whose != Whose::Daemon { time.mul_f64(times) } else { time }

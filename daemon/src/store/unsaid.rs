@@ -1,4 +1,4 @@
-//! Values that can't be said, in the log: a person sees an empty field, and whoever keeps the database should know why.
+//! Log lines about values that can't be expressed in JSON: devices get null for them, and the operator should know why.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use ryzed_adapters::{Table, UNSAID};
 use serde::Deserialize;
 
-/// How long nothing more is said of a column.
+/// The time between two lines about a column.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// When a column was told of last, by its table and its name.
+/// The time of the last line about a column, by its table and its name.
 static TOLD: LazyLock<Mutex<HashMap<(&'static str, String), Instant>>> = LazyLock::new(Mutex::default);
 
 #[derive(Deserialize)]

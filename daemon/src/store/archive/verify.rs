@@ -1,4 +1,4 @@
-//! Whether rows and change index say the same, as questions in SQL that both backends understand.
+//! Checks that rows and change index agree, as questions in SQL that both backends understand.
 
 use ryzed_adapters::{Registry, ScopeRule, Table};
 
@@ -6,13 +6,13 @@ use ryzed_adapters::{Registry, ScopeRule, Table};
 pub(in crate::store) struct Question {
     /// Returns one number.
     pub sql: String,
-    /// What that many of are wrong.
+    /// The complaint, worded to follow the number.
     pub complaint: String,
 }
 
-/// How a house calls things.
+/// The names of the tables in a backend.
 pub(in crate::store) struct Names {
-    /// What stands before a synced table.
+    /// The prefix of a synced table's name.
     pub rows: &'static str,
     /// The change index.
     pub changes: &'static str,
