@@ -43,7 +43,7 @@ pub use stopped::{OnStopped, Stopped};
 /// `write` is done whole or not at all.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// The life of this database: the first part of every cursor.
+    /// The epoch of this database: the first part of every cursor.
     fn epoch(&self) -> &str;
 
     /// `sqlite` or `postgres`.

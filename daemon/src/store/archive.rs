@@ -59,7 +59,7 @@ impl<'r> Part<'r> {
 /// One snapshot of a database, to be read whole. Dropped before [`Dump::finish`], it leaves the database as it was.
 #[async_trait]
 pub trait Dump: Send {
-    /// The life of the database.
+    /// The epoch of the database.
     fn epoch(&self) -> &str;
 
     /// The number of records of a part.
@@ -97,7 +97,7 @@ pub trait Restore: Send {
     /// The contradictions within the database, in words; empty when there are none.
     async fn contradictions(&mut self) -> Result<Vec<String>, StoreError>;
 
-    /// Commits. The database goes on in the life of `epoch`, or begins a new one.
+    /// Commits. The database goes on in `epoch`, or begins a new one.
     async fn finish(&mut self, epoch: Option<&str>) -> Result<(), StoreError>;
 }
 

@@ -82,7 +82,7 @@ pub trait Compare {
 /// A note that rows of a table may have changed unseen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlindNote {
-    /// When it was made, as the database writes times.
+    /// The time of the note, as the database writes times.
     pub at: String,
     /// Why.
     pub reason: String,

@@ -27,7 +27,7 @@ struct OutageState {
 }
 
 impl Outage {
-    /// Somebody could not be served; `fault` says what is wrong with what the database stands on, if that is the reason.
+    /// Notes that a caller could not be served; `fault` is the trouble with the database's files or disk, if that is the reason.
     pub(super) fn failed(&self, reason: &str, fault: Option<&'static str>) {
         let said = self.0.lock().unwrap_or_else(PoisonError::into_inner).failed(Instant::now(), fault);
         match (said, fault) {
@@ -41,7 +41,7 @@ impl Outage {
         }
     }
 
-    /// Somebody was served.
+    /// Notes that a caller was served.
     pub(super) fn worked(&self, mode: Mode) {
         if self.0.lock().unwrap_or_else(PoisonError::into_inner).worked(Instant::now(), mode) {
             tracing::info!("the database serves again");

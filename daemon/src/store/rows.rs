@@ -132,7 +132,7 @@ pub struct DeviceRow {
 /// The stored state of several rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct States {
-    /// Those that something is known of.
+    /// The rows that are stored or have an entry in the index.
     pub rows: Vec<RowState>,
     /// True if these are all; false if reading stopped early.
     pub is_whole: bool,

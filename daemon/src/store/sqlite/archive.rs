@@ -125,12 +125,12 @@ struct SqliteDump {
     page: Option<Page>,
 }
 
-/// Where reading a part stands.
+/// The position within a part that is being read.
 struct Page {
     sql: String,
     /// The table that it is of.
     table: String,
-    /// Whether the records are entries of the index.
+    /// True if the records are entries of the index.
     is_index: bool,
     after: (String, String),
 }

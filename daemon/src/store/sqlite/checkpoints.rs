@@ -21,16 +21,16 @@ use super::ground::Ground;
 use crate::store::StoreError;
 use crate::store::statement::statement;
 
-/// How often the log is looked at.
+/// The time between two looks at the log.
 const EVERY: Duration = Duration::from_millis(500);
 /// The log's length, in pages of 4 KiB, from which on the writer itself moves it.
 pub(super) const WRITER_HELPS: u32 = 16_384;
 
 /// The log's length, in pages of 4 KiB, from which on it is made to begin anew: 256 MiB.
 const TOO_LONG: i32 = 65_536;
-/// What of the log's file is kept when it begins anew, in bytes.
+/// The size to which the log's file is cut when it begins anew, in bytes.
 pub(super) const LOG_KEPT: u32 = 64 << 20;
-/// How long those who read are waited for then; those who want to write wait as long.
+/// The time to wait for readers then; writers wait as long.
 const MOMENT: &str = "PRAGMA busy_timeout = 200";
 
 /// The thread; ends with [`Checkpoints::close`] or when this is dropped.
@@ -65,7 +65,7 @@ impl Checkpoints {
 
 /// Moves what it can, and makes a log of more than `too_long` pages begin anew.
 fn checkpoint(connection: &mut SqliteConnection, ground: &Ground, too_long: i32) {
-    /// Whether somebody was in the way, how long the log is, how much of it was moved.
+    /// Busy or not, the length of the log, the pages moved.
     type Moved = (Integer, Integer, Integer);
     let moved = statement::<Moved>("PRAGMA wal_checkpoint(PASSIVE)").load::<(i32, i32, i32)>(connection);
     let anew = moved.and_then(|moved| match moved.first() {

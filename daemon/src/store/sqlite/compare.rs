@@ -78,7 +78,7 @@ fn known<'s>(schema: &'s Schema, table: &str) -> Result<&'s Table, StoreError> {
     schema.registry.get(table).ok_or_else(|| StoreError::Failed(format!("no table {table}")))
 }
 
-/// What is the matter with the ids `?1`; rows whose entries are of before `?2` may have changed unseen.
+/// The query for the differences of the ids `?1`; rows whose entries are older than `?2` may have changed unseen.
 fn differences(table: &Table, registry: &Registry) -> String {
     let name = table.name;
     format!(

@@ -1,4 +1,5 @@
-//! What is asked again and again costs the same however much there is, and what is counted as it comes and goes is right.
+//! Frequent queries cost the same whatever the size of the database, and the counts that are kept up as rows come and
+//! go are right.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -137,7 +138,7 @@ fn kept_counts_are_what_counting_would_find() {
     }
 }
 
-/// What the core makes of the live entries, by scope and table.
+/// The digests of the live entries as the core computes them, by scope and table.
 fn added_up(connection: &mut SqliteConnection) -> BTreeMap<(String, String), TableDigest> {
     let live = "SELECT scope, table_name, row_id, version FROM sync_changes WHERE operation <> 'DELETE'";
     let entries: Vec<(String, String, String, i64)> =

@@ -1,9 +1,9 @@
-//! The database's life, and how a restored backup is told from the database that went on.
+//! The database's epoch, and how a restored backup is told from the database that went on.
 //!
-//! A cursor is worth something only in the life that it was given in: after a backup is restored, versions are
-//! taken again by other changes. So every database has an epoch, and beside the file (`<database>.life`) stands what the
-//! daemon last knew of it: a mark that is renewed at each start and stop, and the sum of all versions, which only grows. A
-//! database that has another mark, or has gone back, is not the one that was left here: it gets a new epoch.
+//! A cursor is worth something only in the epoch that it was given in: after a backup is restored, versions are taken
+//! again by other changes. So every database has an epoch, and beside the file (`<database>.life`) stands what the
+//! daemon last knew of it: a mark that is renewed at each start and stop, and the sum of all versions, which only
+//! grows. A database that has another mark, or has gone back, is not the one that was left here: it gets a new epoch.
 
 use std::fs;
 use std::io::Write;
@@ -25,13 +25,13 @@ const EPOCH_LENGTH: usize = 8;
 /// Letters of a mark.
 const MARK_LENGTH: usize = 16;
 
-/// How often it is noted how far a database has come that is being written.
+/// The time between two notes of the versions of a database that is being written.
 const KEEP: Duration = Duration::from_secs(1);
 
-/// The key under which it stands that the database was taken elsewhere.
+/// The key of the mark that the database was taken elsewhere.
 const SEALED: &str = "sealed";
 
-/// What is noted beside the database.
+/// The epoch file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     mark: String,
@@ -42,25 +42,25 @@ struct Note {
     height: i64,
 }
 
-/// The life that this process takes part in.
+/// The epoch that this process works in, with its note.
 #[derive(Debug)]
 pub(super) struct Life {
     epoch: String,
     note: Note,
-    /// When the note was written last.
+    /// The time at which the note was last written.
     kept: Instant,
-    /// Where the note is; none for a visitor, who leaves none.
+    /// The path of the epoch file; none for a visitor, which leaves none.
     beside: Option<PathBuf>,
 }
 
-/// What is beside the database.
+/// The epoch file as it was found.
 enum Left {
     Nothing,
     Torn,
     Note(Note),
 }
 
-/// How the database and what is noted of it go together.
+/// The relation between the database and its epoch file.
 enum Course {
     /// It is the one that was left here.
     GoesOn,
@@ -71,7 +71,7 @@ enum Course {
 }
 
 impl Life {
-    /// Goes on with the database's life, or begins a new one, and says so.
+    /// Continues the database's epoch, or begins a new one and logs that.
     pub(super) fn resume(connection: &mut SqliteConnection, database: &Path) -> Result<Self, StoreError> {
         let beside = beside(database, ".life");
         let left = left(&beside)?;
@@ -96,7 +96,7 @@ impl Life {
         Ok(life)
     }
 
-    /// Takes the life as it is, beside a daemon that may be running.
+    /// Takes the epoch as it is, beside a daemon that may be running.
     pub(super) fn visit(connection: &mut SqliteConnection) -> Result<Self, StoreError> {
         let epoch = match get(connection, "epoch")? {
             Some(epoch) => epoch,
@@ -208,7 +208,7 @@ fn course(left: &Left, epoch: Option<&str>, mark: Option<&str>, height: i64) -> 
     }
 }
 
-/// Whether the database was taken elsewhere as a whole.
+/// True if the database was taken elsewhere as a whole.
 pub(super) fn is_sealed(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     Ok(get(connection, SEALED)?.is_some())
 }
@@ -218,19 +218,19 @@ pub(super) fn seal(connection: &mut SqliteConnection) -> Result<(), StoreError> 
     set(connection, SEALED, "yes")
 }
 
-/// Takes the seal off, and begins a new life.
+/// Takes the seal off, and begins a new epoch.
 pub(super) fn unseal(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     forget(connection, SEALED)?;
     set(connection, "epoch", &random(EPOCH_LENGTH))
 }
 
-/// Makes an epoch that came from elsewhere this database's own, or begins a new life. The caller commits.
+/// Makes an epoch that came from elsewhere this database's own, or begins a new one. The caller commits.
 pub(super) fn begin(connection: &mut SqliteConnection, database: &Path, epoch: Option<&str>) -> Result<(), StoreError> {
     let fresh = random(EPOCH_LENGTH);
     set(connection, "epoch", epoch.unwrap_or(&fresh))?;
     forget(connection, SEALED)?;
     forget(connection, "mark")?;
-    // Before the commit: whoever dies in between costs the old database its life, and not the new one.
+    // Before the commit: a crash in between costs the old database its epoch, and not the new one.
     let note = beside(database, ".life");
     match fs::remove_file(&note) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -1,6 +1,6 @@
-//! What the database stands on: its files and the disk below them. An error about that is told to the operator in words that
-//! name it, and known to whoever asks whether the daemon can do its work. A file that was taken away or replaced while it is
-//! open is noticed before anything more is acknowledged: what is written into it then is lost with the last who has it open.
+//! The files of the database and the disk below them. An error of theirs reaches the operator by its name, and the
+//! health checks. A file that is removed or replaced while it is open is noticed before anything more is acknowledged:
+//! data written into it then is lost with the last process that has it open.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,10 +19,10 @@ use crate::store::{Mode, StoreError};
 
 /// With less than this left, in bytes, what SQLite calls an error of the disk is a disk that is full.
 const FULL: u64 = 64 << 10;
-/// How every database begins.
+/// The first bytes of every database.
 const HEADER: &[u8] = b"SQLite format 3\0";
 
-/// What SQLite says of what it stands on, and what that is in our words.
+/// SQLite's messages about its files and disk, with ours.
 const FAULTS: [(&str, &str); 6] = [
     ("database or disk is full", IS_FULL),
     ("disk I/O error", "the disk of the database can't be read or written"),
@@ -35,7 +35,7 @@ const IS_FULL: &str = "the disk of the database is full";
 const IS_DAMAGED: &str = "the database is damaged";
 const IS_GONE: &str = "the database's file was taken away or replaced";
 
-/// Whether SQLite's words are about what the database stands on.
+/// True if SQLite's message is about its files or disk.
 pub(super) fn is_fault(message: &str) -> bool {
     FAULTS.iter().any(|(phrase, _)| *phrase == message)
 }
@@ -88,12 +88,12 @@ impl Ground {
         Ok(())
     }
 
-    /// Whether the files were taken away or replaced.
+    /// True if the files were removed or replaced.
     pub(super) fn is_gone(&self) -> bool {
         self.gone.borrow().is_some()
     }
 
-    /// Ready once they were; says how.
+    /// Resolves, with the reason, once the files were removed or replaced.
     pub(super) async fn gone(&self) -> String {
         let mut gone = self.gone.subscribe();
         let said = gone.wait_for(Option::is_some).await.ok().and_then(|gone| gone.clone());
@@ -109,7 +109,7 @@ impl Ground {
         self.outage.worked(mode);
     }
 
-    /// Whether the disk was full and still has no room worth the name.
+    /// True if the disk was full and still has too little room.
     fn is_still_full(&self) -> bool {
         let is_full = self.outage.storage_fault() == Some(IS_FULL) && self.free().is_some_and(|free| free < FULL);
         if is_full {
@@ -148,7 +148,7 @@ impl Ground {
         }
     }
 
-    /// Whether the database itself is another file now, and not only what lies beside it.
+    /// True if the database's own file is another now, not only a file beside it.
     pub(super) fn is_replaced(&self) -> bool {
         self.files.first().is_some_and(|(path, opened)| identity(path).ok() != Some(*opened))
     }
@@ -159,7 +159,7 @@ impl Ground {
     }
 }
 
-/// Whether a database of ours is at `path`: one that holds nothing of ours is none.
+/// True if `path` holds a database of ours, with the daemon's tables.
 ///
 /// # Errors
 /// When what is there can't be read.
@@ -188,7 +188,7 @@ fn looked_at(path: &Path) -> Result<bool, StoreError> {
     Ok(!ours.is_empty())
 }
 
-/// What is left beside `path` of a database that was there.
+/// The files beside `path` that a former database has left.
 #[must_use]
 pub fn leftovers(path: &Path) -> Vec<PathBuf> {
     let life = beside(path, ".life");

@@ -1,6 +1,6 @@
-//! Whether the generated triggers stand as they were put up. Somebody with SQL may drop one, or rebuild a table, which takes
-//! them along; the file says with a number of its own that its schema was changed. Whoever finds some missing puts them up
-//! again, and notes of which tables rows may have changed unseen.
+//! Checks that the generated triggers stand as they were installed. Somebody with SQL may drop one, or rebuild a table,
+//! which drops them all; the file's schema number shows that something has changed. The writer installs missing
+//! triggers again, and notes the tables whose rows may have changed unseen.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ pub(super) struct Guard {
     is_on_duty: bool,
     /// The number that the schema had when the triggers were last seen to stand.
     number: Option<i32>,
-    /// Whether it was said that some are missing and can't be put up.
+    /// True once the log has it that some are missing and can't be installed.
     is_said: bool,
 }
 
@@ -146,7 +146,7 @@ pub(super) fn note_blind(connection: &mut SqliteConnection, table: &str) -> Resu
     epoch::set(connection, &format!("{BLIND}{table}"), now.first().map_or("", String::as_str))
 }
 
-/// What is noted of a table.
+/// The note that a table's rows may have changed unseen.
 pub(super) fn blind_note(connection: &mut SqliteConnection, table: &str) -> Result<Option<BlindNote>, StoreError> {
     let at = epoch::get(connection, &format!("{BLIND}{table}"))?;
     Ok(at.map(|at| BlindNote { at, reason: REASON.into() }))

@@ -1,6 +1,7 @@
-//! Who works on the database. Daemons and commands share a lock on a file beside it; who takes the database elsewhere as a whole,
-//! or fills it from an archive, wants it alone. Of daemons there is one: it locks the database's file itself, whatever that is
-//! called, and so does who wants it alone. The system lets go of all of it however a process ends.
+//! Locks that keep daemons and commands apart. They share a lock on a file beside the database; a command that takes
+//! the database elsewhere as a whole, or fills it from an archive, holds that lock alone. Only one daemon can run: it
+//! locks the database's file itself, whatever its name, and so does such a command. The system releases all locks
+//! however a process ends.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -118,7 +119,8 @@ fn taken(path: &Path, file: &File, what: &str) -> StoreError {
     StoreError::InUse(format!("{} {what}, by {by}; a SQLite database has one daemon at a time", path.display()))
 }
 
-/// Who holds a lock on this file, as Linux tells: `<n>: FLOCK ADVISORY WRITE <pid> <device>:<inode> <from> <to>`.
+/// The process that holds a lock on this file, as Linux lists it: `<n>: FLOCK ADVISORY WRITE <pid> <device>:<inode>
+/// <from> <to>`.
 fn holder(file: &File) -> Option<u32> {
     let inode = file.metadata().ok()?.ino().to_string();
     let locks = fs::read_to_string("/proc/locks").ok()?;

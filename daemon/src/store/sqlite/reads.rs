@@ -72,8 +72,8 @@ pub(super) fn rows<'s>(
     Ok(statement(&schema.of(table)?.rows).text(scope.to_string()).int(range.after).int(range.upto))
 }
 
-/// What the latest version changed, with its former values; of a tombstone the former row. Of more than 16 KiB of those there is
-/// the id alone.
+/// The columns changed by the latest version, with their former values; of a tombstone the former row. Of more than 16
+/// KiB of those there is the id alone.
 pub(super) fn records(scope: Scope, after: Version, limit: i64) -> Statement<'static, RecordColumns> {
     statement(
         "SELECT version, table_name, row_id, operation, source_device, \
@@ -104,7 +104,7 @@ pub(super) fn version_before(scope: Scope, time: &str) -> Statement<'_, BigInt> 
     .text(time)
 }
 
-/// How many come after a version, counted up to `most`.
+/// The number of entries after a version, counted up to `most`.
 pub(super) fn count_after(scope: Scope, after: Version, most: i64) -> Statement<'static, BigInt> {
     statement("SELECT count(*) FROM (SELECT 1 FROM sync_changes WHERE scope = ?1 AND version > ?2 LIMIT ?3)")
         .text(scope.to_string())
@@ -139,7 +139,7 @@ pub(super) fn devices(user: UserId, device: Option<&DeviceId>) -> Statement<'_, 
     .maybe(device.map(DeviceId::as_str))
 }
 
-/// How many devices a person may use, or all together.
+/// The number of devices of a person, or of all, that are not revoked.
 pub(super) fn count_devices(user: Option<&str>) -> Statement<'_, BigInt> {
     match user {
         Some(user) => {

@@ -167,7 +167,7 @@ fn upsert(table: &Table) -> String {
     )
 }
 
-/// What a part does not bring stays as it is.
+/// The statement that writes parts of rows; fields that a part lacks stay as they are.
 fn update(table: &Table) -> String {
     let name = table.name;
     let columns = table.columns.iter().filter(|column| column.name != "id");

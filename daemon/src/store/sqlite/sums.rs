@@ -1,5 +1,6 @@
-//! What a digest says, kept beside the index: triggers on the index itself take out what an entry was and put in what it is, so
-//! that nothing that writes it can forget to. They run in every connection that writes, with nothing that is newer than SQLite 3.38.
+//! The digests' sums, kept beside the index: triggers on the index itself subtract an entry's old part and add its new
+//! one, so that no writer can forget to. They run in every connection that writes, and use nothing newer than SQLite
+//! 3.38.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use crate::store::statement::{Statement, statement};
 use crate::sync::Scope;
 use crate::sync::digest::Hash;
 
-/// What `sync_sums` says of these scopes, by table.
+/// The stored sums of these scopes, by table.
 pub(super) fn of(scopes: &[Scope]) -> Statement<'static, Sums> {
     statement(
         "SELECT table_name, rows, version_sum, hash_p, hash_q FROM sync_sums \
@@ -65,7 +66,7 @@ pub(super) fn recount() -> [String; 2] {
     ]
 }
 
-/// What the index has where `is_wanted`, added up.
+/// The sums of the index entries where `is_wanted`.
 fn counted(is_wanted: &str) -> String {
     let [p, q] = Hash::PRIMES;
     // Each in a step of its own that is not taken apart: what is named several times would be worked out as often.
@@ -142,7 +143,7 @@ fn triggers() -> [(&'static str, String); 4] {
     ]
 }
 
-/// What one entry adds to the sums.
+/// One entry's contribution to the sums.
 struct Part {
     /// The row of the trigger whose id and place count.
     row: &'static str,

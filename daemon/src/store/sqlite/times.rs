@@ -1,4 +1,4 @@
-//! What is known of the time in SQLite.
+//! The stored times in SQLite.
 
 use async_trait::async_trait;
 use diesel::sql_types::{Nullable, Text};

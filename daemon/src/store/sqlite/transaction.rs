@@ -34,7 +34,7 @@ pub(super) struct SqliteTransaction<'c> {
     pub user: Option<UserId>,
     /// Why the database could not do what it was asked, when that is about now and not about the question.
     pub trouble: Option<String>,
-    /// What is known of rows that take the transaction back, while it is done again for their sake.
+    /// The rows that roll the transaction back, while its jobs run again.
     pub care: Option<Care>,
     /// A row has taken the transaction back.
     pub is_taken_back: bool,

@@ -139,7 +139,8 @@ fn record_gone(table: &Table, only: &str, registry: &Registry) -> String {
     )
 }
 
-/// Whether the row `alias` is, or was until it went or moved just now, one of the scope of its entry `c`.
+/// The condition that the row `alias` belongs to the scope of its entry `c`, or did until it was deleted or moved just
+/// now.
 fn vouched(table: &Table, alias: &str, registry: &Registry) -> String {
     let ScopeRule::Via { column, parent } = table.scope else {
         return format!("{} IS c.scope", scope(table, alias, registry));

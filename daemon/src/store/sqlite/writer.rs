@@ -29,17 +29,17 @@ use group::{Group, Loss};
 const QUEUE: usize = 1024;
 /// Those of one person.
 const QUEUE_OF_ONE: usize = 64;
-/// How often the writer looks whether somebody else has written.
+/// The time between two checks for writes of other processes.
 const LOOK_OUTSIDE: Duration = Duration::from_millis(100);
-/// How long SQLite itself waits for another process that holds the database, before what is due otherwise is done.
+/// SQLite's own wait for another process that holds the database; after it the writer does its other work.
 const HELD: &str = "PRAGMA busy_timeout = 100";
-/// What SQLite says then.
+/// Part of SQLite's message after that wait.
 const IS_HELD: &str = "is locked";
-/// How long a job waits for such a process.
+/// The time that a job waits for such a process.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A job that takes longer is worth a line in the log.
 const SLOW: Duration = Duration::from_secs(1);
-/// How often it is tried whether a database that could not be written can be again.
+/// The time between two attempts to write a database that could not be written.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 type Done = oneshot::Sender<Result<(), StoreError>>;
@@ -53,7 +53,7 @@ struct Waiting {
     _room: OwnedSemaphorePermit,
 }
 
-/// What callers and the writer share.
+/// The state that callers and the writer share.
 #[derive(Default)]
 struct Queue {
     state: Mutex<WriterState>,
@@ -171,9 +171,9 @@ struct WriteJob {
     ground: Arc<Ground>,
     outside: OnOutsideWrite,
     data_version: i32,
-    /// When it was last tried whether the database can be written again.
+    /// The time of the last attempt to write a database that could not be written.
     tried: Instant,
-    /// When it was last looked for writes from outside.
+    /// The time of the last check for writes from outside.
     looked: Instant,
     /// Since when another process has kept the writer from its work.
     held_since: Option<Instant>,
@@ -212,7 +212,7 @@ impl WriteJob {
         }
     }
 
-    /// What comes next, and whether the end was asked for.
+    /// The next job, and whether the queue is closing.
     fn next(&self, short: bool) -> (Next<Waiting>, bool) {
         let mut state = self.queue.state();
         let now = Instant::now();

@@ -1,6 +1,6 @@
-//! Rows that are written as one attempt: what a rule of the database refuses leaves nothing behind and spoils nothing. A rule
-//! may also take the whole transaction back (`RAISE(ROLLBACK)`), with what others had in it; then nothing more is done in it,
-//! since SQLite would commit each further statement by itself. What came with it is done again, with care for that row.
+//! Writes rows as one attempt: one that a rule of the database refuses leaves nothing behind. A rule may also roll the
+//! whole transaction back (`RAISE(ROLLBACK)`), with the jobs of others in it; then nothing more is done in it, since
+//! SQLite would commit each further statement by itself. Those jobs run again, with care for that row.
 
 use std::collections::HashSet;
 
@@ -14,12 +14,12 @@ use crate::store::StoreError;
 use crate::store::statement::{Statement, statement};
 use crate::sync::DeviceId;
 
-/// What a device is told of a row that a trigger refuses. The trigger's own words may quote other rows.
+/// The device's error for a row that a trigger refuses. The trigger's own words may quote other rows.
 const REFUSED: &str = "a trigger of the database refuses it";
-/// What ends a job whose transaction is gone.
+/// The error that ends a job whose transaction is gone.
 const TAKEN_BACK: &str = "a rule of the database has taken the transaction back";
 
-/// How errors begin that are about what tables and columns there are, and not about a row.
+/// The beginnings of errors about tables and columns that are missing, not about a row.
 const STRUCTURE: [&str; 7] = [
     "no such table",
     "no such column",
@@ -30,7 +30,7 @@ const STRUCTURE: [&str; 7] = [
     "interrupted",
 ];
 
-/// Knowledge of the rows that take their transaction back, while what they came with is done again.
+/// The rows that roll their transaction back, while its jobs run again.
 #[derive(Debug, Default)]
 pub(in crate::store::sqlite) struct Care {
     rows: HashSet<String>,
@@ -75,12 +75,12 @@ impl SqliteTransaction<'_> {
         }
     }
 
-    /// Whether there still is a transaction.
+    /// Fails if the transaction is gone.
     pub(super) fn sound(&self) -> Result<(), StoreError> {
         if self.is_taken_back { Err(StoreError::Failed(TAKEN_BACK.into())) } else { Ok(()) }
     }
 
-    /// What an error says of the rows that were to be written.
+    /// Translates an error into one about the rows that were to be written.
     fn judged(&mut self, done: QueryResult<usize>) -> Result<usize, StoreError> {
         match done {
             Err(Error::DatabaseError(Kind::Unknown, said)) if is_of_a_row(said.message()) => {
@@ -91,7 +91,7 @@ impl SqliteTransaction<'_> {
     }
 }
 
-/// Whether SQLite's message is about a row, and neither about now nor about what tables there are.
+/// True if SQLite's message is about a row, not about a passing state or a missing table.
 fn is_of_a_row(message: &str) -> bool {
     !is_passing(message) && !STRUCTURE.iter().any(|phrase| message.starts_with(phrase))
 }

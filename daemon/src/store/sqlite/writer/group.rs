@@ -12,7 +12,7 @@ use crate::store::{Mode, StoreError};
 
 /// A transaction takes no further job once it has run for this long, so that the first ones are not kept waiting.
 const LONGEST_GROUP: Duration = Duration::from_millis(10);
-/// How often a job is done again for the sake of rows that take its transaction back.
+/// The most times that a job runs again because of rows that roll its transaction back.
 const TAKEN_BACK: usize = 16;
 
 /// Jobs of one transaction, with what became of each.
