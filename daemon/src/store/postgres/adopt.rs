@@ -48,10 +48,10 @@ pub(super) use state::to_json;
 pub use state::{AdoptionState, layout_to_serve};
 pub use uninstall::{Undone, undo};
 
-/// How the database names the tables, as the configuration tells; by their names on the wire.
+/// The database's names of the tables, from the configuration; by their names on the wire.
 pub type Naming = BTreeMap<String, TableNaming>;
 
-/// How the database names one table.
+/// The database's names of one table and its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableNaming {
     /// The schema that it is in.
@@ -60,9 +60,9 @@ pub struct TableNaming {
     pub name: String,
     /// Columns that have other names there: name on the wire to name there.
     pub columns: BTreeMap<String, String>,
-    /// Whether the table is left alone.
+    /// True if the table is left alone.
     pub skip: bool,
-    /// Whether the configuration says where the table is, so that it must be there.
+    /// True if the configuration names the table, so that it must exist.
     pub is_explicit: bool,
     /// Which columns travel, and who writes them.
     pub rules: TableRules,
@@ -82,7 +82,7 @@ impl TableNaming {
         }
     }
 
-    /// Whether it says something that only a table of an application has.
+    /// True if it has settings that only a table of an application has.
     fn is_of_adopted(&self) -> bool {
         self.is_explicit || self.skip
     }
@@ -99,7 +99,7 @@ pub enum AdoptError {
     Store(#[from] StoreError),
 }
 
-/// What a person who waits is told.
+/// Receives the progress, for a person who waits.
 pub trait Watch: Send {
     /// A step has begun, or has to wait for somebody.
     fn step(&mut self, what: &str);
@@ -107,34 +107,34 @@ pub trait Watch: Send {
     fn entered(&mut self, table: &str, rows: u64, of: u64);
 }
 
-/// What was seen of a database.
+/// The state of a database, as it was found.
 #[derive(Debug)]
 pub struct Inspection {
-    /// Whether it was adopted before.
+    /// The progress of its adoption.
     pub state: AdoptionState,
-    /// How its tables fit.
+    /// The report on its tables.
     pub examined: Examined,
     /// The server's release.
     pub version: String,
 }
 
-/// What adopting came to.
+/// The result of adopting.
 #[derive(Debug)]
 pub enum Adopted {
     /// It is adopted.
     Complete {
-        /// What was entered.
+        /// The rows that were entered into the index.
         entered: Entered,
-        /// What people can do, table by table.
+        /// The results of the trials, table by table.
         proofs: Vec<Proof>,
     },
     /// It is not, since people could not use it.
     Unproven {
-        /// What people can do, table by table.
+        /// The results of the trials, table by table.
         proofs: Vec<Proof>,
-        /// Whether it is as if nothing had been tried; else it stands as it was adopted before.
+        /// True if everything is as before the attempt; else it stands as it was adopted before.
         is_left: bool,
-        /// Whether the role `ryzed_daemon` went again, too.
+        /// True if the role `ryzed_daemon` was removed again, too.
         is_role_gone: bool,
     },
 }
@@ -142,11 +142,11 @@ pub enum Adopted {
 /// The most time that a lock on an application's table, or on a scope, is waited for at once. Far below the second after
 /// which PostgreSQL looks for deadlocks, so that it is never the application's transaction that is ended.
 const LOCK_MS: u32 = 100;
-/// How long locks are tried for in all.
+/// The time for which locks are tried in all.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// The pause before the first and the longest before a later try.
 const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
-/// How long others are waited for that may be on their way out: the server does not notice at once that they are gone.
+/// The time to wait for other daemons that may just have ended: the server does not notice at once that they are gone.
 const OTHERS: Duration = Duration::from_secs(3);
 
 /// Looks, and changes nothing.
@@ -275,7 +275,7 @@ pub(super) async fn renew(
     Ok(worker.connection)
 }
 
-/// What is said of a database that the daemon has made itself.
+/// The refusal of a database whose tables the daemon has made itself.
 const OWN: &str =
     "the tables of this database are the daemon's own: there is nothing to adopt, `ryzed serve` works on it";
 
@@ -364,7 +364,7 @@ impl Worker<'_> {
         Ok(answer)
     }
 
-    /// Who has been in a transaction for the longest.
+    /// The oldest open transaction of another connection, for people.
     async fn blockers(&mut self) -> Result<String, StoreError> {
         let oldest = "SELECT format('pid %s, for %s s, %s', pid, extract(epoch FROM now() - xact_start)::int, \
              coalesce(nullif(application_name, ''), usename)) FROM pg_stat_activity WHERE datname = current_database() \

@@ -1,4 +1,4 @@
-//! What a person is told to paste, into SQL and into the configuration, and the names in it. Pure.
+//! The lines of SQL and configuration that a person is advised to paste, and the names in them. Pure.
 
 use super::facts::Facts;
 use super::ident::ident;
@@ -8,7 +8,7 @@ pub(super) fn toml_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Where a line stands that is to be pasted: below what is said of it.
+/// The beginning of a line to paste, below the sentence that it belongs to.
 const BELOW: &str = "\n           ";
 
 /// A line for the configuration's section of a table, below what is said of it, as it can be pasted.
@@ -22,7 +22,7 @@ pub(super) fn first_the_role(has_role: bool) -> &'static str {
     if has_role { "" } else { "CREATE ROLE ryzed_daemon NOLOGIN; " }
 }
 
-/// What is missing of the server, apart from its tables, and who gives it how.
+/// The problems of the server, apart from its tables, with the statements that solve them.
 pub(super) fn server_problems(facts: &Facts) -> Vec<String> {
     let (server, mut problems) = (&facts.server, Vec::new());
     let (user, grantee) = (&server.user, ident(&server.user));

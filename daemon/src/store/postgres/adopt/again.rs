@@ -1,4 +1,4 @@
-//! What adopting a database once more has to do: what stands round its tables, held against what it was adopted as.
+//! Compares an adopted database with the adoption that it should have, and plans what adopting once more has to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use super::advice::{setting, toml_text};
 use super::{AdoptError, Backfill, Examined, Verdict};
 use crate::store::StoreError;
 
-/// What is to be done.
+/// The plan.
 #[derive(Debug)]
 pub(super) struct Again {
-    /// Whether everything stands as this release puts it up.
+    /// True if everything stands as this release installs it.
     pub stands: bool,
     /// Tables whose rows are entered, or held against the index.
     pub enter: BTreeMap<&'static str, Backfill>,
@@ -99,7 +99,7 @@ fn refusal(table: &Table, place: &Place, stand: &Stand, count: u64) -> String {
     )
 }
 
-/// What is noted of tables that are stopped: adopting again mends them.
+/// Adds the notes of stopped tables to their reports: adopting again mends them.
 pub(super) async fn tell_stopped(
     connection: &mut AsyncPgConnection,
     examined: &mut Examined,

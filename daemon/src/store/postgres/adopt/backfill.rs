@@ -11,10 +11,10 @@ use crate::store::StoreError;
 const FIRST_BATCH: u64 = 200;
 /// No batch is larger or smaller.
 const BATCHES: std::ops::RangeInclusive<u64> = 100..=5_000;
-/// How long a batch should hold the scopes of its rows, in milliseconds; a fifth of what an application may feel.
+/// The time that a batch should hold the scopes of its rows, in milliseconds; a fifth of what an application may feel.
 const HOLD_MS: f64 = 10.0;
 
-/// What was entered.
+/// The result of entering rows into the index.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Entered {
     /// Rows that were looked at.

@@ -7,7 +7,7 @@ use super::super::layout::{PlacedColumn, type_of};
 use super::facts::{FoundColumn, Relation};
 use super::ident::ident;
 
-/// Whether values of the column can be those that the adapter means.
+/// True if values of the column can be those that the adapter means.
 pub(super) fn tolerates(kind: Kind, found: &FoundColumn) -> bool {
     let base = found.base.as_str();
     match kind {
@@ -22,7 +22,7 @@ pub(super) fn tolerates(kind: Kind, found: &FoundColumn) -> bool {
     }
 }
 
-/// Whether this is a type that an adapter's column can have at the bottom, and no domain.
+/// True for the base types that an adapter's column can have.
 pub(in super::super) fn is_base(name: &str) -> bool {
     const BASES: [&str; 17] = [
         "uuid",
@@ -77,7 +77,7 @@ pub(super) fn absence(column: &Column) -> String {
     format!("not there, not synced{}", demand(column))
 }
 
-/// What it means when a column is not synced.
+/// A warning for a column that is not synced though apps expect it; else empty.
 fn demand(column: &Column) -> &'static str {
     if column.required {
         ". Apps expect it in every row: rows come without it, and devices that send it are told unknown_field"
@@ -94,7 +94,7 @@ pub(super) fn is_computed(found: &FoundColumn) -> bool {
     found.is_generated || found.is_counted
 }
 
-/// Whether a row needs a value that only who makes it can give.
+/// True if a row needs a value for it that only its writer can give.
 pub(super) fn must_be_given(found: &FoundColumn) -> bool {
     !found.nullable && !fills_itself(found)
 }
@@ -121,7 +121,8 @@ pub(super) fn placed_column(wire: &str, found: &FoundColumn, property: Option<Va
     }
 }
 
-/// What a column holds, as far as it decides whether it travels. Types that are on no list may hold anything.
+/// The kind of a column's values, as far as it decides whether they travel. Types that are on no list may hold
+/// anything.
 pub(super) fn sort(found: &FoundColumn) -> Sort {
     if !found.labels.is_empty() || found.is_label_list {
         return Sort::Text;
@@ -140,7 +141,7 @@ pub(super) fn sort(found: &FoundColumn) -> Sort {
     }
 }
 
-/// What JSON Schema says of a column that no adapter knows: its values travel as the database writes them.
+/// The JSON Schema of a column that no adapter knows: its values travel as the database writes them.
 pub(super) fn property(found: &FoundColumn) -> Value {
     const OURS: &str = "A column of the application's own.";
     let mut property = match found.base.as_str() {

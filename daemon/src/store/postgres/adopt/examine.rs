@@ -14,7 +14,7 @@ use super::report::{TableReport, Verdict};
 use super::ways::{self, Targets};
 use super::{Naming, TableNaming, policies};
 
-/// What was found.
+/// The result of examining a database.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examined {
     /// A report for each adapter, parents before children.
@@ -26,7 +26,7 @@ pub struct Examined {
 }
 
 impl Examined {
-    /// Whether something stands in the way.
+    /// True if something stands in the way of adopting.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         !self.problems.is_empty()
@@ -61,7 +61,7 @@ pub fn examine(adapters: &Registry, facts: &Facts, naming: &Naming) -> Examined 
 
 struct Examination<'a> {
     facts: &'a Facts,
-    /// What fits among the tables before this one.
+    /// The tables before this one that fit.
     layout: &'a Layout,
     targets: &'a Targets,
     named: &'a TableNaming,
@@ -135,7 +135,7 @@ impl Examination<'_> {
         }
     }
 
-    /// Whether it is a table that triggers can be put on and rows can be named in.
+    /// Checks that the table can have triggers and that its rows have ids.
     fn shape(&self, relation: &Relation, report: &mut TableReport) {
         let name = relation.shown();
         let skip = format!("or leave it alone:{}", self.skipped());
@@ -257,7 +257,7 @@ impl Examination<'_> {
         property
     }
 
-    /// How the owner of a row is found; a problem when nothing says so for certain. Whether a row may be there before the
+    /// Finds the rule for a row's owner, or reports a problem when none is certain. True if a row may exist before the
     /// one that it hangs on.
     fn owner(&self, relation: &Relation, placed: &[PlacedColumn], report: &mut TableReport) -> bool {
         let physical = |name: &str| placed.iter().find(|column| column.name == name).map(|column| &column.column);
@@ -328,13 +328,13 @@ impl Examination<'_> {
         )
     }
 
-    /// What is pasted to have the table left alone.
+    /// The lines of configuration that leave the table alone.
     fn skipped(&self) -> String {
         setting(self.table.name, "skip = true")
     }
 }
 
-/// Whether the database sees to it that the row above is there first.
+/// True if a foreign key makes sure that the row above exists first.
 fn is_held(relation: &Relation, column: &str, above: &Place, report: &mut TableReport) -> bool {
     let mut keys = relation.keys.iter();
     let key = keys.find(|key| key.column == column && key.schema == above.schema && key.name == above.name);

@@ -1,4 +1,4 @@
-//! What the catalogue of a database tells of the tables that might be synced, read in two statements.
+//! Reads the database's catalogue about the tables that might be synced, in two statements.
 
 use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -31,23 +31,23 @@ pub struct Server {
     pub database: String,
     /// The user.
     pub user: String,
-    /// Whether the user may make the schema `ryzed`.
+    /// True if the user may create the schema `ryzed`.
     pub may_make_schema: bool,
-    /// Whether the role `ryzed_daemon` is there.
+    /// True if the role `ryzed_daemon` exists.
     pub has_role: bool,
-    /// Whether the user may make a role.
+    /// True if the user may create a role.
     pub may_make_role: bool,
-    /// Whether the user may take the role `ryzed_daemon`, or let itself do so.
+    /// True if the user may take the role `ryzed_daemon`, or allow itself to.
     pub may_take_role: bool,
-    /// Whether the daemon's role belongs to `authenticated`, or the user may let it.
+    /// True if the daemon's role is a member of `authenticated`, or the user may make it one.
     pub may_be_authenticated: bool,
-    /// Whether there is a schema `auth`.
+    /// True if a schema `auth` exists.
     pub has_auth: bool,
-    /// Whether there is a function `auth.uid()`.
+    /// True if a function `auth.uid()` exists.
     pub has_uid: bool,
-    /// Whether `auth` can be used by the daemon's role, or the user may allow it.
+    /// True if the daemon's role can use `auth`, or the user may allow it.
     pub auth_is_open: bool,
-    /// Whether the role `authenticated` can use it, so that it is enough to belong to that.
+    /// True if the role `authenticated` can use `auth`, so that membership is enough.
     pub auth_is_of_authenticated: bool,
 }
 
@@ -60,38 +60,38 @@ pub struct Relation {
     pub name: String,
     /// `r` is an ordinary table; see `pg_class.relkind`.
     pub kind: String,
-    /// Whether it is a partition or inherits.
+    /// True if it is a partition or inherits.
     pub is_part: bool,
-    /// Whether the user may put triggers on it.
+    /// True if the user may put triggers on it.
     pub is_ours: bool,
-    /// Whether row level security is on.
+    /// True if row level security is on.
     pub has_rls: bool,
-    /// Whether it binds even the user.
+    /// True if row level security binds even the user.
     pub forces_rls: bool,
-    /// Whether the daemon's role can get at what is in its schema, or the user may allow it.
+    /// True if the daemon's role can use its schema, or the user may allow it.
     pub is_reachable: bool,
-    /// How many restrictive policies of the application are for everybody, and so for the daemon's role.
+    /// The number of the application's restrictive policies for everybody, and so for the daemon's role.
     pub restrictive: i64,
-    /// How many are for the role `authenticated`, or one that it belongs to.
+    /// The number of restrictive policies for the role `authenticated`, or one that it belongs to.
     pub narrow_authenticated: i64,
-    /// How many of its other policies are for everybody, or for the daemon's role.
+    /// The number of its other policies for everybody, or for the daemon's role.
     pub for_everybody: i64,
-    /// How many of them are for the role `authenticated`, or one that it belongs to.
+    /// The number of its other policies for the role `authenticated`, or one that it belongs to.
     pub for_authenticated: i64,
-    /// How many are for other roles.
+    /// The number of its other policies for other roles.
     pub for_others: i64,
-    /// What the role `authenticated` may do, when it was granted anything.
+    /// The rights of the role `authenticated`, when it was granted anything.
     #[serde(default)]
     pub rights: Option<FoundRights>,
-    /// How many rows the planner believes it has; fewer than none when nobody has looked.
+    /// The planner's estimate of its rows; negative when the table was never analysed.
     pub rows: i64,
-    /// Whether its column `id` alone is a key.
+    /// True if its column `id` alone is a key.
     pub has_key: bool,
     /// Its columns, in their order.
     pub columns: Vec<FoundColumn>,
     /// Foreign keys of one column.
     pub keys: Vec<ForeignKey>,
-    /// Where each column of its foreign keys points, also of those that have several.
+    /// The target of each column of its foreign keys, also of those that have several.
     pub pointers: Vec<Pointer>,
 }
 
@@ -106,17 +106,17 @@ pub struct FoundColumn {
     pub base: String,
     /// The values of an enum, else none.
     pub labels: Vec<String>,
-    /// Whether it is a list of an enum's values.
+    /// True if it is a list of an enum's values.
     pub is_label_list: bool,
     /// The most characters, where the type says so.
     pub longest: Option<u32>,
-    /// Whether it takes NULL.
+    /// True if it takes NULL.
     pub nullable: bool,
     /// Its default, as SQL.
     pub default: Option<String>,
-    /// Whether it is computed from others.
+    /// True if it is computed from others.
     pub is_generated: bool,
-    /// Whether it counts by itself.
+    /// True if a sequence fills it.
     pub is_counted: bool,
 }
 
@@ -129,7 +129,7 @@ pub struct ForeignKey {
     pub schema: String,
     /// That table.
     pub name: String,
-    /// Whether every row there must be there before those that point to it, by its id.
+    /// True if the key is checked at once and points to ids, so that a row comes after the one that it points to.
     pub is_enforced_immediately: bool,
 }
 

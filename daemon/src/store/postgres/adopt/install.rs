@@ -1,5 +1,6 @@
-//! What is put up round an application's tables: grants and policies for the daemon's role, table by table, then all
-//! triggers at one moment. Were they put up one after the other, a row could be deleted or given away unseen in between.
+//! Installs sync on an application's tables: grants and policies for the daemon's role, table by table, then all
+//! triggers at one moment. Were they put up one after the other, a row could be deleted or given away unseen in
+//! between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +14,10 @@ use super::state::IS_AUTHENTICATED;
 use super::{AdoptError, Worker};
 use crate::store::StoreError;
 
-/// How the rows of a table are entered that are there already.
+/// The way in which a table's existing rows are entered into the index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in super::super) struct Backfill {
-    /// Whether devices get all of them again, because they have other columns than before.
+    /// True if devices get all rows again, because they have other columns than before.
     pub anew: bool,
     /// The transaction since which they may be others than the index believes, where notes do not tell.
     pub since: Option<&'static str>,
@@ -28,7 +29,7 @@ pub(super) struct Round<'a> {
     pub tables: &'a [(&'a Table, &'a Place)],
     /// Those whose rows are entered, or held against the index.
     pub enter: &'a BTreeMap<&'static str, Backfill>,
-    /// Whether these are all, so that what stands elsewhere is of earlier.
+    /// True if these are all synced tables, so that entries of others are left from before.
     pub is_all: bool,
 }
 
@@ -57,7 +58,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// What the daemon's role needs beside the tables: their schemas, and the counters behind their defaults.
+    /// Grants the daemon's role what it needs beside the tables: their schemas, and the sequences behind their
+    /// defaults.
     async fn grant(&mut self, placed: Placed<'_>) -> Result<(), AdoptError> {
         let mut schemas: Vec<String> = placed.iter().map(|(_, place)| quoted(&place.schema)).collect();
         schemas.sort();
@@ -168,7 +170,7 @@ pub(in super::super) fn authenticated_joins() -> String {
     )
 }
 
-/// What is noted of the rows that are to be entered.
+/// The statements that note the rows to be entered.
 fn entering(round: Round<'_>) -> Vec<String> {
     let mut sql = Vec::new();
     if round.is_all {

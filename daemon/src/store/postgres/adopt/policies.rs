@@ -1,9 +1,9 @@
-//! What an application's row level security means for the daemon's role. Pure.
+//! Judges what an application's row level security means for the daemon's role. Pure.
 
 use super::super::layout::Permits;
 use super::facts::Relation;
 
-/// What the report says of it.
+/// The report's notes on the table's row level security.
 pub(super) fn notes(relation: &Relation) -> Vec<String> {
     let mut notes = Vec::new();
     if !relation.has_rls {
@@ -30,7 +30,7 @@ pub(super) fn notes(relation: &Relation) -> Vec<String> {
     notes
 }
 
-/// What the report says of what the application has granted to its people.
+/// The report's note on the application's grants to its people.
 pub(super) fn grants(relation: &Relation) -> Option<String> {
     let rights = relation.rights.as_ref()?;
     let without = |granted: &[String]| -> Vec<&str> {
@@ -54,8 +54,8 @@ pub(super) fn grants(relation: &Relation) -> Option<String> {
         .then(|| format!("by the application's grants to the role authenticated, devices may not: {what}"))
 }
 
-/// Whose policies let the daemon's role in. It belongs to the role `authenticated` where any policy is for that one, also where
-/// that only narrows.
+/// The roles whose policies let the daemon's role in. It belongs to the role `authenticated` where any policy is for
+/// that one, also where that only narrows.
 pub(in super::super) fn permits(relation: &Relation) -> Permits {
     let for_authenticated = relation.for_authenticated + relation.narrow_authenticated;
     match (relation.has_rls, relation.for_everybody, for_authenticated) {

@@ -1,8 +1,8 @@
-//! What trying a table as one of its people came to, and what a person is told of it. Pure.
+//! The results of trying a table as one of its people, and their report. Pure.
 
 use std::collections::BTreeSet;
 
-/// What one thing that was tried came to.
+/// The result of one trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It went well.
@@ -17,7 +17,7 @@ pub enum Outcome {
     Denied(String),
 }
 
-/// What was tried of one table.
+/// The trials of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
     /// Its name on the wire.
@@ -32,7 +32,7 @@ pub struct Proof {
     pub make: Outcome,
     /// That one is deleted.
     pub remove: Outcome,
-    /// What else was seen.
+    /// Further observations.
     pub notes: BTreeSet<String>,
     /// Statements that would let the daemon's role do what it was denied.
     pub grants: BTreeSet<String>,
@@ -43,7 +43,7 @@ impl Outcome {
         Self::Untried(why.into())
     }
 
-    /// Which of two says more: what went well, else what stands in the way.
+    /// The one of two outcomes that says more: a success, else what stands in the way.
     pub(super) fn or(self, other: Self) -> Self {
         let rank = |outcome: &Self| match outcome {
             Self::Done => 4,
@@ -60,7 +60,7 @@ impl Outcome {
         *self == Self::Done
     }
 
-    /// Whether something fails that the application wants.
+    /// True if something fails that the application wants.
     fn is_failed(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Denied(_))
     }
@@ -109,7 +109,7 @@ impl Proof {
         failed.map(|outcome| format!("nobody can change a row of {name}: {}", outcome.why()))
     }
 
-    /// What is to be known of the table, line by line.
+    /// The report on the table, line by line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let tried = [
@@ -139,14 +139,14 @@ impl Proof {
         lines
     }
 
-    /// Whether rows are read, and the application lets nobody write.
+    /// True if rows can be read, and the application lets nobody write.
     fn is_read_only(&self) -> bool {
         let is_kept = |outcome: &Outcome| matches!(outcome, Outcome::Kept(_) | Outcome::Untried(_));
         self.read.is_done() && matches!(self.edit, Outcome::Kept(_)) && is_kept(&self.make) && is_kept(&self.remove)
     }
 }
 
-/// What a message of the database says that the daemon's role may not use: what kind of thing, and its name.
+/// The kind and name of the thing that the daemon's role may not use, from the database's message.
 pub(super) fn denied(message: &str) -> Option<(&str, &str)> {
     message.strip_prefix("permission denied for ")?.split_once(' ').map(|(kind, name)| match kind {
         "materialized" | "foreign" => (kind, name.split_once(' ').map_or(name, |(_, name)| name)),

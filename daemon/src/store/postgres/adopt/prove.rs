@@ -28,7 +28,7 @@ const TABLE: Duration = Duration::from_secs(10);
 /// Rows that can be read and are tried to be changed, one after the other.
 const EDITED: usize = 5;
 
-/// What is the same for all that is tried of a table.
+/// The table under trial, and what all its trials share.
 #[derive(Clone, Copy)]
 struct Subject<'a> {
     placed: Placed<'a>,

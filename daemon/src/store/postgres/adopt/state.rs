@@ -1,5 +1,5 @@
-//! Whether a database was adopted, and whether what stands there is still what was adopted. The note about it is the first
-//! thing that is made and the last that goes, so that an interrupted command leaves no riddle.
+//! Remembers whether a database was adopted and how. This note is the first thing that is made and the last that is
+//! removed, so that an interrupted command leaves no riddle.
 
 use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -14,7 +14,7 @@ use super::{AdoptError, Naming, TableNaming};
 use crate::store::StoreError;
 use crate::store::statement::statement;
 
-/// How a database stands to the daemon.
+/// The progress of a database's adoption.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AdoptionState {
     /// It knows nothing of the daemon.
@@ -27,14 +27,15 @@ pub enum AdoptionState {
     Complete(Layout),
 }
 
-/// What is to be remembered so that leaving removes no more than was made: each word is written into `ryzed.adopted.made`.
+/// The words in `ryzed.adopted.made`, each for a thing that adopting has made, so that leaving removes no more than
+/// those.
 pub(super) const ROLE: &str = "role";
 pub(super) const MEMBER: &str = "member";
 pub(super) const BELONGS: &str = "belongs";
 pub(super) const AUTH: &str = "auth";
 pub(super) const UID: &str = "uid";
 
-/// Whether policies for the role `authenticated` are for the daemon's, too.
+/// The condition that the daemon's role is a member of `authenticated`, so that its policies apply.
 pub(super) const IS_AUTHENTICATED: &str =
     "coalesce(pg_has_role(to_regrole('ryzed_daemon'), to_regrole('authenticated'), 'USAGE'), FALSE)";
 
@@ -58,8 +59,8 @@ impl AdoptionState {
     }
 }
 
-/// How the tables of an adopted database were adopted; none when the database is the daemon's own, or is going to be. Whether
-/// they are still the same is for the watch to say.
+/// The layout of an adopted database; none when the database is the daemon's own, or is going to be. The watch checks
+/// later that its tables are still the same.
 ///
 /// # Errors
 /// When the adoption is not finished, or the configuration names tables otherwise than when it was adopted: says what to do.
@@ -90,7 +91,7 @@ pub async fn layout_to_serve(url: &str, naming: &Naming) -> Result<Option<Layout
     ))
 }
 
-/// Where the configuration names tables and columns otherwise.
+/// The differences between the configuration's names of tables and columns and the adopted ones.
 fn named_otherwise(layout: &Layout, naming: &Naming) -> Vec<String> {
     let mut differences = Vec::new();
     for place in &layout.tables {

@@ -8,14 +8,14 @@ use super::state::{AUTH, AdoptionState, BELONGS, IS_AUTHENTICATED, MEMBER, ROLE,
 use super::{AdoptError, OWN, Watch, Worker, alone, open};
 use crate::store::StoreError;
 
-/// What leaving came to.
+/// The result of leaving.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
     /// The database was not adopted.
     Nothing,
     /// Everything is gone but these.
     Gone {
-        /// What was made and is needed by others now.
+        /// The things that adopting has made and that others need now.
         kept: Vec<String>,
     },
 }
@@ -97,7 +97,7 @@ impl Worker<'_> {
     }
 }
 
-/// Whether no other database of the server lives by the daemon's role.
+/// The condition that no other database of the server uses the daemon's role.
 const IS_FREE: &str = "to_regrole('ryzed_daemon') IS NOT NULL AND NOT EXISTS (SELECT FROM pg_shdepend d \
     WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = to_regrole('ryzed_daemon') \
     AND d.dbid NOT IN (SELECT oid FROM pg_database WHERE datname = current_database()))";

@@ -12,7 +12,7 @@ use super::facts::{Facts, FoundColumn, Pointer, Relation};
 use super::report::TableReport;
 use super::{Naming, TableNaming};
 
-/// What references may lead to.
+/// The tables and columns that references may lead to.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     /// The tables that are going to be synced: schema, name, name on the wire.
@@ -45,7 +45,8 @@ impl Targets {
         targets
     }
 
-    /// Where a column points. What leads out of what is synced counts most; two ways at once are none that can be looked at.
+    /// The target of a column's foreign keys. One that leads out of the synced tables wins; two different targets count
+    /// as askew.
     fn points(&self, relation: &Relation, column: &str) -> Points {
         let pointers = relation.pointers.iter().filter(|to| to.column == column);
         pointers.map(|to| self.point(to)).fold(Points::Nowhere, |before, next| match (before, next) {
@@ -113,7 +114,7 @@ fn sighting(
     }
 }
 
-/// Whether the application has another column that says what kind of thing this one names: `subject_type` and `subject_id`.
+/// True if another column names the type of the thing that this one names: `subject_type` and `subject_id`.
 fn is_typed(table: &Table, relation: &Relation, name: &str) -> bool {
     let plain = |name: &str| name.to_lowercase().replace('_', "");
     let name = plain(name);

@@ -1,4 +1,5 @@
-//! What may help where a trial is denied something, or where policies go by more than who somebody is.
+//! Finds the statements and settings that may help where a trial is denied something, or where policies look at more
+//! than the person.
 
 use diesel_async::AsyncPgConnection;
 

@@ -1,4 +1,4 @@
-//! Whose rows are tried, and what a row is that is made.
+//! Picks the rows and people for the trials, and makes the rows that the trials write.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::super::super::sql_text::texts;
 use super::super::super::triggers::{Placed, owner_column};
 use crate::store::{Rights, StoreError};
 
-/// How many people of a table are tried, and how many rows of each.
+/// The number of people of a table that are tried, and of rows of each.
 const PEOPLE: usize = 8;
 const ROWS: usize = 3;
 
@@ -21,7 +21,7 @@ const ROWS: usize = 3;
 pub(super) struct Candidate {
     pub person: String,
     pub id: String,
-    /// Whether it is the person's own, and not the catalogue's.
+    /// True if it is the person's own, and not the catalogue's.
     pub is_own: bool,
 }
 
@@ -130,7 +130,7 @@ async fn referred(connection: &mut AsyncPgConnection, table: &Table, place: &Pla
     }
 }
 
-/// What is not found for lack of time or rights is not there; a connection that is gone is an error.
+/// Treats rows that could not be read for lack of time or rights as missing; a lost connection stays an error.
 fn or_none(found: Result<Vec<String>, StoreError>) -> Result<Vec<String>, StoreError> {
     match found {
         Err(StoreError::Unavailable(why)) if !why.contains("timeout") => Err(StoreError::Unavailable(why)),
@@ -138,7 +138,7 @@ fn or_none(found: Result<Vec<String>, StoreError>) -> Result<Vec<String>, StoreE
     }
 }
 
-/// What a device could bring, and which fields it could not.
+/// The row that a device could upload, and the fields that it could not.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Brought {
     pub row: Row,
@@ -146,7 +146,7 @@ pub(super) struct Brought {
     pub refused: BTreeMap<String, String>,
 }
 
-/// What of a row that was read a device may send back: fields that it may change, in the form that is accepted.
+/// The part of a row that a device may send back: fields that it may change, in the form that is accepted.
 pub(super) fn edited(table: &Table, rights: Option<&Rights>, read: &Row, now: DateTime<Utc>) -> Brought {
     let may = |name: &str| rights.is_none_or(|rights| rights.update.contains(name));
     let mut brought = accepted(table, read, Purpose::Patch, now, |name| may(name) && !table.is_key(name));

@@ -51,9 +51,9 @@ enum Step {
     Remove(String),
 }
 
-/// What the database said to it.
+/// The database's answer to a step.
 enum Said {
-    /// What was read, or how many rows were written.
+    /// A success: the row that was read, or the number of rows that were written.
     Well(Option<String>, usize),
     /// It may not use something.
     Denied { message: String, kind: String, name: String },
@@ -116,7 +116,7 @@ impl<'c, 's> Trial<'c, 's> {
         Ok(row)
     }
 
-    /// What the application's grants let people do, by which those who keep the catalogue are not bound.
+    /// The rights that the application's grants give people; none for those who keep the catalogue, who are not bound.
     fn rights(&self) -> Option<Rights> {
         self.subject.place.rights().filter(|_| !self.role.is_admin())
     }
@@ -216,7 +216,7 @@ impl<'c, 's> Trial<'c, 's> {
         Ok(())
     }
 
-    /// Whether a row that was made is shown to who made it.
+    /// Tries to read a row that was made, as the person who made it.
     async fn appears(&mut self, id: &str) -> Result<Outcome, StoreError> {
         Ok(match self.step(&Step::Read(id.to_owned())).await?.0 {
             Outcome::Kept(_) => Outcome::Refused("it is not shown to who made it, so it would go as it came".into()),
@@ -277,7 +277,7 @@ impl<'c, 's> Trial<'c, 's> {
         }
     }
 
-    /// What was read, and how many rows were written.
+    /// Runs a step; returns the row that was read and the number of rows that were written.
     async fn send(&mut self, step: &Step) -> QueryResult<(Option<String>, usize)> {
         use diesel_async::RunQueryDsl;
         if let Step::Read(id) = step {
@@ -320,7 +320,7 @@ impl<'c, 's> Trial<'c, 's> {
     }
 }
 
-/// What a step came to that the database did not refuse.
+/// The outcome of a step that the database did not refuse.
 fn well(step: &Step, is_read: bool, count: usize) -> Outcome {
     match step {
         Step::Read(_) if is_read => Outcome::Done,
@@ -338,7 +338,7 @@ fn well(step: &Step, is_read: bool, count: usize) -> Outcome {
     }
 }
 
-/// What an error of the database says about a step; an error where it says nothing about the step.
+/// Reads an error of the database as the answer to a step; fails if it is not about the step.
 fn said(error: &Error) -> Result<Said, StoreError> {
     let Error::DatabaseError(kind, information) = error else { return Err(judge(error).0) };
     if matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand) {
