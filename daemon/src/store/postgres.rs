@@ -60,15 +60,15 @@ pub use layout::{Layout, Permits, Place, PlacedColumn};
 pub use migrate::{is_begun, migration_states};
 pub use server::{AddressError, check_url, wait_until_there, with_password};
 
-/// How the database is opened.
+/// The settings of a PostgreSQL database.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
     /// `postgres://…`
     pub url: String,
     /// The most connections that work at once; one more listens, and one asks whether the database is there.
     pub connections: usize,
-    /// Whose the database is. The daemon hears of writes from outside; a command that works beside it does not, and the daemon
-    /// hears of it.
+    /// The relation of this process to the database. The daemon hears of writes from outside; a command that works
+    /// beside it does not, and the daemon hears of it.
     pub stay: Stay,
 }
 
@@ -91,20 +91,20 @@ struct Schema {
     device: String,
     /// The devices of the person `?1`.
     devices: String,
-    /// Whether the tables are an application's.
+    /// True if the tables are an application's.
     is_adopted: bool,
     terms: Terms,
 }
 
-/// How statements make sure of each table.
+/// The guards of the statements, by table.
 type Guards = BTreeMap<&'static str, Guard>;
 
-/// What a schema is made for.
+/// The circumstances that a schema is made for.
 #[derive(Debug, Clone, Copy)]
 struct Terms {
-    /// Whether this process is the daemon.
+    /// True if this process is the daemon.
     resident: bool,
-    /// Whether the server's errors can be told apart by their words.
+    /// True if the server's errors are in English, so that their texts can be told apart.
     speaks_english: bool,
 }
 
@@ -152,7 +152,7 @@ pub struct PostgresStore {
     connections: Connections,
     probe: Probe,
     watcher: Arc<Watcher>,
-    /// What runs as long as the store is open.
+    /// The tasks that run as long as the store is open.
     tasks: Vec<JoinHandle<()>>,
     ear: Arc<OnceLock<OnNotice>>,
 }
@@ -160,9 +160,9 @@ pub struct PostgresStore {
 /// A database that was there before: how its tables were adopted, and how the configuration names them.
 #[derive(Debug, Clone)]
 pub struct Adopted {
-    /// How they were adopted.
+    /// The layout of its tables, as they were adopted.
     pub layout: Layout,
-    /// What the configuration says.
+    /// The configuration's names of its tables.
     pub naming: Naming,
 }
 

@@ -27,9 +27,9 @@ use crate::store::{Stay, StoreError};
 
 const NAMES: Names = Names { rows: "public.", changes: "ryzed.changes", scopes: "ryzed.scopes" };
 
-/// How long connections of a daemon that has just ended may take to go.
+/// The time that connections of a daemon that has just ended may take to close.
 const GOING: Duration = Duration::from_secs(5);
-/// How often it is asked whether they are gone.
+/// The time between two checks that they are closed.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Moving everything takes longer than a statement of the daemon may, and who is on the other end of the pipe may be slow.
@@ -187,9 +187,9 @@ struct PostgresDump {
     whole: Whole,
     epoch: String,
     seal: bool,
-    /// How many parts were opened; each has a cursor of its own.
+    /// The number of parts opened so far; each has a cursor of its own.
     opened: u32,
-    /// Whether the records are entries of the index.
+    /// True if the records are entries of the index.
     is_index: bool,
 }
 

@@ -11,9 +11,9 @@ use crate::store::cluster::{Arrival, Compared, DevicePlace, Differs, Entered, Go
 use crate::store::statement::statement;
 use crate::sync::{DeviceId, UserId};
 
-/// Whose, which device, which socket.
+/// Columns of a device's place: person, device, socket.
 type PlaceColumns = (String, String, i64);
-/// Whose, which device, of which type.
+/// Columns of a device that is gone: person, device, type.
 type GoneColumns = (String, String, Option<String>);
 
 #[async_trait]

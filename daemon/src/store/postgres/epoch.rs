@@ -1,9 +1,9 @@
-//! The database's life, and how a restored backup is told from the database that went on.
+//! The database's epoch, and how a restored backup is told from the database that went on.
 //!
-//! A cursor is worth something only in the life that it was given in. A backup that is restored by `pg_restore` lives in
-//! a database of another number, one that is restored by replaying the log runs on another timeline, and a new cluster has
-//! another identifier: any of these begins a new life. The copy of a cluster's files that is put back as it was has all
-//! three as before and is not recognised; whoever restores so removes the row `life` of `ryzed.meta`.
+//! A cursor is worth something only in the epoch that it was given in. A backup that is restored by `pg_restore` is in
+//! a database of another number, one that is restored by replaying the log runs on another timeline, and a new cluster
+//! has another identifier: any of these begins a new epoch. The copy of a cluster's files that is put back as it was
+//! has all three as before and is not recognised; whoever restores so removes the row `life` of `ryzed.meta`.
 
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::distr::{Alphanumeric, SampleString};
@@ -17,18 +17,18 @@ use crate::store::statement::statement;
 /// Letters of an epoch.
 const EPOCH_LENGTH: usize = 8;
 
-/// What a life is told by.
+/// The query for the database's identity, which its epoch belongs to.
 const PLACE: &str = "SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), \
      (SELECT timeline_id FROM pg_control_checkpoint()), (SELECT oid FROM pg_database WHERE datname = current_database()))";
 /// The same where the server does not let us look.
 const PLACE_BY_NUMBER: &str = "SELECT oid::text FROM pg_database WHERE datname = current_database()";
 
-/// The epoch, a new one when a new life has begun, which is said. The caller has the lock under which it is written.
+/// The epoch; a new one, which is logged, when the database has another identity. The caller has the lock under which it is written.
 pub(super) async fn epoch(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
     let place = place(connection).await?;
     let before = texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'life'").await?.into_iter().next();
     let has_lived = texts(connection, "SELECT 'yes' WHERE EXISTS (SELECT FROM ryzed.scopes WHERE version > 0)").await?;
-    // Of daemons that start together, one writes and all read the same. A new life has a new key, so that two databases that
+    // Of daemons that start together, one writes and all read the same. A new epoch has a new key, so that two databases that
     // were one do not understand each other; a restored one may have none yet.
     let fresh = fresh();
     execute(
@@ -53,14 +53,14 @@ pub(super) async fn epoch(connection: &mut AsyncPgConnection) -> Result<String, 
     Ok(epoch)
 }
 
-/// What instances seal with what they tell each other. Only the owner of the schema may read it.
+/// The key with which instances seal their messages to each other. Only the owner of the schema may read it.
 pub(super) async fn bridge_key(connection: &mut AsyncPgConnection) -> Result<BridgeKey, StoreError> {
     let key = texts(connection, "SELECT k::text FROM ryzed.bridge_key k").await?;
     let key = key.into_iter().next().ok_or_else(|| StoreError::Failed("the database has no bridge key".into()))?;
     Ok(BridgeKey(key.into_bytes()))
 }
 
-/// Whether the database was taken elsewhere as a whole.
+/// True if the database was taken elsewhere as a whole.
 pub(super) async fn is_sealed(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
     Ok(!texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'sealed'").await?.is_empty())
 }
@@ -85,7 +85,7 @@ pub(super) async fn begin(connection: &mut AsyncPgConnection, epoch: Option<&str
     Ok(())
 }
 
-/// What the life is told by, here.
+/// The database's identity.
 async fn place(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
     // Asked before it is tried: what the server refuses would spoil a transaction.
     let may = "SELECT 'yes' WHERE has_function_privilege('pg_control_system()', 'EXECUTE') \

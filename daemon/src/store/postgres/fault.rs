@@ -1,4 +1,4 @@
-//! What an error of PostgreSQL means for who asked: try again, wait, or give up.
+//! Translates errors of PostgreSQL: into the store's error, and whether to try again, wait, or give up.
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind as Kind, Error};
 
@@ -82,7 +82,7 @@ fn verdict(error: &Error, words: impl Fn(&dyn DatabaseErrorInformation, String) 
     }
 }
 
-/// Whether an error is about what tables and columns there are, and not about a row. A trigger's words may sound alike.
+/// True if an error is about tables and columns, and not about a row. A trigger's words may sound alike.
 pub(super) fn is_structural(error: &Error) -> bool {
     let Error::DatabaseError(_, information) = error else { return false };
     let message = information.message();
@@ -94,18 +94,18 @@ pub(super) fn is_structural(error: &Error) -> bool {
     })
 }
 
-/// How the server says that something is not there.
+/// The server's words for something that does not exist.
 const GONE: &str = "does not exist";
-/// How it begins when that is no row.
+/// Their beginnings when that is no row.
 const STRUCTURES: [&str; 9] =
     ["relation ", "table ", "column ", "function ", "procedure ", "type ", "schema ", "role ", "operator "];
 
-/// What is wrong with what the server stands on, when that is why it is [`StoreError::Unavailable`].
+/// The fault of the server's disk or files, when that is why it is [`StoreError::Unavailable`].
 pub(super) fn storage_fault(reason: &str) -> Option<&'static str> {
     STORAGE.iter().find(|(phrase, _)| reason.contains(phrase)).map(|(_, words)| *words)
 }
 
-/// How the server says that the fault is with what it stands on, and what that is in our words.
+/// The server's messages about its disk or files, with ours.
 const STORAGE: [(&str, &str); 14] = [
     ("No space left on device", "the disk of the database is full"),
     ("could not extend file", "the disk of the database is full"),
@@ -123,7 +123,7 @@ const STORAGE: [(&str, &str); 14] = [
     ("invalid page in block", "the database is damaged"),
 ];
 
-/// Where an operator finds what is not repeated.
+/// Refers the operator to the server's log for a message that is not repeated.
 const UNSAID: &str = "; the server's log has its words";
 
 /// Which rule of the schema an error is about.
@@ -201,7 +201,7 @@ const MEANINGS: [(&str, Meaning); 27] = [
     ("cannot delete from view", Meaning::Structure),
 ];
 
-/// What ryzed.is_another() raises.
+/// The message that ryzed.is_another() raises.
 const ANOTHER: &str = "ryzed: the table of this name is another";
-/// What ryzed.stop() raises.
+/// The message that ryzed.stop() raises.
 const STRAYED: &str = "ryzed: a table is no longer the one that was adopted";

@@ -1,6 +1,6 @@
-//! Whether the server is one that the daemon can work with: a database in UTF-8, reached without a pooler that gives a
-//! connection's statements to several of the server's. Found out before anything is set or prepared, since behind such a pooler
-//! that would stay for the next program.
+//! Checks that the daemon can work with the server: a database in UTF-8, reached without a pooler that spreads a
+//! connection's statements over several of the server's. Found out before anything is set or prepared, since behind
+//! such a pooler that would stay for the next program.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 use super::server;
 use crate::store::StoreError;
 
-/// How long a second transaction may take to begin while the first one is open.
+/// The time that a second transaction may take to begin while the first one is open.
 const SECOND: Duration = Duration::from_secs(5);
-/// How often two transactions are begun together: some poolers choose by chance.
+/// The number of times that two transactions are begun together: some poolers choose by chance.
 const ROUNDS: usize = 8;
-/// What poolers say that know no transactions.
+/// Part of the message of poolers that allow no transactions.
 const STATEMENT_POOLING: &str = "statement pooling";
 
 const POOLER: &str = "the database is reached through a pooler that shares connections between programs by transaction or by \
@@ -46,7 +46,7 @@ pub(super) async fn must_fit(url: &str) -> Result<(), StoreError> {
     }
 }
 
-/// Whether the transactions of one connection are run by different ones of the server's, or wait for each other.
+/// True if the server runs one connection's transactions on several of its own, or one waits for the other.
 async fn is_shared(first: &Client, second: &Client) -> Result<bool, Error> {
     let (mut seen, mut turn) = ([None, None], [first, second]);
     for round in 0..ROUNDS {

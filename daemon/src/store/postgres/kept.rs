@@ -18,11 +18,11 @@ use crate::store::StoreError;
 const MARK: &str = "scrub";
 /// Scopes that are looked at in one transaction.
 const SCOPES_AT_ONCE: i64 = 500;
-/// How often scopes that somebody was writing are tried again, and the pause before.
+/// The number of attempts at scopes that somebody is writing, and the pause before each.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What is noted of one table, under the names that it has in the database.
+/// The columns of one table whose former values are kept or erased, by their names in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Kept {
     table: String,

@@ -1,4 +1,4 @@
-//! Who may take a connection, so that nobody who waits keeps others from the database.
+//! Hands out connections so that no waiting caller keeps others from the database.
 //!
 //! - **In turn**: what one person writes comes one after the other anyway, since the first holds their scope. The others wait here,
 //!   without a connection; and so do those who write the catalogue.
@@ -17,14 +17,15 @@ use tokio::time::timeout;
 use crate::store::{Access, Mode, StoreError};
 use crate::sync::Scope;
 
-/// How long a caller waits for a turn, a place or a connection.
+/// The time that a caller waits for a turn, a place or a connection.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a lock is waited for at first; and while so many were not given in time that a table must be locked.
+/// The time that the first try waits for a lock; and the shorter one while so many locks timed out that a table must be
+/// locked.
 const FIRST: Duration = Duration::from_millis(500);
 const FIRST_WHILE_LOCKED: Duration = Duration::from_millis(50);
 /// So many lately, within so long, make a table that is locked.
 const LOCKED: (usize, Duration) = (3, Duration::from_secs(5));
-/// How long a lock is waited for in one of the places for that.
+/// The time that a try waits for a lock in one of the places for that.
 const LONG: Duration = Duration::from_secs(1);
 /// Turns that are remembered before those are forgotten that nobody has.
 const TURNS: usize = 1024;
@@ -37,9 +38,9 @@ pub(super) struct Lanes {
     all: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
-    /// Where locks may be waited for.
+    /// The places in which a try may wait for locks.
     waits: Arc<Semaphore>,
-    /// When the last locks were not given in time.
+    /// The times of the last lock timeouts.
     refused: Mutex<[Option<Instant>; LOCKED.0]>,
 }
 
@@ -118,7 +119,7 @@ impl Lanes {
         timeout(PATIENCE, taking).await.ok().flatten().ok_or_else(busy)
     }
 
-    /// How long a lock may be waited for.
+    /// The time that a try may wait for a lock.
     pub(super) fn lock_timeout(&self, access: &Access, waits: bool) -> Option<Duration> {
         match access {
             Access::Daemon => None,

@@ -1,5 +1,5 @@
-//! Where the tables of a database are and what their columns are called there. In a database of the daemon's own both follow
-//! the adapters; in an adopted one they are the application's. On the wire only the adapters' names are known.
+//! The places of the tables in a database, and the names of their columns there. In a database of the daemon's own both
+//! follow the adapters; in an adopted one they are the application's. On the wire only the adapters' names are known.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::store::Rights;
 /// of them do, is the adapters' to say.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Layout {
-    /// Where each is.
+    /// Their places.
     pub tables: Vec<Place>,
 }
 
@@ -42,16 +42,16 @@ pub struct Place {
     pub name: String,
     /// Its columns that are known on the wire, those that stay home included.
     pub columns: Vec<PlacedColumn>,
-    /// Whether a row may be there before the one that it hangs on.
+    /// True if a row may exist before the one that it hangs on.
     #[serde(default)]
     pub allows_orphans: bool,
     /// Whom policies of the application let in.
     #[serde(default)]
     pub permits: Permits,
-    /// Whether the application has granted anything to its people.
+    /// True if the application has granted anything to its people.
     #[serde(default)]
     pub is_granted: bool,
-    /// What that is. It may change that, so it is read anew at each look.
+    /// Those grants. It may change that, so it is read anew at each look.
     #[serde(skip)]
     pub rights: Option<FoundRights>,
 }
@@ -80,15 +80,15 @@ pub struct PlacedColumn {
     pub sql_type: String,
     /// The type without length and domain, as the catalogue names it: `numeric`, `_text`.
     pub base: String,
-    /// Whether it takes NULL.
+    /// True if it takes NULL.
     pub nullable: bool,
-    /// Whether the database has a value of its own for a row that does not bring one.
+    /// True if the database fills it in a row that does not bring a value.
     pub fills_itself: bool,
-    /// Whether the database alone decides the value.
+    /// True if the database alone decides the value.
     pub read_only: bool,
     /// The most characters that it takes.
     pub longest: Option<u32>,
-    /// What JSON Schema says of it, when the adapter does not know it.
+    /// Its JSON Schema, when the adapter does not know it.
     pub property: Option<Value>,
     /// Its default as SQL. The application may change it, so it is read anew at each start.
     #[serde(skip)]
@@ -125,13 +125,13 @@ impl Layout {
         Registry::of(tables.collect())
     }
 
-    /// Where the table of this name on the wire is.
+    /// The place of the table with this name on the wire.
     #[must_use]
     pub fn of(&self, table: &str) -> Option<&Place> {
         self.tables.iter().find(|place| place.table == table)
     }
 
-    /// Whether policies of the application are for the role `authenticated`.
+    /// True if any table has policies of the application for the role `authenticated`.
     pub(super) fn is_for_authenticated(&self) -> bool {
         self.tables.iter().any(|place| place.permits == Permits::Authenticated)
     }
@@ -159,12 +159,12 @@ impl Place {
         self.columns.iter().find(|column| column.column == physical)
     }
 
-    /// Whether people may read this column, as the table names it.
+    /// True if people may read this column, as the table names it.
     pub(super) fn shows(&self, physical: &str) -> bool {
         self.rights.as_ref().is_none_or(|rights| rights.select.iter().any(|column| column == physical))
     }
 
-    /// What people may do with rows, where grants say so; by the names on the wire.
+    /// The rights of people on rows, where grants limit them; by the names on the wire.
     pub(super) fn rights(&self) -> Option<Rights> {
         let found = self.rights.as_ref()?;
         let named = |granted: &[String]| {
@@ -174,12 +174,12 @@ impl Place {
         Some(Rights { insert: named(&found.insert), update: named(&found.update), delete: found.delete })
     }
 
-    /// Whether every column has the same name on the wire.
+    /// True if every column has the same name on the wire.
     pub(super) fn is_plain(&self) -> bool {
         self.columns.iter().all(|column| column.column == column.name)
     }
 
-    /// Whether devices know rows with other columns from `old`.
+    /// True if devices that knew rows from `old` see other columns now.
     pub(super) fn has_other_columns(&self, old: &Self) -> bool {
         let columns = |place: &Self| -> BTreeMap<String, PlacedColumn> {
             let bare = |c: &PlacedColumn| {

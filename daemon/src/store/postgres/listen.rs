@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The channel on which instances speak to each other.
 const BRIDGE: &str = "ryzed_bridge";
 
-/// What a trigger says that has booked nothing, on the channel of writes from outside.
+/// The notice of a trigger that has booked nothing, on the channel of writes from outside.
 const STOPPED: &str = "stopped";
 
 /// Listens until it is aborted.

@@ -44,7 +44,7 @@ pub async fn migration_states(url: &str) -> Result<Vec<MigrationState>, StoreErr
     Ok(known.into_iter().map(|name| MigrationState { applied: applied.contains(&name), name }).collect())
 }
 
-/// Whether the database has anything of ours.
+/// True if the database has anything of ours.
 ///
 /// # Errors
 /// When it can't be read.
@@ -94,7 +94,7 @@ pub(super) async fn migrated(
     Ok(connection)
 }
 
-/// Whether the tables of this database were there before the daemon.
+/// True if the tables of this database existed before the daemon.
 pub(super) async fn is_adopted(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
     let found = texts(connection, "SELECT 'yes' WHERE to_regclass('ryzed.adopted') IS NOT NULL").await?;
     Ok(!found.is_empty())

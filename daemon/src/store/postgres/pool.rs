@@ -22,16 +22,16 @@ use crate::store::outage::Outage;
 use crate::store::turns::Whose;
 use crate::store::{Access, Job, Mode, StoreError};
 
-/// How often a transaction is begun again that got in the way of another, or whose connection was lost before its commit.
+/// The most tries of a transaction that conflicts with another, or whose connection is lost before its commit.
 const TRIES: u32 = 6;
 /// The longest pause before the second try; each later one may be longer by this.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The same after a lock was not given in time, without a connection in hand.
 const PAUSE_FOR_LOCK: Duration = Duration::from_millis(500);
-/// How often a caller asks again for a connection of which the server gives no more.
+/// The pause of a caller before the next attempt at a connection, while the server gives no more.
 const PAUSE_FOR_OTHERS: Duration = Duration::from_millis(50);
-/// How long a caller waits for a transaction: longer than a statement may take, so only a server that has stopped to answer is
-/// given up so.
+/// The time that a caller waits for a transaction: longer than a statement may take, so that only a server that does
+/// not answer any more is given up.
 const LONGEST: Duration = Duration::from_secs(45);
 
 /// A write that takes longer is worth a line in the log.
@@ -50,13 +50,13 @@ pub(super) struct Connections {
 /// How one try ended.
 enum Try {
     Over(Result<(), StoreError>),
-    /// Nothing was committed; the same again may go well.
+    /// Rolled back; the same again may succeed.
     Again(StoreError),
-    /// Nothing was committed, for want of a lock that somebody else has.
+    /// Rolled back, since another transaction kept a lock.
     Locked(StoreError),
-    /// Nothing was committed, for the sake of a row that the same again tells, when everything is checked at once.
+    /// Rolled back; run again with immediate constraints to find the offending row.
     Strictly,
-    /// Nothing was committed. The tables may be others than before.
+    /// Rolled back; the tables may have changed.
     Inspect(Cause),
 }
 
@@ -244,7 +244,7 @@ impl Connections {
         tried
     }
 
-    /// Whether statements are made of something else after a look.
+    /// Looks at the tables; true if the statements have changed since.
     async fn has_changed(&self, schema: &Arc<Schema>) -> bool {
         self.look(Cause::Failure).await;
         !Arc::ptr_eq(schema, &self.current.get())
@@ -290,7 +290,7 @@ fn timed(access: &Access, took: Duration) {
     }
 }
 
-/// Whether the server, or what stands before it, has refused a connection as it has too many.
+/// True if a connection was refused because the server, or a proxy before it, has too many.
 pub(super) fn is_full(error: &str) -> bool {
     ["too many", "connection slots", "no more connections"].iter().any(|words| error.contains(words))
 }

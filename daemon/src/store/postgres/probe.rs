@@ -1,4 +1,4 @@
-//! Whether the database answers, asked on a connection of its own: how busy the others are says nothing about that.
+//! Checks that the database answers, on a connection of its own, which does not depend on the load of the others.
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use tokio::sync::Mutex;

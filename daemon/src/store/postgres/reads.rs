@@ -132,7 +132,7 @@ pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     format!("{{{}}}", items.join(","))
 }
 
-/// What is no UUID names no row.
+/// The ids as an array; those that are no UUIDs, which name no row, are left out.
 pub(super) fn ids_of(ids: &[RowId]) -> String {
     list(ids.iter().filter_map(|id| Uuid::try_parse(id.as_str()).ok()))
 }

@@ -11,13 +11,14 @@ use crate::store::decode::{former_said, raw};
 use crate::store::{PAGE_BYTES, Records, StoreError};
 use crate::sync::{ChangeRecord, Operation, Scope, Version};
 
-/// What a row is of which only the change was read.
+/// The text in place of a row of which only the change was read.
 const NOT_READ: &str = "";
 /// Of longer former values there is the id alone, in bytes.
 const LONGEST_OLD: usize = 16 << 10;
 
 impl PostgresTransaction<'_> {
-    /// What reads changes: whoever has changed rows of one table, or expects them, is most likely to ask for those.
+    /// The query for changes that most likely serves: after changes of rows of one table, or a hint at them, the one
+    /// that joins that table.
     pub(super) fn likely_records<'s>(&self, schema: &'s Schema) -> &'s str {
         let mut changed = self.changed.iter().filter_map(|name| schema.of(schema.registry.get(name)?).ok());
         match (changed.next(), changed.next()) {

@@ -24,13 +24,13 @@ pub(super) struct Ground<'a> {
     pub adapters: &'a Registry,
     /// Those that are there, as they were adopted or are made.
     pub placed: Placed<'a>,
-    /// What the configuration says of names.
+    /// The configuration's names of the tables.
     pub naming: &'a Naming,
-    /// Whether they are an application's.
+    /// True if they are an application's.
     pub is_adopted: bool,
 }
 
-/// What is to be done.
+/// The plan of a start.
 #[derive(Debug, Default)]
 struct Plan<'a> {
     /// Tables round which everything is put up anew.
@@ -153,8 +153,9 @@ async fn plan<'a>(
     Ok(plan)
 }
 
-/// Whether everything can be put up round a table as it is now. In a database of our own, what was put up may be put up again
-/// whatever has become of it; what stands round an application's tables is only brought to another release, or another database.
+/// True if everything can be installed on a table as it is now. In a database of our own, what was put up may be put up
+/// again whatever has become of it; what stands round an application's tables is only brought to another release, or
+/// another database.
 fn fits(sight: Sight<'_>, place: &Place) -> bool {
     if !sight.is_adopted {
         return sight.misfits(place).is_empty();
@@ -170,7 +171,7 @@ fn unseen(stand: &Stand, is_another: bool) -> Option<&'static str> {
     (is_blind && stand.notes.is_empty()).then_some(EVER)
 }
 
-/// Whether policies are missing, or row level security is not as it was put up, in a database of our own.
+/// True if, in a database of our own, policies are missing or row level security is not as it was installed.
 fn stands_open(sight: Sight<'_>, stand: &Stand, place: &Place) -> bool {
     let guard = sight.relation(place).is_some_and(|found| !found.has_rls || found.forces_rls);
     !sight.is_adopted && (!stand.has_policies || guard)

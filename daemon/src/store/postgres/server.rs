@@ -1,4 +1,4 @@
-//! Where the server is and how it is spoken to: libpq's URL, with TLS as it asks for, and what an attempt came to.
+//! Connects to the server by libpq's URL, with TLS as it asks for, and judges failed attempts.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use super::sql_text::{execute, texts};
 use super::tls::{Roots, Trust, connector};
 use crate::store::StoreError;
 
-/// How long an attempt to connect may take.
+/// The time that an attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a connection may be silent before the system asks whether the other side is still there.
+/// The time that a connection may be silent before the system checks that the other side is still there.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How often it asks again, and how many times.
+/// The pause between two such checks, and their number.
 const PROBES: (Duration, u32) = (Duration::from_secs(10), 3);
-/// What the library assumes when nothing is said.
+/// The library's default.
 const USUAL_SILENCE: Duration = Duration::from_secs(2 * 60 * 60);
 /// The first and the longest pause of a start that waits for the server.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// How often such a start says that it still waits.
+/// The time between two log lines of a start that still waits.
 const STILL_WAITING: Duration = Duration::from_secs(10);
 
 /// A connection string that makes no sense. Never holds the password.
@@ -38,7 +38,7 @@ pub struct AddressError(String);
 #[derive(Debug)]
 pub(super) struct Unreachable {
     message: String,
-    /// Whether the same attempt may go well later.
+    /// True if the same attempt may succeed later.
     is_passing: bool,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Unreachable {
     }
 }
 
-/// What the URL says.
+/// The parts of a URL.
 #[derive(Debug, Clone)]
 struct Address {
     config: Config,
@@ -117,8 +117,8 @@ pub(super) async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnec
     Ok(connection)
 }
 
-/// Whether errors come in English, by which they are told apart. Asked with an error, since the server's environment has a
-/// say as well.
+/// True if the server's errors come in English, so that their texts can be told apart. Asked with an error, since the
+/// server's environment has a say as well.
 pub(super) async fn speaks_english(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
     let ask = "DO $$ BEGIN PERFORM 1 / 0; \
         EXCEPTION WHEN division_by_zero THEN PERFORM set_config('ryzed.words', SQLERRM, false); END $$";
@@ -189,8 +189,10 @@ impl Address {
         Ok(Self { config, trust })
     }
 
-    /// How long all of it may take. The library's own limit is for each host, and ends where the connection stands: who takes one
-    /// and says nothing would be waited for without an end.
+    /// The time that connecting may take in all. The library's own limit is for each host and ends once the connection
+    /// stands: a host that accepts it and says nothing would be waited for without an end. The library's own limit is
+    /// for each host, and ends where the connection stands: who takes one and says nothing would be waited for without
+    /// an end.
     fn patience(&self) -> Duration {
         let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
         self.config.get_connect_timeout().copied().unwrap_or(CONNECT).saturating_mul(hosts.saturating_add(1))
@@ -210,7 +212,7 @@ fn limit(config: &mut Config) {
     }
 }
 
-/// What libpq means by these two.
+/// Reads these two parameters as libpq does.
 fn security(mode: Option<&str>, roots: Option<&str>) -> Result<(SslMode, Trust), AddressError> {
     let refused = |text: &str| Err(AddressError(text.to_owned()));
     let file = roots.filter(|roots| *roots != "system").map(|path| Roots::File(path.into()));

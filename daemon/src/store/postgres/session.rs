@@ -49,7 +49,7 @@ pub(super) struct PostgresTransaction<'c> {
     device: Option<DeviceId>,
     /// The tables whose rows it has changed, or expects to read.
     pub(super) changed: BTreeSet<&'static str>,
-    /// What is to be done about the last error.
+    /// The reaction to the last error.
     pub(super) remedy: Remedy,
     /// Why the database could not do what it was asked, when that is about now and not about the question.
     pub(super) trouble: Option<String>,
@@ -68,7 +68,7 @@ pub(super) struct PostgresTransaction<'c> {
 /// An answer that is here.
 pub(super) struct Fetched {
     rows: Vec<PgRow>,
-    /// Whether fetching did not stop early.
+    /// True if fetching did not stop early.
     is_whole: bool,
 }
 
@@ -245,12 +245,12 @@ impl<'c> PostgresTransaction<'c> {
         })
     }
 
-    /// Whether it has read, and there is nothing to commit.
+    /// True if it has only read, so that there is nothing to commit.
     pub(super) fn has_only_read(&self) -> bool {
         self.mode == Mode::Read && self.ahead.is_empty() && !self.spoilt
     }
 
-    /// Whether the connection can be used again.
+    /// True if the connection can be used again.
     pub(super) async fn roll_back(self) -> bool {
         let mut connection = self.connection;
         connection.batch_execute("ROLLBACK").await.is_ok()
@@ -325,7 +325,7 @@ async fn fetched(mut rows: impl Stream<Item = QueryResult<PgRow>> + Unpin, bytes
 /// A row as the connection gives it.
 type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 
-/// What every transaction begins with: who it is for, in the words that policies ask for.
+/// The statements that begin a transaction: its isolation, and the claims that policies read.
 fn opening(mode: Mode, access: &Access, resident: bool, lock_timeout: Option<Duration>) -> String {
     let begin = match mode {
         Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -361,7 +361,7 @@ fn opening(mode: Mode, access: &Access, resident: bool, lock_timeout: Option<Dur
     opening
 }
 
-/// Whether the database's JSON can hold it.
+/// True if the database's JSON can hold it.
 fn is_plain(text: &str) -> bool {
     !text.contains(char::is_control)
 }

@@ -9,7 +9,7 @@ use ryzed_adapters::Table;
 
 use super::layout::{Place, quoted};
 
-/// How many of a table's statements are kept; a connection keeps each prepared.
+/// The number of a table's statements that are kept; a connection keeps each prepared.
 const KEPT: usize = 64;
 
 /// The statements that set some columns of one table.

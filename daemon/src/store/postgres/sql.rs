@@ -25,7 +25,8 @@ pub(super) struct TableSql {
     pub states: String,
     /// Changes of scope `?1` after `?2`, at most `?3`; with their rows where those are of this table, else with an empty text.
     pub records: String,
-    /// Whose the live rows are whose ids are in `?1` (an array); of an application's, those that its policies show.
+    /// The owners of the live rows with the ids in `?1` (an array); of an application's table, only of rows that its
+    /// policies show.
     pub owners: String,
     /// Live rows of scope `?1` with `?2 < version <= ?3`, as JSON with `_version`, in version order.
     pub rows: String,
@@ -39,12 +40,13 @@ pub(super) struct TableSql {
     pub delete: String,
 }
 
-/// How statements make sure of a table by themselves, since between two looks at the catalogue it may become another.
+/// The conditions by which statements check a table themselves, since between two looks at the catalogue it may become
+/// another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Guard {
     /// The number of the relation; none when it is not known yet.
     pub oid: Option<u32>,
-    /// Whether row level security is off, so that no policy says whose the rows are, and the statement has to.
+    /// True if row level security is off, so that the statement has to check the owner.
     pub is_open: bool,
 }
 
@@ -145,7 +147,7 @@ fn row_of(placed: Placed<'_>, table: &Table, place: &Place, guard: Guard) -> Str
     )
 }
 
-/// What a policy of the application hides is not there for whoever asks.
+/// The statement for [`TableSql::owners`]: rows that a policy hides from the caller count as missing.
 fn owners(table: &Table, place: &Place, reads: &str) -> String {
     let name = table.name;
     let shown = if table.is_external {
@@ -229,7 +231,7 @@ fn row_said(columns: &[Column], place: &Place) -> String {
     )
 }
 
-/// Where a column's value stands in a statement.
+/// A column's value in a statement.
 struct Spot<'p> {
     kind: Kind,
     base: &'p str,
@@ -288,7 +290,8 @@ fn upsert_whole(table: &Table, place: &Place) -> String {
     )
 }
 
-/// What a part does not bring stays as it is; long values are not even read.
+/// The statement that writes parts of rows; fields that a part lacks stay as they are, and long values are not even
+/// read.
 fn update(table: &Table, place: &Place, writes: &str) -> String {
     let travels = |name: &str| name != "id" && table.column(name).is_some();
     let written = place.columns.iter().filter(|column| travels(&column.name) && !column.read_only);

@@ -1,4 +1,4 @@
-//! What is known of the time in PostgreSQL.
+//! The stored times in PostgreSQL.
 
 use async_trait::async_trait;
 use diesel::sql_types::{Nullable, Text};

@@ -1,4 +1,4 @@
-//! Whose certificates are believed when the server shows one.
+//! The trust in the certificate that the server shows.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// What the server's certificate has to show.
+/// The demands on the server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trust {
     /// Nothing: who listens in learns nothing, but somebody else may answer.
@@ -23,7 +23,7 @@ pub(super) enum Trust {
     Host(Roots),
 }
 
-/// Who signs.
+/// The certificate authorities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Roots {
     /// The certificates of a PEM file.
@@ -32,7 +32,7 @@ pub(super) enum Roots {
     Public,
 }
 
-/// What joins a connection to TLS. The file is read anew each time, so one that was renewed counts.
+/// Builds the TLS connector. The file is read anew each time, so one that was renewed counts.
 pub(super) fn connector(trust: &Trust) -> Result<MakeRustlsConnect, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();

@@ -1,5 +1,5 @@
-//! What is put up round the synced tables, generated from the adapters: what the sidecar knows of them, their triggers,
-//! who may see and write which of their rows.
+//! Generates, from the adapters, the SQL around the synced tables: their entries in the sidecar, their triggers, and
+//! the policies on their rows.
 
 use ryzed_adapters::{Merge, Registry, ScopeRule, Table};
 
@@ -44,7 +44,7 @@ impl<'a> Placed<'a> {
         statements
     }
 
-    /// What tells those statements from others.
+    /// The statements as one text, whose digest tells when they have changed.
     pub(super) fn made(self, table: &Table, place: &Place) -> String {
         self.install(table, place).join(";\n")
     }
@@ -57,7 +57,7 @@ impl<'a> Placed<'a> {
         of.iter().map(stamp).collect()
     }
 
-    /// What the sidecar has to know of a table.
+    /// The statement that registers a table in the sidecar.
     pub(super) fn known(self, table: &Table, place: &Place) -> String {
         let Ownership { rule, column, parent } = ownership(table, place);
         format!(
@@ -78,8 +78,8 @@ impl<'a> Placed<'a> {
         format!("DELETE FROM ryzed.tables WHERE table_name <> ALL (ARRAY[{}]::text[])", names.join(", "))
     }
 
-    /// How many rows the index knows as somebody's that would be another's by what the table says now, or everybody's, or
-    /// nobody's.
+    /// The query for the number of rows whose person in the index differs from the table's: another person, everybody
+    /// or nobody.
     pub(super) fn changing_hands(self, table: &Table, place: &Place) -> String {
         let (Ownership { rule, column, parent }, name) = (ownership(table, place), table.name);
         let column = quoted(column);
@@ -98,8 +98,9 @@ impl<'a> Placed<'a> {
         )
     }
 
-    /// Who may see and write which rows. People see their own rows and the catalogue; they write their own, and its keepers
-    /// the catalogue. In an adopted database these hold whatever the application's own policies let people do.
+    /// The policies: who may see and write which rows. People see their own rows and the catalogue; they write their
+    /// own, and its keepers the catalogue. In an adopted database these hold whatever the application's own policies
+    /// let people do.
     pub(super) fn policies(self, table: &Table, place: &Place) -> Vec<String> {
         let relation = place.relation();
         let (sees, writes) = (self.sees(table, place, &place.name), self.writes(table, place, &place.name));
@@ -214,8 +215,8 @@ impl<'a> Placed<'a> {
     }
 }
 
-/// Where the application's own policies let people in, they decide: for all but the daemon itself and those who keep the
-/// catalogue.
+/// The condition of the policy `ryzed_all`: where the application's own policies let people in, they decide for all but
+/// the daemon itself and those who keep the catalogue.
 fn permitted(place: &Place) -> &'static str {
     match place.permits {
         Permits::Nobody => "TRUE",

@@ -10,11 +10,11 @@ use crate::store::StoreError;
 
 /// The lock's number: "ryzed" in ASCII.
 const LOCK: &str = "491664336228";
-/// How long another start, or a command, may take with it.
+/// The time that another start, or a command, may hold the lock.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is tried.
+/// The time between two attempts.
 const TRY: Duration = Duration::from_millis(50);
-/// When the log is told who has it, and how often again.
+/// The time until the first log line about the holder, and between later ones.
 const TELL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// Takes the lock; it goes with the connection, or with [`leave`].
@@ -57,7 +57,7 @@ pub(super) async fn another(connection: &mut AsyncPgConnection) -> Result<Option
     Ok(texts(connection, others).await?.pop())
 }
 
-/// Who has the lock, for people.
+/// The holder of the lock, for people.
 pub(super) async fn holder(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
     let found = texts(
         connection,

@@ -1,6 +1,6 @@
-//! Whether the synced tables are still what the daemon knows them as. Every instance looks by itself, every two seconds, when a
-//! trigger says that it has booked nothing, and when a statement failed in a way that another layout explains. A table that is
-//! another, or is no longer guarded, is stopped alone; one that is put back goes on.
+//! Checks that the synced tables are still as the daemon knows them. Every instance looks by itself, every two seconds,
+//! when a trigger says that it has booked nothing, and when a statement failed in a way that another layout explains. A
+//! table that is another, or is no longer guarded, is stopped alone; one that is put back goes on.
 
 mod change;
 mod judge;
@@ -31,16 +31,17 @@ use look::{Fingerprint, fingerprint};
 pub(super) use judge::{Kind, Sight, Trouble, Troubles};
 pub(super) use look::{EVER, Stand, stands};
 
-/// How often the catalogue is looked at, at the least.
+/// The time between two looks at the catalogue.
 const EVERY: Duration = Duration::from_secs(2);
-/// How often at the most, however many ask for it.
+/// The shortest time between two looks, however many ask for one.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a look may take, with the way there; one on a line that says nothing any more ends, and the next takes another.
+/// The time that a look may take, connecting included; one on a connection that does not answer any more ends, and the
+/// next makes another.
 const LONGEST: Duration = Duration::from_secs(15);
 /// A look waits for no lock; should it wait for anything, it is given up.
 const PATIENT: &str = "SET statement_timeout = '10s'; SET lock_timeout = '100ms'; SET ryzed.device = '*'";
 
-/// What statements are made of, until the next look finds something else.
+/// The schema that statements are made of, until the next look finds a change.
 pub(super) struct Current(RwLock<Arc<Schema>>);
 
 impl Current {
@@ -57,10 +58,10 @@ impl Current {
     }
 }
 
-/// Why somebody looks.
+/// The cause of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// It is time.
+    /// The interval is over.
     Time,
     /// A statement has failed.
     Failure,
@@ -68,12 +69,12 @@ pub(super) enum Cause {
     Refusal,
 }
 
-/// Who looks.
+/// Looks at the catalogue and stops or resumes tables.
 pub(super) struct Watcher {
     pub url: String,
     pub adapters: Arc<Registry>,
     pub naming: Naming,
-    /// Whether the tables are an application's.
+    /// True if the tables are an application's.
     pub is_adopted: bool,
     /// Tables that were not judged at the start, see [`super::now_served`].
     unjudged: BTreeSet<String>,
@@ -87,14 +88,14 @@ pub(super) struct Watcher {
 struct WatchState {
     connection: Option<AsyncPgConnection>,
     seen: Option<Fingerprint>,
-    /// When the last look began that came to an end.
+    /// The start of the last look that was completed.
     looked: Option<Instant>,
 }
 
-/// What a look has found.
+/// The findings of a look.
 struct Found {
     fingerprint: Fingerprint,
-    /// How the tables were adopted, or are made.
+    /// The layout that was adopted, or made.
     noted: Layout,
     /// The same, as they are now.
     now: Layout,
@@ -132,12 +133,12 @@ impl Watcher {
         }
     }
 
-    /// Who is told when other tables are stopped than before. Once.
+    /// Sets the listener for changes of the set of stopped tables. Call it once. Once.
     pub(super) fn tell(&self, ear: OnStopped) {
         let _ = self.ear.set(ear);
     }
 
-    /// Has it look soon.
+    /// Requests a look soon.
     pub(super) fn ring(&self) {
         self.bell.notify_one();
     }

@@ -8,11 +8,11 @@ use super::layout::Place;
 use crate::store::StoreError;
 use crate::sync::{Operation, said};
 
-/// How the notes about one table's rows are read.
+/// Reads the triggers' notes about one table's rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Form<'s> {
     table: &'s Table,
-    /// Where columns may have other names than on the wire.
+    /// The table's place, if columns may have other names than on the wire.
     place: Option<&'s Place>,
 }
 
@@ -80,7 +80,7 @@ impl<'s> Form<'s> {
         }
     }
 
-    /// What is noted of columns that do not travel is left out.
+    /// Renames the columns, and leaves out those that do not travel.
     fn named(self, fields: Map<String, Value>) -> Map<String, Value> {
         let name = |noted: String| match self.place {
             Some(place) if noted != "*" => {
@@ -93,10 +93,10 @@ impl<'s> Form<'s> {
     }
 }
 
-/// What refers to nothing that devices could upload.
+/// The error for a reference to a row that devices can't upload.
 const UNKNOWN: &str = "it refers to a row or an account that the database does not have";
 
-/// What keeps a row from being deleted.
+/// The error for deleting a row that others refer to.
 const NEEDED: &str = "other rows of the database refer to it";
 
 /// Why an application's database refuses a row, without the names that it has there.

@@ -54,7 +54,7 @@ pub(super) fn grants(relation: &Relation) -> Option<String> {
         .then(|| format!("by the application's grants to the role authenticated, devices may not: {what}"))
 }
 
-/// The roles whose policies let the daemon's role in. It belongs to the role `authenticated` where any policy is for
+/// Names the policies of the application by which the daemon's role gets in. It belongs to the role `authenticated` where any policy is for
 /// that one, also where that only narrows.
 pub(in super::super) fn permits(relation: &Relation) -> Permits {
     let for_authenticated = relation.for_authenticated + relation.narrow_authenticated;

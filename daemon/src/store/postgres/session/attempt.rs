@@ -10,7 +10,7 @@ use super::{PostgresTransaction, all_of, nobody};
 use crate::store::StoreError;
 use crate::store::statement::{Statement, statement};
 
-/// What a device is told of a row that a rule of the operator's refuses; the rule's own words may quote other rows.
+/// The device's error for a row that a rule of the operator's refuses; the rule's own words may quote other rows.
 const RULE: &str = "a rule of the database refuses it";
 
 impl PostgresTransaction<'_> {
@@ -66,8 +66,8 @@ impl PostgresTransaction<'_> {
         .boxed()
     }
 
-    /// What a rule of the database says of a row. An application's rules, and an operator's triggers, say it with errors of any
-    /// kind.
+    /// Reads an error as a rule's refusal of a row; none if it is another kind of failure. An application's rules, and
+    /// an operator's triggers, say it with errors of any kind.
     pub(super) fn refusal(&self, error: &Error) -> Option<StoreError> {
         match self.judged(error) {
             (refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)), _) => {

@@ -1,5 +1,5 @@
-//! What follows from a look, beside that tables stop and go on: notes that outlive the daemon, policies of ours that follow the
-//! application's, and what devices have missed.
+//! The consequences of a look, besides that tables are stopped and resumed: notes that outlive the daemon, policies of
+//! ours that follow the application's, and changes that devices have missed.
 
 use diesel_async::AsyncPgConnection;
 use ryzed_adapters::Registry;

@@ -1,5 +1,5 @@
-//! Whether a synced table can be read and written as it is: what was put up and noted, held against what the catalogue tells.
-//! Pure.
+//! Judges whether a synced table can be read and written as it is: compares the notes about what was installed with the
+//! catalogue. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +14,11 @@ use super::look::Stand;
 pub(in super::super) struct Trouble {
     /// In words for an operator.
     pub reason: String,
-    /// What it takes to be over.
+    /// The condition for serving it again.
     pub kind: Kind,
 }
 
-/// What it takes until a table is served again.
+/// The condition for serving a table again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Kind {
     /// That things are put back.
@@ -38,16 +38,16 @@ pub(in super::super) enum Kind {
 /// Troubles by the names of the tables on the wire.
 pub(in super::super) type Troubles = BTreeMap<&'static str, Vec<Trouble>>;
 
-/// What is looked at.
+/// The things that are compared.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Sight<'a> {
     /// The tables as they are served, or were adopted.
     pub registry: &'a Registry,
     pub made: &'a Layout,
-    /// What the catalogue tells.
+    /// The catalogue's facts.
     pub facts: &'a Facts,
     pub stands: &'a BTreeMap<String, Stand>,
-    /// Whether the tables are an application's.
+    /// True if the tables are an application's.
     pub is_adopted: bool,
 }
 
@@ -72,7 +72,7 @@ impl Sight<'_> {
         found
     }
 
-    /// What stands in the way of putting everything up round a table as it is now: its form, and its columns.
+    /// The obstacles to installing everything on a table as it is now: its kind, and its columns.
     pub(in super::super) fn misfits(self, place: &Place) -> Vec<Trouble> {
         let found = self.relation(place);
         let Some(found) = found else {
@@ -96,8 +96,8 @@ impl Sight<'_> {
         troubles
     }
 
-    /// Whether table and columns are those that were noted; none where that can't be told because the note is of another
-    /// database.
+    /// The trouble if table or columns are not those that were noted; none where that can't be told because the note is
+    /// of another database.
     pub(in super::super) fn stranger(self, place: &Place) -> Option<Trouble> {
         let stand = self.stands.get(&place.table)?;
         if stand.is_as_made || stand.is_restored {
@@ -124,7 +124,7 @@ impl Sight<'_> {
         self.facts.relations.iter().find(|found| found.schema == place.schema && found.name == place.name)
     }
 
-    /// What is the matter with one table.
+    /// The troubles of one table.
     pub(in super::super) fn of(self, place: &Place) -> Vec<Trouble> {
         // Once the table is gone, all else follows from it.
         let Some(found) = self.relation(place) else { return self.misfits(place) };
@@ -203,8 +203,8 @@ impl Sight<'_> {
         troubles
     }
 
-    /// Whether the application's policies bind as they did when they were last gone by; in a database of our own, whether there
-    /// are none.
+    /// The troubles with people's access: policies or grants of the application that no longer apply; in a database of
+    /// our own, foreign policies.
     fn people(self, found: &Relation, stand: &Stand, place: &Place) -> Vec<Trouble> {
         let (mut troubles, name) = (Vec::new(), place.shown());
         if !self.is_adopted {
@@ -243,13 +243,13 @@ pub(super) fn newly_granted(made: &Layout, now: &Layout) -> BTreeSet<String> {
     made.tables.iter().filter(is_new).map(|place| place.table.clone()).collect()
 }
 
-/// Whether a column is as it was, and only what is noted of it is not: an earlier release knew a domain over a domain by the one
+/// True if a column is unchanged and only its note differs: an earlier release noted a domain over a domain by the one
 /// below.
 fn is_as_noted_before(column: &PlacedColumn, now: &FoundColumn) -> bool {
     now.sql_type == column.sql_type && !is_base(&column.base)
 }
 
-/// Whether the daemon's own rules decide alone, or an application's policies let people in, is for each database to say.
+/// The tables whose people now get in by other policies of the application than before.
 pub(in super::super) fn other_permits(made: &Layout, now: &Layout) -> Vec<(String, Permits)> {
     let differs = |place: &&Place| {
         now.of(&place.table).is_some_and(|now| now.permits != place.permits && now.permits != Permits::Nobody)
@@ -258,7 +258,7 @@ pub(in super::super) fn other_permits(made: &Layout, now: &Layout) -> Vec<(Strin
     changed.filter_map(|place| Some((place.table.clone(), now.of(&place.table)?.permits))).collect()
 }
 
-/// Whether it is a table that triggers see all of.
+/// The trouble with a table's kind, if its triggers would not see all of it.
 fn form(found: &Relation, place: &Place) -> Vec<Trouble> {
     let name = place.shown();
     match found.kind.as_str() {

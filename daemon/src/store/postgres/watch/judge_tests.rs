@@ -1,4 +1,4 @@
-//! What the catalogue may tell of a table, and what is said of it.
+//! Facts of the catalogue about a table, and the verdicts on them.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What the catalogue tells of the synced tables: in a word whether anything is other than before, and in full. Nothing here
-//! waits for anybody's lock.
+//! Reads the catalogue about the synced tables: as a fingerprint that shows any change, and in full. Nothing here waits
+//! for anybody's lock.
 
 use std::collections::BTreeMap;
 
@@ -27,45 +27,46 @@ pub(in super::super) struct Stand {
     /// The schema that the relation is in now, and its name there; none when it was dropped.
     pub schema: Option<String>,
     pub name: Option<String>,
-    /// Whether the note is of another database: this one was restored from a dump.
+    /// True if the note is of another database: this one was restored from a dump.
     pub is_restored: bool,
-    /// Whether relation, names, and the columns on which the books depend are those that were noted.
+    /// True if relation, names, and the columns that the books depend on are those that were noted.
     pub is_as_made: bool,
-    /// Whether the table that has the name now is the one that was noted, with the same columns, whatever names these had.
+    /// True if the table that has the name now is the one that was noted, with the same columns, whatever names these
+    /// had.
     pub continues: bool,
-    /// What the column is called now that was `id`, and the one that told the owner; none when it was dropped.
+    /// The present name of the column that was `id`, and of the owner's; none when it was dropped.
     pub id: Option<String>,
     pub owner: Option<String>,
-    /// What the latter was called.
+    /// The former name of the owner's column.
     pub owner_column: String,
     /// Columns that have the names of others.
     pub other_columns: Vec<String>,
-    /// Whether DDL has given its rows other values.
+    /// True if DDL has given its rows other values.
     pub is_rewritten: bool,
     /// Itself and the tables that its rows hang on.
     pub lineage: Vec<String>,
-    /// Whether row level security was on, and is.
+    /// True if row level security was on, and if it is.
     pub had_rls: bool,
     pub has_rls: bool,
-    /// Whether our policies and triggers are those that were put up.
+    /// True if our policies, and our triggers, are those that were installed.
     pub has_policies: bool,
     pub has_triggers: bool,
-    /// Whether one of the triggers is switched off.
+    /// True if one of the triggers is switched off.
     pub is_off: bool,
-    /// Whether they are those that this release puts up.
+    /// True if they are those that this release installs.
     pub is_made: bool,
-    /// What the daemon's role may not do with the rows, and whether it can't even get at their schema.
+    /// The rights on rows that the daemon's role lacks, and whether it can't even use their schema.
     pub may_not: Vec<String>,
     pub is_closed: bool,
     /// Policies that bind the daemon's role and are not ours.
     pub foreign: Vec<String>,
-    /// Whether row level security does not bind the daemon's role.
+    /// True if row level security does not bind the daemon's role.
     pub passes_by: bool,
-    /// Whether the daemon's role belongs to the role `authenticated`.
+    /// True if the daemon's role is a member of `authenticated`.
     pub is_authenticated: bool,
     /// Why the index may not tell the truth.
     pub notes: Vec<String>,
-    /// Whether rows are still to be entered.
+    /// True if rows are still to be entered into the index.
     pub is_entering: bool,
 }
 
@@ -108,7 +109,7 @@ const STANDS: &str = "SELECT json_build_object('table', t.table_name, 'oid', t.r
     FROM ryzed.tables t LEFT JOIN pg_class c ON c.oid = t.relation LEFT JOIN pg_namespace n ON n.oid = c.relnamespace \
     LEFT JOIN json_to_recordset(?1::json) AS w (name text, relation text, owner text, made text) ON w.name = t.table_name";
 
-/// What was noted of each table, held against the catalogue; by the names on the wire.
+/// Reads the notes on each table, compared with the catalogue; by the names on the wire.
 pub(in super::super) async fn stands(
     connection: &mut AsyncPgConnection,
     placed: Placed<'_>,
@@ -140,7 +141,7 @@ pub(super) struct Fingerprint {
     pub all: String,
     /// The marks of each table's triggers.
     pub triggers: BTreeMap<String, Marks>,
-    /// What was written before this transaction is known.
+    /// The snapshot's horizon: everything written before this transaction is known.
     pub horizon: String,
 }
 
