@@ -1,4 +1,4 @@
-//! The configuration: what every key means, its default, and what values make sense.
+//! The configuration: the keys, their meanings, defaults and valid values.
 //!
 //! Where values come from (file, environment, flags) and how a wrong one is reported is in `load`.
 //! `config/ryzed.toml` shows every key; a test holds it to this file.
@@ -37,25 +37,25 @@ pub use trusted_proxy::TrustedProxy;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where the database and the secret live, unless they are named.
+    /// The folder of the database and the secret, unless they are named.
     pub data_dir: PathBuf,
-    /// How it is reached.
+    /// The HTTP server.
     pub server: Server,
-    /// Where rows are kept.
+    /// The storage of rows.
     pub database: Database,
-    /// How several instances find each other.
+    /// The connection between several instances.
     pub redis: Redis,
-    /// Whose tokens are believed.
+    /// The tokens that are accepted.
     pub auth: Auth,
-    /// How devices are kept in step.
+    /// The synchronisation of devices.
     pub sync: Sync,
-    /// What one client can use.
+    /// The bounds on what one client can use.
     pub limits: Limits,
-    /// What is written to the log, and how.
+    /// The content and form of the log.
     pub log: Log,
-    /// What helps while an app is being written.
+    /// Help for the development of an app.
     pub dev: Dev,
-    /// What is said of tables, by their names on the wire.
+    /// Settings of single tables, by their names on the wire.
     pub tables: BTreeMap<String, TableConfig>,
 }
 
@@ -76,7 +76,7 @@ impl Default for Config {
     }
 }
 
-/// `[server]`: how it is reached.
+/// `[server]`: the address, and the patience with clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
@@ -86,11 +86,11 @@ pub struct Server {
     pub allowed_origins: Vec<String>,
     /// Proxies that are believed when they say for whom they ask. What is limited by address is not limited for them.
     pub trusted_proxies: Vec<TrustedProxy>,
-    /// How long sending sockets away and ending requests may take when the daemon stops.
+    /// The time that closing sockets and ending requests may take when the daemon stops.
     pub drain_seconds: u64,
-    /// How long a client may take to send a request's header, or the next part of its body.
+    /// The time that a client may take to send a request's header, or the next part of its body.
     pub header_timeout_seconds: u64,
-    /// How long a client may take to read the next part of an answer.
+    /// The time that a client may take to read the next part of an answer.
     pub write_timeout_seconds: u64,
     /// How long a part of the daemon may be busy with one thing before it is taken for hung and replaced.
     pub hang_timeout_seconds: u64,
@@ -110,7 +110,7 @@ impl Default for Server {
     }
 }
 
-/// `[database]`: where rows are kept.
+/// `[database]`: the storage of rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Database {
@@ -118,11 +118,11 @@ pub struct Database {
     pub url: Option<String>,
     /// A file with the password for a PostgreSQL server, which then is not in the URL.
     pub password_file: Option<PathBuf>,
-    /// How long a start waits for a PostgreSQL server that is not there yet; 0 does not wait.
+    /// The time that a start waits for a PostgreSQL server that is not there yet; 0 does not wait.
     pub wait_seconds: u64,
-    /// What a commit waits for.
+    /// The durability of a commit.
     pub synchronous: Synchronous,
-    /// How many connections read a SQLite database at once.
+    /// The number of connections that read a SQLite database at once.
     pub readers: usize,
     /// The most connections to a PostgreSQL server that work at once; one more listens.
     pub connections: usize,
@@ -141,7 +141,7 @@ impl Default for Database {
     }
 }
 
-/// What a commit waits for.
+/// The durability of a commit: what it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Synchronous {
@@ -152,15 +152,15 @@ pub enum Synchronous {
     Normal,
 }
 
-/// `[redis]`: how several instances find each other faster.
+/// `[redis]`: a faster connection between several instances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Redis {
-    /// Where it is: see [`RedisAddress`].
+    /// Its URL: see [`RedisAddress`].
     pub url: Option<String>,
     /// The file that holds it.
     pub url_file: Option<PathBuf>,
-    /// What the name of every channel begins with.
+    /// The prefix of every channel's name.
     pub prefix: String,
 }
 
@@ -170,19 +170,19 @@ impl Default for Redis {
     }
 }
 
-/// `[sync]`: how devices are kept in step.
+/// `[sync]`: the synchronisation of devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sync {
-    /// How long deletions are remembered for devices that stay away.
+    /// The days that deletions are remembered for devices that stay away.
     pub tombstone_days: u32,
-    /// How often a socket must be heard of; silent for two of these, it is closed.
+    /// The interval in which a socket must show a sign of life; silent for two of these, it is closed.
     pub heartbeat_seconds: u64,
-    /// How often the database is asked whether a change went unnoticed.
+    /// The interval of the sweep, which asks the database for changes that went unnoticed.
     pub sweep_seconds: u64,
-    /// How long an instance counts as alive after it was last heard of, and with it its devices.
+    /// The time that an instance, and with it its devices, counts as alive after its last renewal.
     pub lease_seconds: u64,
-    /// How many hours ahead of the server's clock a row's times may lie, where its table does not allow more.
+    /// The hours ahead of the server's clock that a row's times may lie, where its table does not allow more.
     pub future_hours: u32,
 }
 
@@ -192,11 +192,11 @@ impl Default for Sync {
     }
 }
 
-/// `[log]`: what is written to the log, and how.
+/// `[log]`: the content and form of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// How a line looks.
+    /// The form of a line.
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug`, or a list such as `warn,ryzed=debug`.
     pub level: String,
@@ -208,7 +208,7 @@ impl Default for Log {
     }
 }
 
-/// How a line of the log looks.
+/// The form of the log's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
@@ -219,11 +219,11 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[dev]`: what helps while an app is being written.
+/// `[dev]`: help for the development of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dev {
-    /// Whether `POST /test-broadcast` exists.
+    /// True if `POST /test-broadcast` exists.
     pub test_broadcast: bool,
     /// Switch for throw-away people on the demo page.
     pub demo_people: DemoPeople,
@@ -236,13 +236,13 @@ impl Config {
         self.database.url.as_deref().filter(|url| is_server(url))
     }
 
-    /// Whether Redis is named for nothing: a SQLite database has one instance, and nobody to be told.
+    /// True if Redis is named for nothing: a SQLite database has one instance, with no other to talk to.
     #[must_use]
     pub fn redis_is_idle(&self) -> bool {
         self.database_server().is_none() && (self.redis.url.is_some() || self.redis.url_file.is_some())
     }
 
-    /// Where Redis is, when it is used. Reads the file that holds the URL.
+    /// The address of Redis, when it is used. Reads the file that holds the URL. Reads the file that holds the URL.
     ///
     /// # Errors
     /// What is wrong with the file or what it says.

@@ -1,4 +1,4 @@
-//! `[auth]`: whose tokens are believed.
+//! `[auth]`: the tokens that are accepted.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Complaints, complain};
 
-/// `[auth]`: whose tokens are believed.
+/// `[auth]`: the tokens that are accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
-    /// Whether tokens are believed that are signed with a secret.
+    /// Switch for tokens that are signed with a secret.
     pub hs256: Hs256,
     /// The secret of HS256 tokens; none means a file.
     pub secret: Option<String>,
     /// The file that holds it; none means `secret` in the data directory, made on first start.
     pub secret_file: Option<PathBuf>,
-    /// Whether a secret may be shorter than [`Auth::SHORTEST_SECRET`].
+    /// True if a secret may be shorter than [`Auth::SHORTEST_SECRET`].
     pub allow_short_secret: bool,
     /// A PEM file with the public key of RS256, ES256 or EdDSA tokens.
     pub public_key_file: Option<PathBuf>,
     /// A JWKS file with such keys.
     pub jwks_file: Option<PathBuf>,
-    /// Where such a file is fetched, and fetched again when keys rotate.
+    /// The URL of such a file, which is fetched again when keys rotate.
     pub jwks_url: Option<String>,
-    /// What a token's `iss` must be.
+    /// The `iss` that a token must have.
     pub issuer: Option<String>,
-    /// What a token's `aud` must hold.
+    /// The `aud` that a token must hold.
     pub audience: Option<String>,
 }
 
@@ -35,17 +35,17 @@ impl Auth {
     /// The shortest secret that is taken, in bytes without blanks round it: HS256 wants no fewer.
     pub const SHORTEST_SECRET: usize = 32;
 
-    /// What makes a secret.
+    /// Advice for making a secret.
     pub const HOW_TO_MAKE_A_SECRET: &str = "make one with `head -c 32 /dev/urandom | base64 -w 0`; tokens that were signed \
         with the old one then end. Until they have, auth.allow_short_secret = true goes on with it, which is not safe";
 
-    /// Whether keys are configured whose private half an issuer keeps.
+    /// True if public keys are configured, whose private half an issuer keeps.
     #[must_use]
     pub fn has_public_keys(&self) -> bool {
         self.public_key_file.is_some() || self.jwks_file.is_some() || self.jwks_url.is_some()
     }
 
-    /// Whether keys are fetched so that whoever stands between could put in others.
+    /// True if keys are fetched over a connection on which somebody else could replace them.
     #[must_use]
     pub fn fetches_unguarded(&self) -> bool {
         let Some(rest) = self.jwks_url.as_deref().and_then(|url| url.strip_prefix("http://")) else { return false };
@@ -57,13 +57,13 @@ impl Auth {
         !(host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback()))
     }
 
-    /// Whether a secret is too easy to guess.
+    /// True if a secret is too easy to guess.
     #[must_use]
     pub fn is_too_short(&self, secret: &[u8]) -> bool {
         !self.allow_short_secret && secret.trim_ascii().len() < Self::SHORTEST_SECRET
     }
 
-    /// What the types alone can't say.
+    /// Checks what the types alone can't.
     pub(super) fn check(&self, complaints: &mut Complaints) {
         if self.secret.is_some() && self.secret_file.is_some() {
             complain(complaints, "auth.secret", "is given as well as auth.secret_file; keep one of them");
@@ -101,11 +101,11 @@ fn is_web_address(url: &str) -> bool {
     place.is_some_and(|place| !place.is_empty() && !place.starts_with(':'))
 }
 
-/// Whether tokens are believed that are signed with a secret (HS256).
+/// Switch for tokens that are signed with a secret (HS256).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hs256 {
-    /// Where a secret is named, or no public key; where there are public keys alone, only with a secret that is there already.
+    /// If a secret is named or there is no public key; with public keys alone, only if there is a secret already.
     #[default]
     Auto,
     /// Always; the secret is made when there is none.

@@ -1,4 +1,4 @@
-//! What the types of the keys alone can't say. Nothing is opened or fetched.
+//! Checks that the types of the keys alone can't make. Nothing is opened or fetched.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use super::{Config, RedisAddress, is_server, log_filter};
 /// Keys whose values make no sense, each with what to do about it.
 pub(super) type Complaints = Vec<(String, String)>;
 
-/// What a good URL of a database looks like.
+/// The forms of a database's URL.
 const DATABASES: &str =
     "must be sqlite://<path>, such as sqlite:///var/lib/ryzed/ryzed.db, or postgres://<user>@<host>/<database>";
 
@@ -43,7 +43,7 @@ impl Config {
         complaints
     }
 
-    /// What is wrapped into more levels must still be read.
+    /// Checks the depth of values, since the levels that they are wrapped into must be read as well.
     fn check_limits(&self, complaints: &mut Complaints) {
         const DEEPEST: usize = 110;
         if self.limits.value_depth > DEEPEST {
@@ -119,7 +119,7 @@ pub(super) fn complain(complaints: &mut Complaints, key: impl Into<String>, comp
     complaints.push((key.into(), complaint.into()));
 }
 
-/// Whether a URL of PostgreSQL says where the server is. A password may have any character.
+/// True if a URL of PostgreSQL names the server's host. A password may have any character.
 fn names_host(url: &str) -> bool {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));

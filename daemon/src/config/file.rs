@@ -8,12 +8,12 @@ use toml::de::{DeTable, DeValue};
 
 use crate::private;
 
-/// What a file sets.
+/// The settings of a file.
 #[derive(Debug)]
 pub(super) struct File {
     /// Its values, in the order of the file.
     pub leaves: Vec<Leaf>,
-    /// Where its sections begin: each with its name and its line.
+    /// The beginnings of its sections: each with its name and its line.
     pub sections: Vec<(String, usize)>,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Leaf {
     pub key: String,
     /// From 1.
     pub line: usize,
-    /// What it says.
+    /// The value.
     pub value: Value,
 }
 

@@ -1,9 +1,9 @@
-//! What `log.level` may say.
+//! The values of `log.level`.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-/// What holds for everything that a level does not name.
+/// The level of everything that a setting does not name.
 const USUAL: &str = "info";
 /// Libraries that would write headers, and tokens with them, when asked for every detail.
 const KEPT_QUIET: &str = "h2=info,hyper=info,hyper_util=info,rustls=info,tungstenite=info,ureq=info,ureq_proto=info";

@@ -33,8 +33,8 @@ limits! {
     message_bytes: usize = 1 << 20,
     /// The largest request body, in bytes, after decompression.
     request_bytes: usize = 8 << 20,
-    /// What the values of one request may take in memory once they are read, in bytes. Numbers and empty lists take many
-    /// times what they do as text.
+    /// The memory that the values of one request may take once they are read, in bytes. Numbers and empty lists take
+    /// many times what they do as text.
     parsed_bytes: usize = 64 << 20,
     /// The largest header of a request, its address included, in bytes.
     header_bytes: usize = 32 << 10,
@@ -46,19 +46,19 @@ limits! {
     row_bytes: usize = 8 << 20,
     /// The most values in one row, those within lists and objects counted.
     row_values: usize = 100_000,
-    /// What the rows that one request changes may take in memory together, in bytes. A single one always goes.
+    /// The memory that the rows which one request changes may take together, in bytes. A single one always goes.
     work_bytes: usize = 64 << 20,
-    /// What an answer may tell of conflicting values, and of the rows that they are in, in bytes.
+    /// The size of conflicting values, and of their rows, that an answer may hold, in bytes.
     conflict_bytes: usize = 4 << 20,
     /// The most conflicts of one person that wait to be settled.
     open_conflicts: usize = 1000,
     /// The most rows that one of them holds, which were to become parts of a row that was deleted elsewhere.
     open_conflict_parts: usize = 1000,
-    /// What those conflicts may take, in bytes.
+    /// The size of those conflicts, in bytes.
     open_conflict_bytes: usize = 8 << 20,
     /// The most results of one person that are kept, by which a repeated upload is known.
     receipts_per_user: usize = 10_000_000,
-    /// How deep lists and objects may lie within each other in one value of a row, and in the payload of a broadcast.
+    /// The depth of lists and objects within each other in one value of a row, and in the payload of a broadcast.
     value_depth: usize = 110,
     /// The most devices of one person.
     devices_per_user: usize = 20,
@@ -68,9 +68,9 @@ limits! {
     revoked_devices: usize = 200,
     /// The most tables that one socket subscribes to by name, and that one request names.
     subscriptions: usize = 100,
-    /// What may wait for one slow device, in bytes.
+    /// The size of the frames that may wait for one slow device, in bytes.
     outbox_bytes: usize = 256 << 10,
-    /// How long a socket may take to authenticate, in seconds.
+    /// The time that a socket may take to authenticate, in seconds.
     auth_seconds: u64 = 5,
     /// Messages that one socket may send a second, on average.
     messages_per_second: u32 = 100,
@@ -88,9 +88,9 @@ limits! {
     writes_per_user: usize = 1,
     /// Reads of all people that go through everything somebody has, such as digests and exports, under way at once.
     long_reads: usize = 2,
-    /// How long a request may wait for others of the same person, or for memory, in seconds.
+    /// The time that a request may wait for others of the same person, or for memory, in seconds.
     wait_seconds: u64 = 20,
-    /// What bodies and messages that are coming, and what is worked on and answered, may take in memory over all, in bytes.
+    /// The memory of all bodies and messages on their way in, and of all work and answers, in bytes.
     bytes_in_flight: usize = 512 << 20,
     /// The same for one person: of what is coming, and of answers that were not read yet.
     bytes_per_user: usize = 32 << 20,

@@ -1,5 +1,6 @@
-//! Where the configuration comes from: defaults < file < environment < flags. All that is wrong in it is reported at once,
-//! each with its key and the place where it was written. What the keys mean is in [`super`].
+//! Reads the configuration from its sources: defaults < file < environment < flags. All faults in it are reported at
+//! once, each with its key and the place where it was written. All that is wrong in it is reported at once, each with
+//! its key and the place where it was written. What the keys mean is in [`super`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,21 +11,21 @@ use super::Config;
 use super::file::File;
 use super::value::{KnownKeys, found, put, typed};
 
-/// What every environment variable of ours starts with.
+/// The prefix of all our environment variables.
 const PREFIX: &str = "RYZED_";
 /// Names the file.
 const FILE_VARIABLE: &str = "RYZED_CONFIG";
 /// Overrides `log.level` for one run; read where the log is set up.
 const LOG_VARIABLE: &str = "RYZED_LOG";
-/// Where the file is looked for when it is not named.
+/// The paths at which the file is looked for when it is not named.
 const USUAL_FILES: [&str; 2] = ["ryzed.toml", "/etc/ryzed/ryzed.toml"];
 
-/// Where to look.
+/// The sources to read.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// `--config`.
     pub file: Option<PathBuf>,
-    /// Whether to look for the file in the usual places when it is not named.
+    /// True to look for the file in the usual places when it is not named.
     pub usual_files: bool,
     /// The environment; variables of others are passed over.
     pub environment: Vec<(OsString, OsString)>,
@@ -48,7 +49,7 @@ pub struct Flag {
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(Vec<String>);
 
-/// What the sources came to.
+/// The configuration as the sources give it.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The configuration, with the default where a value is wrong.
@@ -176,7 +177,7 @@ impl Sources {
 }
 
 impl Loaded {
-    /// Where the value of `key` was written.
+    /// The place where the value of `key` was written.
     #[must_use]
     pub fn origin(&self, key: &str) -> String {
         match self.set.iter().rev().find(|set| set.key == key) {
@@ -239,7 +240,7 @@ impl Loaded {
         self.faults.extend(faults);
     }
 
-    /// What sets `key`, or where its section begins.
+    /// The place of the value of `key`, or of the beginning of its section.
     fn nearest(&self, key: &str) -> Option<&Origin> {
         let sections = self.sections.iter().find(|(name, _)| name == key).map(|(_, origin)| origin);
         self.set.iter().rev().find(|set| set.key == key).map(|set| &set.origin).or(sections)
@@ -262,7 +263,7 @@ fn key_of<'k>(name: &str, known: &'k KnownKeys) -> Option<(String, &'k Value)> {
     (!default.is_object() && variable_of(&key) == name).then_some((key, default))
 }
 
-/// Whether it is read elsewhere.
+/// True if the variable is read elsewhere.
 fn is_read_elsewhere(name: &str) -> bool {
     #[cfg(feature = "faults")]
     if name == crate::faults::VARIABLE {

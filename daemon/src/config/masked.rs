@@ -14,7 +14,7 @@ impl Config {
         }
     }
 
-    /// Whether something in it is nobody else's business.
+    /// True if something in it is secret.
     #[must_use]
     pub fn holds_secrets(&self) -> bool {
         let mut urls = [&self.redis.url, &self.database.url, &self.auth.jwks_url].into_iter().flatten();
@@ -35,7 +35,7 @@ impl Config {
     }
 }
 
-/// Whether a password stands before the URL's host, or in its query.
+/// True if a password stands before the URL's host, or in its query.
 #[must_use]
 pub fn has_password(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else { return false };

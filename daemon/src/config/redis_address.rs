@@ -1,4 +1,4 @@
-//! What `redis.url` says: one server, a master that Sentinels know, or a Cluster. Nothing is opened here.
+//! The forms of `redis.url`: one server, a master that Sentinels know, or a Cluster. Nothing is opened here.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use percent_encoding::percent_decode_str;
 const SERVER_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// What a good URL looks like.
+/// The forms of a good URL, for people.
 const FORMS: &str = "must be redis://[<user>:<password>@]<host>[:<port>][/<database>], \
     redis+sentinel://<host>,<host>/<master> or redis+cluster://<host>,<host>; rediss instead of redis for TLS";
 
-/// Where Redis is. Shown without its password.
+/// The address of Redis. Shown without its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisAddress {
-    /// What stands there.
+    /// The kind of server there.
     pub kind: RedisKind,
-    /// Whether connections are encrypted.
+    /// True if connections are encrypted.
     pub tls: bool,
-    /// Who the daemon is.
+    /// The daemon's user there.
     pub user: Option<String>,
-    /// How it proves that.
+    /// The user's password.
     pub password: Option<String>,
     /// Hosts and ports: of the server, of the Sentinels, or of some nodes of the Cluster.
     pub hosts: Vec<(String, u16)>,
@@ -29,7 +29,7 @@ pub struct RedisAddress {
     pub database: i64,
 }
 
-/// What stands at an address.
+/// The kind of server at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedisKind {
     /// One server.

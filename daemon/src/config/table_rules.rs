@@ -1,4 +1,5 @@
-//! `[tables.<table>]`: which columns of a table travel and who writes them; and how a database that was there before names it.
+//! `[tables.<table>]`: the columns of a table that travel and who writes them; and the names that an adopted database
+//! has for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Config;
 use super::check::{Complaints, complain};
 
-/// `[tables.<table>]`: what is said of one table.
+/// `[tables.<table>]`: the settings of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TableConfig {
@@ -16,9 +17,9 @@ pub struct TableConfig {
     pub relation: Option<String>,
     /// Columns that have other names in an adopted database: name on the wire to name there.
     pub columns: BTreeMap<String, String>,
-    /// Whether a table of an adopted database is left alone although it is there.
+    /// True if a table of an adopted database is left alone although it is there.
     pub skip: bool,
-    /// How many hours ahead of the server's clock its rows' times may lie, where that is more than for all tables.
+    /// The hours ahead of the server's clock that its rows' times may lie, where that is more than for all tables.
     pub future_hours: Option<u32>,
     /// Columns that stay home.
     pub hidden: BTreeSet<String>,
@@ -28,11 +29,11 @@ pub struct TableConfig {
     pub send: BTreeSet<String>,
     /// Columns of an adopted database that devices may write although they would be read-only.
     pub write: BTreeSet<String>,
-    /// What columns of an adopted database may refer to beside what their person sees.
+    /// The rows that columns of an adopted database may refer to beside those that their person sees.
     pub references: BTreeMap<String, Reach>,
 }
 
-/// What a reference may name.
+/// The rows that a reference may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
@@ -49,13 +50,13 @@ impl TableConfig {
         (schema.to_owned(), name.to_owned())
     }
 
-    /// Whether something is said that only an adopted database has.
+    /// True if it has settings for adopted databases.
     #[must_use]
     pub fn is_of_adopted(&self) -> bool {
         self.relation.is_some() || !self.columns.is_empty() || self.skip
     }
 
-    /// What is said of columns.
+    /// The rules of its columns.
     #[must_use]
     pub fn rules(&self) -> TableRules {
         TableRules {
@@ -69,13 +70,13 @@ impl TableConfig {
 }
 
 impl Config {
-    /// What is said of columns, table by table.
+    /// The rules of columns, table by table.
     #[must_use]
     pub fn rules(&self) -> BTreeMap<String, TableRules> {
         self.tables.iter().map(|(table, said)| (table.clone(), said.rules())).collect()
     }
 
-    /// How many hours ahead of the server's clock the times of a table's rows may lie.
+    /// The hours ahead of the server's clock that the times of a table's rows may lie.
     #[must_use]
     pub fn future_hours(&self, table: &str) -> u32 {
         let own = self.tables.get(table).and_then(|said| said.future_hours);

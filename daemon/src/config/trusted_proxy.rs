@@ -15,7 +15,7 @@ pub struct TrustedProxy {
 }
 
 impl TrustedProxy {
-    /// Whether this address is one of them.
+    /// True if this address is one of them.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -28,7 +28,7 @@ impl TrustedProxy {
     }
 }
 
-/// Whether two addresses differ in their last `free` bits at most.
+/// True if two addresses differ in their last `free` bits at most.
 fn alike(one: u128, other: u128, free: u8) -> bool {
     (one ^ other).checked_shr(free.into()).unwrap_or(0) == 0
 }

@@ -22,7 +22,7 @@ impl KnownKeys {
         self.0.pointer(&format!("/{}", key.replace('.', "/")))
     }
 
-    /// What is wrong with a value of `key`, if anything is.
+    /// The complaint about a value of `key`, if it is wrong.
     pub(super) fn complaint(&self, key: &str, value: &Value) -> Option<String> {
         let is_of_table = key.starts_with("tables.") || (key == "tables" && value.is_object());
         match self.default(key) {
