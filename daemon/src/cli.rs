@@ -60,7 +60,7 @@ struct SettingFlags {
     /// The configuration file [default: $RYZED_CONFIG, else ./ryzed.toml, else /etc/ryzed/ryzed.toml]
     #[arg(long, value_name = "FILE", global = true, hide_default_value = true)]
     config: Option<PathBuf>,
-    /// Where the database and the token secret live (data_dir)
+    /// The folder of the database and the token secret (data_dir)
     #[arg(long, value_name = "FOLDER", global = true)]
     data_dir: Option<String>,
     /// The database, sqlite:// and its path, or postgres:// (database.url)
@@ -69,10 +69,10 @@ struct SettingFlags {
     /// Address or name, and port, to listen on (server.listen)
     #[arg(long, value_name = "ADDRESS", global = true)]
     listen: Option<String>,
-    /// How the log looks: text or json (log.format)
+    /// The form of the log: text or json (log.format)
     #[arg(long, value_name = "FORMAT", global = true)]
     log_format: Option<String>,
-    /// What the log holds: error, warn, info, debug (log.level)
+    /// The level of the log: error, warn, info, debug (log.level)
     #[arg(long, value_name = "LEVEL", global = true)]
     log_level: Option<String>,
 }

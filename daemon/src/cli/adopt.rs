@@ -130,7 +130,7 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
     })
 }
 
-/// What does not fit has been said by the report.
+/// Fails if something does not fit; the report has said what.
 fn stopped(inspection: &Inspection) -> Outcome {
     if !inspection.examined.is_stopped() {
         return Ok(());

@@ -31,7 +31,7 @@ pub(super) fn run(sources: &Sources) -> Outcome {
     }
 }
 
-/// What a start would not be able to use, although it is written as it should be.
+/// Settings that are well written and that a start could not use.
 fn unusable(loaded: &Loaded) -> Vec<String> {
     let config = &loaded.config;
     let mut faults = Vec::new();

@@ -28,7 +28,7 @@ use crate::service::Service;
 use crate::store::Stay;
 use crate::transfer::starter;
 
-/// What is left of the ten seconds that stopping may take, for what no drain waits for.
+/// The rest of the ten seconds that stopping may take, for work that no drain waits for.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Serve until told to stop; what happens without a command.
@@ -186,7 +186,8 @@ async fn assemble(
     Ok(Assembled { service, live, socket, is_adopted })
 }
 
-/// What people call this instance. Where it listens may be the same on every host.
+/// The name of this instance, for people. Its address may be the same on every host. Where it listens may be the same
+/// on every host.
 fn name(listen: &str) -> String {
     format!("{}/{listen}", rustix::system::uname().nodename().to_string_lossy())
 }

@@ -19,7 +19,7 @@ pub(super) struct Opened {
     pub store: Arc<dyn Store>,
     /// The tables that it has.
     pub registry: Arc<Registry>,
-    /// Whether the tables are an application's, whose catalogue is its own.
+    /// True if the tables are an application's, whose catalogue is its own.
     pub is_adopted: bool,
 }
 
@@ -101,7 +101,7 @@ fn open_file(config: &Config, registry: Arc<Registry>, stay: Stay, outside: OnOu
     Ok(Opened { store: Arc::new(store.map_err(judged)?), registry, is_adopted: false })
 }
 
-/// What the configuration says of an adopted database's names, in the words of the store.
+/// The configuration's names of an adopted database, in the store's types.
 pub(super) fn naming(config: &Config) -> Naming {
     let named = config.tables.iter().map(|(table, names)| {
         let (schema, name) = names.place(table);
@@ -112,7 +112,7 @@ pub(super) fn naming(config: &Config) -> Naming {
     named.collect()
 }
 
-/// What has to be decided first is wrong use, whatever else a failure on the way.
+/// The exit of a failed adoption: wrong use if a person has to decide something first, else a failure.
 pub(super) fn failure(error: AdoptError) -> Failure {
     match error {
         AdoptError::Refused(message) => Failure::Usage(anyhow!(message)),
@@ -182,7 +182,7 @@ async fn whole(config: &Config) -> Result<(Option<String>, Arc<Registry>), Failu
     Ok((server, Arc::new(own_tables(config)?)))
 }
 
-/// How a command ends that could not do what it was to: wrong use, where trying again changes nothing.
+/// The exit of a failed command: wrong use where trying again changes nothing, else a failure.
 pub(super) fn judged(error: anyhow::Error) -> Failure {
     let is_wrong_use = match error.downcast_ref::<StoreError>() {
         Some(error) => error.is_for_people(),
@@ -191,7 +191,7 @@ pub(super) fn judged(error: anyhow::Error) -> Failure {
     if is_wrong_use { Failure::Usage(error) } else { Failure::Running(error) }
 }
 
-/// How the database's file is opened, unless others may have put it there.
+/// The settings of the database's file, unless others may have put it there.
 fn file(config: &Config, stay: Stay) -> Result<sqlite::SqliteSettings, Failure> {
     let path = config.database_path();
     private::vouch_for_database(&path).context("can't open the database (database.url)").map_err(Failure::Usage)?;

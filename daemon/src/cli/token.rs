@@ -32,10 +32,10 @@ pub(super) struct Options {
     /// The person, a UUID
     #[arg(long, value_parser = a_uuid)]
     user: Uuid,
-    /// What they may do
+    /// The person's role
     #[arg(long, default_value = "authenticated")]
     role: Role,
-    /// How long the token is good: 30d, 12h, 90m
+    /// The time that the token is good: 30d, 12h, 90m
     #[arg(long, default_value = "30d", value_parser = lifetime)]
     ttl: Duration,
     /// The person's email, for their row

@@ -1,5 +1,5 @@
-//! Where a database was, an empty one is never begun unless somebody says so: every device would drop its copy of what is
-//! perhaps only on a disk that is not mounted. Looked at before anything is made.
+//! Never begins an empty database in the place of a former one unless the operator says so: every device would drop its
+//! copy of data that is perhaps only on a disk that is not mounted. Looked at before anything is made.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use crate::config::Config;
 use crate::private;
 use crate::store::{postgres, sqlite};
 
-/// What a daemon leaves in its data directory of the database that it has served.
+/// The daemon's note in its data directory about the database that it has served.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Served {
     /// The file, or the server's URL without a password.
     database: String,
-    /// Its life at the last start.
+    /// Its epoch at the last start.
     epoch: String,
 }
 

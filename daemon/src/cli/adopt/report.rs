@@ -1,4 +1,4 @@
-//! What a person reads about a database before it is adopted.
+//! The report on a database before it is adopted, for people.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

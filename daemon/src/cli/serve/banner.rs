@@ -1,4 +1,4 @@
-//! What a person reads when the daemon has started: where it is, and what to try first.
+//! The greeting when the daemon has started: its address, and what to try first.
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::sync::UserId;
 
-/// How long the token in the link is good.
+/// The time that the token in the link is good.
 const LINK_TTL: Duration = Duration::from_secs(3600);
 
 /// Prints it. The link with a token in it is for a terminal only: anything else may be a journal.
@@ -64,7 +64,7 @@ fn program() -> String {
     quoted(&typed.display().to_string())
 }
 
-/// Where a client on this machine finds what listens on every address.
+/// The address at which a client on this machine reaches a daemon that listens on every address.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

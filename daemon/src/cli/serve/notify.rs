@@ -1,4 +1,5 @@
-//! What the service manager hears of us: ready, stopping, and that the daemon still works. Without one, nothing.
+//! Notifies the service manager: ready, stopping, and watchdog pings. Does nothing where there is none. Without one,
+//! nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
