@@ -55,7 +55,7 @@ pub enum TransferError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The file as a whole is not what it should be.
@@ -81,7 +81,7 @@ impl TransferError {
     }
 }
 
-/// What became of the rows of a file.
+/// The results of the rows of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Rows in the file.
@@ -118,7 +118,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Where in the file a row stands.
+/// The place of a row in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FilePlace {
     /// A line, from 1.

@@ -1,4 +1,4 @@
-//! What the two commands take, and what follows from it.
+//! The flags of the two commands, and what follows from them.
 
 use std::path::{Path, PathBuf};
 
@@ -56,19 +56,20 @@ pub struct ImportArgs {
     /// The table that the rows are for; lines made by `ryzed export` name their own
     #[arg(long, short)]
     pub table: Option<String>,
-    /// Whose the rows are. Without it they go into the catalogue, where the table has one
+    /// The person that the rows belong to. Without it they go into the catalogue, where the table has one Without it
+    /// they go into the catalogue, where the table has one
     #[arg(long, short, value_name = "UUID", conflicts_with = "catalogue", value_parser = a_uuid)]
     pub user: Option<Uuid>,
     /// The rows are for the catalogue that everybody reads
     #[arg(long)]
     pub catalogue: bool,
-    /// What the file holds; needed for stdin and for unusual file names
+    /// The format of the file; needed for stdin and for unusual file names
     #[arg(long, short, value_enum)]
     pub format: Option<Format>,
     /// The file is a whole database made by `ryzed export --all`, and goes into an empty one
     #[arg(long, conflicts_with_all = ["table", "user", "catalogue", "format", "delimiter", "activity"])]
     pub all: bool,
-    /// What separates the cells of a CSV file [default: a comma, or a tab in a .tsv file]
+    /// The character between the cells of a CSV file [default: a comma, or a tab in a .tsv file]
     #[arg(long, value_name = "CHARACTER")]
     pub delimiter: Option<char>,
     /// The kind of cardio that a track is [default: what the file says of it, else running]
@@ -81,7 +82,7 @@ pub struct ImportArgs {
 #[command(after_help = EXPORT_EXAMPLES)]
 #[command(group(ArgGroup::new("whose").required(true)))]
 pub struct ExportArgs {
-    /// Whose rows
+    /// The rows of this person
     #[arg(long, short, value_name = "UUID", group = "whose", value_parser = a_uuid)]
     pub user: Option<Uuid>,
     /// The catalogue that everybody reads
@@ -96,7 +97,7 @@ pub struct ExportArgs {
     /// Only take the seal of --seal off again; devices then start over
     #[arg(long, group = "whose", conflicts_with = "output")]
     pub unseal: bool,
-    /// Where to write; stdout unless given
+    /// The file to write; stdout unless given
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -109,7 +110,7 @@ pub fn a_uuid(text: &str) -> Result<Uuid, &'static str> {
     Uuid::try_parse(text).map_err(|_| "must be a UUID, such as 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001")
 }
 
-/// What a file holds.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// One JSON object a line.
@@ -158,7 +159,7 @@ impl ImportArgs {
         })
     }
 
-    /// Whose the rows are.
+    /// The owner of the rows.
     pub(super) fn owner(&self, registry: &Registry, format: Format) -> Result<Owner, TransferError> {
         if let Some(user) = self.user {
             return Ok(Owner::User(UserId(user)));
@@ -179,7 +180,7 @@ impl ImportArgs {
         }
     }
 
-    /// What separates cells.
+    /// The byte between cells.
     pub(super) fn delimiter(&self) -> Result<u8, TransferError> {
         let is_tsv = self.file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
         let delimiter = self.delimiter.unwrap_or(if is_tsv { '\t' } else { ',' });
@@ -191,7 +192,7 @@ impl ImportArgs {
 }
 
 impl ExportArgs {
-    /// Whose rows.
+    /// The scope whose rows are exported.
     pub(super) fn scope(&self) -> Result<Scope, TransferError> {
         match self.user {
             Some(user) => Ok(Scope::User(UserId(user))),

@@ -42,14 +42,14 @@ impl CsvRows {
         Ok(Self { table: table.name, path, columns, reader, row_bytes, line, record: ByteRecord::new(), ended: false })
     }
 
-    /// What of the file is left out, for the person who imports it.
+    /// The columns of the file that are left out, for the person who imports it.
     pub(super) fn left_out(&self) -> String {
         let has_servers = self.columns.iter().any(Option::is_none);
         let told = || format!("left out, since the server makes it itself: {}", SERVERS.join(", "));
         has_servers.then(told).unwrap_or_default()
     }
 
-    /// Whether nothing stands in any cell, as in the lines that a spreadsheet adds at the end.
+    /// True if all cells are blank, as in the lines that a spreadsheet adds at the end.
     fn is_empty(&self) -> bool {
         self.record.iter().all(|cell| cell.trim_ascii().is_empty())
     }
@@ -136,7 +136,7 @@ fn columns(header: &ByteRecord, table: &Table) -> Result<Vec<Option<Column>>, Tr
     Ok(columns)
 }
 
-/// What a cell says; none where it is empty and its column has a value of its own for that.
+/// The value of a cell; none where it is empty and its column has a value of its own for that.
 fn value(column: &Column, cell: &[u8]) -> Result<Option<Value>, &'static str> {
     let Ok(text) = std::str::from_utf8(cell) else { return Err("is not UTF-8") };
     let trimmed = text.trim();
@@ -169,7 +169,7 @@ fn number(text: &str) -> Option<Value> {
     serde_json::Number::from_f64(number).map(Value::Number)
 }
 
-/// What is filled in where a file does not say it.
+/// True for the columns that are filled in where a file lacks them.
 fn is_base(name: &str) -> bool {
     matches!(name, "id" | "user_id" | "created_at")
 }

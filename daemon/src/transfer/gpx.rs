@@ -13,12 +13,12 @@ use xml::reader::{ErrorKind, EventReader, ParserConfig, XmlEvent};
 
 use crate::private::why;
 
-/// How many names of what is not kept are noted; more tell nobody anything.
+/// The number of names of unknown elements that are noted; more tell nobody anything.
 const MOST_NAMES: usize = 32;
 /// The most characters of an element's name that are told.
 const LONGEST_NAME: usize = 40;
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, Default)]
 pub(super) struct File {
     /// Its tracks.
@@ -84,7 +84,7 @@ pub(super) fn read(from: impl Read) -> Result<File, String> {
     }
 }
 
-/// What an element is, by its name and the one that it is in.
+/// The kind of an element, by its name and the one that it is in.
 #[derive(Debug)]
 enum Element {
     Gpx,

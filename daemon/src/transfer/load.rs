@@ -21,7 +21,7 @@ use crate::sync::wire::{ChangeResult, Status};
 const BATCH_BYTES: usize = 4 << 20;
 /// Batches that wait while one is being written.
 const BATCHES_AHEAD: usize = 1;
-/// How often a batch is tried while the database is busy.
+/// The number of times that a batch is tried while the database is busy.
 const TRIES: u32 = 5;
 
 /// Writes rows on behalf of an owner.
@@ -165,7 +165,7 @@ fn uploads(rows: &[Pending]) -> Result<Uploads, TransferError> {
 }
 
 impl Pending {
-    /// What a device would send: the whole row, and it is right.
+    /// The change that a device would send: the whole row, which wins over the stored one.
     fn change(&self) -> serde_json::Result<Box<RawValue>> {
         let change =
             json!({"table": self.table, "operation": "UPSERT", "data": self.row, "conflict_strategy": "client_wins"});

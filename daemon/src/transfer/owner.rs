@@ -1,4 +1,4 @@
-//! Whose the rows of a file are, and the names that rows without an id get.
+//! The owner of a file's rows, and the ids that rows without one get.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::sync::{Scope, UserId};
 /// known by it.
 const NAMESPACE: Uuid = uuid!("515db426-9a6c-4b09-a2d3-e324eee7b70c");
 
-/// Whose the rows of a file are.
+/// The owner of a file's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
     /// A person's.
@@ -67,7 +67,7 @@ impl Owner {
     }
 }
 
-/// Whether rows of the table can be in the catalogue.
+/// True if rows of the table can be in the catalogue.
 pub(super) fn has_catalogue(registry: &Registry, table: &Table) -> bool {
     match table.scope {
         ScopeRule::OwnerOrGlobal => true,

@@ -1,4 +1,4 @@
-//! What a person sees while rows are read, and while records of a known number are moved.
+//! The progress that a person sees while rows are read, and while records of a known number are moved.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

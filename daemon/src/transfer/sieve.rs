@@ -1,5 +1,5 @@
-//! Which points of a track can have happened: no receiver tells where it was all the time, and what it makes up in between
-//! must not become somebody's way.
+//! Sorts out the points of a track that can't have happened: no receiver knows its place all the time, and what it
+//! makes up in between must not become somebody's way.
 //!
 //! Of the points the longest row is kept in which each can follow on the one before. So it does not matter which of two that
 //! contradict each other was wrong, a first point as little as one in between.
@@ -14,12 +14,12 @@ use super::sphere::distance;
 
 /// Faster than this, in km/h, no vehicle is: the receiver jumped.
 const FASTEST_KMH: f64 = 1200.0;
-/// What a time that was rounded to a second may be wrong by.
+/// The error of a time that was rounded to a second.
 const ROUNDING_SECONDS: f64 = 1.0;
 /// The longest time, in days, that may lie between two points of one track: a clock that had not been set yet is years off.
 const LONGEST_PAUSE_DAYS: f64 = 30.0;
-/// How many points are looked back for the one that a point can follow on, and as many of those after which the track broke
-/// off. Bounds the work on a track that is nothing but noise.
+/// The number of points that are searched backwards for the one that a point can follow on, and as many of those after
+/// which the track broke off. Bounds the work on a track that is nothing but noise.
 const LOOKED_BACK: usize = 64;
 
 /// Why a point is left out.
@@ -146,12 +146,12 @@ fn is_in_time(from: &Candidate, to: &Candidate) -> bool {
     (from.segment != to.segment || days >= 0.0) && days.abs() <= LONGEST_PAUSE_DAYS
 }
 
-/// Whether somebody gets from one place to the other in that time.
+/// True if a vehicle gets from one place to the other in that time.
 pub(super) fn is_in_reach(from: (f64, f64), to: (f64, f64), seconds: f64) -> bool {
     is_way_of(distance(from, to), seconds)
 }
 
-/// Whether so many metres can be the way of so many seconds.
+/// True if a vehicle can go so many metres in so many seconds.
 pub(super) fn is_way_of(metres: f64, seconds: f64) -> bool {
     metres <= FASTEST_KMH / 3.6 * (seconds.abs() + ROUNDING_SECONDS)
 }

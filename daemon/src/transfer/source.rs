@@ -1,4 +1,4 @@
-//! Where rows come from: a file or stdin, counted as it is read, and what a reader makes of it.
+//! The source of rows: a file or stdin, counted as it is read, and the rows that a reader makes of it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ pub(super) const LONGEST_ROW: usize = 1 << 20;
 /// One row of a file, or what is wrong with it.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// Where it stands.
+    /// Its place in the file.
     pub place: FilePlace,
     /// Its bytes in the file.
     pub size: usize,

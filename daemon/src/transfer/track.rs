@@ -37,7 +37,7 @@ const SPEEDS: RangeInclusive<f64> = 0.0..=2000.0;
 const ALTITUDES: RangeInclusive<f64> = -20_000.0..=100_000.0;
 /// The longest kind of activity that its column takes, in characters.
 const LONGEST_KIND: usize = 100;
-/// What is shown as the session's goal.
+/// The session's goal as it is shown.
 const FORMAT_TITLE: &str = "Imported track";
 /// The kind of a track that names none.
 const USUAL_KIND: &str = "running";
@@ -49,7 +49,7 @@ pub(super) struct Track {
     pub number: u64,
     /// Its name.
     pub title: Option<String>,
-    /// What its `<type>` names, in the words of `activity_type`.
+    /// The activity that its `<type>` names, in the words of `activity_type`.
     pub kind: Option<String>,
     /// Points in the file.
     pub total: usize,
@@ -65,7 +65,7 @@ pub(super) struct Track {
     pub metres: f64,
     /// Recorded, in seconds.
     pub seconds: f64,
-    /// What the track is known by when it comes again: its timed points, whatever became of them.
+    /// The identity of the track when it comes again: its timed points, kept or not.
     content: Vec<Value>,
 }
 

@@ -35,9 +35,9 @@ struct Header {
     /// The release that wrote it.
     version: String,
     made_at: String,
-    /// The life of the database.
+    /// The epoch of the database.
     epoch: String,
-    /// Whether the database was sealed, and its life may go on elsewhere.
+    /// True if the database was sealed, so that its epoch may go on elsewhere.
     sealed: bool,
     /// Lines between the first and the last.
     records: u64,

@@ -1,9 +1,9 @@
-//! What was made of a GPX file and what was left out, for the person who imports it.
+//! The summary of a GPX import for the person who runs it: the sessions that were made, and what was left out.
 
 use super::super::gpx;
 use super::Track;
 
-/// How many lines of a file are named before the rest is only counted.
+/// The number of lines of a file that are named before the rest is only counted.
 const LINES_NAMED: usize = 5;
 
 /// One track: what it comes to, and below that all that is left out of it.
@@ -27,7 +27,7 @@ pub(super) fn of_track(track: &Track) -> String {
     told
 }
 
-/// What else the file holds.
+/// The other things that the file holds.
 pub(super) fn beside(file: &gpx::File) -> Vec<String> {
     let mut told = Vec::new();
     if !file.others.is_empty() {

@@ -58,7 +58,7 @@ impl Dumping<'_> {
         Ok(counts)
     }
 
-    /// What contradicts itself would be refused on the other side, when it is too late.
+    /// Refuses a database that contradicts itself: the other side would refuse it, when it is too late.
     async fn look(&mut self) -> Result<(), TransferError> {
         let found = self.dump.contradictions().await?;
         if found.is_empty() {

@@ -15,7 +15,7 @@ use crate::store::archive::Part;
 /// For how long tokens are taken to live that an earlier release has not noted.
 const FORGOTTEN: TimeDelta = TimeDelta::days(30);
 
-/// What a line says.
+/// The content of a line.
 pub(super) enum ArchiveLine<'r, 'l> {
     Header(Header),
     Record { part: Part<'r>, record: Record<'l> },

@@ -37,7 +37,7 @@ struct RestoreBatch {
     lines: Vec<Placed>,
 }
 
-/// Where a record is: its line in the file, and its bytes in the batch.
+/// The place of a record: its line in the file, and its bytes in the batch.
 struct Placed {
     line: u64,
     from: usize,
