@@ -165,7 +165,7 @@ impl From<Scope> for Access {
 /// The relation of this process to the database while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stay {
-    /// The daemon's: it brings the schema up to date and takes part in the database's life.
+    /// The daemon's: it brings the schema up to date and keeps the database's epoch.
     Resident,
     /// A command's that brings the schema up to date.
     Keeper,

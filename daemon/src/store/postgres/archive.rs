@@ -73,7 +73,7 @@ pub async fn restore(url: &str, registry: Arc<Registry>) -> Result<Box<dyn Resto
     Ok(Box::new(PostgresRestore { whole }))
 }
 
-/// Takes a seal off. The database begins a new life: where it was taken to, it may have gone on in the old one. Says whether
+/// Takes a seal off. The database begins a new epoch: where it was taken to, it may have gone on in the old one. Says whether
 /// there was a seal.
 ///
 /// # Errors

@@ -70,12 +70,12 @@ pub(super) async fn seal(connection: &mut AsyncPgConnection) -> Result<(), Store
     execute(connection, "INSERT INTO ryzed.meta VALUES ('sealed', 'yes') ON CONFLICT (key) DO NOTHING").await
 }
 
-/// Takes the seal off. The next start begins a new life.
+/// Takes the seal off. The next start begins a new epoch.
 pub(super) async fn unseal(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     execute(connection, "DELETE FROM ryzed.meta WHERE key IN ('sealed', 'life')").await
 }
 
-/// Makes an epoch that came from elsewhere this database's own, or begins a new life. The caller has a transaction open.
+/// Makes an epoch that came from elsewhere this database's own, or begins a new one. The caller has a transaction open.
 pub(super) async fn begin(connection: &mut AsyncPgConnection, epoch: Option<&str>) -> Result<(), StoreError> {
     let place = place(connection).await?;
     let epoch = epoch.map_or_else(fresh, str::to_owned);

@@ -63,7 +63,7 @@ pub fn restore(settings: &SqliteSettings, registry: Arc<Registry>) -> Result<Box
     Ok(Box::new(SqliteRestore { whole }))
 }
 
-/// Takes a seal off. The database begins a new life: where it was taken to, it may have gone on in the old one. Says whether
+/// Takes a seal off. The database begins a new epoch: where it was taken to, it may have gone on in the old one. Says whether
 /// there was a seal.
 ///
 /// # Errors

@@ -91,7 +91,7 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
 type Home = BTreeMap<String, BTreeSet<String>>;
 
 /// Notes which columns stay home. Of one that does so from now on former values are erased; one that is let out again begins a
-/// new life, since devices have rows without it.
+/// new epoch, since devices have rows without it.
 fn note_home(connection: &mut SqliteConnection, schema: &Schema) -> Result<(), StoreError> {
     const KEY: &str = "home";
     let hidden = |table: &Table| table.hidden.iter().map(|column| column.name.clone()).collect::<BTreeSet<_>>();
