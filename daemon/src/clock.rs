@@ -26,7 +26,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// Whether the system says that its clock was set by others since it was started. That it does not say so means nothing.
+/// True if the system says that its clock was synchronised since it was started. No such sign proves nothing. That it
+/// does not say so means nothing.
 #[must_use]
 pub fn is_set_by_others() -> bool {
     // systemd-timesyncd leaves it there once it has heard of a server.

@@ -1,4 +1,5 @@
-//! What a story can break from inside. Only the build with the feature `faults` has this file; it is never installed.
+//! Faults that a story can switch on inside the daemon. Only the build with the feature `faults` has this file; it is
+//! never installed.
 //!
 //! `RYZED_FAULTS` names the faults, separated by commas; one that is not known ends the process, so that no story believes
 //! in a fault that is not there.
@@ -60,12 +61,12 @@ fn faults() -> &'static Faults {
     FAULTS.get_or_init(Faults::default)
 }
 
-/// Whether the daemon forgets to look whose a row is that is to be written.
+/// True if the daemon skips the check that a row which is to be written is the caller's.
 pub(crate) fn no_scope_check() -> bool {
     faults().no_scope_check
 }
 
-/// Whose scope a pull of this person asks for.
+/// The person whose scope a pull of this person asks for.
 pub(crate) fn pulled_by(user: UserId) -> UserId {
     faults().pull_of.unwrap_or(user)
 }

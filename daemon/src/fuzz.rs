@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
-/// How long a parser is tried where nothing is said.
+/// The default time that a parser is tried.
 const USUAL: Duration = Duration::from_secs(1);
 /// Inputs between two looks at the clock.
 const ROUND: u32 = 64;
@@ -18,7 +18,7 @@ const ROUND: u32 = 64;
 const LONGEST: usize = 64 << 10;
 /// No input takes longer, also on a machine that is busy.
 const SLOWEST: Duration = Duration::from_secs(10);
-/// What parsers stumble over.
+/// Bytes that parsers stumble over.
 const WORDS: [&[u8]; 22] = [
     b"-1",
     b"9223372036854775807",

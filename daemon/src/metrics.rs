@@ -1,4 +1,4 @@
-//! What is counted, and the text in which Prometheus reads it. Any layer may count; nobody decides anything by it.
+//! The metrics, and the text in which Prometheus reads them. Any layer may count; no decision depends on a count.
 //!
 //! One process is one daemon, so the counters are one static: handing them through every constructor of five layers would
 //! tie all of those together for nothing. Counting is an atomic addition. No label holds anything of a person.
@@ -25,7 +25,7 @@ pub use label::{Counters, Label};
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 label! {
-    /// What became of an uploaded change.
+    /// The result of an uploaded change.
     Outcome "status" {
         /// Done as asked.
         Applied "applied",
@@ -42,11 +42,11 @@ label! {
     Loss "reason" {
         /// It does not read as fast as is written.
         TooSlow "too_slow",
-        /// What it lacks is no longer known.
+        /// The changes that it lacks are no longer known.
         CursorTooOld "cursor_too_old",
-        /// What it lacks is too much for a replay.
+        /// The changes that it lacks are too many for a replay.
         TooFarBehind "too_far_behind",
-        /// Whether it may see a row is for the database to say, in a pull.
+        /// Only a pull can ask the database for its right to see a row.
         NotShown "not_shown",
     }
 }
@@ -63,13 +63,13 @@ label! {
         Devices "devices",
         /// One device. It is not started again: its socket closes, and the client comes back.
         Device "device",
-        /// Who asks the database where the scopes are.
+        /// The actor that asks the database for new versions.
         Feed "feed",
         /// The way to other instances.
         Bridge "bridge",
-        /// Who keeps in the database which devices are connected here.
+        /// The actor that keeps the connected devices in the database.
         Presence "presence",
-        /// Who forgets what is old.
+        /// The actor that forgets what is old.
         Janitor "janitor",
     }
 }
@@ -140,7 +140,7 @@ label! {
     }
 }
 label! {
-    /// What kind of error the database gave.
+    /// The kind of a database error.
     DatabaseError "kind" {
         /// Away or too busy.
         Unavailable "unavailable",
@@ -168,7 +168,7 @@ label! {
     }
 }
 label! {
-    /// What the housekeeping forgot.
+    /// The things that the housekeeping forgot.
     Forgotten "kind" {
         /// Entries of deleted rows.
         Tombstones "tombstones",
@@ -181,7 +181,7 @@ label! {
     }
 }
 label! {
-    /// Who ended a socket.
+    /// The side that ended a socket.
     EndedBy "by" {
         /// The daemon; the code is in `ryzed_socket_closes_total`.
         Daemon "daemon",
@@ -210,7 +210,7 @@ pub struct CloseLabels {
     pub code: u16,
 }
 
-/// What the gauges show at the moment of asking.
+/// The gauges' values at the moment of asking.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Now {
     /// Connected devices.
@@ -221,7 +221,7 @@ pub struct Now {
     pub database: Option<PoolUse>,
 }
 
-/// How many connections of a pool are in use.
+/// The connections of a pool that are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
     /// At work.
@@ -271,11 +271,11 @@ pub struct Metrics {
     pub bridge_disbelieved: Counters<Disbelief>,
     /// Times a session read the database since another instance had said that there is something.
     pub bridge_reads: Counter,
-    /// What the housekeeping forgot.
+    /// The things that the housekeeping forgot.
     pub forgotten: Counters<Forgotten>,
-    /// How long a batch of the housekeeping kept others from writing.
+    /// The time for which a batch of the housekeeping kept others from writing.
     pub forgetting: Histogram,
-    /// How long each write kept the one writer of SQLite, or a connection to PostgreSQL, from others.
+    /// The time for which each write kept the one writer of SQLite, or a connection to PostgreSQL, from others.
     pub database_writes: Histogram,
     /// Errors of the database that ended somebody's work.
     pub database_errors: Counters<DatabaseError>,
@@ -283,7 +283,7 @@ pub struct Metrics {
     pub database_retries: Counter,
     /// Tokens that were not believed.
     pub auth_refusals: Counters<Refusal>,
-    /// What was refused for being over a limit.
+    /// Requests that were refused for being over a limit.
     pub limit_refusals: Counters<Limit>,
     /// Sockets that were closed for sending too much.
     pub rate_limit_closes: Counter,

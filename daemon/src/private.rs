@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 
-/// What others may do with a file or folder.
+/// The mode bits of everybody but the owner.
 const OTHERS: u32 = 0o077;
-/// What lets others read a file.
+/// The mode bits by which others can read a file.
 const READ_BY_OTHERS: u32 = 0o044;
-/// What lets everybody write.
+/// The mode bit by which everybody can write.
 const WRITTEN_BY_ALL: u32 = 0o002;
-/// What keeps, in a folder where everybody may write, each from what is the others'.
+/// The mode bit that, in a folder where everybody may write, protects each one's files from the others.
 const STICKY: u32 = 0o1000;
-/// What the owner may do with a file.
+/// The mode of a file.
 const FILE: u32 = 0o600;
-/// What the owner may do with a folder.
+/// The mode of a folder.
 const FOLDER: u32 = 0o700;
-/// What lies beside a database, by the ends of its names.
+/// The files of a database, by the ends of their names.
 const BESIDE: [&str; 7] = ["", "-wal", "-shm", "-journal", ".life", ".life.new", ".lock"];
 
 /// Whatever this process makes from now on is its owner's alone, also where a library makes it.
@@ -101,7 +101,7 @@ pub fn vouch_for(path: &Path) -> io::Result<()> {
     vouch(path, &led_to, &itself)
 }
 
-/// What a path leads to, and what it is itself where it is a link; none when there is nothing.
+/// The metadata of a path's target and of the path itself, where it is a link; none when there is nothing.
 fn both(path: &Path) -> io::Result<Option<(Metadata, Metadata)>> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

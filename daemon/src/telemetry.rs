@@ -17,7 +17,7 @@ use queue::Queue;
 
 /// Overrides `log.level` for one run.
 const VARIABLE: &str = "RYZED_LOG";
-/// How long the end of the process waits for the reader of the log.
+/// The time that the end of the process waits for the reader of the log.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The log of this process, once there is one.
@@ -34,9 +34,9 @@ pub enum LogError {
     /// The level can't be read.
     #[error("{place}: {complaint}")]
     Level {
-        /// Where it was written.
+        /// The place where it was written.
         place: &'static str,
-        /// What is wrong with it.
+        /// The complaint about it.
         complaint: String,
     },
     /// There is a log already.

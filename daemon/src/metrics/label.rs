@@ -15,7 +15,7 @@ pub trait Label: Copy + 'static {
     const ALL: &'static [Self];
     /// The value as it is shown.
     fn value(self) -> &'static str;
-    /// Where the value stands in [`Label::ALL`].
+    /// The value's index in [`Label::ALL`].
     fn place(self) -> usize;
 }
 

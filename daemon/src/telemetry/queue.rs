@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::metrics::metrics;
 
-/// What may wait for the reader of the log, in bytes.
+/// The size of the lines that may wait for the log's reader, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Lines on their way. Cheap to clone.
@@ -22,7 +22,7 @@ struct Waiting {
     bytes: usize,
     /// Lines for which there was no room since the last one that was written.
     dropped: u64,
-    /// Whether a line is being written at this moment.
+    /// True while a line is being written.
     is_writing: bool,
 }
 
@@ -98,7 +98,7 @@ impl Queue {
     }
 }
 
-/// Where one event is written; it is handed on as one line.
+/// The buffer of one event, which is handed on as one line.
 pub(super) struct LineOf<'q> {
     queue: &'q Queue,
     line: Vec<u8>,
