@@ -25,7 +25,7 @@ const ROUNDS: usize = 3;
 const PHASE: Duration = Duration::from_secs(3);
 /// Time that the abuser is at it before it counts.
 const LEAD: Duration = Duration::from_millis(500);
-/// What is asked for: others' median and 99th percentile over the quiet ones.
+/// The targets: others' median and 99th percentile over the quiet ones.
 const TARGETS: (f64, f64) = (3.0, 10.0);
 
 fn main() {

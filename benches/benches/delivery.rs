@@ -27,7 +27,7 @@ const WRITES_PER_SECOND: f64 = 200.0;
 const ROUND: Duration = Duration::from_secs(2);
 /// Fills caches and prepared statements before anything counts.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// What criterion insists on at least. In [`MEASURED`] each sample has two rounds.
+/// The least number of samples that criterion takes. In [`MEASURED`] each sample has two rounds.
 const SAMPLES: usize = 10;
 const MEASURED: Duration = Duration::from_secs(35);
 /// Targets of the 99th percentile: on one daemon, and across instances with Redis.
@@ -35,7 +35,7 @@ const TARGET: Duration = Duration::from_millis(10);
 const TARGET_ACROSS: Duration = Duration::from_millis(15);
 /// Target of the very worst across instances without Redis.
 const TARGET_WORST: Duration = Duration::from_secs(31);
-/// How long a dead Redis may go unnoticed.
+/// The time for which a dead Redis may go unnoticed.
 const NOTICED: Duration = Duration::from_secs(30);
 /// Between the plan and its first write.
 const LEAD: Duration = Duration::from_millis(50);
@@ -46,14 +46,14 @@ struct Pair {
     reader: Socket,
 }
 
-/// What one round has shown.
+/// The measurements of one round.
 #[derive(Default)]
 struct Round {
     /// Until the other device had it.
     delivered: Vec<Duration>,
     /// Until the writing device had its `change_result`.
     acknowledged: Vec<Duration>,
-    /// How late the bench itself was.
+    /// The delays of the bench itself.
     late: Vec<Duration>,
 }
 
@@ -158,7 +158,7 @@ async fn round(pairs: Vec<Pair>, chance: &mut StdRng, length: Duration) -> (Vec<
     (pairs, all)
 }
 
-/// When each person writes: at random, as people do who know nothing of each other.
+/// The times of each person's writes: at random, as people do who know nothing of each other.
 fn plans(chance: &mut StdRng, length: Duration) -> Vec<Vec<Duration>> {
     let mut plans = vec![Vec::new(); PEOPLE];
     let mut at = 0.0;

@@ -1,4 +1,4 @@
-//! What a connected device costs the daemon in memory while nothing happens: 5,000 people with one device each.
+//! The memory that a connected device costs the daemon while nothing happens: 5,000 people with one device each.
 //!
 //! Told is the daemon's whole growth since its start, its database's caches included, once all are connected, once each has sent
 //! a ping, once a change of the catalogue has gone to every one of them, and once all have gone, again and again. Each figure is
@@ -17,14 +17,14 @@ use tokio::task::JoinSet;
 const DEVICES: usize = 5000;
 /// Until an allocator has given back what it does not use: a little more than jemalloc's ten seconds.
 const DECAY: Duration = Duration::from_secs(12);
-/// How many daemons are measured.
+/// The number of daemons that are measured.
 const RUNS: usize = 3;
 /// The points at which all are connected, and those after all have come and gone once more.
 const CONNECTED: [&str; 3] = ["all connected", "each has sent a ping", "each has heard of a change"];
 const AGAIN: [&str; 3] = ["gone a second time", "gone a third time", "gone a fourth time"];
 /// Connections that are being made at a time.
 const AT_ONCE: usize = 64;
-/// What the daemon's target is.
+/// The daemon's target.
 const TARGET_KIB: f64 = 25.0;
 /// Descriptors on either side besides those of the devices.
 const OTHER_FILES: usize = 200;
@@ -55,7 +55,7 @@ fn devices() -> usize {
     devices
 }
 
-/// What one daemon has shown.
+/// The measurements of one daemon.
 #[derive(Default)]
 struct Run {
     /// The growth since the start for each device, in KiB, at each point.

@@ -1,5 +1,5 @@
-//! What the daemon costs on PostgreSQL, as ratios: the same rows by the daemon and by a bare statement, in turns, in one
-//! run on one server.
+//! The cost of the daemon on PostgreSQL, as ratios: the same rows by the daemon and by a bare statement, in turns, in
+//! one run on one server.
 //!
 //! - **push of 1,000 rows**: a `POST /sync` with inserts, against one `INSERT … SELECT` of the same rows, sent as JSON, into a
 //!   copy of the table that has its keys, foreign keys, checks and indexes, and no trigger;
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio_postgres::{Client, NoTls, Statement};
 
 const MANY: usize = 1000;
-/// Where they are; the catalogue has none of it.
+/// The table of the rows; the catalogue has none of it.
 const TABLE: &str = "food_entries";
 /// Pairs of measurements before any counts, and those that count, in rounds.
 const WARM_UP: usize = 5;
@@ -31,7 +31,7 @@ const PAIRS: usize = 12;
 /// A single row is quick, so there are more of them.
 const PAIRS_OF_ONE: usize = 150;
 
-/// What is asked for: the daemon's median over the bare one's.
+/// The targets: the daemon's median over the bare one's.
 const TARGETS: [(&str, f64); 3] = [("push of 1000 rows", 3.0), ("pull of 1000 rows", 1.5), ("push of one row", 2.5)];
 
 /// A copy of the table without triggers.

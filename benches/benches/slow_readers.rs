@@ -1,5 +1,5 @@
-//! What devices that never read cost those that do: 100 readers of the catalogue, in turns alone and beside 200 devices that
-//! never read a byte. Each change is 30 KB, so that the slow ones' outboxes overflow again and again.
+//! The cost of devices that never read for those that do: 100 readers of the catalogue, in turns alone and beside 200
+//! devices that never read a byte. Each change is 30 KB, so that the slow ones' outboxes overflow again and again.
 //!
 //! A time runs from just before an administrator's push until one reader has the change; the bench reads for all of them
 //! in turn, so its own parsing is in both figures and only their ratio tells.
@@ -16,11 +16,11 @@ const SLOW: usize = 200;
 /// Changes in a round, and rounds of each kind.
 const CHANGES: usize = 40;
 const ROUNDS: usize = 5;
-/// What a change holds.
+/// The length of a change's text.
 const LONG: usize = 30_000;
-/// What the daemon may keep for one device, its default.
+/// The memory that the daemon may keep for one device, its default.
 const OUTBOX_KIB: u64 = 256;
-/// How often it is looked whether the slow ones have gone.
+/// The time between two checks that the slow ones have gone.
 const GLANCE: Duration = Duration::from_millis(50);
 
 fn main() {
@@ -67,7 +67,7 @@ async fn measure(daemon: &Daemon) {
     println!("{} losses; all were told to pull, {} s to read them\n{}\n", Spread::of(losses), Spread::of(told), load());
 }
 
-/// How many devices were owed a `sync_required` so far.
+/// The number of outboxes that have overflowed so far.
 async fn lost(daemon: &Daemon) -> f64 {
     Metrics::of(&daemon.address()).await.value("ryzed_outbox_losses_total{reason=\"too_slow\"}")
 }

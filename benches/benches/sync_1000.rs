@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 const ROWS: usize = 1000;
-/// Where they are; the catalogue has none of it.
+/// The table of the rows; the catalogue has none of it.
 const TABLE: &str = "food_entries";
 const SAMPLES: usize = 10;
 /// Targets.

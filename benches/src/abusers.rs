@@ -17,9 +17,9 @@ pub use doors::DOORS;
 /// One sort of abuser.
 #[derive(Debug)]
 pub struct Abuser {
-    /// What it does.
+    /// The attack, in words.
     pub name: &'static str,
-    /// How many do it at once with one token.
+    /// The number of parallel attackers with one token.
     pub parallel: usize,
     /// Which databases it is for.
     pub on: On,
@@ -32,7 +32,7 @@ pub struct Abuser {
 pub enum On {
     /// Either.
     Both,
-    /// What only a server has.
+    /// PostgreSQL alone.
     Postgres,
 }
 

@@ -1,4 +1,4 @@
-//! What is measured: a release build of the daemon on its default database, and the machine that it runs on.
+//! The subject of the benches: a release build of the daemon on its default database, and the machine that it runs on.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub fn release() -> Builder {
     Daemon::builder()
 }
 
-/// Whether this is `cargo bench`, and not a test run that happens to touch the benches.
+/// True in `cargo bench`; false in a test run that happens to touch the benches.
 #[must_use]
 pub fn requested() -> bool {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
@@ -29,7 +29,7 @@ pub fn requested() -> bool {
     is_bench
 }
 
-/// How busy the machine is, in words: the figures beside it are worth as much as it is idle.
+/// The load of the machine, in words: the figures beside it are worth as much as it is idle.
 #[must_use]
 pub fn load() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);

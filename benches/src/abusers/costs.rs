@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::{Abuser, On, Strike, Target, again};
 
-/// How long an answer over a socket may take.
+/// The time that an answer over a socket may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MEGABYTE: usize = 1_000_000;
 const TABLE: &str = "recipes";

@@ -19,7 +19,7 @@ use super::{Abuser, On, Prepare, Strike, Target, again};
 
 /// Streams on one connection.
 const STREAMS: usize = 128;
-/// How long something that only waits is kept.
+/// The time for which an idle connection is kept.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// All of them.
