@@ -1,4 +1,4 @@
-//! What docs/adding-a-table.md says of the project holds.
+//! The claims of docs/adding-a-table.md about the project hold.
 
 use std::path::Path;
 

@@ -23,10 +23,10 @@ use ryzed_adapters::Registry;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-/// How many devices one person has.
+/// The number of one person's devices.
 const DEVICES: usize = 3;
 
-/// What may happen.
+/// A step of a run.
 #[derive(Debug, Clone)]
 enum Action {
     Edit { device: usize, row: usize, field: usize, value: u8 },

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// What each folder may know, besides itself. `cli` joins all of them.
+/// The modules that each folder may import, besides itself. `cli` joins all of them.
 const MAP: [(&str, &[&str]); 10] = [
     ("sync", &[]),
     ("config", &[]),
@@ -18,7 +18,8 @@ const MAP: [(&str, &[&str]); 10] = [
     ("transfer", &["auth", "clock", "config", "progress", "service", "store", "sync"]),
 ];
 
-/// What may be known anywhere: the switches by which stories break the daemon, and how files are kept from others.
+/// The modules that may be imported anywhere: the switches by which stories break the daemon, and how files are kept
+/// from others.
 const EVERYWHERE: [&str; 2] = ["faults", "private"];
 
 /// All that is compiled into the daemon: tests may build what they like.

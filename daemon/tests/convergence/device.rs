@@ -19,10 +19,10 @@ pub struct Device {
     name: String,
     user: Uuid,
     pub cursor: Cursor,
-    /// What the server said last.
+    /// The rows as the server last sent them.
     pub rows: BTreeMap<(String, String), Row>,
     queue: Vec<Value>,
-    /// What the queued edits make of the counter.
+    /// The counter's value after the queued edits.
     counted: i64,
     /// The last request that was sent.
     sent: Option<Value>,
@@ -65,7 +65,7 @@ impl Device {
         counter.and_then(|row| row["usage_count"].as_i64()).unwrap_or(-1)
     }
 
-    /// Whether the counter was there to be incremented.
+    /// Increments the counter; false if it was not there.
     pub fn increment(&mut self) -> bool {
         let now = self.counter();
         if now < 0 {
