@@ -17,10 +17,10 @@ pub struct Account {
     pub person: Person,
     /// HTTP with their token.
     pub api: Api,
-    /// Where its sockets go, each to the next one.
+    /// The addresses of its sockets, each to the next one.
     sockets: Vec<String>,
     connected: Arc<AtomicUsize>,
-    /// What its sockets come with; none: each with a token of its own.
+    /// The token of its sockets; none: each with a token of its own.
     token: Option<String>,
 }
 
@@ -134,7 +134,7 @@ impl Account {
         self.rows(table).await.into_iter().find(|row| row["id"] == *id)
     }
 
-    /// Where the newest state is.
+    /// The newest cursor.
     pub async fn cursor(&self) -> Value {
         self.pull(json!({"tables": ["users"]})).await["cursor"].clone()
     }

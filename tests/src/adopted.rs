@@ -14,7 +14,7 @@ use crate::{Account, Builder, Daemon, Person, Ran};
 /// An application's database, and a folder to run commands in.
 #[derive(Debug)]
 pub struct Application {
-    /// Where the database is.
+    /// The database's URL.
     pub url: String,
     folder: TempDir,
 }
@@ -65,7 +65,7 @@ impl Application {
         std::fs::write(self.folder.path().join("ryzed.toml"), tables).expect("a file");
     }
 
-    /// What the configuration says.
+    /// The configuration file for it.
     #[must_use]
     pub fn configuration(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("ryzed.toml")).expect("a file")
@@ -115,7 +115,7 @@ impl Application {
         self.command(arguments).stdout(Stdio::null()).stderr(said).spawn().expect("ryzed starts")
     }
 
-    /// What a started command has said.
+    /// The output of a started command.
     #[must_use]
     pub fn has_said(&self) -> String {
         std::fs::read_to_string(self.said()).unwrap_or_default()

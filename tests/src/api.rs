@@ -13,9 +13,9 @@ use serde_json::Value;
 
 /// Longer than any answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a connection is kept for the next request: less than the daemon keeps it.
+/// The time for which a connection is kept for the next request: less than the daemon keeps it.
 const IDLE: Duration = Duration::from_secs(5);
-/// Where the synced part of the interface lives.
+/// The path of the synced part of the interface.
 pub const PREFIX: &str = "/api/realtime";
 
 /// One caller. A path that starts with `//` is outside [`PREFIX`].
@@ -23,12 +23,12 @@ pub const PREFIX: &str = "/api/realtime";
 pub struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
     address: String,
-    /// Where it reads, when that is another daemon than the one that it writes to.
+    /// The address for reads, when that is another daemon than the one that it writes to.
     reads: Option<String>,
     token: Option<String>,
 }
 
-/// What came back.
+/// An answer of the daemon.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status code.
@@ -134,7 +134,7 @@ impl Api {
     }
 }
 
-/// Whether a request changes no row: a `GET`, or a sync that uploads nothing.
+/// True for a request that changes no row: a `GET`, or a sync that uploads nothing.
 fn only_reads(method: &Method, path: &str, body: &Bytes) -> bool {
     let uploads = |body: Value| body["changes"].as_array().is_some_and(|changes| !changes.is_empty());
     let is_pull = || path == "/sync" && serde_json::from_slice(body).is_ok_and(|body| !uploads(body));

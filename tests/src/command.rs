@@ -5,14 +5,14 @@ use std::process::Command;
 
 use crate::daemon::{bare_command, binary};
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug, Clone)]
 pub struct Ran {
     /// The exit code.
     pub code: i32,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What it said beside that.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -43,7 +43,7 @@ impl Ran {
         }
     }
 
-    /// What it printed, after checking that it ended well.
+    /// The standard output, after checking that it ended well.
     pub fn ok(self) -> String {
         assert_eq!(self.code, 0, "{}{}", self.stdout, self.stderr);
         self.stdout

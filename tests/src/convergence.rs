@@ -34,50 +34,50 @@ use hostile::{Hostile, Seat};
 use oracle::Oracle;
 use plan::{DevicePlan, Dice, FaultPlan, Kind, WeatherPlan};
 
-/// How often progress is told.
+/// The time between two progress lines.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// How often a violation is looked for.
+/// The time between two checks for violations.
 const GLANCE: Duration = Duration::from_millis(200);
 /// Writers with SQL.
 const OUTSIDERS: usize = 2;
 
-/// What is to be run.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where all decisions come from.
+    /// The seed of all decisions.
     pub seed: u64,
-    /// How long things break.
+    /// The time for which things break.
     pub lasts: Duration,
-    /// How many devices there are.
+    /// The number of devices.
     pub devices: usize,
-    /// How many people have them.
+    /// The number of people who have them.
     pub people: usize,
-    /// How many daemons serve them.
+    /// The number of daemons that serve them.
     pub daemons: usize,
     /// On SQLite instead of PostgreSQL; one daemon, and nobody writes with SQL.
     pub sqlite: bool,
-    /// Whether the daemons are joined by Redis.
+    /// True if Redis joins the daemons.
     pub redis: bool,
-    /// What the daemons log.
+    /// The daemons' log level.
     pub log: String,
-    /// Where the report of a failure goes.
+    /// The folder for the report of a failure.
     pub reports: PathBuf,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// What was broken among the processes.
+    /// The number of faults of the processes.
     pub faults: usize,
-    /// What was broken on the lines.
+    /// The number of faults of the lines.
     pub weather: usize,
     /// Edits that were made.
     pub edits: usize,
     /// Edits that have a result.
     pub settled: usize,
-    /// What the devices have met.
+    /// The events that the devices have met, counted.
     pub tallied: String,
-    /// Where the report is, when something was wrong.
+    /// The path of the report, when something was wrong.
     pub report: Option<PathBuf>,
 }
 

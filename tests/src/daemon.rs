@@ -13,15 +13,15 @@ use tempfile::TempDir;
 use crate::process::{forget_peak, memory_kib, put_down, reaper, signal};
 use crate::{Account, Database, Person, Redis, SECRET, ports, postgres};
 
-/// How long a start may take, migrations and catalogue included.
+/// The time that a start may take, migrations and catalogue included.
 const START: Duration = Duration::from_secs(30);
-/// How long a stop may take, by the operator's manual.
+/// The time that a stop may take, by the operator's manual.
 const STOP: Duration = Duration::from_secs(10);
-/// How much of the log is shown when it ends instead of starting.
+/// The number of lines of the log that are shown when it ends instead of starting.
 const LAST_LINES: usize = 40;
-/// How often a start is tried again when another process took the port.
+/// The number of times that a start is tried when another process took the port.
 const TRIES: usize = 5;
-/// Where the daemon is told which database it works on.
+/// The environment variable with the URL of the daemon's database.
 const DATABASE_URL: &str = "RYZED_DATABASE__URL";
 
 /// A running daemon. It dies with the value, and with the test process.
@@ -38,10 +38,10 @@ pub struct Daemon {
     twin: Option<Box<Daemon>>,
 }
 
-/// What stands between the daemons of all pairs.
+/// The Redis server between the daemons of all pairs.
 static BETWEEN: LazyLock<Redis> = LazyLock::new(Redis::start);
 
-/// How a daemon is to be started.
+/// The settings of a daemon that is to be started.
 #[derive(Debug, Clone)]
 pub struct Builder {
     binary: &'static str,
@@ -185,7 +185,7 @@ impl Daemon {
         }
     }
 
-    /// Where its PostgreSQL database is.
+    /// The URL of its PostgreSQL database.
     #[must_use]
     pub fn database_url(&self) -> &str {
         let url = self.env.iter().find(|(name, _)| name == DATABASE_URL).map(|(_, url)| url.as_str());

@@ -23,7 +23,7 @@ impl Database {
         }
     }
 
-    /// Whether the database finds nothing wrong with itself.
+    /// True if the database finds nothing wrong with itself.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         match self {
@@ -57,7 +57,7 @@ impl Database {
         ));
     }
 
-    /// How many tombstones of a person are kept.
+    /// The number of tombstones that are kept of a person.
     #[must_use]
     pub fn tombstones(&self, user: uuid::Uuid) -> String {
         let changes = self.changes();

@@ -23,13 +23,13 @@ pub struct Device {
     pub queue: Vec<Value>,
     /// Edits that were sent and not answered: sent again exactly as they were.
     sent: Vec<Value>,
-    /// Where it stands; null: nowhere.
+    /// Its cursor; null: none.
     pub cursor: Value,
-    /// What became of its edits, all told.
+    /// The results of all its edits.
     pub results: Vec<Value>,
     /// The conflicts that it met, all told.
     pub conflicts: Vec<Value>,
-    /// How often it had to start over.
+    /// The number of times that it had to start over.
     pub resets: usize,
     /// The most rows it asks for at once.
     pub limit: usize,
@@ -137,7 +137,7 @@ impl Device {
         }
     }
 
-    /// Whether the server's digest is that of this copy.
+    /// True if the server's digest is that of this copy.
     ///
     /// # Errors
     /// When no answer came or it was no success.

@@ -10,7 +10,7 @@ use crate::command::command;
 use crate::process::{put_down, signal};
 use crate::{Account, Person, SECRET};
 
-/// How long it may take to end.
+/// The time that it may take to end.
 const END: Duration = Duration::from_secs(12);
 
 /// A daemon whose standard error nobody reads unless the story does. It dies with the value.
@@ -18,7 +18,7 @@ const END: Duration = Duration::from_secs(12);
 pub struct Foreground {
     child: Child,
     address: String,
-    /// What it logs; none once it was taken.
+    /// Its standard error; none once it was taken.
     pub stderr: Option<ChildStderr>,
     read: Arc<Mutex<String>>,
 }

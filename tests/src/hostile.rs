@@ -1,4 +1,4 @@
-//! What somebody sends who means no good, and what it costs the daemon.
+//! Requests of a hostile client, and the memory that they cost the daemon.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub fn list(element: &str, bytes: usize) -> String {
     format!("[{}]", vec![element; count].join(","))
 }
 
-/// What comes of some work, and the most memory that the daemon held meanwhile beyond what it held before, in KiB.
+/// The result of some work, and the most memory that the daemon held meanwhile beyond what it held before, in KiB.
 pub async fn peak<T>(daemon: &Daemon, work: impl Future<Output = T>) -> (T, u64) {
     daemon.forget_peak();
     let before = daemon.resident_kib();
@@ -83,7 +83,7 @@ impl Wire {
         ended.await.ok().map(|()| String::from_utf8_lossy(&rest).into_owned())
     }
 
-    /// What comes until there is a whole head of an answer; as much as there was when nothing more came in time.
+    /// The bytes up to the end of an answer's head; as much as there was when nothing more came in time.
     pub async fn head(&mut self, patience: Duration) -> String {
         let mut head = Vec::new();
         let _ = timeout(patience, async {

@@ -10,7 +10,7 @@ pub struct Instances {
     pub a: Daemon,
     /// The second.
     pub b: Daemon,
-    /// What is between them, when something is.
+    /// The Redis server between them, if there is one.
     pub redis: Option<Redis>,
 }
 

@@ -1,5 +1,5 @@
-//! What the stories are told with: a real daemon in a folder of its own, people with tokens, HTTP, sockets, and a
-//! small honest client. It knows the daemon only from outside, and no database but through [`Database`].
+//! The tools of the stories: a real daemon in a folder of its own, people with tokens, HTTP, sockets, and a small
+//! honest client. It knows the daemon only from outside, and no database but through [`Database`].
 
 pub mod account;
 pub mod adopted;

@@ -1,11 +1,11 @@
-//! What a daemon writes to its log, waited for.
+//! Waits for lines of a daemon's log.
 
 use std::time::{Duration, Instant};
 
 use crate::Daemon;
 use crate::process::signal;
 
-/// How long a line may take to be written.
+/// The time that a line may take to be written.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Daemon {

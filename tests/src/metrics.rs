@@ -1,4 +1,4 @@
-//! What a daemon counts, as Prometheus would read it.
+//! The metrics of a daemon, as Prometheus would read them.
 
 use crate::Api;
 

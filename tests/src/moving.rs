@@ -81,7 +81,7 @@ impl Place {
         self.run(&["import", "--all", file.to_str().expect("a path")])
     }
 
-    /// What a daemon says that is asked to serve it and should not.
+    /// The output of a daemon that is started on it and must refuse.
     #[must_use]
     pub fn refusal_to_serve(&self) -> String {
         let ran = ryzed(self.folder.path(), &[(URL, &self.url), ("RYZED_SERVER__LISTEN", "127.0.0.1:0")], &["serve"]);

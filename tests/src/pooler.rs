@@ -11,7 +11,7 @@ use crate::process::put_down;
 
 /// Not on everybody's path.
 const PROGRAM: &str = "/usr/sbin/pgbouncer";
-/// How long it may take to start.
+/// The time that it may take to start.
 const START: Duration = Duration::from_secs(10);
 
 /// A running pooler. It ends with the value.
@@ -57,7 +57,7 @@ impl Pooler {
         pooler
     }
 
-    /// Where a database of the server is through it.
+    /// The URL of a database of the server through the pooler.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)

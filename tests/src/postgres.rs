@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::ports;
 
-/// Where distributions keep the server's programs, a folder a version.
+/// The folder in which distributions keep the server's programs, a folder a version.
 const INSTALLED: &str = "/usr/lib/postgresql";
 /// The superuser.
 pub(crate) const SUPERUSER: &str = "postgres";
@@ -23,7 +23,7 @@ const SETTINGS: &str =
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// Whether the stories are to be told on PostgreSQL: `RYZED_TEST_DATABASE`.
+/// True if the stories run on PostgreSQL: `RYZED_TEST_DATABASE`.
 #[must_use]
 pub fn is_wanted() -> bool {
     match std::env::var("RYZED_TEST_DATABASE").as_deref() {
@@ -33,7 +33,7 @@ pub fn is_wanted() -> bool {
     }
 }
 
-/// Whether every daemon of the stories is to be two on one database, one to write to and one to read from.
+/// True if every daemon of the stories is two on one database, one to write to and one to read from.
 #[must_use]
 pub fn is_pair() -> bool {
     std::env::var("RYZED_TEST_DATABASE").is_ok_and(|wanted| wanted == "pair")
@@ -159,7 +159,7 @@ impl Cluster {
         Self { programs, folder, port, manner, reaper }
     }
 
-    /// Where a database of this server is.
+    /// The URL of a database of this server.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)

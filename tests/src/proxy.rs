@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What is read at once.
+/// The most bytes that are read at once.
 const CHUNK: usize = 16 << 10;
 
 /// A proxy that listens on a port of its own. Dropping it cuts every connection.
@@ -23,7 +23,7 @@ pub struct Proxy {
     accepting: JoinHandle<()>,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 struct Road {
     state: watch::Sender<State>,
@@ -31,7 +31,7 @@ struct Road {
     connections: AtomicU64,
 }
 
-/// What becomes of bytes.
+/// The treatment of the bytes on their way.
 #[derive(Debug, Clone, Copy)]
 struct State {
     /// Each part of either direction waits for so long.
@@ -44,7 +44,7 @@ struct State {
     life: u64,
 }
 
-/// Who spoke last on a connection: a turn is a request after an answer.
+/// The side that spoke last on a connection: a turn is a request after an answer.
 #[derive(Debug, Default)]
 struct Speaker(AtomicU64);
 
@@ -63,20 +63,20 @@ impl Proxy {
         Self { address, road, accepting }
     }
 
-    /// Where it listens, `127.0.0.1:<port>`.
+    /// The address that it listens on, `127.0.0.1:<port>`.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// How many times an answer was waited for before more was asked, over all connections since the start: the round
-    /// trips that a distant server would cost. What is sent together counts once.
+    /// The number of times that an answer was waited for before more was asked, over all connections since the start:
+    /// the round trips that a distant server would cost. What is sent together counts once.
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.road.turns.load(Ordering::SeqCst)
     }
 
-    /// How many connections were opened since the start.
+    /// The number of connections that were opened since the start.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.road.connections.load(Ordering::SeqCst)

@@ -7,11 +7,11 @@ use serde_json::json;
 use crate::rows::row;
 use crate::{Account, Daemon, Person, Socket, insert};
 
-/// What a device that never reads takes off the wire all the same, in bytes. With much less, its system drops what comes in
-/// small pieces, and asks for it again only after seconds.
+/// The bytes that a device which never reads takes off the wire all the same. With much less, its system drops what
+/// comes in small pieces, and asks for it again only after seconds.
 pub const RECEIVE_BUFFER: u32 = 32 << 10;
 
-/// Who writes the catalogue, and devices that read it.
+/// A writer of the catalogue, and devices that read it.
 #[derive(Debug)]
 pub struct Readers {
     keeper: Account,

@@ -15,7 +15,7 @@ use crate::process::put_down;
 
 /// The file of a Sentinel, which it writes to.
 const SENTINEL_FILE: &str = "sentinel.conf";
-/// How long a start may take.
+/// The time that a start may take.
 const START: Duration = Duration::from_secs(10);
 
 /// A running server, unless it was killed.
@@ -69,7 +69,7 @@ impl Redis {
         Self { port, folder, arguments, server, reaper }
     }
 
-    /// Where it is.
+    /// The server's URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
@@ -159,7 +159,7 @@ impl RedisCluster {
         }
     }
 
-    /// Where it is, by two of its nodes.
+    /// The cluster's URL, by two of its nodes.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", self.nodes[0].port, self.nodes[1].port)
@@ -213,7 +213,7 @@ impl Sentinel {
         Self { master, _replica: replica, sentinel }
     }
 
-    /// Where the Sentinel is.
+    /// The Sentinel's URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis+sentinel://127.0.0.1:{}/main", self.sentinel.port)

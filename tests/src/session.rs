@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 
-/// How long something may take that has to happen.
+/// The time that an expected event may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An open session. It ends, and rolls back, with the value.

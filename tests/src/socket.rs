@@ -15,12 +15,12 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::api::PREFIX;
 
-/// How long a message may take to come.
+/// The time that a message may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The library's own is 128 KiB, too much for thousands of sockets.
 const READ_BUFFER: usize = 4 << 10;
 
-/// Where the token travels.
+/// The place of a socket's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenIn {
     /// `Authorization`.
@@ -57,7 +57,7 @@ pub struct Socket {
     pub hello: Value,
 }
 
-/// What ended a wait.
+/// The end of a wait.
 enum Event {
     Message(Value),
     Closed(u16, String),

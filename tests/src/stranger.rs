@@ -10,7 +10,7 @@ use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use crate::{Redis, postgres};
 
-/// What was said on a channel.
+/// A message on a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overheard {
     /// The channel.

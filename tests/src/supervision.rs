@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use crate::rows::food_entry;
 use crate::{Account, Api, Builder, Daemon, Metrics, Socket, insert};
 
-/// How long a part may take for one thing, in seconds.
+/// The time that an actor may take for one message, in seconds.
 const PATIENCE: u64 = 2;
-/// How long it may take until a part was replaced: patience, the look after it, the pause, and a busy machine.
+/// The time until an actor was replaced: the watchdog's patience, the look after it, the pause, and a busy machine.
 pub const REPLACED: Duration = Duration::from_secs(20);
 
 /// A daemon that can be broken from inside.
@@ -65,13 +65,13 @@ fn busy(account: &Account, stop: &Arc<AtomicBool>) -> JoinHandle<Vec<i64>> {
 pub struct Scene {
     /// The daemon.
     pub daemon: Daemon,
-    /// Whose parts fail.
+    /// The person whose actors fail.
     pub victim: Account,
     /// A socket of the victim's.
     pub left: Socket,
     /// Another.
     pub right: Socket,
-    /// Who must not notice.
+    /// The person who must not notice.
     pub other: Account,
     /// The other's socket.
     pub others: Socket,

@@ -23,19 +23,19 @@ struct Arguments {
     /// The first seed; each run takes the next one
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many seeds are run, one after the other
+    /// The number of seeds that are run, one after the other
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// How long things break in each run, in minutes; coming to rest takes up to two more
+    /// The minutes for which things break in each run; coming to rest takes up to two more
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
-    /// How many devices there are
+    /// The number of devices
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=60))]
     devices: u16,
-    /// How many people have them; at most 20 devices each
+    /// The number of people who have them; at most 20 devices each
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=20))]
     people: u16,
-    /// How many daemons serve them
+    /// The number of daemons that serve them
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=8))]
     daemons: u16,
     /// One daemon on SQLite: nobody writes with SQL, and no database server breaks
@@ -44,10 +44,10 @@ struct Arguments {
     /// The daemons are not joined by Redis, so that they hear of each other by notices and sweeps of the database
     #[arg(long)]
     without_redis: bool,
-    /// What the daemons log, as in RYZED_LOG
+    /// The daemons' log level, as in RYZED_LOG
     #[arg(long, default_value = "info")]
     log: String,
-    /// Where reports of failures go
+    /// The folder for reports of failures
     #[arg(long, default_value = "target/convergence")]
     reports: PathBuf,
 }

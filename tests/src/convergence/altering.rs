@@ -14,9 +14,9 @@ use super::world::Processes;
 
 /// The tables that are altered. Counters that add up are exact only where nobody writes them unseen, so those are not written.
 const TABLES: [&str; 4] = ["food_entries", "workout_sessions", "cardio_sessions", "workout_templates"];
-/// How often an alteration is tried while others hold the table.
+/// The number of times that an alteration is tried while others hold the table.
 const TRIES: usize = 40;
-/// How long each waits for them; those who come after it wait as well.
+/// The time that each waits for them; those who come after it wait as well.
 const LOCK: &str = "SET lock_timeout = '250ms'";
 
 /// Alters a table and puts it back; whether a daemon has to be started again for it to be served.
@@ -42,7 +42,7 @@ pub async fn carry_out(processes: &Processes, how: &Alteration, oracle: &Oracle)
     !matches!(how.kind, Altered::Unguarded | Altered::Moved)
 }
 
-/// What alters the table, what is written then, what puts it back.
+/// The statements that alter the table, write meanwhile, and put it back.
 fn statements(kind: Altered, table: &str, user: Uuid, other: Uuid) -> [String; 3] {
     let owner = if matches!(kind, Altered::OwnerRenamed | Altered::OwnerReplaced) { "owner_id" } else { "user_id" };
     let writes = match table {

@@ -18,16 +18,16 @@ use super::plan::{DevicePlan, Dice, Kind, Step};
 use super::replica::Replica;
 use crate::{Api, Person, Token};
 
-/// How often a device says that it is there.
+/// The time between two pings of a device.
 const PING: Duration = Duration::from_secs(2);
-/// How long it waits before it connects again.
+/// The time until it connects again.
 const AGAIN: Duration = Duration::from_millis(400);
 /// Longer than any run.
 const TOKEN_SECONDS: i64 = 14 * 24 * 3600;
 /// More edits than this do not pile up.
 const MOST_QUEUED: usize = 400;
 
-/// Who a device is.
+/// The identity of a device.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// Its id, unique in the whole run so that it names its lines in the report.
@@ -36,9 +36,9 @@ pub struct Identity {
     pub person: usize,
     /// The person's id.
     pub user: Uuid,
-    /// What sort of client it is.
+    /// The kind of client that it is.
     pub kind: Kind,
-    /// How far its clock is off.
+    /// The error of its clock.
     pub skew: TimeDelta,
 }
 
@@ -49,7 +49,7 @@ impl Identity {
         if self.kind == Kind::Narrow { &NARROW } else { &[] }
     }
 
-    /// What the daemons think of its clock.
+    /// The daemons' view of its clock.
     #[must_use]
     pub fn clock(&self) -> Clock {
         if self.skew > TimeDelta::hours(23) { Clock::FarAhead } else { Clock::Near }
@@ -59,9 +59,9 @@ impl Identity {
 /// A device.
 #[derive(Debug)]
 pub struct Device {
-    /// Who it is.
+    /// Its identity.
     pub id: Identity,
-    /// What it keeps.
+    /// Its stored state.
     pub kept: Replica,
     pub(super) oracle: Arc<Oracle>,
     pub(super) daemons: Vec<String>,
@@ -298,7 +298,7 @@ impl Device {
         }
     }
 
-    /// Whether it has a socket.
+    /// True if it has a socket.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.line.is_some()

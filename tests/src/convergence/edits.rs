@@ -1,5 +1,6 @@
-//! What a person does with their copy, as edits of rows. Each kind of row is there to show one sort of failure: rows that
-//! are made once and never touched show losses, counters show what counts twice, and the rest meets everybody else's edits.
+//! Edits of rows as a person makes them on their copy. Each kind of row is there to show one sort of failure: rows that
+//! are made once and never touched show losses, counters show what counts twice, and the rest meets everybody else's
+//! edits.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -12,16 +13,16 @@ use super::replica::{Nature, Replica};
 /// The tables of a device that follows only some.
 pub const NARROW: [&str; 4] = ["workout_sessions", "workout_exercises", "exercise_sets", "food_entries"];
 
-/// Who edits.
+/// The person and device that edit.
 #[derive(Debug)]
 pub struct Editor<'a> {
     /// The person's number.
     pub person: usize,
     /// The device's name.
     pub device: &'a str,
-    /// How far its clock is off.
+    /// The error of its clock.
     pub skew: TimeDelta,
-    /// Whether it follows [`NARROW`] only.
+    /// True if it follows [`NARROW`] only.
     pub is_narrow: bool,
     /// The row that this device alone writes.
     pub own_row: Uuid,
@@ -80,7 +81,7 @@ impl Edit {
 }
 
 impl Editor<'_> {
-    /// What the device takes for the time.
+    /// The time by the device's clock.
     fn now(&self) -> String {
         let now: DateTime<Utc> = Utc::now() + self.skew;
         now.to_rfc3339_opts(SecondsFormat::Micros, true)
@@ -136,7 +137,7 @@ fn own(editor: &Editor<'_>, replica: &Replica) -> Edit {
     Edit::new(TABLE, "UPSERT", data).strategy(Some("client_wins"))
 }
 
-/// What was eaten: rows that everybody edits and deletes.
+/// Edits of the food diary: rows that everybody edits and deletes.
 fn diary(editor: &Editor<'_>, replica: &Replica, dice: &mut Dice) -> Option<Edit> {
     const TABLE: &str = "food_entries";
     let ids = replica.ids(TABLE);

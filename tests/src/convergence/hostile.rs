@@ -14,15 +14,15 @@ use super::oracle::Oracle;
 use super::plan::Dice;
 use crate::stranger::{Overheard, Stranger};
 
-/// What everything that is made up says somewhere.
+/// The mark that is somewhere in every invented message.
 const MARK: &str = "made up by a stranger";
-/// How late a genuine broadcast can come: a daemon stands still, then lines do, and a slow reader has much to read.
+/// The longest delay of a genuine broadcast: a daemon stands still, then lines do, and a slow reader has much to read.
 const OLDEST: Duration = Duration::from_secs(90);
 /// Messages that are remembered: the oldest half is kept, the rest makes room for new ones.
 const REMEMBERED: usize = 2000;
 /// The most that is said at once.
 const AT_ONCE: usize = 300;
-/// How long what is between the daemons may take to come back.
+/// The time that the carrier between the daemons may take to come back.
 const BACK: Duration = Duration::from_millis(300);
 
 /// One thing that they do.
@@ -46,7 +46,7 @@ pub enum Mischief {
     Cut,
 }
 
-/// What they do, and how long they wait before.
+/// The mischief of one attacker, with the pause before each step.
 #[derive(Debug, Clone)]
 pub struct HostilePlan(Dice);
 
@@ -78,7 +78,7 @@ impl Iterator for HostilePlan {
     }
 }
 
-/// Where somebody of them sits.
+/// The place from which an attacker works.
 #[derive(Debug, Clone)]
 pub enum Seat {
     /// At the database, by its URL.
@@ -153,7 +153,7 @@ impl Hostile {
         }
     }
 
-    /// What is remembered from there on.
+    /// The remembered messages from this place on.
     fn from(&self, place: usize) -> Vec<Overheard> {
         let at = place % self.remembered.len().max(1);
         self.remembered.iter().skip(at).take(AT_ONCE).cloned().collect()
@@ -198,7 +198,7 @@ impl Hostile {
         stranger.try_say_all(&said).await
     }
 
-    /// What earlier releases would have said, on all channels, by the names of then, too.
+    /// Messages as earlier releases would have sent them, on all channels, with the names of that time, too.
     fn lies(&self, channels: &[String], dice: &mut Dice) -> Vec<Overheard> {
         let user = *dice.pick(&self.people).unwrap_or(&Uuid::nil());
         let row = dice.id();
@@ -226,14 +226,14 @@ impl Hostile {
     }
 }
 
-/// What a device says to the person's others, by which it is known when it was said, and to whom.
+/// A device's broadcast to the person's others, with its time and its person in it.
 #[must_use]
 pub fn broadcast(person: usize, oracle: &Oracle) -> Value {
     let at = oracle.timeline.elapsed().as_millis() as u64;
     json!({"type": "broadcast", "event": "note", "payload": {"person": person, "at": at}})
 }
 
-/// What must not be about a message that a device of this person has got.
+/// The fault of a message that a device of this person has got, if it has one.
 #[must_use]
 pub fn wrong_about(message: &Value, person: usize, oracle: &Oracle) -> Option<&'static str> {
     if message.to_string().contains(MARK) {

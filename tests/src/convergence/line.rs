@@ -15,10 +15,10 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use crate::account::cursor_text;
 use crate::api::PREFIX;
 
-/// How long opening and sending may take.
+/// The time that opening and sending may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// What came over a socket.
+/// An event on a socket.
 #[derive(Debug)]
 pub enum Heard {
     /// A message.
@@ -76,7 +76,7 @@ impl Line {
         Ok(())
     }
 
-    /// What comes next. May be dropped while it waits.
+    /// The next event. May be dropped while it waits.
     pub async fn hear(&mut self) -> Heard {
         loop {
             match self.stream.next().await {

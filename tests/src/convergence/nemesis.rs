@@ -13,7 +13,7 @@ use super::world::{Lines, Processes};
 use super::{altering, outside};
 use crate::Database;
 
-/// How long a daemon may need until it is back.
+/// The time that a daemon may need until it is back.
 const BACK: Duration = Duration::from_secs(90);
 
 /// Breaks processes until it is told to stop, and leaves all of them running.

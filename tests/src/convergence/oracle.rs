@@ -1,5 +1,5 @@
-//! What must hold, watched while it happens and asked at the end: who may see which row, which edits were made, what the
-//! daemons said became of them. It believes no daemon.
+//! The rules that must hold, watched during the run and checked at its end: who may see which row, which edits were
+//! made, and the results that the daemons gave them. It believes no daemon.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use super::timeline::Timeline;
 
 /// Violations that are kept; the first is what matters.
 const KEPT: usize = 20;
-/// How often one counter may be counted up: the daemons remember the last 32 values exactly.
+/// The most increments of one counter: the daemons remember the last 32 values exactly.
 const COUNTS: usize = 24;
 /// Tables whose rows hang on another row: by which column, on which table.
 pub const CHILDREN: [(&str, &str, &str); 2] = [
@@ -23,16 +23,16 @@ pub const CHILDREN: [(&str, &str, &str); 2] = [
 /// Something that must not be.
 #[derive(Debug, Clone)]
 pub struct Violation {
-    /// Who met it.
+    /// The actor that met it.
     pub actor: String,
-    /// What it is.
+    /// The rule that was broken, in words.
     pub what: String,
 }
 
 /// An edit that a device has made.
 #[derive(Debug, Clone)]
 pub struct Issued {
-    /// Whose.
+    /// The person who made it.
     pub person: usize,
     /// Edits are counted as they are made.
     pub number: usize,
@@ -56,10 +56,10 @@ pub enum Clock {
 /// All that is known from outside.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    /// What happened.
+    /// The events so far.
     pub timeline: Timeline,
-    /// How often tombstones became old, by person. Whoever makes them so holds it alone; clients that know only times hold
-    /// it while they ask, since their times have to be moved with it.
+    /// The number of times that tombstones were made old, by person. Whoever makes them so holds it alone; clients that
+    /// know only times hold it while they ask, since their times have to be moved with it.
     pub ages: Vec<RwLock<usize>>,
     state: Mutex<State>,
 }
@@ -67,7 +67,7 @@ pub struct Oracle {
 #[derive(Debug, Default)]
 struct State {
     violations: Vec<Violation>,
-    /// Who may see a row that hangs on none.
+    /// The people who may see a row that hangs on none.
     readers: HashMap<Uuid, BTreeSet<usize>>,
     everybodys: HashSet<Uuid>,
     parents: HashMap<Uuid, HashSet<Uuid>>,
@@ -100,7 +100,7 @@ impl Oracle {
         }
     }
 
-    /// What must not be and was.
+    /// The violations so far.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         self.state().violations.clone()
@@ -167,7 +167,7 @@ impl Oracle {
         self.state().issued.clone()
     }
 
-    /// Whether an edit had a result before this one.
+    /// True if an edit had a result before this one.
     #[must_use]
     pub fn has_result(&self, result: &Value) -> bool {
         let state = self.state();
@@ -179,7 +179,7 @@ impl Oracle {
         *self.state().tallies.entry(what.to_owned()).or_default() += 1;
     }
 
-    /// What was counted, in one line.
+    /// The counted events, in one line.
     #[must_use]
     pub fn tallied(&self) -> String {
         let state = self.state();
@@ -187,7 +187,7 @@ impl Oracle {
         told.join(", ")
     }
 
-    /// How many edits were made, and how many have a result.
+    /// The number of edits, and of those with a result.
     #[must_use]
     pub fn counted(&self) -> (usize, usize) {
         let state = self.state();
@@ -261,7 +261,7 @@ impl Oracle {
 }
 
 impl State {
-    /// Whether a person may see a row, or a row that it hangs or hung on.
+    /// True if a person may see a row, or a row that it hangs or hung on.
     fn may(&self, person: usize, user: Uuid, id: Uuid, depth: usize) -> bool {
         id == user
             || self.everybodys.contains(&id)
@@ -273,7 +273,7 @@ impl State {
                     .is_some_and(|parents| parents.iter().any(|parent| self.may(person, user, *parent, depth + 1))))
     }
 
-    /// Whether a result is no rejection, or one that an honest client can meet.
+    /// True if a result is no rejection, or one that an honest client can meet.
     fn is_fair(&self, mutation: &Value, result: &Value, clock: Clock, forgotten: bool) -> bool {
         let status = result["status"].as_str().unwrap_or_default();
         if ["applied", "merged", "conflict"].contains(&status) {

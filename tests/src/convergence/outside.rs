@@ -13,11 +13,11 @@ use super::oracle::Oracle;
 use super::plan::Dice;
 use crate::Database;
 
-/// How much older tombstones get when they get old: more than any daemon keeps them.
+/// The days by which old tombstones are aged: more than any daemon keeps them.
 pub const AGE_DAYS: i64 = 100;
-/// How long the database may take to come back.
+/// The time that the database may take to come back.
 const BACK: Duration = Duration::from_millis(300);
-/// How long a statement may take. Locks of daemons that stand still are part of the plan.
+/// The time that a statement may take. Locks of daemons that stand still are part of the plan.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A writer with SQL.
@@ -30,7 +30,7 @@ pub struct Outside {
     dice: Dice,
 }
 
-/// What a transaction did that matters later.
+/// The effects of a transaction that matter later.
 #[derive(Debug, Default)]
 struct Done {
     /// Rows that nobody touches again, with their owners.

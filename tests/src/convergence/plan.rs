@@ -1,5 +1,5 @@
-//! What everybody is going to do, drawn from the seed: the devices, who writes with SQL, and what breaks when. Pure; the
-//! same seed gives the same plan. What a plan meets when it is carried out depends on the machine.
+//! The plan of a run, drawn from the seed: the steps of the devices and of the writers with SQL, and the faults. Pure;
+//! the same seed gives the same plan. What a plan meets when it is carried out depends on the machine.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Dice {
     }
 }
 
-/// What sort of client a device is.
+/// The kind of client that a device is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Keeps a cursor and, when online, a socket.
@@ -113,7 +113,7 @@ pub enum Step {
     Resolve(usize, &'static str),
 }
 
-/// How a sync is made.
+/// The parameters of a sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncStep {
     /// The most rows of a page.
@@ -124,7 +124,7 @@ pub struct SyncStep {
     pub strategy: Option<&'static str>,
     /// All or nothing.
     pub atomic: bool,
-    /// Whether a repeated request may carry new edits behind the old ones.
+    /// True if a repeated request may carry new edits behind the old ones.
     pub append: bool,
     /// Everything from zero.
     pub full: bool,
@@ -136,7 +136,7 @@ pub struct SyncStep {
 pub const STRATEGIES: [Option<&str>; 5] =
     [None, Some("server_wins"), Some("client_wins"), Some("merge"), Some("manual")];
 
-/// What one device does, and how long it waits before.
+/// The steps of one device, with the pause before each.
 #[derive(Debug, Clone)]
 pub struct DevicePlan(Dice);
 
@@ -186,7 +186,7 @@ impl Iterator for DevicePlan {
     }
 }
 
-/// What happens to the processes.
+/// A fault of the processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// A daemon dies as in a power cut, and is started again after a while.
@@ -213,16 +213,16 @@ pub enum Fault {
     LoseFile(usize),
 }
 
-/// What is done to a table by DDL.
+/// A change of a table by DDL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alteration {
-    /// What.
+    /// The kind of change.
     pub kind: Altered,
     /// To which of the tables that are altered.
     pub table: usize,
-    /// Whose rows are written meanwhile, and who gets one of them.
+    /// The person whose rows are written meanwhile, and the one who gets one of them.
     pub people: (usize, usize),
-    /// How long until it is put back.
+    /// The time until it is put back.
     pub lasts: Duration,
     /// The daemon that is started again to mend it, where that is needed.
     pub daemon: usize,
@@ -258,7 +258,7 @@ pub const ALTERED: [Altered; 7] = [
     Altered::Unguarded,
 ];
 
-/// What happens to the lines.
+/// A fault of the lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Weather {
     /// All connections end.
@@ -275,7 +275,7 @@ pub enum Weather {
     Deaf,
 }
 
-/// What breaks among the processes, and how long all is well before.
+/// The faults of the processes, with the quiet time before each.
 #[derive(Debug, Clone)]
 pub struct FaultPlan {
     dice: Dice,
@@ -322,7 +322,7 @@ impl Iterator for FaultPlan {
     }
 }
 
-/// What the lines suffer: which one (a number), what, for how long, and how long all is well before.
+/// The faults of the lines: the line (a number), the fault, how long it lasts, and the quiet time before.
 #[derive(Debug, Clone)]
 pub struct WeatherPlan(Dice);
 

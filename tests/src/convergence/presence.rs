@@ -1,4 +1,4 @@
-//! Who is connected, as every daemon tells it, against the sockets that there really are.
+//! Compares the connected devices as every daemon tells them with the sockets that there really are.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::oracle::Oracle;
 use super::world::Processes;
 use crate::Person;
 
-/// How long the daemons may take to know it: a lease, a sweep, and a busy machine.
+/// The time that the daemons may take to know it: a lease, a sweep, and a busy machine.
 const KNOWN: Duration = Duration::from_secs(30);
 /// The pause between two looks, in which the devices keep their sockets.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -29,7 +29,7 @@ pub async fn judge(people: &[Person], devices: &mut [Device], processes: &Proces
     oracle.timeline.note("verdict", "everybody knows who is connected");
 }
 
-/// What some daemon tells otherwise.
+/// The first difference that some daemon shows.
 async fn wrong(people: &[Person], devices: &[Device], processes: &Processes) -> Option<String> {
     let connected = || devices.iter().filter(|device| device.is_connected());
     for (number, daemon) in processes.daemons.iter().enumerate() {

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::plan::Weather;
 
-/// What is carried at once.
+/// The most bytes that are carried at once.
 const CHUNK: usize = 16 << 10;
 /// After this, a connection whose answer was swallowed ends.
 const DEAF: Duration = Duration::from_millis(200);
@@ -24,7 +24,7 @@ pub struct Proxy {
     accepting: JoinHandle<()>,
 }
 
-/// What a line is like.
+/// The state of a line.
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
     delay: Duration,
@@ -60,7 +60,7 @@ impl Proxy {
         Ok(Self { address, state, accepting })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,5 +1,5 @@
-//! What a device keeps: its copy of the rows, where it stands, and the queue of its edits. Pure; written from the protocol
-//! alone. A restored backup is a clone of this.
+//! The stored state of a device: its copy of the rows, its cursor, and the queue of its edits. Pure; written from the
+//! protocol alone. A restored backup is a clone of this.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,11 +25,11 @@ pub struct Queued {
     /// It was sent alone over the socket, and its result may still come that way: what builds on it has to wait, or it
     /// would be left behind, on a version that it was not made on.
     pub alone: bool,
-    /// What it means.
+    /// The nature of the edit.
     pub nature: Nature,
 }
 
-/// What an edit means when the row turns out to be another by the time that it is sent.
+/// The meaning of an edit when the row turns out to be another by the time that it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nature {
     /// It sets values, whatever the row is by then.
@@ -45,7 +45,7 @@ pub enum Nature {
 pub struct Replica {
     /// The copy, as the server last told it.
     pub rows: Rows,
-    /// Where it stands in each scope; null: nowhere.
+    /// Its cursor, with a version for each scope; null: none.
     pub cursor: Value,
     /// The time that a client without a cursor sends, and in which age of the tombstones it was told.
     pub since: Option<(String, usize)>,
@@ -102,8 +102,8 @@ impl Replica {
         self.queue.push(Queued { mutation, sent: false, alone: false, nature });
     }
 
-    /// What the next request carries: what was sent before, exactly as it was, and new edits behind it where `append`
-    /// allows; at most `most`, except that a request is repeated whole.
+    /// The edits of the next request: those that were sent before, exactly as they were, and new edits behind them
+    /// where `append` allows; at most `most`, except that a request is repeated whole.
     pub fn batch(&mut self, most: usize, append: bool) -> Vec<Value> {
         let sent = self.queue.iter().take_while(|queued| queued.sent).count();
         let count = match sent {
@@ -231,8 +231,8 @@ impl Replica {
         Ok(true)
     }
 
-    /// Whether messages must leave the cursor alone: also while an upload has no answer, for its own rows come with the
-    /// answer's download and with no message.
+    /// True while messages must leave the cursor alone: also while an upload has no answer, for its own rows come with
+    /// the answer's download and with no message.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.must_pull || self.behind_results || self.queue.iter().any(|queued| queued.sent)

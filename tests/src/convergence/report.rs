@@ -1,4 +1,4 @@
-//! What is left of a run that failed: the violations, the seed, a timeline, and the daemons' logs.
+//! The report of a run that failed: the violations, the seed, a timeline, and the daemons' logs.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! How a device uploads and downloads: pages until there are no more, then all of them at once into its copy.
+//! Uploads and downloads of a device: pages until there are no more, then all of them at once into its copy.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::device::Device;
 use super::line::Heard;
 use super::plan::{Kind, SyncStep};
 
-/// How long an answer may take before the device gives up.
+/// The time that an answer may take before the device gives up.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// More pages than this are no download but a loop.
 const MOST_PAGES: usize = 20_000;
@@ -156,7 +156,7 @@ impl Device {
         }
     }
 
-    /// What became of the edits of a request.
+    /// Takes the results of a request's edits.
     fn results(&mut self, changes: &[Value], answer: &Value, atomic: bool) -> anyhow::Result<()> {
         let results = answer["results"].as_array().context("no results")?;
         let ids = |of: &[Value]| of.iter().map(|one| one["mutation_id"].clone()).collect::<Vec<_>>();

@@ -1,4 +1,5 @@
-//! What happened, when and to whom, for the report of a failed run. Bounded: of each actor the last lines are kept.
+//! The events of a run with their time and actor, for the report of a failure. Bounded: of each actor the last lines
+//! are kept.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Lines that are kept of each actor.
 const KEPT: usize = 400;
 
-/// What happened so far.
+/// The events so far.
 #[derive(Debug)]
 pub struct Timeline {
     began: Instant,
@@ -31,7 +32,7 @@ impl Timeline {
         own.push_back((self.began.elapsed(), what.into()));
     }
 
-    /// How long it has gone on.
+    /// The time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()

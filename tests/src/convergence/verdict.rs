@@ -1,4 +1,4 @@
-//! What must be true when all is quiet: every copy is the server's, every edit took effect exactly once, nothing is lost.
+//! The judgement when all is quiet: every copy is the server's, every edit took effect exactly once, nothing is lost.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::device::live;
 use crate::rows::TABLES;
 use crate::{Account, Database, Person};
 
-/// How long the devices may take to upload everything.
+/// The time that the devices may take to upload everything.
 const UPLOADED: Duration = Duration::from_secs(120);
-/// How long sockets may take to bring everything, sweeps included.
+/// The time that sockets may take to bring everything, sweeps included.
 const DELIVERED: Duration = Duration::from_secs(30);
 
 /// Everybody may see what a daemon brings along.
@@ -209,7 +209,7 @@ fn stored(database: &Database, user: Uuid) -> BTreeMap<&'static str, Vec<String>
     stored
 }
 
-/// What the server remembers of a person's edits.
+/// The server's receipts of a person's edits.
 fn receipts(database: &Database, user: Uuid) -> HashMap<Uuid, Value> {
     let table = if matches!(database, Database::Postgres(_)) { "ryzed.receipts" } else { "sync_receipts" };
     let listed = database.run(&format!("SELECT mutation_id, result FROM {table} WHERE user_id = '{user}'"));
@@ -224,7 +224,7 @@ fn row(server: &super::replica::Rows, table: &str, id: Uuid) -> Option<Value> {
     server.get(table)?.get(&id.to_string()).cloned()
 }
 
-/// Whether an edit was refused only for now, which is not remembered: sent again later, it is judged anew.
+/// True if an edit was refused only for now, which is not remembered: sent again later, it is judged anew.
 fn is_for_now(result: &Value) -> bool {
     let errors = result["errors"].as_array().map_or(&[][..], Vec::as_slice);
     !errors.is_empty() && errors.iter().all(|error| error["code"] == "in_future")
@@ -294,7 +294,7 @@ fn edits(person: usize, server: &super::replica::Rows, receipts: &HashMap<Uuid, 
     }
 }
 
-/// What was made of one row, in the order of versions: what was sent, and what came of it.
+/// The history of one row, in the order of versions: the edits that were sent, and their results.
 fn history(row: Uuid, own: &HashMap<Uuid, &Issued>, receipts: &HashMap<Uuid, Value>) -> String {
     let of_row = own.iter().filter(|(_, one)| uuid(&one.mutation["data"]["id"]) == Some(row));
     let mut told: Vec<(Option<i64>, usize, String)> = of_row

@@ -18,9 +18,9 @@ const DRAIN_SECONDS: u32 = 1;
 const HEARTBEAT_SECONDS: u32 = 5;
 /// A reader that is a little slow already has to pull.
 const OUTBOX_BYTES: u32 = 16 << 10;
-/// How long a daemon counts as alive that does nothing; most pauses are longer.
+/// The time for which a daemon that does nothing counts as alive; most pauses are longer.
 const LEASE_SECONDS: u32 = 3;
-/// How long a change can go unnoticed when all hints are lost.
+/// The time for which a change can go unnoticed when all hints are lost.
 pub const SWEEP: Duration = Duration::from_secs(2);
 
 /// The processes.
@@ -34,13 +34,13 @@ pub struct Processes {
     pub redis: Option<Redis>,
     /// The ids of the people.
     pub people: Vec<Uuid>,
-    /// What has been broken.
+    /// The number of faults so far.
     pub faults: usize,
     url: Option<String>,
 }
 
 impl Processes {
-    /// Where the database is for somebody with SQL, past all lines; none on SQLite.
+    /// The database's URL for a client with SQL, past all lines; none on SQLite.
     #[must_use]
     pub fn sql(&self) -> Option<String> {
         self.url.clone()
@@ -71,7 +71,7 @@ impl Lines {
         (name, proxy)
     }
 
-    /// Where devices find the daemons.
+    /// The addresses of the daemons for devices.
     #[must_use]
     pub fn fronts(&self) -> &[String] {
         &self.fronts

@@ -1,4 +1,4 @@
-//! What a database goes through before it is moved, and what has to be as before afterwards.
+//! The history of a database before it is moved, and the state that must be the same afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use crate::{Account, Device, Person, delete, insert, update};
 
 use super::{Place, digest, stop};
 
-/// How long the janitor may take after a start.
+/// The time that the janitor may take after a start.
 const SWEPT: Duration = Duration::from_secs(15);
 
-/// What a database went through before it was moved, and what people and devices remember of it.
+/// A database with a history, and the state that people and devices remember of it.
 #[derive(Debug)]
 pub struct Lived {
     me: Person,
