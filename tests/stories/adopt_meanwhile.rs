@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::adopt::adopt;
 
-/// How long something may take that has to happen.
+/// The time that an expected event may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
@@ -35,7 +35,8 @@ pub(crate) fn wait_for_session(app: &Application, condition: &str) {
     wait_until(condition, || app.sql(&sql) != "0");
 }
 
-/// Where index and tables contradict: rows without an entry, entries without a row, rows with two, entries of a wrong scope.
+/// The contradictions of index and tables: rows without an entry, entries without a row, rows with two, entries of a
+/// wrong scope.
 pub(crate) fn contradictions(app: &Application) -> String {
     let relations = app.sql("SELECT table_name || ' ' || relation FROM ryzed.tables ORDER BY 1");
     let checks: Vec<String> = relations
@@ -55,8 +56,9 @@ pub(crate) fn contradictions(app: &Application) -> String {
 /// Rows by table and id.
 type Rows = BTreeMap<String, BTreeMap<String, Value>>;
 
-/// What the tables hold, in all columns that travel under the names of the wire, by scope. Which rows are whose is what the index says,
-/// so that has to be right before.
+/// The contents of the tables, in all columns that travel under the names of the wire, by scope. The index says which
+/// rows are whose, so it has to be right before. Which rows are whose is what the index says, so that has to be right
+/// before.
 fn tables_of(app: &Application) -> BTreeMap<String, Rows> {
     let layout: Value = serde_json::from_str(&app.sql("SELECT layout FROM ryzed.adopted")).expect("the layout");
     let home: Value =
@@ -91,7 +93,7 @@ fn tables_of(app: &Application) -> BTreeMap<String, Rows> {
     held
 }
 
-/// What a person's devices are to hold: their rows and the catalogue's.
+/// The rows that a person's devices are to hold: their own and the catalogue's.
 fn expected(tables: &BTreeMap<String, Rows>, me: Uuid) -> Rows {
     let mut rows = Rows::new();
     for scope in ["global".to_owned(), format!("user:{me}")] {
@@ -102,7 +104,7 @@ fn expected(tables: &BTreeMap<String, Rows>, me: Uuid) -> Rows {
     rows
 }
 
-/// What a device holds is what the tables hold, no more and no less, in every column.
+/// Asserts that a device holds the tables' rows, no more and no less, in every column.
 fn assert_holds(device: &Device, expected: Rows, who: &str) {
     let mut held: Rows = device.rows.iter().map(|(table, rows)| (table.clone(), rows.clone())).collect();
     held.retain(|_, rows| !rows.is_empty());

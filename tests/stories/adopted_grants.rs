@@ -1,4 +1,4 @@
-//! What an application has granted to the role `authenticated` is what devices may do, also when it changes its mind while the
+//! Devices may do what an application has granted to the role `authenticated`, also when it changes its mind while the
 //! daemon serves.
 
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use ryzed_tests::{Account, Application, Change, Daemon, Person, delete, insert, 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// How long the daemon may take to notice something by itself.
+/// The time that the daemon may take to notice something by itself.
 const SOON: Duration = Duration::from_secs(20);
 
 fn granted(grants: &str) -> (Application, Daemon) {

@@ -1,4 +1,4 @@
-//! What an application's own rules refuse costs the row that they refuse and no other, and the log never quotes it.
+//! A refusal by an application's own rules costs the refused row and no other, and the log never quotes it.
 
 use ryzed_tests::{Account, Application, Change, Daemon, delete, insert, update};
 use serde_json::{Value, json};

@@ -5,7 +5,8 @@ use ryzed_tests::{Account, Application, Change, Daemon, Person, delete, flat, in
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What no answer may hold, whatever it is an answer to. Every secret of the schemas below has it in its value.
+/// The text that no answer may hold, whatever it is an answer to. Every secret of the schemas below has it in its
+/// value.
 const HUSH: &str = "hush";
 
 /// People as a PHP framework keeps them, with teams; foods with columns of every kind.

@@ -1,5 +1,6 @@
-//! What goes between instances is neither believed because it came nor readable by others: a database role without a grant
-//! and a client of the same Redis hear nothing of anybody, and whatever they say, or say again, changes nothing.
+//! Messages between instances are neither trusted because they came nor readable by others: a database role without a
+//! grant and a client of the same Redis learn nothing of anybody, and their messages, invented or replayed, change
+//! nothing.
 
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ async fn strangers_hear_nothing_of_anybody() {
     }
 }
 
-/// What strangers who know how earlier releases spoke might say, on every channel that there is.
+/// Messages of strangers who know the format of earlier releases, on every channel that there is.
 fn lies(channels: &[String], user: Uuid, food: &Value) -> Vec<Overheard> {
     let from = Uuid::new_v4();
     let envelope = |message: Value| json!({"v": 1, "from": from, "m": message}).to_string();

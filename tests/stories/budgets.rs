@@ -1,5 +1,5 @@
-//! What is held in memory for one person, and for all together, is bounded: bodies that never end, answers that nobody
-//! takes, first messages of nobody.
+//! The memory held for one person, and for all together, is bounded: bodies that never end, answers that nobody takes,
+//! first messages of nobody.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,12 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Bytes;
 
-/// What one person may hold by default, in KiB, and what the allocator and the copies in a debug build may come to. What these
-/// stories ask for would be 200 MiB and more without bounds.
+/// The memory that one person may hold by default, in KiB, and the allowance for the allocator and the copies in a
+/// debug build. Without bounds these stories would take 200 MiB and more. What these stories ask for would be 200 MiB
+/// and more without bounds.
 const SHARE: u64 = 32 << 10;
 const NOISE: u64 = 96 << 10;
-/// How long anything may take.
+/// The time that anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn refusals(daemon: &Daemon, limit: &str) -> f64 {

@@ -6,9 +6,9 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use ryzed_tests::hostile::{ELSEWHERE, Wire, getting, peak};
 use ryzed_tests::{Daemon, Metrics};
 
-/// How long anything may take.
+/// The time that anything may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What memory may grow by for other reasons, in KiB.
+/// The growth of memory for other reasons, in KiB.
 const NOISE: u64 = 24 << 10;
 
 async fn refusals(daemon: &Daemon, limit: &str) -> f64 {

@@ -78,7 +78,7 @@ async fn two_devices_one_offline_for_a_hundred_edits_that_overlap_with_the_other
     all_agree(&me, &mut [phone, tablet]).await;
 }
 
-/// What an edit wanted is in the copy, or in a conflict.
+/// Asserts that an edit's values are in the copy, or in a conflict.
 fn lost_values_are_reported(edit: &Value, device: &Device) {
     let reported = |field: &str, value: &Value| {
         device.conflicts.iter().any(|conflict| {

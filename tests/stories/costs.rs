@@ -1,5 +1,5 @@
-//! What a request costs inside is in line with what was sent: memory, answers, what is kept of it, and the time for which
-//! others wait.
+//! The inner cost of a request is in line with its size: memory, answers, stored results, and the time for which others
+//! wait.
 
 use std::time::Instant;
 

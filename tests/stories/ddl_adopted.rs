@@ -1,5 +1,6 @@
-//! What an application does by DDL to its adopted tables, to their parents and their types: no row reaches somebody who must not
-//! have it, that table alone stops, nothing that devices have made is lost, and adopting again mends the index and the devices.
+//! Changes by an application's DDL to its adopted tables, to their parents and their types: no row reaches somebody who
+//! must not have it, that table alone stops, no change of a device is lost, and adopting again mends the index and the
+//! devices.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use crate::adopt_meanwhile::contradictions;
 
-/// How long the daemon may take to notice something by itself.
+/// The time that the daemon may take to notice something by itself.
 const SOON: Duration = Duration::from_secs(20);
 
 /// An adopted database that is served, and two people: the first has rows that the second must not see.
@@ -32,7 +33,7 @@ impl Scene {
         Self { app, daemon, owner, other }
     }
 
-    /// What `/readyz` says.
+    /// The answer of `/readyz`.
     pub async fn readiness(&self) -> String {
         let answer = self.owner.api.get("//readyz").await;
         assert_eq!(answer.status, 200, "other tables go on: {}", answer.text());
@@ -55,7 +56,7 @@ impl Scene {
         }
     }
 
-    /// What the log says of tables.
+    /// The log's lines about tables.
     pub fn of_tables(&self) -> String {
         let log = self.daemon.log();
         let lines = log.lines().filter(|line| ["synced table", "WARN", "ERROR"].iter().any(|word| line.contains(word)));

@@ -217,7 +217,7 @@ async fn a_swapped_table_that_lost_its_owners_is_refused() {
     assert!(!json!(theirs.rows).to_string().contains("Private"));
 }
 
-/// What has another's name has values that nobody was told of, and some that nobody may be.
+/// A column under another's name has values that nobody was told of, and some that nobody may be.
 #[tokio::test]
 async fn a_column_under_anothers_name_is_noticed_and_told_anew() {
     let app = Application::with_people(2);

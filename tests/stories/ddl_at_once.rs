@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::adopt_meanwhile::contradictions;
 use crate::ddl_adopted::{Scene, assert_complete, entry, food};
 
-/// What an application does, what puts it back, and the tables that stop.
+/// Changes of an application, the statements that put them back, and the tables that stop.
 const CHANGES: [(&str, &str, &str); 9] = [
     ("ALTER TABLE foods RENAME created_by TO owner_id", "ALTER TABLE foods RENAME owner_id TO created_by", "foods"),
     ("ALTER TABLE foods RENAME id TO key", "ALTER TABLE foods RENAME key TO id", "foods"),

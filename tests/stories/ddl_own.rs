@@ -1,5 +1,5 @@
-//! What an operator does by DDL to the daemon's own tables on PostgreSQL: it is noticed while serving as it is in an adopted
-//! database, the table stops alone, and what can be put up again safely is at the next start.
+//! Changes by an operator's DDL to the daemon's own tables on PostgreSQL: they are noticed while serving as in an
+//! adopted database, the table stops alone, and the next start installs again what it safely can.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ impl Scene {
     }
 }
 
-/// What the log says of tables.
+/// The log's lines about tables.
 fn of_tables(daemon: &Daemon) -> String {
     let log = daemon.log();
     let lines =
@@ -71,7 +71,8 @@ fn of_tables(daemon: &Daemon) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What opens a guard is noticed, and once it is put back the table goes on by itself; nobody lacks what came meanwhile.
+/// A removed guard is noticed, and once it is put back the table goes on by itself; nobody lacks a change made
+/// meanwhile.
 #[tokio::test]
 async fn guards_that_are_taken_away_stop_their_table_until_they_are_back() {
     let scene = Scene::new().await;
@@ -128,7 +129,7 @@ async fn guards_that_are_taken_away_stop_their_table_until_they_are_back() {
     assert!(!json!(tablet.rows).to_string().contains(&scene.other.person.id.to_string()));
 }
 
-/// What only the start can mend: policies and triggers are put up again, and the index is held against the rows.
+/// Only a start can mend these: policies and triggers are installed again, and the index is compared with the rows.
 #[tokio::test]
 async fn a_start_puts_up_again_what_was_taken_down() {
     let mut scene = Scene::new().await;
@@ -179,7 +180,7 @@ async fn a_start_puts_up_again_what_was_taken_down() {
     assert_eq!(mine.rows["workout_exercises"].len(), 2, "a session takes along what hangs on it");
 }
 
-/// What can't be put up safely is left, and said, also at a start: other tables are served.
+/// A table that can't be mended safely is left, and named, also at a start: other tables are served.
 #[tokio::test]
 async fn a_table_that_would_change_hands_stays_stopped() {
     let mut scene = Scene::new().await;
@@ -223,8 +224,8 @@ async fn a_column_that_was_made_again_is_told_anew_at_the_next_start() {
     }
 }
 
-/// What one instance passed over, another one that serves the table already owes too: until it is told, no answer calls a copy whole.
-/// It is told each time, also when the same is owed again right after.
+/// Changes that one instance passed over are owed by another one, too, that serves the table already: until they are
+/// told, no answer calls a copy whole. It is told each time, also when the same is owed again right after.
 #[tokio::test]
 async fn what_is_owed_of_a_table_that_goes_on_is_said_and_told_each_time() {
     let scene = Scene::new().await;

@@ -1,5 +1,5 @@
-//! What an application does to its policies while the daemon serves binds devices as it binds the application's own people,
-//! without a restart; and nobody sees more because policies are taken away.
+//! Changes of an application's policies while the daemon serves bind devices as they bind the application's own people,
+//! without a restart; and nobody sees more because policies are dropped.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use ryzed_tests::{Account, Application, Daemon, insert};
 use serde_json::json;
 use uuid::Uuid;
 
-/// How long the daemon may take to notice something by itself.
+/// The time that the daemon may take to notice something by itself.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Row level security is on, and nobody is let in but the owner of the table.

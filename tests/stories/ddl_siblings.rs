@@ -10,13 +10,13 @@ use crate::ddl_adopted::{Scene, assert_complete};
 
 /// One thing that is done.
 struct Act {
-    /// What the application's migration says.
+    /// The DDL of the application's migration.
     ddl: &'static str,
-    /// What the application writes then; `{me}` is the person whose rows are private.
+    /// The application's writes after it; `{me}` is the person whose rows are private.
     writes: &'static str,
     /// The tables that stop.
     stopped: &'static str,
-    /// What puts it back.
+    /// The DDL that puts it back.
     back: &'static str,
 }
 
@@ -144,7 +144,7 @@ const REPLACED: [Act; 8] = [
     },
 ];
 
-/// What a device of the other person is told, from where it stands.
+/// The answer to a device of the other person, from its cursor.
 async fn told(scene: &Scene, device: &Device) -> String {
     let news = scene.other.pull(json!({"cursor": device.cursor})).await;
     let whole = scene.other.pull(json!({})).await;

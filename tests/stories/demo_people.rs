@@ -18,7 +18,7 @@ async fn somebody_new(daemon: &Daemon) -> Value {
     ask(daemon, &[("origin", &origin), ("sec-fetch-site", "same-origin")]).await.ok()
 }
 
-/// Whether the page would show its button.
+/// True if the page would show its button.
 async fn are_made(daemon: &Daemon) -> Value {
     Api::new(&daemon.address(), None).get("//demo/people").await.ok()
 }

@@ -1,4 +1,4 @@
-//! What a digest proves: that a copy holds the rows that the server holds, in the same versions, whatever was done to them.
+//! A digest proves that a copy holds the rows that the server holds, in the same versions, whatever was done to them.
 
 use std::collections::BTreeMap;
 
@@ -139,7 +139,7 @@ async fn rows_that_have_changed_places_are_noticed() {
     is_of(&me, &mut fresh, "two rows that changed places").await;
 }
 
-/// What is kept beside the index may be damaged like anything else.
+/// The sums beside the index may be damaged like anything else.
 #[tokio::test]
 async fn a_digest_that_says_something_else_than_the_index_is_found_and_counted_anew() {
     let daemon = Daemon::builder().alone().start();

@@ -1,4 +1,4 @@
-//! What lies on the disk is people's health: nobody but its owner reads it.
+//! Files on the disk are people's health data: nobody but their owner reads them.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};

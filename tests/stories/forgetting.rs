@@ -6,13 +6,13 @@ use ryzed_tests::rows::food_entry;
 use ryzed_tests::{Account, Api, Daemon, Database, Metrics, insert, postgres};
 use serde_json::json;
 
-/// How many; small here, the time does not grow with it.
+/// The number of tombstones; small here, the time does not grow with it.
 const TOMBSTONES: usize = 20_000;
-/// How long a scope may be locked, in seconds, and which share of the batches a busy machine may stretch beyond that. An idle
-/// one stretches none: they take 2 to 5 ms.
+/// The time for which a scope may be locked, in seconds, and the share of the batches that a busy machine may stretch
+/// beyond that. An idle one stretches none: they take 2 to 5 ms.
 const LONGEST: &str = "0.05";
 const STRETCHED: f64 = 0.02;
-/// How often a machine that is too busy to judge is given another chance.
+/// The number of rounds for a machine that is too busy to judge.
 const ROUNDS: usize = 4;
 /// By when all must be gone: the daemon looks 3 s after its start, and soon again while there are more.
 const GONE: Duration = Duration::from_secs(300);

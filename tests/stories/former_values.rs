@@ -1,5 +1,5 @@
-//! What a row was before it went or changed is told to those whose row it was, and to nobody else: not when it changed hands while
-//! no trigger looked, and not to a device that merely has the name of the one that wrote.
+//! The former values of a row that was changed or deleted are told to those whose row it was, and to nobody else: not
+//! when it changed hands while no trigger looked, and not to a device that merely has the name of the one that wrote.
 
 use std::time::Duration;
 

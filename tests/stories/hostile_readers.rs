@@ -10,7 +10,7 @@ use ryzed_tests::rows::row;
 use ryzed_tests::{Account, Daemon, Metrics, Socket, insert};
 use serde_json::{Value, json};
 
-/// What the daemon may keep for one device, in bytes.
+/// The memory that the daemon may keep for one device, in bytes.
 const OUTBOX: usize = 32 << 10;
 /// Devices that never read, and devices that do.
 const SLOW: usize = 40;
@@ -19,15 +19,15 @@ const READERS: usize = 20;
 const CHANGES: usize = 30;
 /// Changes of each slow device's own; together many times the outboxes.
 const OWN: usize = 40;
-/// How often each is measured; the best counts.
+/// The number of measurements of each; the best counts.
 const ROUNDS: usize = 3;
-/// What a time may be longer by for other reasons.
+/// The allowance of a time for other reasons.
 const NOISE_MS: f64 = 20.0;
-/// What memory may grow by for other reasons, in KiB.
+/// The growth of memory for other reasons, in KiB.
 const NOISE: u64 = 24 << 10;
-/// What may be on its way to a device that does not read, in bytes: in the system, and in one write.
+/// The bytes that may be on their way to a device that does not read: in the system, and in one write.
 const IN_THE_SYSTEM: usize = 400 << 10;
-/// How long anything may take.
+/// The time that anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn what_waits_for_a_device_that_never_reads_waits_in_its_outbox() {
     assert!(waited < IN_THE_SYSTEM, "{waited} bytes waited elsewhere, of {}", CHANGES * long().len());
 }
 
-/// What came before the notice and what one pull from its cursor brings is everything.
+/// Asserts that the frames before the notice and one pull from its cursor bring everything.
 async fn recovers(account: &Account, socket: &mut Socket) {
     let required = socket.next("sync_required").await;
     assert_eq!(required["reason"], "too_slow", "{required}");

@@ -1,4 +1,4 @@
-//! What stands between two daemons fails while changes flow: nothing is lost, and the log stays short.
+//! Faults of the carrier between two daemons while changes flow: nothing is lost, and the log stays short.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use ryzed_tests::rows::food_entry;
 use ryzed_tests::{Account, Api, Builder, Daemon, Socket, insert};
 use serde_json::{Value, json};
 
-/// How long the way to the other instance may take to be found out of order, or to be in order again.
+/// The time until a fault of the carrier is noticed, or its end.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) fn settings(builder: Builder) -> Builder {
@@ -46,7 +46,7 @@ pub(crate) async fn crosses(here: &Account, there: &mut Socket, quantity: u32) {
     }
 }
 
-/// How often the log speaks of Redis.
+/// The number of lines of the log about Redis.
 fn lines(daemon: &Daemon) -> usize {
     daemon.log().lines().filter(|line| line.contains("Redis")).count()
 }

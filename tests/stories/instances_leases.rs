@@ -1,4 +1,5 @@
-//! What instances know of each other's devices stays right when one of them stands still, fails, or holds what others need.
+//! The instances' knowledge of each other's devices stays right when one of them stands still, fails, or holds what
+//! others need.
 //!
 
 use std::time::{Duration, Instant};
@@ -8,9 +9,9 @@ use ryzed_tests::{Account, Builder, Daemon, Socket, postgres};
 
 use crate::instances::is_active;
 
-/// How long an instance counts as alive after it was last heard of, in seconds.
+/// The time for which an instance counts as alive after its last renewal, in seconds.
 const LEASE: u64 = 2;
-/// How long the others may take to notice something.
+/// The time that the others may take to notice something.
 const SOON: Duration = Duration::from_secs(15);
 
 fn settings(builder: Builder) -> Builder {

@@ -1,5 +1,5 @@
-//! How instances come to their Redis: encrypted, with a password, with no more rights than they need; what they are
-//! subscribed to there, and what that costs.
+//! Connections of instances to their Redis: encrypted, with a password, with no more rights than they need; their
+//! subscriptions there, and what those cost.
 
 use std::time::{Duration, Instant};
 
@@ -49,8 +49,8 @@ async fn a_redis_with_tls_a_password_and_an_access_list_carries_changes() {
     wait_for(&Instances::over(&url, settings), "degraded").await;
 }
 
-/// Who comes and goes is said once. A device that is told it is connected must not miss it, however far its instance is from
-/// Redis.
+/// A device that comes or goes is announced once. A device that is told it is connected must not miss it, however far
+/// its instance is from Redis.
 #[tokio::test]
 async fn a_device_that_is_connected_hears_who_goes_right_after() {
     let redis = Redis::start();
@@ -77,7 +77,7 @@ async fn sentinels_and_their_master_may_ask_for_a_password() {
     works(&Instances::over(&url, settings)).await;
 }
 
-/// How many subscriptions there are to channels that are not in this list. What they are called tells nobody whose they are.
+/// The number of subscriptions to channels that are not in this list. What they are called tells nobody whose they are.
 fn subscriptions(redis: &Redis, but: &[String]) -> usize {
     let counted = channels(redis).into_iter().filter(|channel| !but.contains(channel)).map(|channel| {
         let answer = redis.cli(&["PUBSUB", "NUMSUB", &channel]);

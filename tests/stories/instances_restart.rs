@@ -16,17 +16,17 @@ use tokio::sync::watch;
 const DEVICES: usize = 100;
 /// Each person's.
 const DEVICES_EACH: usize = 10;
-/// How long it may take until a signal has come to everybody in the process.
+/// The time until a signal has reached everybody in the process.
 const TOLD: Duration = Duration::from_secs(2);
-/// How long the last change may take; the sweep is off.
+/// The time that the last change may take; the sweep is off.
 const LAST: Duration = Duration::from_secs(15);
-/// How long everybody may take to connect, and longer for each device.
+/// The time that everybody may take to connect, and more for each device.
 const CONNECTED: Duration = Duration::from_secs(30);
 const CONNECTED_EACH: Duration = Duration::from_millis(100);
-/// How long all writers together pause after each write.
+/// The pause of all writers together after each write.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What was written for the device's person, once that is known.
+/// The rows that were written for the device's person, once they are known.
 type Written = watch::Receiver<Option<Arc<HashSet<String>>>>;
 
 /// A device that stays connected to whichever instance takes it, resuming where it was, until it was told of everything or too

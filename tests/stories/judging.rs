@@ -1,4 +1,4 @@
-//! What comes is judged while it is read: what it costs, and what is answered, is in line with what was sent.
+//! Uploads are judged while they are read: their cost, and the answer, are in line with their size.
 
 use hyper::Method;
 use ryzed_tests::hostile::{gzipped, list, peak};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::somebody;
 
-/// What a body within its bound may cost while it is worked on, in KiB: a few times the body, and what is noise.
+/// The memory that a body within its bound may cost while it is worked on, in KiB: a few times the body, and noise.
 const COST: u64 = 120 << 10;
 /// The longest answer to who sent nothing that could be answered at length, in bytes.
 const ANSWER: usize = 16 << 10;
@@ -241,7 +241,7 @@ async fn a_row_names_a_field_once() {
     assert_eq!(answer["results"][1]["status"], "applied", "{answer}");
 }
 
-/// What a socket's messages may cost, in KiB: they are an eighth of a body.
+/// The memory that a socket's messages may cost, in KiB: they are an eighth of a body.
 const MESSAGE_COST: u64 = COST / 4;
 const MESSAGE: usize = (1 << 20) - 1000;
 

@@ -1,4 +1,4 @@
-//! What a person's other devices hear, and in which order.
+//! Changes reach a person's other devices live, and in order.
 
 use ryzed_tests::rows::{food, food_entry};
 use ryzed_tests::{Person, delete, insert, update};

@@ -1,4 +1,4 @@
-//! What the log says, and what it must never say.
+//! The contents of the log, and what it must never hold.
 
 use hyper::Method;
 use ryzed_tests::rows::{food, workout_session};

@@ -1,4 +1,4 @@
-//! What Prometheus is told.
+//! The metrics for Prometheus.
 
 use ryzed_tests::rows::food_entry;
 use ryzed_tests::{Daemon, Metrics, insert};

@@ -1,4 +1,5 @@
-//! What a client says and nobody reads, most of it misspelt: the answer names it. What a client says wrongly: no parser answers.
+//! Unknown words of a client, most of them misspelt: the answer names them. What a client says wrongly: no parser
+//! answers.
 
 use ryzed_tests::rows::food;
 use ryzed_tests::{TokenIn, insert, update};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::somebody;
 
-/// How answers name it.
+/// The header of an answer that names them.
 const HEADER: &str = "ryzed-ignored";
 
 #[tokio::test]

@@ -48,7 +48,7 @@ fn position(lines: &[String], beginning: &str) -> usize {
     lines.iter().position(|line| line.starts_with(beginning)).unwrap_or_else(|| panic!("no line {beginning}"))
 }
 
-/// What a pipe holds that nobody reads.
+/// The bytes that a pipe holds when nobody reads.
 const PIPE: usize = 64 << 10;
 const SESSION: &str = r#"{"table":"workout_sessions""#;
 const EXERCISE: &str = r#"{"table":"workout_exercises""#;

@@ -58,7 +58,7 @@ async fn an_applications_own_tables_are_not_moved() {
     }
 }
 
-/// What JSON can't say is in an archive as a text that both databases take back.
+/// A value that JSON can't express is in an archive as a text that both databases take back.
 #[tokio::test]
 async fn values_that_json_cannot_say_move_as_they_are() {
     for (from, value, held) in [

@@ -1,4 +1,4 @@
-//! How many conflicts may stay open, and what listing them costs.
+//! The bound on open conflicts, and the cost of listing them.
 
 use std::collections::BTreeSet;
 

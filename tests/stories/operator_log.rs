@@ -1,4 +1,4 @@
-//! What an operator can rely on of the log: it says why, it can be turned up while the daemon serves, and whoever reads it can
+//! An operator can rely on the log: it says why, its level can be changed while the daemon serves, and its reader can
 //! do the daemon no harm.
 
 use std::io::Read;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{keepers, shared, somebody};
 
-/// How soon a change is to reach connected devices.
+/// The time in which a change is to reach connected devices.
 const SOON: Duration = Duration::from_secs(1);
 
 fn sql(statement: &str) {

@@ -1,5 +1,5 @@
-//! What only PostgreSQL promises: transactions from outside, notices, triggers a statement. The stories of `main.rs` are told
-//! there, too, when that is asked for.
+//! Promises of PostgreSQL alone: transactions from outside, notices, triggers a statement. The stories of `main.rs` are
+//! told there, too, when that is asked for.
 
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::postgres::{DEAF, daemon, entry, met, sql};
 
-/// What raw SQL as the daemon's role comes to, with one person's claims.
+/// The result of raw SQL as the daemon's role, with one person's claims.
 fn as_the_daemon(me: &Account, statement: &str) -> Result<String, String> {
     let claims = json!({"sub": me.person.id, "role": "authenticated"});
     let url = DEAF.database_url();

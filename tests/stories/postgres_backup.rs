@@ -1,4 +1,5 @@
-//! What docs/operating.md says to type for PostgreSQL is typed: the role and the database, a backup and its way back.
+//! The commands of docs/operating.md for PostgreSQL work as written: the role and the database, a backup and its way
+//! back.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! How the daemon comes to its PostgreSQL server: encrypted as the URL asks, with a password that nobody sees, and with
-//! patience when the server is not there yet.
+//! Connections of the daemon to its PostgreSQL server: encrypted as the URL asks, with a password that nobody sees, and
+//! with patience when the server is not there yet.
 
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -48,7 +48,7 @@ impl Guarded {
     }
 }
 
-/// What a start comes to that must not succeed.
+/// The result of a start that must not succeed.
 fn refused(env: &[(&str, &str)]) -> Ran {
     let folder = tempfile::tempdir().expect("a folder");
     let mut all = vec![("RYZED_SERVER__LISTEN", "127.0.0.1:0")];

@@ -32,7 +32,7 @@ const FAULTY: &str = "
     END $$;
     CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON public.food_entries FOR EACH ROW EXECUTE FUNCTION public.fail()";
 
-/// What the server says, and how the daemon takes it: `true` when the same may go well at once.
+/// Errors of the server, and the daemon's reaction: `true` when the same may succeed at once.
 const ERRORS: [(&str, &str, bool); 13] = [
     ("40001", "could not serialize access due to concurrent update", true),
     ("40P01", "deadlock detected", true),

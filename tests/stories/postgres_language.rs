@@ -17,7 +17,7 @@ static GERMAN: LazyLock<Cluster> = LazyLock::new(|| {
     cluster
 });
 
-/// What a daemon does with a lock that it is not given in time, which the server says in German.
+/// Checks the daemon's reaction to a lock timeout, which the server reports in German.
 async fn meets_a_lock(daemon: &Daemon) {
     let me = daemon.account();
     let row = food_entry(json!({}));

@@ -8,7 +8,7 @@ use ryzed_tests::{Account, Daemon, Session, insert};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-/// How long others' uploads may take, while nothing that concerns them is locked.
+/// The time that others' uploads may take, while nothing that concerns them is locked.
 const SOON: Duration = Duration::from_secs(2);
 
 fn push_of(table: &str, row: &Value) -> Value {

@@ -14,12 +14,12 @@ use tokio::task::JoinHandle;
 
 /// The rows of one push while the server goes away: enough to be caught in the middle.
 const ROWS: usize = 20;
-/// How many write at once.
+/// The number of parallel writers.
 const WRITERS: usize = 3;
-/// How long the daemon may take to notice, and to be well again.
+/// The time that the daemon may take to notice, and to be well again.
 const SOON: Duration = Duration::from_secs(15);
 
-/// How often the tablet looks what has come.
+/// The time between two looks of the tablet at what has come.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// A daemon on a server of its own.
@@ -29,7 +29,7 @@ fn house() -> (Cluster, Daemon) {
     (cluster, daemon)
 }
 
-/// What goes on while the server comes and goes: writers, one who pulls page by page, one who listens.
+/// The traffic while the server comes and goes: writers, one who pulls page by page, one who listens.
 struct Traffic {
     me: Account,
     tablet: JoinHandle<Socket>,
@@ -192,7 +192,7 @@ async fn readiness(api: &Api, status: u16) {
     }
 }
 
-/// How often the log warns or worse, apart from lines of requests.
+/// The number of warnings and errors in the log, apart from lines of requests.
 fn warnings(daemon: &Daemon) -> usize {
     daemon.log().lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count()
 }

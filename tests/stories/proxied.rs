@@ -1,5 +1,5 @@
-//! What stands between devices and the daemon: nothing of a request means one thing to it and another to the daemon, no answer is kept
-//! on the way, and what it says of the way is not believed.
+//! Proxies between devices and the daemon: both read a request alike, no answer is kept on the way, and headers about
+//! the way are not trusted.
 
 use std::time::Duration;
 

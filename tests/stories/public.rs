@@ -1,4 +1,4 @@
-//! What anybody may ask: is it alive, is it ready, how is it.
+//! The public endpoints: alive, ready, health.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn stranger() -> Api {
     Api::new(&shared().address(), None)
 }
 
-/// How old may be what `/health` tells.
+/// The most age of the facts in `/health`.
 const SOON: Duration = Duration::from_secs(5);
 /// What the client's files may weigh on the way, in bytes: what pages name, what it loads to go online, the others.
 const CLIENT_MOST: [(&str, usize); 6] = [
@@ -243,7 +243,7 @@ async fn embedded_pages_connect_to_their_own_host_only() {
     }
 }
 
-/// What a proxy, or whoever pretends to be one, says of the way here is neither believed nor repeated.
+/// Headers of a proxy, or of a client that pretends to be one, about the way here are neither trusted nor repeated.
 #[tokio::test]
 async fn nothing_of_what_a_request_says_of_its_way_is_repeated() {
     let headers = [

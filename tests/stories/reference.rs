@@ -1,4 +1,4 @@
-//! What the daemon tells of itself: topics, tables, schemas.
+//! The daemon's description of itself: topics, tables, schemas.
 
 use ryzed_tests::rows::TABLES;
 use serde_json::Value;

@@ -5,7 +5,7 @@ use ryzed_tests::rows::{food, food_entry};
 use ryzed_tests::{Account, Daemon, Database, delete, insert, update};
 use serde_json::{Value, json};
 
-/// How a trigger refuses a row, on SQLite and on PostgreSQL. Its words quote what nobody else may read.
+/// The ways in which a trigger refuses a row, on SQLite and on PostgreSQL. Its words quote what nobody else may read.
 const WAYS: [(&str, &str); 4] = [
     ("SELECT RAISE(ABORT, 'hush')", "RAISE EXCEPTION 'hush'"),
     ("SELECT RAISE(IGNORE)", "RETURN NULL"),
@@ -99,7 +99,7 @@ async fn an_edit_and_a_deletion_that_a_trigger_refuses_are_rejected_alone() {
     }
 }
 
-/// What one person's row does to the transaction that many share is nobody else's trouble.
+/// A row of one person that rolls back the transaction which many share costs nobody else anything.
 #[tokio::test]
 async fn a_row_that_takes_everything_back_takes_nobody_elses_along() {
     let daemon = Daemon::start();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::somebody;
 
-/// How long the janitor may take after a start.
+/// The time that the janitor may take after a start.
 const SWEPT: Duration = Duration::from_secs(15);
 
 /// A person whose tombstones have been swept away: `before` is a cursor below the floor, `gone` was deleted since.

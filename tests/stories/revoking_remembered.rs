@@ -1,4 +1,4 @@
-//! What is remembered of the tokens that devices came with: over restarts, bounds, housekeeping and releases.
+//! The memory of the tokens that devices used: over restarts, bounds, housekeeping and releases.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What only some may do: see who is active, try a broadcast, set everybody syncing.
+//! Requests for some roles only: to see who is active, try a broadcast, set everybody syncing.
 
 use ryzed_tests::{Daemon, Person};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! How often the daemon waits for PostgreSQL: counted by a proxy between the two.
+//! The number of times that the daemon waits for PostgreSQL: counted by a proxy between the two.
 
 use ryzed_tests::postgres::Cluster;
 use ryzed_tests::rows::food_entry;
@@ -10,7 +10,8 @@ use uuid::Uuid;
 const PUSH: u64 = 4;
 /// The most of a pull of one table's rows: where the scopes are, what changed in each, the rows, and an end that nobody waits for.
 const PULL: u64 = 5;
-/// How often each is done. What is sent together may arrive in two parts, which counts twice: so that which is usual counts.
+/// The number of times that each is done. What is sent together may arrive in two parts, which counts twice: so that
+/// which is usual counts.
 const TIMES: usize = 15;
 
 /// A daemon that has one connection, on which nothing else speaks while it is counted.

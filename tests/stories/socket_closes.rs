@@ -1,4 +1,4 @@
-//! How sockets get in, and every code with which they are shown out.
+//! Opening sockets, and every code with which they are closed.
 
 use std::time::Duration;
 

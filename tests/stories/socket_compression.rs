@@ -14,16 +14,16 @@ use tokio::time::timeout;
 use crate::{shared, somebody};
 
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What every browser offers.
+/// The offer of every browser.
 const BROWSERS: &str = "permessage-deflate; client_max_window_bits";
 const TAKEN: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-/// What ends each block that is flushed, and is left away.
+/// The end of each block that is flushed, which is left away.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// The first byte of a whole text message, of a compressed one, and of a close.
 const TEXT: u8 = 0x81;
 const COMPRESSED: u8 = 0xc1;
 const CLOSE: u8 = 0x88;
-/// How much more memory a message may cost that would be 64 MiB, in KiB.
+/// The memory that a message may cost which would be 64 MiB, in KiB.
 const BOMB_COST: u64 = 16 << 10;
 
 /// A socket whose frames are looked at.

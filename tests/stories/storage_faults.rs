@@ -1,5 +1,5 @@
-//! What the database stands on fails: the disk is full, or can only be read. Uploads wait, reading goes on, and the operator
-//! is told what it is.
+//! Faults of the database's files or disk: the disk is full, or can only be read. Uploads wait, reading goes on, and
+//! the operator is told what it is.
 
 use hyper::Method;
 use ryzed_tests::foreground::Foreground;

@@ -158,7 +158,8 @@ async fn the_root_takes_the_daemon_along() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_returns_to_where_it_was_after_many_failures() {
     const EACH: usize = 60;
-    /// What an allocator may keep, in KiB; a leak of one device's 20 KiB each would be several times as much.
+    /// The memory that an allocator may keep, in KiB; a leak of one device's 20 KiB each would be several times as
+    /// much.
     const SLACK: u64 = 3 << 10;
     let daemon = breakable().start();
     let mut after = Vec::new();

@@ -1,4 +1,5 @@
-//! Who keeps the presence of several daemons, failing and hanging. On SQLite there is one daemon, and nobody keeps it.
+//! The presence actor of several daemons, failing and hanging. On SQLite there is one daemon, and no such actor. On
+//! SQLite there is one daemon, and nobody keeps it.
 
 use ryzed_tests::supervision::{Scene, breakable};
 

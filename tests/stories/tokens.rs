@@ -1,4 +1,4 @@
-//! Who gets in over HTTP, and who does not.
+//! Access over HTTP: the tokens that get in, and those that do not.
 
 use hyper::Method;
 use jsonwebtoken::Algorithm;

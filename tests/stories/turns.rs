@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 const ROWS: usize = 20_000;
 /// Uploads of who asks for little, in one measurement.
 const UPLOADS: usize = 40;
-/// How many times longer an upload may take meanwhile, and what it may take longer for other reasons: other stories are told on
+/// The factor by which an upload may take longer meanwhile, and the allowance for other reasons: other stories run on
 /// the same machine. Without turns it was seconds; the bench `abuse` measures more finely.
 const TIMES: u32 = 5;
 const NOISE: Duration = Duration::from_millis(400);

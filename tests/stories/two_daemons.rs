@@ -18,7 +18,7 @@ fn on_sqlite() -> Builder {
     Daemon::builder().alone().env("RYZED_DATABASE__URL", "sqlite://data/ryzed.db")
 }
 
-/// What a daemon says that must end by itself.
+/// The output of a daemon that must end by itself.
 pub(crate) fn ends(mut starting: Command) -> Ran {
     let folder = tempfile::tempdir().expect("a folder");
     let output = |name: &str| std::fs::File::create(folder.path().join(name)).expect("a file");

@@ -85,7 +85,7 @@ async fn an_edit_of_another_field_loses_nothing_that_cannot_be_said() {
     }
 }
 
-/// What is told live of the row and of its end says nothing else.
+/// Live messages about the row and its deletion say the same.
 #[tokio::test]
 async fn sockets_and_tombstones_say_the_same_and_a_row_that_comes_back_has_its_value() {
     for case in cases() {
@@ -140,7 +140,7 @@ async fn json_that_nobody_here_can_hold_stays_as_it_is() {
     }
 }
 
-/// What a person exports and brings back is what was there.
+/// An export of a person's rows that is imported again gives the same rows.
 #[tokio::test]
 async fn export_and_import_agree() {
     let daemon = Daemon::start();

@@ -1,4 +1,4 @@
-//! What a row must be: each rule that a client can break, and the code that says so.
+//! The rules for a row: each one that a client can break, and the code that says so.
 
 use chrono::TimeDelta;
 use ryzed_tests::rows::{food, food_entry, row, time, workout_session};
