@@ -242,7 +242,7 @@ impl Config {
         self.database_server().is_none() && (self.redis.url.is_some() || self.redis.url_file.is_some())
     }
 
-    /// The address of Redis, when it is used. Reads the file that holds the URL. Reads the file that holds the URL.
+    /// The address of Redis, when it is used. Reads the file that holds the URL.
     ///
     /// # Errors
     /// What is wrong with the file or what it says.

@@ -91,7 +91,7 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
-    /// Sets the listener for notices from other instances ([`cluster::Presence::notify`]). Call it once. Once.
+    /// Sets the listener for notices from other instances ([`cluster::Presence::notify`]). Call it once.
     fn subscribe(&self, _ear: OnNotice) {}
 
     /// The tables that are stopped at the moment.
@@ -99,7 +99,7 @@ pub trait Store: Send + Sync + 'static {
         Arc::default()
     }
 
-    /// Sets the listener for changes of the set of stopped tables. Call it once. Once.
+    /// Sets the listener for changes of the set of stopped tables. Call it once.
     fn hear_of_stops(&self, _ear: OnStopped) {}
 
     /// Finishes what is queued and closes; later calls are [`StoreError::Unavailable`].

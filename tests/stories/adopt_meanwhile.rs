@@ -57,8 +57,7 @@ pub(crate) fn contradictions(app: &Application) -> String {
 type Rows = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// The contents of the tables, in all columns that travel under the names of the wire, by scope. The index says which
-/// rows are whose, so it has to be right before. Which rows are whose is what the index says, so that has to be right
-/// before.
+/// rows are whose, so it has to be right before.
 fn tables_of(app: &Application) -> BTreeMap<String, Rows> {
     let layout: Value = serde_json::from_str(&app.sql("SELECT layout FROM ryzed.adopted")).expect("the layout");
     let home: Value =

@@ -15,8 +15,7 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Bytes;
 
 /// The memory that one person may hold by default, in KiB, and the allowance for the allocator and the copies in a
-/// debug build. Without bounds these stories would take 200 MiB and more. What these stories ask for would be 200 MiB
-/// and more without bounds.
+/// debug build. Without bounds these stories would take 200 MiB and more.
 const SHARE: u64 = 32 << 10;
 const NOISE: u64 = 96 << 10;
 /// The time that anything may take.

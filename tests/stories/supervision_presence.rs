@@ -1,5 +1,4 @@
-//! The presence actor of several daemons, failing and hanging. On SQLite there is one daemon, and no such actor. On
-//! SQLite there is one daemon, and nobody keeps it.
+//! The presence actor of several daemons, failing and hanging. On SQLite there is one daemon, and no such actor.
 
 use ryzed_tests::supervision::{Scene, breakable};
 

@@ -186,8 +186,7 @@ async fn assemble(
     Ok(Assembled { service, live, socket, is_adopted })
 }
 
-/// The name of this instance, for people. Its address may be the same on every host. Where it listens may be the same
-/// on every host.
+/// The name of this instance, for people. Its address may be the same on every host.
 fn name(listen: &str) -> String {
     format!("{}/{listen}", rustix::system::uname().nodename().to_string_lossy())
 }

@@ -9,7 +9,6 @@ use super::StoreError;
 use crate::sync::{DeviceId, Mark, Token, UserId};
 
 /// The token and device of a request. Every transaction on behalf of a person first checks that neither is refused.
-/// Every transaction on behalf of somebody begins with a look whether it is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
     /// The token; none for a command beside the daemon.

@@ -118,8 +118,7 @@ impl<T> Turns<T> {
         taken
     }
 
-    /// Takes out the next job. With `short`, none of a person whose turns take long. With `short`, nothing of somebody
-    /// whose turns take long.
+    /// Takes out the next job. With `short`, none of a person whose turns take long.
     pub(super) fn next(&mut self, now: Instant, short: bool) -> Next<T> {
         let mut soonest: Option<Instant> = None;
         for place in 0..self.order.len() {

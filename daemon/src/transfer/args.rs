@@ -56,8 +56,7 @@ pub struct ImportArgs {
     /// The table that the rows are for; lines made by `ryzed export` name their own
     #[arg(long, short)]
     pub table: Option<String>,
-    /// The person that the rows belong to. Without it they go into the catalogue, where the table has one Without it
-    /// they go into the catalogue, where the table has one
+    /// The person that the rows belong to. Without it they go into the catalogue, where the table has one
     #[arg(long, short, value_name = "UUID", conflicts_with = "catalogue", value_parser = a_uuid)]
     pub user: Option<Uuid>,
     /// The rows are for the catalogue that everybody reads

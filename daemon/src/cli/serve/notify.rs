@@ -1,5 +1,4 @@
-//! Notifies the service manager: ready, stopping, and watchdog pings. Does nothing where there is none. Without one,
-//! nothing.
+//! Notifies the service manager: ready, stopping, and watchdog pings. Does nothing where there is none.
 
 use std::sync::Arc;
 use std::time::Duration;

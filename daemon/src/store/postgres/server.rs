@@ -190,9 +190,7 @@ impl Address {
     }
 
     /// The time that connecting may take in all. The library's own limit is for each host and ends once the connection
-    /// stands: a host that accepts it and says nothing would be waited for without an end. The library's own limit is
-    /// for each host, and ends where the connection stands: who takes one and says nothing would be waited for without
-    /// an end.
+    /// stands: a host that accepts it and says nothing would be waited for without an end.
     fn patience(&self) -> Duration {
         let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(u32::MAX);
         self.config.get_connect_timeout().copied().unwrap_or(CONNECT).saturating_mul(hosts.saturating_add(1))

@@ -133,7 +133,7 @@ impl Watcher {
         }
     }
 
-    /// Sets the listener for changes of the set of stopped tables. Call it once. Once.
+    /// Sets the listener for changes of the set of stopped tables. Call it once.
     pub(super) fn tell(&self, ear: OnStopped) {
         let _ = self.ear.set(ear);
     }
