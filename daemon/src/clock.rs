@@ -26,7 +26,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// True if the system says that its clock was synchronised since it was started. No such sign proves nothing.
+/// True if the system says that its clock was synchronised since it was started. The lack of that sign proves nothing.
 #[must_use]
 pub fn is_set_by_others() -> bool {
     // systemd-timesyncd leaves it there once it has heard of a server.

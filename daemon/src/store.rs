@@ -289,8 +289,8 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError>;
 
     // Rows.
-    /// The stored state of these rows: live ones wherever they are, tombstones only in `scopes`. Ids that nothing is
-    /// known of are missing. Reading stops behind the row that exceeds `bytes`; the first row always comes.
+    /// The stored state of these rows: live ones wherever they are, tombstones only in `scopes`. Unknown ids are
+    /// missing. Reading stops behind the row that exceeds `bytes`; the first row always comes.
     async fn states(
         &mut self,
         table: &Table,

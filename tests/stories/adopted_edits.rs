@@ -5,7 +5,7 @@ use ryzed_tests::{Account, Application, Daemon, delete, insert, update};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// An application's rules for new rows: an audit, a stamp, a first state, a quota. And one rule for a column that
+/// An application's rules for new rows: an audit, a stamp, a first state, a quota. Besides, one rule for a column that
 /// nobody sets.
 const RULES: &str = "
     ALTER TABLE food_entries ADD state text NOT NULL DEFAULT 'draft', ADD label text;

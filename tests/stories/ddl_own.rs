@@ -225,7 +225,7 @@ async fn a_column_that_was_made_again_is_told_anew_at_the_next_start() {
 }
 
 /// Changes that one instance passed over are owed by another one, too, that serves the table already: until they are
-/// told, no answer calls a copy whole. It is told each time, also when the same is owed again right after.
+/// told, no answer calls a copy whole. They are told each time, also when the same is owed again right after.
 #[tokio::test]
 async fn what_is_owed_of_a_table_that_goes_on_is_said_and_told_each_time() {
     let scene = Scene::new().await;

@@ -77,7 +77,7 @@ async fn sentinels_and_their_master_may_ask_for_a_password() {
     works(&Instances::over(&url, settings)).await;
 }
 
-/// The number of subscriptions to channels that are not in this list. What they are called tells nobody whose they are.
+/// The number of subscriptions to channels that are not in this list. Their names tell nobody whose they are.
 fn subscriptions(redis: &Redis, but: &[String]) -> usize {
     let counted = channels(redis).into_iter().filter(|channel| !but.contains(channel)).map(|channel| {
         let answer = redis.cli(&["PUBSUB", "NUMSUB", &channel]);

@@ -1,5 +1,5 @@
-//! Unknown words of a client, most of them misspelt: the answer names them. What a client says wrongly: no parser
-//! answers.
+//! Unknown words of a client, most of them misspelt: the answer names them. Malformed requests get an answer in the
+//! daemon's words, not a parser's.
 
 use ryzed_tests::rows::food;
 use ryzed_tests::{TokenIn, insert, update};

@@ -1,5 +1,5 @@
-//! Promises of PostgreSQL alone: transactions from outside, notices, triggers a statement. The stories of `main.rs` are
-//! told there, too, when that is asked for.
+//! Promises of PostgreSQL alone: transactions from outside, notices, triggers a statement. The stories of `main.rs` run
+//! there, too, when asked for.
 
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! Never begins an empty database in the place of a former one unless the operator says so: every device would drop its
-//! copy of data that is perhaps only on a disk that is not mounted. Looked at before anything is made.
+//! copy of data that is perhaps only on a disk that is not mounted. It looks before anything is made.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Checks that the types of the keys alone can't make. Nothing is opened or fetched.
+//! The checks that the types of the keys can't make by themselves. Nothing is opened or fetched.
 
 use std::net::SocketAddr;
 

@@ -46,7 +46,7 @@ limits! {
     row_bytes: usize = 8 << 20,
     /// The most values in one row, those within lists and objects counted.
     row_values: usize = 100_000,
-    /// The memory that the rows which one request changes may take together, in bytes. A single one always goes.
+    /// The memory that the rows which one request changes may take together, in bytes. A single row is always taken.
     work_bytes: usize = 64 << 20,
     /// The size of conflicting values, and of their rows, that an answer may hold, in bytes.
     conflict_bytes: usize = 4 << 20,

@@ -1,5 +1,5 @@
 //! Reads the configuration from its sources: defaults < file < environment < flags. All faults in it are reported at
-//! once, each with its key and the place where it was written. What the keys mean is in [`super`].
+//! once, each with its key and the place where it was written. The meaning of the keys is in [`super`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;

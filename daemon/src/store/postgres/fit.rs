@@ -1,6 +1,6 @@
 //! Checks that the daemon can work with the server: a database in UTF-8, reached without a pooler that spreads a
-//! connection's statements over several of the server's. Found out before anything is set or prepared, since behind
-//! such a pooler that would stay for the next program.
+//! connection's statements over several of the server's. This is checked before anything is set or prepared, since
+//! behind such a pooler settings would stay for the next program.
 
 use std::time::Duration;
 

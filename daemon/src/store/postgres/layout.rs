@@ -51,7 +51,7 @@ pub struct Place {
     /// True if the application has granted anything to its people.
     #[serde(default)]
     pub is_granted: bool,
-    /// Those grants. It may change that, so it is read anew at each look.
+    /// Those grants. The application may change them, so they are read anew at each look.
     #[serde(skip)]
     pub rights: Option<FoundRights>,
 }

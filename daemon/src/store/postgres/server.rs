@@ -117,8 +117,8 @@ pub(super) async fn connect(url: &str) -> diesel::ConnectionResult<AsyncPgConnec
     Ok(connection)
 }
 
-/// True if the server's errors come in English, so that their texts can be told apart. Asked with an error, since the
-/// server's environment has a say as well.
+/// True if the server's errors come in English, so that their texts can be told apart. Tested with a real error, since
+/// the server's environment has a say as well.
 pub(super) async fn speaks_english(connection: &mut AsyncPgConnection) -> Result<bool, StoreError> {
     let ask = "DO $$ BEGIN PERFORM 1 / 0; \
         EXCEPTION WHEN division_by_zero THEN PERFORM set_config('ryzed.words', SQLERRM, false); END $$";

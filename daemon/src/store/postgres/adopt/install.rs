@@ -1,5 +1,5 @@
 //! Installs sync on an application's tables: grants and policies for the daemon's role, table by table, then all
-//! triggers at one moment. Were they put up one after the other, a row could be deleted or given away unseen in
+//! triggers at one moment. Installed one after the other, they would let a row be deleted or given away unseen in
 //! between.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -67,7 +67,7 @@ impl PostgresTransaction<'_> {
     }
 
     /// Reads an error as a rule's refusal of a row; none if it is another kind of failure. An application's rules, and
-    /// an operator's triggers, say it with errors of any kind.
+    /// an operator's triggers, raise errors of any kind.
     pub(super) fn refusal(&self, error: &Error) -> Option<StoreError> {
         match self.judged(error) {
             (refused @ (StoreError::Constraint(_) | StoreError::Reference(_) | StoreError::Denied(_)), _) => {
