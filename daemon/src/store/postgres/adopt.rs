@@ -1,5 +1,5 @@
-//! Adopting a database that was there before: what is looked at, what is put up, what is entered, and how all of it goes
-//! again. Whatever locks an application's tables waits for a moment only and is tried again.
+//! Adopts an existing database: examines it, installs sync on its tables, enters its rows into the index, and removes
+//! all of that again. Every lock on an application's table is tried for a moment only, and then again.
 
 mod advice;
 mod again;
@@ -64,7 +64,7 @@ pub struct TableNaming {
     pub skip: bool,
     /// True if the configuration names the table, so that it must exist.
     pub is_explicit: bool,
-    /// Which columns travel, and who writes them.
+    /// The columns that travel, and who writes them.
     pub rules: TableRules,
 }
 
@@ -88,10 +88,10 @@ impl TableNaming {
     }
 }
 
-/// Why a database is not adopted, served or left.
+/// The reason why a database is not adopted, served or left.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
-    /// Something has to be decided or done first; says what.
+    /// A person has to decide or do something first; says what.
     #[error("{0}")]
     Refused(String),
     /// The database failed, or was busy for too long.
@@ -103,7 +103,7 @@ pub enum AdoptError {
 pub trait Watch: Send {
     /// A step has begun, or has to wait for somebody.
     fn step(&mut self, what: &str);
-    /// So many rows of about so many are entered.
+    /// Reports the progress: so many rows of about so many are entered.
     fn entered(&mut self, table: &str, rows: u64, of: u64);
 }
 
@@ -128,7 +128,7 @@ pub enum Adopted {
         /// The results of the trials, table by table.
         proofs: Vec<Proof>,
     },
-    /// It is not, since people could not use it.
+    /// It is not adopted, since people could not use it.
     Unproven {
         /// The results of the trials, table by table.
         proofs: Vec<Proof>,
@@ -139,7 +139,7 @@ pub enum Adopted {
     },
 }
 
-/// The most time that a lock on an application's table, or on a scope, is waited for at once. Far below the second after
+/// The most time that a lock on an application's table, or on a scope, is tried for at once. Far below the second after
 /// which PostgreSQL looks for deadlocks, so that it is never the application's transaction that is ended.
 const LOCK_MS: u32 = 100;
 /// The time for which locks are tried in all.
@@ -279,7 +279,7 @@ pub(super) async fn renew(
 const OWN: &str =
     "the tables of this database are the daemon's own: there is nothing to adopt, `ryzed serve` works on it";
 
-/// A connection that a daemon's can be told from.
+/// Opens a connection that can be told from a daemon's.
 async fn open(url: &str) -> Result<AsyncPgConnection, StoreError> {
     let mut connection = migrate::open(url).await?;
     let settings = "SET application_name = 'ryzed adopt'; SET statement_timeout = 0; SET client_min_messages = error; \
@@ -311,7 +311,7 @@ async fn alone(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     }
 }
 
-/// A connection that works on tables which an application uses, and who is told of it.
+/// A connection that works on tables which an application uses, with the listener for its progress.
 struct Worker<'w> {
     connection: AsyncPgConnection,
     watch: &'w mut dyn Watch,

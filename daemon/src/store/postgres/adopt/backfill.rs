@@ -1,5 +1,6 @@
-//! Entering the rows that were there before the triggers: batch by batch, parents before children, each batch so small that
-//! it holds the scopes for a moment only. How far it has come is noted with each batch, so it can be broken off at any time.
+//! Enters the rows that existed before the triggers: batch by batch, parents before children, each batch so small that
+//! it holds the scopes for a moment only. Each batch notes its progress, so that the work can be interrupted at any
+//! time.
 
 use super::super::layout::literal;
 use super::super::sql_text::texts;

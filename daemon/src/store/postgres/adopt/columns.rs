@@ -59,7 +59,7 @@ pub(super) fn mismatch(column: &Column, found: &FoundColumn, relation: &Relation
     format!("is {}, not {wanted}{hint}; not synced{}", found.sql_type, demand(column))
 }
 
-/// Why values of an enum are not those that the adapter means: devices could not send back what they get.
+/// The mismatch of an enum's values with those that the adapter means: devices could not send back what they get.
 pub(super) fn other_labels(column: &Column, property: &Value, found: &FoundColumn) -> Option<String> {
     let options: Vec<&str> = property["enum"].as_array()?.iter().filter_map(Value::as_str).collect();
     let others: Vec<&str> = found.labels.iter().map(String::as_str).filter(|label| !options.contains(label)).collect();

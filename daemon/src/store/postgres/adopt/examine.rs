@@ -1,4 +1,4 @@
-//! Holds the adapters against what the catalogue tells: what fits, what does not, and what to do about it. Pure.
+//! Compares the adapters with the catalogue: the tables that fit, those that do not, and what to do about them. Pure.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use super::{Naming, TableNaming, policies};
 pub struct Examined {
     /// A report for each adapter, parents before children.
     pub tables: Vec<TableReport>,
-    /// Why the database can't be adopted, apart from its tables.
+    /// The reasons why the database can't be adopted, apart from its tables.
     pub problems: Vec<String>,
     /// The tables that fit.
     pub layout: Layout,
@@ -35,7 +35,7 @@ impl Examined {
     }
 }
 
-/// Holds every adapter against the database.
+/// Compares every adapter with the database.
 #[must_use]
 pub fn examine(adapters: &Registry, facts: &Facts, naming: &Naming) -> Examined {
     let mut examined = Examined { tables: Vec::new(), problems: server_problems(facts), layout: Layout::default() };
@@ -296,7 +296,7 @@ impl Examination<'_> {
         false
     }
 
-    /// Which line of the configuration would say what can't be known.
+    /// The line of the configuration that would say what can't be known.
     fn ask(&self, relation: &Relation, wire: &str, fits: impl Fn(&super::facts::ForeignKey) -> bool) -> String {
         const USUAL: [&str; 9] =
             ["created_by", "owner_id", "owner", "author_id", "profile_id", "account_id", "member_id", "uid", "user"];

@@ -23,11 +23,11 @@ pub(in super::super) struct Backfill {
     pub since: Option<&'static str>,
 }
 
-/// Tables round which everything is put up in one go.
+/// The tables on which sync is installed in one go.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Round<'a> {
     pub tables: &'a [(&'a Table, &'a Place)],
-    /// Those whose rows are entered, or held against the index.
+    /// The tables whose rows are entered, or compared with the index.
     pub enter: &'a BTreeMap<&'static str, Backfill>,
     /// True if these are all synced tables, so that entries of others are left from before.
     pub is_all: bool,
@@ -148,8 +148,8 @@ impl Worker<'_> {
     }
 }
 
-/// Has the daemon's role belong to `authenticated` where a schema is open to that alone: one of a hosted service's own is not
-/// for its customers to grant.
+/// Makes the daemon's role a member of `authenticated` where only that role can use a schema: the schema of a hosted
+/// service is not its customers' to grant.
 fn joins_where_closed(placed: Placed<'_>) -> String {
     let names: BTreeSet<&str> = placed.iter().map(|(_, place)| place.schema.as_str()).chain(["auth"]).collect();
     let names: Vec<String> = names.into_iter().map(literal).collect();
@@ -162,7 +162,7 @@ fn joins_where_closed(placed: Placed<'_>) -> String {
     )
 }
 
-/// Has the daemon's role belong to `authenticated`.
+/// Makes the daemon's role a member of `authenticated`.
 pub(in super::super) fn authenticated_joins() -> String {
     format!(
         "DO $$ BEGIN IF NOT {IS_AUTHENTICATED} THEN GRANT authenticated TO ryzed_daemon; END IF; \

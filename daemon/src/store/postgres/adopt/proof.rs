@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 /// The result of one trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It went well.
+    /// A success.
     Done,
-    /// Nothing is known, and why.
+    /// An unknown result, and why.
     Untried(String),
     /// The application does not want it: its policies, grants or triggers; in words.
     Kept(String),
@@ -26,7 +26,7 @@ pub struct Proof {
     pub relation: String,
     /// A row is read by whose it is.
     pub read: Outcome,
-    /// It is changed.
+    /// A row is changed.
     pub edit: Outcome,
     /// Another one is made.
     pub make: Outcome,
@@ -90,8 +90,8 @@ impl Proof {
         }
     }
 
-    /// Why the table can't be synced; none when a row of it can be read, and changed or made, as far as the application wants
-    /// that.
+    /// The reason why the table can't be synced; none when a row of it can be read, and changed or made, as far as the
+    /// application wants that.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         let name = &self.relation;

@@ -17,13 +17,13 @@ use crate::store::statement::statement;
 /// The progress of a database's adoption.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AdoptionState {
-    /// It knows nothing of the daemon.
+    /// Nothing of the daemon is in it.
     Untouched,
     /// The daemon's migrations have made its tables.
     Own,
     /// Adopting it has begun, and was not finished.
     Begun(Layout),
-    /// It is adopted.
+    /// Adoption is complete.
     Complete(Layout),
 }
 

@@ -1,5 +1,5 @@
-//! Which way each column of an application's table travels: what is known of it is put together here, the adapters judge, and
-//! the report tells. Pure.
+//! Collects what is known about each column of an application's table, from which the adapters judge which way it
+//! travels, and which the report shows. Pure.
 
 use std::collections::BTreeSet;
 

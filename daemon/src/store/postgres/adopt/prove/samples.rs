@@ -32,7 +32,7 @@ pub(super) struct Found {
     pub rows: BTreeMap<&'static str, Vec<Candidate>>,
     /// Rows of the catalogue, by the table's name on the wire.
     pub catalogue: BTreeMap<&'static str, Vec<String>>,
-    /// Everybody whose row was found, else whom owners may refer to.
+    /// The people whose rows were found; if there are none, people that owners may refer to.
     pub people: Vec<String>,
 }
 

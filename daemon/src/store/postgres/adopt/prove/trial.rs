@@ -39,7 +39,7 @@ pub(super) struct Trial<'c, 's> {
     proof: Proof,
 }
 
-/// Something that is tried.
+/// A step that is tried.
 enum Step {
     /// Reads the row of this id.
     Read(String),
@@ -55,9 +55,9 @@ enum Step {
 enum Said {
     /// A success: the row that was read, or the number of rows that were written.
     Well(Option<String>, usize),
-    /// It may not use something.
+    /// The daemon's role may not use a thing.
     Denied { message: String, kind: String, name: String },
-    /// Something else.
+    /// Another answer.
     Otherwise(Outcome),
 }
 
