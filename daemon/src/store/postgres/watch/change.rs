@@ -13,7 +13,7 @@ use super::look::{EVER, Fingerprint};
 use super::{Cause, Found, Kind, Trouble, Watcher};
 use crate::store::{Stopped, StoreError};
 
-/// Triggers that stand as they were put up, and were others for a moment between two looks.
+/// Adds troubles for triggers that stand as they were installed, and were others for a moment between two looks.
 pub(super) fn add_moments(found: &mut Found, seen: &Fingerprint, adapters: &Registry) {
     for (table, now) in &found.fingerprint.triggers {
         let (Some(before), Some(table)) = (seen.triggers.get(table), adapters.get(table)) else { continue };
@@ -38,7 +38,7 @@ pub(super) async fn note_grants(connection: &mut AsyncPgConnection, found: &mut 
     Ok(())
 }
 
-/// Has our policies follow the application's: where those let people in, they decide.
+/// Makes our policies follow the application's: where those let people in, they decide.
 pub(super) async fn permit(
     connection: &mut AsyncPgConnection,
     watcher: &Watcher,

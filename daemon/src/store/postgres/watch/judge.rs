@@ -9,7 +9,7 @@ use super::super::adopt::{Facts, FoundColumn, Relation, is_base, permits};
 use super::super::layout::{Layout, Permits, Place, PlacedColumn};
 use super::look::Stand;
 
-/// Why a table is left alone.
+/// A reason for which a table is stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct Trouble {
     /// In words for an operator.
@@ -31,7 +31,7 @@ pub(in super::super) enum Kind {
     Off,
     /// The same; a note says so.
     Noted,
-    /// The same; the database was restored from a dump, and what is noted of the catalogue is of another one.
+    /// The same; the database was restored from a dump, so that the notes about the catalogue are of another one.
     Restored,
 }
 
@@ -52,7 +52,7 @@ pub(in super::super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// Every table with something the matter, and those whose rows hang on one of them.
+    /// The tables with a trouble, and those whose rows hang on one of them.
     pub(in super::super) fn troubles(self) -> Troubles {
         let mut found = Troubles::new();
         for table in self.registry.iter() {

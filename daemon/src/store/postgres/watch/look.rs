@@ -43,7 +43,7 @@ pub(in super::super) struct Stand {
     pub other_columns: Vec<String>,
     /// True if DDL has given its rows other values.
     pub is_rewritten: bool,
-    /// Itself and the tables that its rows hang on.
+    /// The table itself and the tables that its rows hang on.
     pub lineage: Vec<String>,
     /// True if row level security was on, and if it is.
     pub had_rls: bool,
@@ -64,7 +64,7 @@ pub(in super::super) struct Stand {
     pub passes_by: bool,
     /// True if the daemon's role is a member of `authenticated`.
     pub is_authenticated: bool,
-    /// Why the index may not tell the truth.
+    /// The reasons for which the index may be wrong.
     pub notes: Vec<String>,
     /// True if rows are still to be entered into the index.
     pub is_entering: bool,
@@ -148,7 +148,7 @@ pub(super) struct Fingerprint {
 /// The triggers of a table: others after they were switched off and on again, or others were put in their places.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Marks {
-    /// Another one when somebody has noted how the table is, as whoever puts up triggers does.
+    /// Another one after somebody has noted the table's state, as the installation of triggers does.
     pub noted: String,
     pub marks: String,
 }
