@@ -1,4 +1,4 @@
-//! The house for PostgreSQL: a bounded pool, native types, triggers on statements, row level security.
+//! The backend for PostgreSQL: a bounded pool, native types, triggers on statements, row level security.
 
 mod admission;
 pub mod adopt;

@@ -148,7 +148,7 @@ impl Whole {
         execute(&mut self.connection, &all.join(";")).await
     }
 
-    /// As they were put up, each where it fires.
+    /// Switches the triggers on as they were installed, each where it fires.
     async fn triggers_on(&mut self) -> Result<(), StoreError> {
         let on = |table: &Table| {
             format!(

@@ -65,7 +65,7 @@ pub(super) async fn is_sealed(connection: &mut AsyncPgConnection) -> Result<bool
     Ok(!texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'sealed'").await?.is_empty())
 }
 
-/// From here on the database is not opened any more.
+/// Seals the database, which is not opened any more from then on.
 pub(super) async fn seal(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     execute(connection, "INSERT INTO ryzed.meta VALUES ('sealed', 'yes') ON CONFLICT (key) DO NOTHING").await
 }

@@ -15,7 +15,7 @@ pub(super) enum Remedy {
     Again,
     /// The connection is gone, and with it what was not committed.
     Reconnect,
-    /// Somebody else has a lock and keeps it; the same later may go well.
+    /// Another transaction keeps a lock; the same later may succeed.
     Wait,
     /// Only the commit has shown that a row is refused; the same again, checked at once, tells which.
     Strictly,
@@ -126,7 +126,7 @@ const STORAGE: [(&str, &str); 14] = [
 /// Refers the operator to the server's log for a message that is not repeated.
 const UNSAID: &str = "; the server's log has its words";
 
-/// Which rule of the schema an error is about.
+/// The rule of the schema that an error is about.
 fn rule(kind: &Kind) -> Option<&'static str> {
     Some(match kind {
         Kind::ForeignKeyViolation => "foreign key",
@@ -139,7 +139,7 @@ fn rule(kind: &Kind) -> Option<&'static str> {
     })
 }
 
-/// The same from a server whose words are not understood: what can't be told apart may pass.
+/// The same for a server whose messages are not in English: an error that can't be told apart counts as passing.
 pub(super) fn in_doubt(judged: (StoreError, Remedy)) -> (StoreError, Remedy) {
     match judged {
         (StoreError::Failed(message), Remedy::None) => (StoreError::Unavailable(message), Remedy::Again),

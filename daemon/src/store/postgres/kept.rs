@@ -1,6 +1,6 @@
-//! Which columns travel, noted in the database so that of no others former values are kept: the triggers of whoever writes go by
-//! it. A column that stays home from now on has its former values erased; one that is let out again begins a new life, since
-//! devices have rows without it.
+//! The columns that travel, noted in the database so that former values are kept of no others: every writer's triggers
+//! go by that note. A column that stays home from now on has its former values erased; one that is let out again begins
+//! a new epoch, since devices have rows without it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,7 +28,7 @@ struct Kept {
     table: String,
     /// The columns that travel.
     columns: BTreeSet<String>,
-    /// Those that stay home.
+    /// The columns that stay home.
     home: BTreeSet<String>,
 }
 
@@ -132,7 +132,7 @@ async fn noted(connection: &mut AsyncPgConnection) -> Result<Vec<Kept>, StoreErr
     noted.iter().map(read).collect()
 }
 
-/// Erases what is noted of columns that do not travel.
+/// Erases the notes about columns that do not travel.
 async fn scrub(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
     for _ in 0..TRIES {
         let (mut after, mut busy) = (Some(String::new()), 0);

@@ -23,7 +23,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// locked.
 const FIRST: Duration = Duration::from_millis(500);
 const FIRST_WHILE_LOCKED: Duration = Duration::from_millis(50);
-/// So many lately, within so long, make a table that is locked.
+/// The number of lock timeouts, and the time within which they make a table count as locked.
 const LOCKED: (usize, Duration) = (3, Duration::from_secs(5));
 /// The time that a try waits for a lock in one of the places for that.
 const LONG: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ const TURNS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Lanes {
     turns: Mutex<HashMap<Scope, Weak<Turn<()>>>>,
-    /// Everybody's but the daemon's own.
+    /// The places of everybody but the daemon itself.
     all: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
@@ -102,7 +102,7 @@ impl Lanes {
         timeout(PATIENCE, turn.lock_owned()).await.map_err(late)
     }
 
-    /// A place on the way to a connection; with `waits`, one where a lock may be waited for.
+    /// Takes a place on the way to a connection; with `waits`, one in which a lock may be waited for.
     pub(super) async fn place(&self, mode: Mode, access: &Access, waits: bool) -> Result<LaneTicket, StoreError> {
         if matches!(access, Access::Daemon) {
             return Ok(LaneTicket::default());
@@ -142,7 +142,7 @@ impl Lanes {
     }
 }
 
-/// Nobody got a connection in time.
+/// The error for a caller who got no connection in time.
 pub(super) fn busy() -> StoreError {
     StoreError::Unavailable("every connection to the database is busy (database.connections)".into())
 }

@@ -93,7 +93,7 @@ pub struct PlacedColumn {
     /// Its default as SQL. The application may change it, so it is read anew at each start.
     #[serde(skip)]
     pub default: Option<String>,
-    /// Which way it travels: judged at each start, since rules and configuration change.
+    /// The way that it travels: judged at each start, since rules and configuration change.
     #[serde(skip)]
     pub travel: Travel,
 }

@@ -47,7 +47,7 @@ pub(super) fn start(
     })
 }
 
-/// Why it no longer listens.
+/// Listens until the connection fails; returns the reason.
 async fn listen(
     url: &str,
     outside: &OnOutsideWrite,

@@ -1,4 +1,4 @@
-//! The schema: plain SQL migrations, then what is put up round the synced tables, which follows the adapters.
+//! The schema: plain SQL migrations, then the triggers and policies of the synced tables, which follow the adapters.
 
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;

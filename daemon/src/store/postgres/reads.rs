@@ -62,7 +62,7 @@ pub(super) fn unique(relation: &str) -> Statement<'_, Text> {
     .text(relation)
 }
 
-/// Which of these rows are there, whatever policies show.
+/// The ids of these rows that exist, whatever policies show.
 pub(super) fn standing<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, Text> {
     statement(
         "SELECT i.id::text FROM unnest(?2::uuid[]) i (id) WHERE EXISTS (SELECT FROM ryzed.changes c \
@@ -151,7 +151,7 @@ pub(super) fn passing(passed: &Passed) -> Statement<'static> {
     .text(list(passed.tables.iter()))
 }
 
-/// The tables of which something in these scopes is still to be told.
+/// The tables of which entries in these scopes are still to be sent.
 pub(super) fn untold(scopes: &[Scope]) -> Statement<'static, Text> {
     statement("SELECT DISTINCT table_name FROM ryzed.passed WHERE scope = ANY (?1::text[])").text(list(scopes))
 }

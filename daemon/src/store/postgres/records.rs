@@ -27,7 +27,7 @@ impl PostgresTransaction<'_> {
         }
     }
 
-    /// Those after a version; of stopped tables none.
+    /// The changes after a version; of stopped tables none.
     pub(super) async fn records_of(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError> {
         type Row = (i64, String, String, String, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);

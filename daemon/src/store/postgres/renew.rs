@@ -1,6 +1,6 @@
-//! At a start: what this release puts up round the tables is put up where something else stands there, and the index is held
-//! against the tables where it may not tell the truth. Only where that is safe: a table that is not the one that it was, or that
-//! does not fit, is left as it is and stopped.
+//! Renews, at a start, what is installed on the tables: triggers and policies of another release are replaced, and the
+//! index is compared with the tables where it may be wrong. Only where that is safe: a table that is not the one that
+//! it was, or that does not fit, is left as it is and stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use crate::store::{Stay, StoreError};
 pub(super) struct Ground<'a> {
     /// Every table that there could be.
     pub adapters: &'a Registry,
-    /// Those that are there, as they were adopted or are made.
+    /// The tables that exist, as they were adopted or are made.
     pub placed: Placed<'a>,
     /// The configuration's names of the tables.
     pub naming: &'a Naming,
@@ -33,7 +33,7 @@ pub(super) struct Ground<'a> {
 /// The plan of a start.
 #[derive(Debug, Default)]
 struct Plan<'a> {
-    /// Tables round which everything is put up anew.
+    /// The tables on which everything is installed anew.
     install: Vec<(&'a Table, &'a Place)>,
     /// Tables whose index is held against their rows.
     mend: BTreeMap<&'static str, adopt::Backfill>,

@@ -34,7 +34,7 @@ const STILL_WAITING: Duration = Duration::from_secs(10);
 #[error("{0}")]
 pub struct AddressError(String);
 
-/// Why there is no connection.
+/// A failed attempt to connect.
 #[derive(Debug)]
 pub(super) struct Unreachable {
     message: String,

@@ -45,13 +45,13 @@ pub(super) struct PostgresTransaction<'c> {
     ahead: Vec<BoxFuture<'c, QueryResult<usize>>>,
     /// Answers that were fetched before they were asked for, by statement.
     prefetched: HashMap<String, Arc<Fetched>>,
-    /// On whose behalf the triggers believe to run.
+    /// The device that the triggers know.
     device: Option<DeviceId>,
     /// The tables whose rows it has changed, or expects to read.
     pub(super) changed: BTreeSet<&'static str>,
     /// The reaction to the last error.
     pub(super) remedy: Remedy,
-    /// Why the database could not do what it was asked, when that is about now and not about the question.
+    /// The reason of a failure that is about the moment and not about the statement.
     pub(super) trouble: Option<String>,
     /// A statement failed outside of a savepoint, so nothing can be committed any more.
     spoilt: bool,
@@ -61,7 +61,7 @@ pub(super) struct PostgresTransaction<'c> {
     is_sure: bool,
     /// The database has refused a row, or not noted one, which may be so because its table is another by now.
     pub(super) is_doubtful: bool,
-    /// Something was written that would reach nobody.
+    /// True once something was written that would reach nobody.
     pub(super) is_unbooked: bool,
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Fetched {
 type Fetching<'c> = BoxFuture<'c, QueryResult<Fetched>>;
 
 impl<'c> PostgresTransaction<'c> {
-    /// Nothing is sent before the first statement.
+    /// A transaction that sends nothing before its first statement.
     pub(super) fn new(
         connection: &'c AsyncPgConnection,
         schema: &'c Arc<Schema>,
@@ -189,7 +189,7 @@ impl<'c> PostgresTransaction<'c> {
         .boxed()
     }
 
-    /// Runs a statement with the next one, which is told of its failure. It changes nothing that is prefetched.
+    /// Sends a statement together with the next one, which gets its failure. It changes nothing that is prefetched.
     pub(super) async fn pipeline(&mut self, statement: Statement<'_>) -> Result<(), StoreError> {
         self.push_ahead(statement);
         if self.ahead.len() < LONGEST_AHEAD {
@@ -226,7 +226,8 @@ impl<'c> PostgresTransaction<'c> {
         }
     }
 
-    /// Has the commit not wait for the disk, with everything locked: what a crash takes back can be done again.
+    /// Makes the commit return before the disk has it, with everything locked: after a crash the work can be done
+    /// again.
     pub(super) fn commit_at_ease(&mut self) {
         self.push_ahead(statement("SET LOCAL synchronous_commit = off"));
     }

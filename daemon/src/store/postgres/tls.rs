@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// The demands on the server's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// Nothing: who listens in learns nothing, but somebody else may answer.
+    /// Nothing is demanded: an eavesdropper learns nothing, but another server may answer.
     Anybody,
     /// Signed by one of these, for whatever name.
     Signed(Roots),

@@ -49,7 +49,7 @@ impl<'a> Placed<'a> {
         self.install(table, place).join(";\n")
     }
 
-    /// Takes note that everything stands round these tables as it was put up just now.
+    /// Notes that everything stands on these tables as it was just installed.
     pub(super) fn stamp(self, of: &[(&Table, &Place)]) -> Vec<String> {
         let stamp = |(table, place): &(&Table, &Place)| {
             format!("SELECT ryzed.stamp('{}', md5({}))", table.name, literal(&self.made(table, place)))
@@ -127,13 +127,13 @@ impl<'a> Placed<'a> {
         statements
     }
 
-    /// Has the policy that permits go by what the place says of the application's.
+    /// Makes the permitting policy follow the place's note of the application's policies.
     pub(super) fn permit(self, place: &Place) -> String {
         let (relation, all) = (place.relation(), permitted(place));
         format!("ALTER POLICY ryzed_all ON {relation} USING ({all}) WITH CHECK ({all})")
     }
 
-    /// The statements that put up a table's triggers, whatever stood before.
+    /// The statements that install a table's triggers, whatever stood before.
     pub(super) fn triggers(self, table: &Table, place: &Place) -> Vec<String> {
         let relation = place.relation();
         let Ownership { rule, column, parent } = ownership(table, place);

@@ -99,7 +99,7 @@ const UNKNOWN: &str = "it refers to a row or an account that the database does n
 /// The error for deleting a row that others refer to.
 const NEEDED: &str = "other rows of the database refer to it";
 
-/// Why an application's database refuses a row, without the names that it has there.
+/// The reason for which an application's database refuses a row, without the names that it has there.
 fn reason(rule: &str) -> &'static str {
     let reasons = [
         ("not-null", "it lacks a value that the database demands"),
