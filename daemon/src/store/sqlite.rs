@@ -1,4 +1,4 @@
-//! The house for one machine: SQLite in WAL mode, one writer thread with group commit, a few readers.
+//! The backend for one machine: SQLite in WAL mode, one writer thread with group commit, a few readers.
 
 pub mod archive;
 mod checkpoints;
@@ -212,7 +212,7 @@ struct Asked {
     job: Job,
 }
 
-/// Runs a job to its end on this thread. Nothing in this house waits, so the first poll is the last.
+/// Runs a job to its end on this thread. Nothing in this backend waits, so the first poll is the last.
 fn finish(asked: &Asked, transaction: &mut transaction::SqliteTransaction<'_>) -> Result<(), StoreError> {
     transaction.admit(&asked.access)?;
     if let Access::Person { user, .. } = &asked.access {

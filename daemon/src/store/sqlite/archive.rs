@@ -135,7 +135,7 @@ struct Page {
     after: (String, String),
 }
 
-/// Why a record can't be in an archive, and what to do; nothing of its values.
+/// The error for a record that can't be in an archive, and what to do; nothing of its values.
 fn broken(table: &str, key: &str, said: &str) -> StoreError {
     let marked = said::object(said).remove(UNSAID);
     let fields: Vec<&str> = marked.iter().flat_map(Value::as_array).flatten().filter_map(Value::as_str).collect();

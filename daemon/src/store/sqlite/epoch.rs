@@ -62,11 +62,11 @@ enum Left {
 
 /// The relation between the database and its epoch file.
 enum Course {
-    /// It is the one that was left here.
+    /// The database is the one that was left here.
     GoesOn,
-    /// It was never served.
+    /// The database was never served.
     Begins,
-    /// It is another one, or has gone back; says how that shows.
+    /// The database is another one, or has gone back; says how that shows.
     Anew(String),
 }
 
@@ -213,7 +213,7 @@ pub(super) fn is_sealed(connection: &mut SqliteConnection) -> Result<bool, Store
     Ok(get(connection, SEALED)?.is_some())
 }
 
-/// From here on the database is not opened any more.
+/// Seals the database, which is not opened any more from then on.
 pub(super) fn seal(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     set(connection, SEALED, "yes")
 }

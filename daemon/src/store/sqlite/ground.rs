@@ -100,7 +100,7 @@ impl Ground {
         said.unwrap_or_default()
     }
 
-    /// Somebody was served.
+    /// Notes that a caller was served.
     pub(super) fn worked(&self, mode: Mode) {
         // A little may still find room where the next upload does not.
         if self.is_gone() || (mode == Mode::Write && self.is_still_full()) {
@@ -118,7 +118,7 @@ impl Ground {
         is_full
     }
 
-    /// Somebody was not; counts only what is about now.
+    /// Notes that a caller was not served; counts only passing failures.
     pub(super) fn refused(&self, error: &StoreError) {
         let StoreError::Unavailable(message) = error else { return };
         let free = self.free();
@@ -132,7 +132,7 @@ impl Ground {
         self.outage.failed(&format!("{message} ({}{free})", self.path.display()), fault);
     }
 
-    /// Why the database can't be written, as far as that is known.
+    /// The reason why the database can't be written, as far as that is known.
     pub(super) fn fault(&self) -> Option<&'static str> {
         if self.is_gone() { Some(IS_GONE) } else { self.outage.storage_fault() }
     }

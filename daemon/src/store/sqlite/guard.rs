@@ -16,12 +16,12 @@ use crate::store::statement::statement;
 
 /// Before the table's name, the key of a note that its rows may have changed unseen.
 const BLIND: &str = "blind:";
-/// Why there is such a note.
+/// The reason in such a note.
 const REASON: &str = "triggers of ryzed were missing or others than were put up";
 
 /// Stands guard over the triggers for the one that writes.
 pub(super) struct Guard {
-    /// The daemon alone does: a command may have been told of other columns.
+    /// True in the daemon, which alone guards: a command may have another configuration of columns.
     is_on_duty: bool,
     /// The number that the schema had when the triggers were last seen to stand.
     number: Option<i32>,
@@ -72,7 +72,7 @@ impl Guard {
         }
     }
 
-    /// Has it look again: what it did was not committed.
+    /// Makes the guard look again, since its work was not committed.
     pub(super) fn forget(&mut self) {
         self.number = None;
     }
@@ -110,7 +110,7 @@ fn missing(table: &str, error: &diesel::result::Error) -> StoreError {
     ))
 }
 
-/// Which tables have lost some of the triggers of which others stand, or have others under their names than were put up.
+/// The tables that have lost some of their triggers, or have others under their names than were installed.
 pub(super) fn tampered(
     connection: &mut SqliteConnection,
     registry: &Registry,
@@ -126,10 +126,10 @@ pub(super) fn tampered(
     Ok(registry.iter().filter(|table| of_table(table.name)).map(|table| table.name.to_owned()).collect())
 }
 
-/// The key under which it stands what was put up.
+/// The key of the note about the installed triggers.
 const PUT_UP: &str = "triggers";
 
-/// Notes what was put up, so that a later release tells its own changes from somebody else's.
+/// Notes the installed triggers, so that a later release tells its own changes from somebody else's.
 pub(super) fn note_put_up(connection: &mut SqliteConnection, triggers: &[String]) -> Result<(), StoreError> {
     let text = serde_json::to_string(triggers).map_err(|error| StoreError::Failed(error.to_string()))?;
     if epoch::get(connection, PUT_UP)?.as_deref() == Some(&text) {

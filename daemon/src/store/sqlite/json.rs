@@ -24,7 +24,7 @@ impl FromSql<Text, Sqlite> for Json {
 pub(super) enum Exact {
     /// As it is.
     Whole(String),
-    /// It holds texts that are no UTF-8; here they are null and marked.
+    /// The text is no UTF-8 in places, which here are null and marked.
     Broken(String),
 }
 

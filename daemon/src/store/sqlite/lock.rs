@@ -44,7 +44,7 @@ impl Lock {
         }
     }
 
-    /// Nobody else's.
+    /// Takes the lock that nobody else may share.
     pub(super) fn alone(database: &Path) -> Result<Self, StoreError> {
         let beside = beside(database);
         let file = private::open(&beside).map_err(|error| failed(&beside, &error))?;

@@ -59,7 +59,7 @@ fn applied(connection: &mut SqliteConnection, known: &[String]) -> Result<Vec<St
     Ok(applied)
 }
 
-/// Applies what is missing and puts up the triggers when the adapters ask for others than there are.
+/// Applies missing migrations, and installs the triggers when the adapters ask for others than there are.
 pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> Result<(), StoreError> {
     applied(connection, &known()?)?;
     connection.run_pending_migrations(MIGRATIONS).map_err(failed)?;

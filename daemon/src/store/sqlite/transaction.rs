@@ -30,15 +30,15 @@ pub(in crate::store::sqlite) use attempt::Care;
 pub(super) struct SqliteTransaction<'c> {
     pub connection: &'c mut SqliteConnection,
     pub schema: &'c Arc<Schema>,
-    /// On whose behalf.
+    /// The person on whose behalf it runs.
     pub user: Option<UserId>,
-    /// Why the database could not do what it was asked, when that is about now and not about the question.
+    /// The reason of a failure that is about the moment and not about the statement.
     pub trouble: Option<String>,
     /// The rows that roll the transaction back, while its jobs run again.
     pub care: Option<Care>,
     /// A row has taken the transaction back.
     pub is_taken_back: bool,
-    /// Something was written that would reach nobody.
+    /// True once something was written that would reach nobody.
     pub is_unbooked: bool,
 }
 

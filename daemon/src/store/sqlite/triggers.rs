@@ -12,7 +12,7 @@ pub(super) fn all(registry: &Registry) -> Vec<String> {
     registry.iter().flat_map(|table| of_table(table, registry)).collect()
 }
 
-/// Those of one table.
+/// The triggers of one table.
 pub(super) fn of_table(table: &Table, registry: &Registry) -> Vec<String> {
     let mut triggers = vec![
         on_insert(table, registry),

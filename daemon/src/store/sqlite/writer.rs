@@ -27,7 +27,7 @@ use group::{Group, Loss};
 
 /// Jobs that may wait for the writer; more wait in their callers.
 const QUEUE: usize = 1024;
-/// Those of one person.
+/// The jobs of one person that may wait.
 const QUEUE_OF_ONE: usize = 64;
 /// The time between two checks for writes of other processes.
 const LOOK_OUTSIDE: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ type Done = oneshot::Sender<Result<(), StoreError>>;
 struct Waiting {
     asked: Asked,
     done: Done,
-    /// It is given up when the database is held by somebody else for so long.
+    /// The time at which the job is given up, if another process holds the database until then.
     until: Instant,
     _room: OwnedSemaphorePermit,
 }
@@ -57,9 +57,9 @@ struct Waiting {
 #[derive(Default)]
 struct Queue {
     state: Mutex<WriterState>,
-    /// Something was queued, or the end was asked for.
+    /// Notified when a job was queued, or the queue is closing.
     came: Notify,
-    /// Something was taken out.
+    /// Notified when a job was taken out.
     left: Notify,
 }
 

@@ -19,7 +19,7 @@ const TAKEN_BACK: usize = 16;
 #[derive(Default)]
 pub(super) struct Group(pub(super) Vec<(Whose, Waiting, Result<(), StoreError>)>);
 
-/// Why a whole transaction is gone.
+/// The loss of a whole transaction.
 pub(super) enum Loss {
     /// A row of the last job took it back.
     Row,
