@@ -49,8 +49,6 @@ pub trait Store: Send + Sync + 'static {
     /// `sqlite` or `postgres`.
     fn kind(&self) -> &'static str;
 
-    /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not. A database that
-    /// can refuse rows by itself is told on whose behalf. Writes on behalf of one person come one after the other. Who has
     /// Runs `job` in a transaction that is committed when the job is `Ok` and rolled back when it is not. The
     /// transaction carries `access`, so that a database with rules of its own (row-level security) can apply them.
     /// Writes on behalf of one person run one after the other. A caller whose token or device is revoked gets
@@ -71,7 +69,8 @@ pub trait Store: Send + Sync + 'static {
         std::future::pending().await
     }
 
-    /// Why it can't be written just now, as far as that has shown: a full disk and the like, which no read would tell.
+    /// The reason why the database can't be written just now, if one is known: a full disk and the like, which no read
+    /// would show.
     fn storage_fault(&self) -> Option<&'static str> {
         None
     }
@@ -115,7 +114,7 @@ pub enum Mode {
     Write,
 }
 
-/// On whose behalf a transaction runs.
+/// The caller of a transaction, on whose behalf it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// A person: their own rows and the catalogue.
@@ -129,7 +128,7 @@ pub enum Access {
         /// The token and device of the request.
         credentials: Credentials,
     },
-    /// Nobody in particular: the catalogue, as far as everybody sees it.
+    /// A caller without a person: the catalogue, as far as everybody sees it.
     Anybody,
     /// The daemon itself, which reads every scope to pass changes on, forgets what is old, and writes no rows.
     Daemon,
@@ -264,7 +263,8 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     /// whether its tables are still the ones that the daemon knows.
     fn doubt(&mut self) {}
 
-    /// Something was written that no trigger has booked, so that it would reach nobody: the transaction is not to be committed.
+    /// Reports a write that no trigger has booked, so that it would reach nobody: the transaction is not to be
+    /// committed.
     fn refuse_unbooked(&mut self);
 
     /// The rights of people on a table's rows, where an application's grants limit them.
@@ -272,12 +272,14 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
         None
     }
 
-    /// Takes note that a device passes over entries of stopped tables, so that they are told again when those go on.
+    /// Notes that a device passes over entries of stopped tables, so that it gets them once those tables are served
+    /// again.
     async fn pass_over(&mut self, _passed: &[Passed]) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// Tables that go on, of which something that was passed over in these scopes is still to be told.
+    /// The tables that are served again and of which entries that were passed over in these scopes are still to be
+    /// sent.
     async fn untold(&mut self, _scopes: &[Scope]) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }
@@ -319,7 +321,7 @@ pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     async fn take_back(&mut self) -> Result<(), StoreError>;
     /// Deletes rows on behalf of `device`.
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError>;
-    /// Which of these rows are there, whether the caller sees them or not.
+    /// The ids of these rows that exist, whether the caller sees them or not.
     async fn standing(&mut self, table: &Table, ids: &[RowId]) -> Result<Vec<RowId>, StoreError>;
     /// Makes the person's row unless it is there, or a rule of the database says that it may not be.
     async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError>;
@@ -417,7 +419,7 @@ pub enum StoreError {
     /// The job decided against committing.
     #[error("rolled back")]
     RolledBack,
-    /// It can't be done in one; less at once may go well.
+    /// The work is too much for one transaction; less at once may succeed.
     #[error("{0}")]
     TooMuch(String),
     /// Another process works on the database, and what is asked for wants it alone.

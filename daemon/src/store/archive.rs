@@ -1,7 +1,7 @@
 //! A whole database, out and in: rows and sidecar, so that devices go on with their cursors on another one.
 //!
-//! A house reads and writes its records page by page; what a record looks like as JSON is the same in all houses. How they
-//! become lines of a file is not decided here.
+//! A backend reads and writes its records page by page; a record's JSON is the same in all backends. How they become
+//! lines of a file is not decided here.
 
 pub(super) mod canonical_json;
 pub(super) mod verify;
@@ -101,7 +101,7 @@ pub trait Restore: Send {
     async fn finish(&mut self, epoch: Option<&str>) -> Result<(), StoreError>;
 }
 
-/// Why a sealed database is not opened.
+/// The error for opening a sealed database.
 pub(super) fn sealed() -> StoreError {
     StoreError::Sealed(
         "the database is sealed: `ryzed export --all --seal` has taken it elsewhere. To use it here all the same, run \

@@ -20,20 +20,20 @@ pub trait Presence: Send {
     /// Forgets an instance and its devices.
     async fn retire(&mut self, me: Uuid) -> Result<(), StoreError>;
 
-    /// Devices have connected to `me`; what is known of where they were before. Each at most once.
+    /// Registers devices that have connected to `me`; returns where they were before. Each at most once.
     async fn enter(&mut self, me: Uuid, arrivals: &[Arrival]) -> Result<Vec<Entered>, StoreError>;
-    /// Devices have gone from `me`; those that are nowhere else. Each at most once.
+    /// Removes devices that have left `me`; returns those that are connected nowhere else. Each at most once.
     async fn leave(&mut self, me: Uuid, gone: &[DevicePlace]) -> Result<Vec<DevicePlace>, StoreError>;
-    /// Compares the devices that `me` holds with what is known. Forgets those of `me` that it does not hold.
+    /// Compares the devices that `me` holds with the registry. Forgets those of `me` that it does not hold.
     async fn compare(&mut self, me: Uuid, held: &[DevicePlace]) -> Result<Compared, StoreError>;
-    /// Those of these devices that `me` holds, and of which something else is known. Changes nothing.
+    /// The devices of `held` about which the registry differs. Changes nothing.
     async fn differing(&mut self, me: Uuid, held: &[DevicePlace]) -> Result<Vec<(DevicePlace, Differs)>, StoreError>;
 
     /// The person's devices that are connected anywhere but at `me`.
     async fn on_other_instances(&mut self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, StoreError>;
     /// The number of devices that are connected anywhere but at `me`.
     async fn count_on_other_instances(&mut self, me: Uuid) -> Result<i64, StoreError>;
-    /// Everybody with devices that are connected anywhere but at `me`, and how many.
+    /// The people with devices that are connected anywhere but at `me`, and how many.
     async fn users_elsewhere(&mut self, me: Uuid) -> Result<Vec<(UserId, i64)>, StoreError>;
 
     /// Gives notice to all instances, once the transaction is committed; each message has at most [`LARGEST_NOTICE`] bytes.
@@ -56,7 +56,7 @@ impl std::fmt::Debug for BridgeKey {
 /// An instance, as it describes itself.
 #[derive(Debug, Clone)]
 pub struct Lease {
-    /// Which one.
+    /// The instance's id.
     pub me: Uuid,
     /// The name that people see.
     pub name: String,
@@ -78,7 +78,7 @@ pub struct Renewed {
 /// Another instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Other {
-    /// Which one.
+    /// The instance's id.
     pub id: Uuid,
     /// True if messages over Redis reach the instance.
     pub hears_redis: bool,
@@ -91,9 +91,9 @@ pub struct Other {
 pub struct DevicePlace {
     /// The device's owner.
     pub user: UserId,
-    /// Which one.
+    /// The device's id.
     pub device: DeviceId,
-    /// Which of its sockets, by its instance's count.
+    /// The number of the socket, by its instance's count.
     pub link: u64,
 }
 
@@ -129,7 +129,7 @@ pub struct Compared {
 pub struct Gone {
     /// The device's owner.
     pub user: UserId,
-    /// Which one.
+    /// The device's id.
     pub device: DeviceId,
     /// `mobile`, `web`, `desktop`, `watch`.
     pub device_type: Option<String>,
@@ -138,7 +138,7 @@ pub struct Gone {
 /// The difference between an instance and the registry about one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Differs {
-    /// Nothing, or an older socket of it.
+    /// The registry has no socket of it, or an older one.
     Missing,
     /// It has connected elsewhere since.
     OnOtherInstance,

@@ -50,7 +50,7 @@ pub trait Compare {
     /// The next ids behind `after`, at most `most`, in order: those of rows, and those that the index has as being there.
     async fn ids_after(&mut self, table: &str, after: Option<&RowId>, most: i64) -> Result<Vec<RowId>, StoreError>;
 
-    /// Those of these ids with which something is the matter.
+    /// The differences between index and table at these ids.
     async fn differences(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Difference)>, StoreError>;
 
     /// Enters into the index what the table has under these ids, where they differ, as changes that every device gets.
@@ -62,7 +62,7 @@ pub trait Compare {
         Ok(())
     }
 
-    /// Why rows of the table may have changed unseen, where a note says so.
+    /// The note that rows of the table may have changed unseen, if there is one.
     async fn blind_note(&mut self, table: &str) -> Result<Option<BlindNote>, StoreError>;
 
     /// Takes back the notes up to this one: the whole table was held against the index since. False when triggers are still
@@ -84,6 +84,6 @@ pub trait Compare {
 pub struct BlindNote {
     /// The time of the note, as the database writes times.
     pub at: String,
-    /// Why.
+    /// The cause.
     pub reason: String,
 }

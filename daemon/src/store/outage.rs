@@ -22,7 +22,7 @@ struct OutageState {
     told: Option<Instant>,
     untold: u32,
     is_over: bool,
-    /// Why it can't be written, and since when it was not seen again.
+    /// The reason why it can't be written, and the time at which that was last seen.
     storage: Option<(&'static str, Instant)>,
 }
 
@@ -54,7 +54,7 @@ impl Outage {
         state.storage = state.storage.map(|(fault, _)| (fault, Instant::now()));
     }
 
-    /// Why it can't be written, as far as that is known.
+    /// The reason why it can't be written, as far as that is known.
     pub(super) fn storage_fault(&self) -> Option<&'static str> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).storage_fault(Instant::now())
     }

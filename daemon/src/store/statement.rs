@@ -52,7 +52,7 @@ impl<'a, ST> Statement<'a, ST> {
         self
     }
 
-    /// Has it not kept on the connection: there are too many like it.
+    /// Keeps the statement from being cached on the connection: there are too many like it.
     pub(super) fn once(mut self) -> Self {
         self.is_rare = true;
         self

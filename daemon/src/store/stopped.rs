@@ -37,7 +37,7 @@ impl Stopped {
         self.tables.keys().copied()
     }
 
-    /// Why one of them is, and what to do; none when it is not stopped.
+    /// The reason why this table is stopped, and what to do; none when it is not.
     #[must_use]
     pub fn reason(&self, table: &str) -> Option<&str> {
         self.tables.get(table).map(String::as_str)

@@ -24,7 +24,7 @@ impl Credentials {
     }
 }
 
-/// Why somebody is refused.
+/// The reason for refusing a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The device is revoked.
@@ -47,7 +47,7 @@ impl Refusal {
     }
 }
 
-/// Somebody who is connected.
+/// A connected person.
 #[derive(Debug, Clone)]
 pub struct Presented {
     /// The person.
@@ -80,7 +80,7 @@ pub trait Tokens: Send {
     ) -> Result<(), StoreError>;
     /// From `at` on whatever the device came with until now is refused, also when the device is allowed again.
     async fn bar(&mut self, user: UserId, device: &DeviceId, at: &str) -> Result<(), StoreError>;
-    /// Those who are refused, by their places in `presented`.
+    /// The presented ones that are refused, by their index.
     async fn refused(&mut self, presented: &[Presented]) -> Result<Vec<(usize, Refusal)>, StoreError>;
     /// Forgets at most `limit` marks whose time was over `before`; returns how many.
     async fn prune_uses(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;

@@ -25,7 +25,7 @@ const TOO_LONG: Duration = Duration::from_millis(25);
 /// Accounts that are kept before those are forgotten that are even.
 const ACCOUNTS: usize = 1024;
 
-/// On whose behalf something is to be done.
+/// The person, or the daemon, on whose behalf something is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Whose {
     /// A person's.
@@ -47,7 +47,7 @@ impl From<&Access> for Whose {
 #[derive(Debug)]
 pub(super) struct Turns<T> {
     queued: HashMap<Whose, VecDeque<T>>,
-    /// Those who have something queued, whose turn is next first.
+    /// The people with queued jobs, the next one's first.
     order: VecDeque<Whose>,
     accounts: HashMap<Whose, Account>,
     /// The last two people who had a turn, and when.
@@ -68,7 +68,7 @@ struct Account {
 pub(super) enum Next<T> {
     /// This, and whose it is.
     Do(Whose, T),
-    /// Nothing before then, unless more is queued.
+    /// A later turn: nothing before this time, unless more is queued.
     At(Instant),
     /// Nothing is queued.
     Nothing,
