@@ -44,7 +44,7 @@ pub use args::{ExportArgs, Format, ImportArgs, a_uuid};
 pub use export::export;
 pub use whole::{export_all, import_all};
 
-/// Why a transfer ended before its end. What was written until then stays; a second run goes on from there.
+/// A failure that ended a transfer early. What was written until then stays; a second run goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// The command asks for something that can't be done.

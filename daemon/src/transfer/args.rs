@@ -132,7 +132,7 @@ impl Format {
 }
 
 impl ImportArgs {
-    /// The file's format: as told, else by its name.
+    /// The file's format: as the flag says, else by its name.
     pub(super) fn format(&self) -> Result<Format, TransferError> {
         let format = self
             .format

@@ -15,7 +15,7 @@ use crate::private::why;
 
 /// The number of names of unknown elements that are noted; more tell nobody anything.
 const MOST_NAMES: usize = 32;
-/// The most characters of an element's name that are told.
+/// The most characters of an element's name that are shown.
 const LONGEST_NAME: usize = 40;
 
 /// The contents of a file.
@@ -92,7 +92,7 @@ enum Element {
     Segment,
     Point,
     Text(Field),
-    /// Something that a point says and for which there is no place.
+    /// An element of a point that no column takes.
     Unkept(String),
     Other,
 }

@@ -19,12 +19,12 @@ const NAMESPACE: Uuid = uuid!("515db426-9a6c-4b09-a2d3-e324eee7b70c");
 pub(super) enum Owner {
     /// A person's.
     User(UserId),
-    /// Everybody's.
+    /// The catalogue's.
     Catalogue,
 }
 
 impl Owner {
-    /// As whom the rows are written.
+    /// The caller that writes the rows.
     pub(super) fn caller(self) -> Caller {
         let (user, role) = match self {
             Self::User(user) => (user, Role::Authenticated),

@@ -50,7 +50,7 @@ impl Steps {
         Self { progress: Progress::new(STEPS, Some(total)), what, total, done: 0 }
     }
 
-    /// So many more are done.
+    /// Counts so many more as done.
     pub(super) fn made(&mut self, count: u64) {
         self.done += count;
         let Self { progress, what, total, done } = self;

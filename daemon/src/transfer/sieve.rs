@@ -22,16 +22,16 @@ const LONGEST_PAUSE_DAYS: f64 = 30.0;
 /// which the track broke off. Bounds the work on a track that is nothing but noise.
 const LOOKED_BACK: usize = 64;
 
-/// Why a point is left out.
+/// The reason for leaving a point out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LeftOut {
-    /// It has no time, or one that can't be read.
+    /// Its time is missing or can't be read.
     NoTime,
     /// Its place is missing, or on no map.
     NoPlace,
     /// Latitude and longitude are zero to the last digit, as receivers write that know nothing.
     NullIsland,
-    /// Nobody gets there in that time.
+    /// No vehicle gets there in that time.
     Jump,
     /// Its time is before the one that was recorded before it, or far from all others.
     Time,
@@ -49,7 +49,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// A point and its time, as far as they can be told.
+/// A point and its time, as far as it has one.
 struct Candidate {
     index: usize,
     segment: usize,
@@ -64,7 +64,7 @@ struct Row {
     before: Option<usize>,
 }
 
-/// For each point why it is left out, or none. `points` are those of one track with the number of their segment.
+/// Decides for each point: the reason for leaving it out, or none. `points` are those of one track with the number of their segment.
 pub(super) fn sift(points: &[(usize, &Fix)]) -> Vec<Option<LeftOut>> {
     let mut verdicts: Vec<Option<LeftOut>> = points.iter().map(|(_, fix)| at_a_glance(fix)).collect();
     let candidates: Vec<Candidate> = points

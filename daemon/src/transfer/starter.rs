@@ -39,7 +39,7 @@ pub async fn load(service: &Service) -> Result<Option<Summary>, TransferError> {
     Ok(Some(summary))
 }
 
-/// The ids of its rows, by which it is told from a catalogue that somebody keeps.
+/// The ids of the starter catalogue's rows, by which it is told from a catalogue that somebody keeps.
 pub(super) fn ids() -> Result<Vec<Uuid>, TransferError> {
     let mut ids = Vec::new();
     for incoming in rows()? {

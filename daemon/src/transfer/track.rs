@@ -210,7 +210,7 @@ impl Track {
         owner.id_of("cardio_sessions", &Value::from(self.content.clone()).to_string())
     }
 
-    /// The kind of activity: as told, else as the track says.
+    /// The kind of activity: the flag's, else the track's.
     fn activity<'a>(&'a self, told: Option<&'a str>) -> &'a str {
         told.or(self.kind.as_deref()).unwrap_or(USUAL_KIND)
     }

@@ -190,7 +190,7 @@ impl Lines {
     }
 }
 
-/// Why the database has not taken a record. SQLite has no NaN, which PostgreSQL's numbers may be.
+/// The reason why the database has not taken a record. SQLite has no NaN, which PostgreSQL's numbers may be.
 fn refused(record: &str, error: &StoreError) -> String {
     let record: Value = serde_json::from_str(record).unwrap_or_default();
     match not_a_number(&record) {
