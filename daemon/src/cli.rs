@@ -101,12 +101,12 @@ enum Command {
     Completions(completions::Options),
 }
 
-/// Why a command did not end well.
+/// The failure of a command.
 #[derive(Debug)]
 enum Failure {
     /// Wrong use or configuration: trying again changes nothing.
     Usage(anyhow::Error),
-    /// Something failed on the way.
+    /// A failure on the way.
     Running(anyhow::Error),
     /// The index differs from the tables, and was not mended.
     Differs(anyhow::Error),

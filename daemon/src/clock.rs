@@ -1,4 +1,4 @@
-//! The one place that asks what time it is; everybody else is told.
+//! The clock: the only place that reads the time; everything else gets it as an argument.
 
 use std::time::Duration;
 

@@ -38,9 +38,9 @@ label! {
     }
 }
 label! {
-    /// Why a device was told to pull.
+    /// The reason for which a device was told to pull.
     Loss "reason" {
-        /// It does not read as fast as is written.
+        /// It reads more slowly than changes are written.
         TooSlow "too_slow",
         /// The changes that it lacks are no longer known.
         CursorTooOld "cursor_too_old",
@@ -74,13 +74,13 @@ label! {
     }
 }
 label! {
-    /// Why a token was not believed.
+    /// The reason for which a token was refused.
     Refusal "reason" {
         /// There was none.
         Missing "missing",
-        /// It ended.
+        /// It has expired.
         Expired "expired",
-        /// It is none of ours.
+        /// It is not valid here.
         Refused "refused",
         /// The keys to judge it by are away.
         Unavailable "unavailable",
@@ -153,15 +153,15 @@ label! {
     }
 }
 label! {
-    /// Why a message on the bridge was not believed.
+    /// The reason for which a message on the bridge was rejected.
     Disbelief "reason" {
         /// No instance of this database has sealed it for the channel on which it came.
         Forged "forged",
-        /// It was heard before.
+        /// It has come before.
         Replayed "replayed",
         /// It is genuine, but too old.
         Late "late",
-        /// It says to be of an instance that is not alive.
+        /// Its sender is an instance that is not alive.
         Stranger "stranger",
         /// An instance of an older release has not sealed it.
         Plain "plain",

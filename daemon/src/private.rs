@@ -23,7 +23,7 @@ const FOLDER: u32 = 0o700;
 /// The files of a database, by the ends of their names.
 const BESIDE: [&str; 7] = ["", "-wal", "-shm", "-journal", ".life", ".life.new", ".lock"];
 
-/// Whatever this process makes from now on is its owner's alone, also where a library makes it.
+/// Makes every file of this process from now on its owner's alone, also those that a library makes.
 pub fn by_default() {
     rustix::process::umask(Mode::from_raw_mode(OTHERS));
 }

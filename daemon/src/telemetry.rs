@@ -28,7 +28,7 @@ struct Running {
     level: reload::Handle<EnvFilter, Registry>,
 }
 
-/// Why the log can't be set up.
+/// A failure to set up the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The level can't be read.

@@ -159,7 +159,7 @@ fn tried(proofs: Option<Vec<Proof>>) -> Outcome {
     print("\nNothing was changed, but for how far sequences have come.\n")
 }
 
-/// Why it was not adopted has been said table by table.
+/// The failure after trials that did not succeed; the report has said why, table by table.
 fn unproven(is_left: bool) -> Failure {
     let state = if is_left { "nothing is changed" } else { "what was adopted before stays as it is" };
     Failure::Usage(anyhow!("people could not use all of it, see the lines marked with ✗ above; {state}"))

@@ -1,4 +1,4 @@
-//! `ryzed serve`: joins the parts, says where they are, and ends well when told to.
+//! `ryzed serve`: joins the parts, prints the addresses, and stops cleanly.
 
 mod banner;
 mod notify;

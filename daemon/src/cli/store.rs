@@ -217,7 +217,7 @@ fn must_be_there(config: &Config) -> anyhow::Result<()> {
     .into())
 }
 
-/// Why the database's file can't be read, when it is there.
+/// The reason why the database's file can't be read, when it exists.
 pub(super) fn unreadable(config: &Config) -> Option<String> {
     let path = config.database_path();
     let is_file = config.database_server().is_none() && path.exists();

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::sync::UserId;
 use crate::transfer::a_uuid;
 
-/// Why there is nothing to sign a token with.
+/// The refusal where tokens that are signed with the secret are not accepted.
 const UNBELIEVED: &str = "a token of ours would not be believed here, where tokens come from the issuer whose public keys are \
                           configured (auth.hs256). Get one from there; or have both believed with auth.hs256 = \"on\"";
 

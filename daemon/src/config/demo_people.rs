@@ -21,7 +21,7 @@ pub enum DemoPeople {
 }
 
 impl DemoPeople {
-    /// Why there are none, if so, on a daemon that listens at `address`.
+    /// Checks that the demo page may make people on a daemon that listens at `address`; the error says why not.
     ///
     /// # Errors
     /// The reason, for whoever asks for one.

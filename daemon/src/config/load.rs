@@ -43,7 +43,7 @@ pub struct Flag {
     pub value: String,
 }
 
-/// Something in the configuration is wrong. Says what and where, for the person who wrote it: a line a fault.
+/// The faults of the configuration. Says what and where, for the person who wrote it: a line a fault.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(Vec<String>);

@@ -27,8 +27,9 @@ struct Waiting {
 }
 
 impl Queue {
-    /// A queue whose lines are written to `out` by a thread of its own, as long as the process lives. `missed` is told of
-    /// lines that were dropped, once there is room again.
+    /// Starts a queue whose lines are written to `out` by a thread of its own, as long as the process lives. `missed`
+    /// gets the number of dropped lines, once there is room again. `missed` is told of lines that were dropped, once
+    /// there is room again.
     pub(super) fn start(out: impl Write + Send + 'static, missed: fn(u64)) -> io::Result<Self> {
         let queue = Self::default();
         let reader = queue.clone();
@@ -137,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// A reader that takes a line only when it is told to.
+    /// A reader that takes a line only on request.
     struct Slow(Receiver<()>, Sender<Vec<u8>>);
 
     impl Write for Slow {

@@ -13,7 +13,7 @@ pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// We were told to stop, and do.
+/// Notifies the service manager that the daemon is stopping.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }

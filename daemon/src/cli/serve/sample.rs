@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::service::{Service, ServiceError};
 
-/// Takes a sample now and after each pause. A database that is away is told by others.
+/// Takes a sample now and after each pause. It does not report a database that is away: others do.
 pub(super) fn at_sweeps(service: Arc<Service>, pause: Duration) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
