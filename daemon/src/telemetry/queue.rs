@@ -28,8 +28,7 @@ struct Waiting {
 
 impl Queue {
     /// Starts a queue whose lines are written to `out` by a thread of its own, as long as the process lives. `missed`
-    /// gets the number of dropped lines, once there is room again. `missed` is told of lines that were dropped, once
-    /// there is room again.
+    /// gets the number of dropped lines, once there is room again.
     pub(super) fn start(out: impl Write + Send + 'static, missed: fn(u64)) -> io::Result<Self> {
         let queue = Self::default();
         let reader = queue.clone();
