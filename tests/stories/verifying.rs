@@ -149,7 +149,7 @@ async fn what_is_written_without_triggers_reaches_every_device_in_the_end() {
         assert_eq!(mended.code, 0, "{}", mended.said());
         scene.daemon.logged(&["a synced table goes on"]).await;
     } else {
-        scene.daemon.logged(&["triggers of ryzed were missing and are put up again"]).await;
+        scene.daemon.logged(&["triggers of ryzed were missing and are installed again"]).await;
     }
     tablet.sync().await;
     let is_there = |device: &Device| {

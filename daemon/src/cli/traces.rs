@@ -45,7 +45,7 @@ pub(super) fn check(config: &Config, is_wanted: bool) -> Outcome {
     let kept =
         sqlite::put_aside(&path).with_context(|| format!("can't put aside what is left of {}", path.display()))?;
     for name in kept {
-        tracing::warn!(path = %name.display(), "what was left of an earlier database is kept under this name");
+        tracing::warn!(path = %name.display(), "the traces of an earlier database are kept under this name");
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ pub(super) fn leave(config: &Config, epoch: &str) {
     let written = written.and_then(|bytes| private::create(&path)?.write_all(&bytes));
     if let Err(error) = written {
         // It guards against a mistake, and nothing else needs it.
-        tracing::warn!(%error, path = %path.display(), "which database is served here could not be noted");
+        tracing::warn!(%error, path = %path.display(), "the note about the served database could not be written");
     }
 }
 

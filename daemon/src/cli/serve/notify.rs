@@ -28,8 +28,8 @@ pub(super) fn feed_watchdog(service: Arc<Service>) -> JoinHandle<()> {
             rounds.tick().await;
             match tokio::time::timeout(patience / 3, service.ready()).await {
                 Ok(Ok(()) | Err(ServiceError::Unavailable { .. })) => tell(&[NotifyState::Watchdog]),
-                Ok(Err(error)) => tracing::warn!(%error, "the watchdog goes unfed"),
-                Err(_) => tracing::warn!("the watchdog goes unfed: the database does not answer"),
+                Ok(Err(error)) => tracing::warn!(%error, "watchdog ping skipped"),
+                Err(_) => tracing::warn!("watchdog ping skipped: the database does not answer"),
             }
         }
     })

@@ -13,7 +13,7 @@ pub(super) fn at_sweeps(service: Arc<Service>, pause: Duration) -> JoinHandle<()
         loop {
             match service.sample().await {
                 Ok(()) | Err(ServiceError::Unavailable { .. }) => {}
-                Err(error) => tracing::warn!(%error, "the change index could not be held against the tables"),
+                Err(error) => tracing::warn!(%error, "the change index could not be compared with the tables"),
             }
             tokio::time::sleep(pause).await;
         }

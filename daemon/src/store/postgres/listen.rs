@@ -39,7 +39,10 @@ pub(super) fn start(
             }
             // Once, however often it is tried again.
             if !std::mem::replace(&mut is_told, true) {
-                tracing::warn!(reason = lost, "can't hear of writes from outside; the sweep notices them meanwhile");
+                tracing::warn!(
+                    reason = lost,
+                    "LISTEN lost: until it is restored, the sweep notices writes from outside"
+                );
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -65,7 +68,7 @@ async fn listen(
         Err(error) => return error.to_string(),
     };
     if std::mem::take(is_told) {
-        tracing::info!("writes from outside are heard of again");
+        tracing::info!("LISTEN restored");
     }
     // Whatever was written while nobody listened.
     outside();

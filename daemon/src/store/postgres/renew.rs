@@ -86,7 +86,7 @@ async fn renew(mut connection: AsyncPgConnection, ground: Ground<'_>) -> Result<
         return Ok(connection);
     }
     let names: Vec<&str> = plan.install.iter().map(|(table, _)| table.name).collect();
-    tracing::info!(tables = names.join(" "), "what stands round these tables is put up anew");
+    tracing::info!(tables = names.join(" "), "triggers and policies of these tables are installed anew");
     if ground.is_adopted {
         let renewed = adopt::renew(connection, ground.placed, &plan.install, &plan.mend, &mut RenewalLog).await;
         return renewed.map_err(|error| match error {

@@ -153,7 +153,7 @@ impl Watcher {
                 match watcher.look(Cause::Time).await {
                     Ok(()) => is_told = false,
                     Err(error) if !std::mem::replace(&mut is_told, true) => {
-                        tracing::warn!(%error, "can't look whether the tables are as they were; soon again");
+                        tracing::warn!(%error, "the check of the synced tables failed and is repeated soon");
                     }
                     Err(_) => {}
                 }

@@ -43,12 +43,12 @@ impl Guard {
         for table in put_back(connection, schema)? {
             tracing::warn!(
                 table,
-                "triggers of ryzed were missing and are put up again; its rows are held against the index"
+                "triggers of ryzed were missing and are installed again; its rows are compared with the index"
             );
         }
         if sums::stand(connection)? {
             tracing::warn!(
-                "triggers of ryzed on its index were missing and are put up again; what digests say was counted anew"
+                "triggers of ryzed on its index were missing and are installed again; the digests' sums are counted anew"
             );
         }
         self.number = Some(schema_number(connection)?);

@@ -68,7 +68,7 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
         note_home(connection, schema)?;
         let standing = guard::generated_triggers(connection)?;
         for table in guard::tampered(connection, &schema.registry, &standing)? {
-            tracing::warn!(table, "triggers of ryzed were missing; its rows are held against the index");
+            tracing::warn!(table, "triggers of ryzed were missing; its rows are compared with the index");
             guard::note_blind(connection, &table)?;
         }
         guard::note_put_up(connection, &wanted)?;

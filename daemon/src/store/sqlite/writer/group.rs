@@ -40,7 +40,7 @@ impl WriteJob {
             return;
         }
         if let Some(since) = self.held_since.take() {
-            tracing::info!(seconds = since.elapsed().as_secs_f32(), "the database is let go of by another process");
+            tracing::info!(seconds = since.elapsed().as_secs_f32(), "the other process has released the database");
         }
         let mut group = Group::default();
         let mut whole = self.timed(whose, waiting, &mut group, &mut None);
