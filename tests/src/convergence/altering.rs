@@ -1,5 +1,5 @@
-//! Somebody who alters tables by DDL while devices use them, writes into them all the same, and puts them back. What the
-//! daemons can't know by themselves afterwards, a start finds out.
+//! A person who alters tables by DDL while devices use them, writes into them all the same, and puts them back. What
+//! the daemons can't know by themselves afterwards, a start finds out.
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 300;
 /// The time that the carrier between the daemons may take to come back.
 const BACK: Duration = Duration::from_millis(300);
 
-/// One thing that they do.
+/// A step of an attacker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mischief {
     /// Says what earlier releases would have said.
@@ -34,15 +34,15 @@ pub enum Mischief {
     Forge(Dice),
     /// Says again what was said, from which of what is remembered on.
     Again(usize),
-    /// The same, the last first.
+    /// The same messages, the last first.
     Backwards(usize),
-    /// The same, on another channel.
+    /// The same messages, on another channel.
     Elsewhere(usize, usize),
     /// Gives notice of nothing, many times.
     Flood(usize),
     /// Has Redis withhold everything for a while.
     Withhold(Duration),
-    /// Has Redis cut whoever listens.
+    /// Has Redis cut all subscribers.
     Cut,
 }
 
@@ -96,7 +96,7 @@ impl Seat {
     }
 }
 
-/// One of them.
+/// An attacker.
 #[derive(Debug)]
 pub struct Hostile {
     seat: Seat,
@@ -106,7 +106,7 @@ pub struct Hostile {
 }
 
 impl Hostile {
-    /// Somebody who knows the ids of these people.
+    /// An attacker who knows the ids of these people.
     #[must_use]
     pub fn new(seat: Seat, people: &[Uuid], oracle: &Arc<Oracle>) -> Self {
         Self { seat, people: people.to_vec(), oracle: Arc::clone(oracle), remembered: Vec::new() }

@@ -20,7 +20,7 @@ pub const CHILDREN: [(&str, &str, &str); 2] = [
     ("exercise_sets", "workout_exercise_id", "workout_exercises"),
 ];
 
-/// Something that must not be.
+/// A broken rule.
 #[derive(Debug, Clone)]
 pub struct Violation {
     /// The actor that met it.
@@ -44,7 +44,7 @@ pub struct Issued {
     pub result: Option<Value>,
 }
 
-/// Why rejections are expected.
+/// The error of a device's clock, which makes rejections expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
     /// Within a day of the server's.
@@ -80,7 +80,7 @@ struct State {
 }
 
 impl Oracle {
-    /// For so many people.
+    /// An oracle for so many people.
     #[must_use]
     pub fn of(people: usize) -> Self {
         Self { ages: (0..people).map(|_| RwLock::new(0)).collect(), ..Self::default() }
@@ -90,7 +90,7 @@ impl Oracle {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something must not be.
+    /// Notes a violation.
     pub fn violated(&self, actor: &str, what: impl Into<String>) {
         let what = what.into();
         self.timeline.note(actor, format!("VIOLATION {what}"));
@@ -194,7 +194,7 @@ impl Oracle {
         (state.issued.len(), state.issued.values().filter(|issued| issued.result.is_some()).count())
     }
 
-    /// One of these counters that may be counted up once more.
+    /// One of these counters that may still be incremented.
     #[must_use]
     pub fn counter(&self, ids: &[String]) -> Option<String> {
         let mut state = self.state();
@@ -211,7 +211,7 @@ impl Oracle {
         self.state().counts.insert(id, 0);
     }
 
-    /// Looks at a row, or at what is told of a deleted one, that this person was shown.
+    /// Checks a row, or the tombstone of one, that this person was shown.
     pub fn shown(&self, actor: &str, person: usize, user: Uuid, table: &str, row: &Value) {
         let Some(id) = uuid(&row["id"]) else {
             return self.violated(actor, format!("a row of {table} without id: {row}"));
@@ -232,7 +232,7 @@ impl Oracle {
         }
     }
 
-    /// A daemon told what became of an edit; the same edit always gets the same answer.
+    /// Takes a daemon's result of an edit; the same edit always gets the same answer.
     pub fn told(&self, actor: &str, result: &Value, clock: Clock) {
         let wrong = {
             let mut state = self.state();

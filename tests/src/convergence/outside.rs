@@ -1,5 +1,5 @@
-//! Somebody who writes with SQL while everything goes on: inserts, updates, deletes that cascade, sessions that change
-//! their owner, catalogue rows that come and go, transactions that stay open and are rolled back.
+//! A writer with SQL while everything goes on: inserts, updates, deletes that cascade, sessions that change their
+//! owner, catalogue rows that come and go, transactions that stay open and are rolled back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl Outside {
         }
     }
 
-    /// One transaction; the connection, when it is still good.
+    /// Runs one transaction; returns the connection while it is still good.
     async fn transaction(&self, client: Client, mut dice: Dice) -> Option<Client> {
         let mut done = Done::default();
         let commits = dice.percent(75);

@@ -86,7 +86,7 @@ impl Kind {
     }
 }
 
-/// One thing that a device does.
+/// A step of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Edits its copy; what and how is drawn from these dice.
@@ -205,7 +205,7 @@ pub enum Fault {
     KillRedis(Duration),
     /// All that a person's scope remembers of deletions becomes old, and a daemon that starts forgets it.
     Forget(usize, usize),
-    /// Somebody alters a table, writes into it all the same, and puts it back after a while.
+    /// A table is altered by DDL, written into all the same, and put back after a while.
     Alter(Alteration),
     /// The clock is so many days behind all that the database knows, from the next start of the daemons on.
     ClockBehind(u64),
@@ -267,9 +267,9 @@ pub enum Weather {
     HalfClose,
     /// Everything takes longer, in each direction.
     Delay(Duration),
-    /// Nothing travels.
+    /// The line carries nothing.
     Stall,
-    /// Nobody gets through.
+    /// The line accepts nothing.
     Refuse,
     /// Requests travel, answers get lost.
     Deaf,
@@ -285,7 +285,7 @@ pub struct FaultPlan {
 }
 
 impl FaultPlan {
-    /// For so many daemons and people.
+    /// The faults for so many daemons and people.
     #[must_use]
     pub fn of(seed: u64, daemons: usize, people: usize, redis: bool) -> Self {
         Self { dice: Dice::of(seed, "faults"), daemons, people, redis }

@@ -66,7 +66,7 @@ impl Proxy {
         self.address
     }
 
-    /// Something begins to happen, or happens.
+    /// Puts the line under a fault, or sets off one that happens once.
     pub fn suffer(&self, weather: &Weather) {
         self.state.send_modify(|state| match weather {
             Weather::Cut => state.cuts += 1,

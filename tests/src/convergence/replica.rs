@@ -20,7 +20,7 @@ pub type Rows = BTreeMap<String, BTreeMap<String, Value>>;
 pub struct Queued {
     /// As it travels.
     pub mutation: Value,
-    /// It was sent and may have arrived: from now on it is sent as it was.
+    /// True once it was sent and may have arrived: from then on it is sent as it was.
     pub sent: bool,
     /// It was sent alone over the socket, and its result may still come that way: what builds on it has to wait, or it
     /// would be left behind, on a version that it was not made on.
@@ -32,11 +32,11 @@ pub struct Queued {
 /// The meaning of an edit when the row turns out to be another by the time that it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nature {
-    /// It sets values, whatever the row is by then.
+    /// The edit sets values, whatever the row is by then.
     Sets,
-    /// It adds so much to a field.
+    /// The edit adds so much to a field.
     Adds(&'static str, i64),
-    /// It was made on the version that it names, and stays so.
+    /// The edit was made on the version that it names, and stays so.
     Stays,
 }
 

@@ -272,7 +272,7 @@ impl Device {
     }
 }
 
-/// The same download as a GET.
+/// The path of the same download as a GET.
 fn changes_path(body: &Value) -> String {
     let mut path = format!("changes?limit={}&digest=true", body["limit"]);
     if let Some(since) = body["last_sync_timestamp"].as_str() {

@@ -22,7 +22,7 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// Something happened right now.
+    /// Notes an event that happens now.
     pub fn note(&self, actor: &str, what: impl Into<String>) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let own = lines.entry(actor.to_owned()).or_default();

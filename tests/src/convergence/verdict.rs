@@ -230,7 +230,7 @@ fn is_for_now(result: &Value) -> bool {
     !errors.is_empty() && errors.iter().all(|error| error["code"] == "in_future")
 }
 
-/// Every edit that was told to be done is done, and counts once.
+/// Checks that every edit with a good result is done, and counts once.
 fn edits(person: usize, server: &super::replica::Rows, receipts: &HashMap<Uuid, Value>, oracle: &Oracle) {
     let issued = oracle.all_issued();
     let own: HashMap<Uuid, &Issued> =
