@@ -25,8 +25,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// At a daemon; when stories are told of pairs, everything is checked at its twin: that is where the account reads, and
-    /// where every other of its sockets goes, the first of all.
+    /// An account at a daemon. When the stories run on pairs, everything is checked at the daemon's twin: the account
+    /// reads there, and every other of its sockets goes there, the first one included.
     pub(crate) fn new(address: &str, twin: Option<String>, person: Person) -> Self {
         let api = Api::new(address, Some(person.token())).reading_at(twin.clone());
         let sockets = twin.into_iter().chain([address.to_owned()]).collect();

@@ -20,19 +20,19 @@ pub struct Application {
 }
 
 impl Application {
-    /// One with so many people; each has about 1,000 rows. Its tables are named in `ryzed.toml`.
+    /// An application with so many people; each has about 1,000 rows. Its tables are named in `ryzed.toml`.
     #[must_use]
     pub fn with_people(people: u32) -> Self {
         Self::at(postgres::new_database(), people)
     }
 
-    /// The same on a server of one's own.
+    /// The same application on a server of its own.
     #[must_use]
     pub fn on(cluster: &Cluster, people: u32) -> Self {
         Self::at(cluster.new_database(), people)
     }
 
-    /// One that these statements make, with this configuration.
+    /// An application that these statements make, with this configuration.
     #[must_use]
     pub fn made_by(url: String, statements: &str, configuration: &str) -> Self {
         let application = Self { url, folder: tempfile::tempdir().expect("a folder") };
@@ -41,7 +41,7 @@ impl Application {
         application
     }
 
-    /// The same, owned by somebody who is no superuser, as on a hosted server.
+    /// The same application, owned by a role that is no superuser, as on a hosted server.
     #[must_use]
     pub fn of_an_ordinary_owner_on(cluster: &Cluster, people: u32) -> Self {
         let url = cluster.new_database();

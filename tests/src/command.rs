@@ -22,7 +22,7 @@ pub fn ryzed(folder: &Path, env: &[(&str, &str)], arguments: &[&str]) -> Ran {
     Ran::of(&mut command(folder, env, arguments))
 }
 
-/// The same, not run yet.
+/// The same command, not run yet.
 #[must_use]
 pub fn command(folder: &Path, env: &[(&str, &str)], arguments: &[&str]) -> Command {
     let env: Vec<_> = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

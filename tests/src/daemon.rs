@@ -34,7 +34,7 @@ pub struct Daemon {
     env: Vec<(String, String)>,
     child: Child,
     reaper: Child,
-    /// A second one on the same database, at which everything is checked when stories are told of pairs.
+    /// A second daemon on the same database, at which everything is checked when the stories run on pairs.
     twin: Option<Box<Daemon>>,
 }
 

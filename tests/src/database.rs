@@ -80,7 +80,7 @@ impl Database {
         });
     }
 
-    /// Notes a device as revoked, as another daemon would that has told nobody.
+    /// Marks a device as revoked, as another daemon would that has told nobody.
     pub fn revoke(&self, user: uuid::Uuid, device: &str) {
         let (devices, now) = match self {
             Self::Sqlite(_) => ("sync_devices", "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"),

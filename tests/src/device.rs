@@ -27,7 +27,7 @@ pub struct Device {
     pub cursor: Value,
     /// The results of all its edits.
     pub results: Vec<Value>,
-    /// The conflicts that it met, all told.
+    /// The conflicts that it met so far.
     pub conflicts: Vec<Value>,
     /// The number of times that it had to start over.
     pub resets: usize,
@@ -106,7 +106,7 @@ impl Device {
         self.try_sync().await.unwrap_or_else(|error| panic!("{id} can't sync: {error:#}"));
     }
 
-    /// The same on a network that may fail: what was not confirmed stays and goes again next time.
+    /// The same on a network that may fail: edits without an answer stay and are sent again next time.
     ///
     /// # Errors
     /// When no answer came or it was no success.

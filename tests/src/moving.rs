@@ -23,7 +23,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// One in a file.
+    /// A database in a file.
     #[must_use]
     pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -31,7 +31,7 @@ impl Place {
         Self { folder, url }
     }
 
-    /// One on the server that all stories share.
+    /// A database on the server that all stories share.
     #[must_use]
     pub fn postgres() -> Self {
         Self { folder: tempfile::tempdir().expect("a folder"), url: postgres::new_database() }
@@ -55,7 +55,7 @@ impl Place {
         ryzed(self.folder.path(), &[(URL, &self.url)], arguments)
     }
 
-    /// The same, not run yet.
+    /// The same command, not run yet.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         command(self.folder.path(), &[(URL, &self.url)], arguments)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::SECRET;
 
-/// Somebody who may call.
+/// A person who may call.
 #[derive(Debug, Clone)]
 pub struct Person {
     /// The `sub` of their tokens.
@@ -19,25 +19,25 @@ pub struct Person {
 }
 
 impl Person {
-    /// Somebody whom the daemon has never met.
+    /// A person whom the daemon has never met.
     #[must_use]
     pub fn new() -> Self {
         Self { id: Uuid::new_v4(), role: "authenticated", email: None }
     }
 
-    /// Somebody whom the application knows under this id.
+    /// A person whom the application knows under this id.
     #[must_use]
     pub fn known(id: Uuid) -> Self {
         Self { id, ..Self::new() }
     }
 
-    /// The same with an address in their tokens.
+    /// The same person with an e-mail address in their tokens.
     #[must_use]
     pub fn with_email(self, email: &'static str) -> Self {
         Self { email: Some(email), ..self }
     }
 
-    /// Somebody who may write the catalogue.
+    /// A person who may write the catalogue.
     #[must_use]
     pub fn admin() -> Self {
         Self { role: "admin", ..Self::new() }
@@ -71,7 +71,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// One of this person, good for an hour.
+    /// A token of this person, good for an hour.
     #[must_use]
     pub fn of(person: &Person) -> Self {
         let now = Utc::now().timestamp();

@@ -36,7 +36,7 @@ struct Road {
 struct State {
     /// Each part of either direction waits for so long.
     delay: Duration,
-    /// Nothing goes on.
+    /// True while it carries nothing.
     is_paused: bool,
     /// New connections are closed at once.
     is_closed: bool,

@@ -19,7 +19,7 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// So many, each another person's.
+    /// So many readers, each another person's.
     pub async fn of(daemon: &Daemon, count: usize) -> Self {
         let keeper = daemon.account_of(Person::admin());
         keeper.push([]).await;

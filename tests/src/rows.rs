@@ -38,7 +38,7 @@ pub fn row(table: &str, with: Value) -> Value {
     row
 }
 
-/// Something eaten.
+/// A row of `food_entries`.
 #[must_use]
 pub fn food_entry(with: Value) -> Value {
     row("food_entries", with)

@@ -19,7 +19,7 @@ pub struct Overheard {
     pub message: Vec<u8>,
 }
 
-/// Somebody who listens and speaks.
+/// A stranger who listens and sends.
 #[derive(Debug)]
 pub struct Stranger {
     heard: Arc<Mutex<Vec<Overheard>>>,

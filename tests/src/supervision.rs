@@ -46,7 +46,7 @@ pub async fn fail(daemon: &Daemon, actor: &str, how: &str, victim: Option<&Accou
     assert_eq!(counted("ryzed_actor_hangs_total").await > hangs, how == "hang", "{actor} {how}");
 }
 
-/// Writes all the time, until told to stop; the versions taken.
+/// Writes until told to stop; returns the versions.
 fn busy(account: &Account, stop: &Arc<AtomicBool>) -> JoinHandle<Vec<i64>> {
     let (account, stop) = (account.clone(), Arc::clone(stop));
     tokio::spawn(async move {
