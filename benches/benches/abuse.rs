@@ -17,7 +17,7 @@ use ryzed_tests::{Account, Builder, Daemon, insert};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-/// Those who only want to store a row now and then, and how often each does.
+/// The people who only want to store a row now and then, and how often each does.
 const PEOPLE: usize = 10;
 const EVERY: Duration = Duration::from_millis(100);
 /// Pairs of a quiet and an abused phase, and how long each is.

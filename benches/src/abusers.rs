@@ -14,20 +14,20 @@ use tokio::task::JoinHandle;
 pub use costs::COSTS;
 pub use doors::DOORS;
 
-/// One sort of abuser.
+/// A kind of abuser.
 #[derive(Debug)]
 pub struct Abuser {
     /// The attack, in words.
     pub name: &'static str,
     /// The number of parallel attackers with one token.
     pub parallel: usize,
-    /// Which databases it is for.
+    /// The databases that it is for.
     pub on: On,
     /// Makes ready.
     pub prepare: Prepare,
 }
 
-/// Which databases an abuser is for.
+/// The databases that an abuser is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
     /// Either.
@@ -48,7 +48,7 @@ pub struct Target {
     pub address: String,
     /// The abuser's account.
     pub me: Account,
-    /// One that may write the catalogue.
+    /// An account that may write the catalogue.
     pub keeper: Account,
     /// Other people who do the same at the same time.
     pub people: Vec<Account>,

@@ -1,4 +1,4 @@
-//! Times taken in several rounds, told as percentiles with their spread from round to round.
+//! Times taken in several rounds, reported as percentiles with their spread from round to round.
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Numbers that were measured several times, told with their spread.
+//! Numbers that were measured several times, reported with their spread.
 
 use std::fmt::{Display, Formatter, Result};
 

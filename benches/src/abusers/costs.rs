@@ -1,4 +1,4 @@
-//! Those whose requests cost much inside.
+//! Abusers whose requests cost much inside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -191,7 +191,7 @@ async fn reads(target: Target, path: &'static str) -> Strike {
     again(&target.me, Method::GET, path, String::new())
 }
 
-/// Holds something in the database for as long as the strike lives.
+/// Runs SQL that holds something in the database for as long as the strike lives.
 fn holding(database: &Database, sql: &str) -> Arc<tokio::task::JoinHandle<()>> {
     let Database::Postgres(url) = database else { unreachable!("only for PostgreSQL") };
     let (url, sql) = (url.clone(), sql.to_owned());

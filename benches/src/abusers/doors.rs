@@ -1,4 +1,4 @@
-//! Those who send little that is much, or much that is nothing.
+//! Abusers who send little that unpacks to much, or much that is nothing.
 
 use std::io::Write as _;
 use std::sync::Arc;
