@@ -332,7 +332,7 @@ impl Worker<'_> {
         self.patiently_reading(what, sql, "SELECT 'done'").await.map(|_| ())
     }
 
-    /// The same; the last statement has an answer.
+    /// Runs statements in the same way; the last one has an answer.
     async fn patiently_reading(&mut self, what: &str, sql: &str, last: &str) -> Result<Vec<String>, StoreError> {
         let (began, mut pause, mut told) = (std::time::Instant::now(), PAUSES[0], false);
         loop {

@@ -32,8 +32,9 @@ const GOING: Duration = Duration::from_secs(5);
 /// The time between two checks that they are closed.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Moving everything takes longer than a statement of the daemon may, and who is on the other end of the pipe may be slow.
-/// What policies would hide is an error, and never missing in silence. What waits for somebody else's lock gives up.
+/// The settings for moving a whole database: it takes longer than a statement of the daemon may, and the reader at the
+/// other end of the pipe may be slow. Rows that policies would hide are an error, and never missing in silence. A
+/// statement that waits for another's lock gives up.
 const PATIENT: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET row_security = off; \
     SET lock_timeout = '10s'; SET search_path = pg_catalog, pg_temp";
 

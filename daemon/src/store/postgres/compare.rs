@@ -1,4 +1,4 @@
-//! The change index of PostgreSQL held against the tables, by functions of the schema `ryzed` that see all rows.
+//! Compares PostgreSQL's change index with the tables, by functions of the schema `ryzed` that see all rows.
 
 use async_trait::async_trait;
 use diesel::sql_types::{BigInt, Text};

@@ -21,7 +21,7 @@ pub(super) enum Remedy {
     Strictly,
     /// The tables may be others than the statements were made for: look, then the same again.
     Inspect,
-    /// The same; a trigger says so.
+    /// The tables are others than the statements were made for; a trigger says so.
     Strayed,
     /// Not in our hands.
     None,
@@ -32,7 +32,8 @@ pub(super) fn judge(error: &Error) -> (StoreError, Remedy) {
     verdict(error, |information, _| information.message().to_owned())
 }
 
-/// The same where rows are written and read: whatever the server says may quote them, so only what kind of error it is.
+/// Judges an error of reading or writing rows: the server's message may quote them, so only the kind of the error is
+/// told.
 pub(super) fn judge_discreetly(error: &Error) -> (StoreError, Remedy) {
     verdict(error, |_, class| class)
 }
@@ -139,7 +140,7 @@ fn rule(kind: &Kind) -> Option<&'static str> {
     })
 }
 
-/// The same for a server whose messages are not in English: an error that can't be told apart counts as passing.
+/// Judges anew for a server whose messages are not in English: an error that can't be told apart counts as passing.
 pub(super) fn in_doubt(judged: (StoreError, Remedy)) -> (StoreError, Remedy) {
     match judged {
         (StoreError::Failed(message), Remedy::None) => (StoreError::Unavailable(message), Remedy::Again),

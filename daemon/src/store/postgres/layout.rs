@@ -99,7 +99,7 @@ pub struct PlacedColumn {
 }
 
 impl Layout {
-    /// That of a database which the daemon's migrations have made.
+    /// The layout of a database which the daemon's migrations have made.
     pub(super) fn own(registry: &Registry) -> Self {
         let place = |table: &ryzed_adapters::Table| Place {
             table: table.name.into(),

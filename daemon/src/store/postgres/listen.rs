@@ -1,5 +1,5 @@
-//! The connection that hears of writes from outside, and of other instances. What it tells is only a hint; when it was cut,
-//! it tells that something may have happened meanwhile.
+//! The connection that listens for writes from outside, and for other instances. Its notices are only hints; after the
+//! connection was lost, it reports that something may have happened meanwhile.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

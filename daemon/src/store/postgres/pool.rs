@@ -26,7 +26,7 @@ use crate::store::{Access, Job, Mode, StoreError};
 const TRIES: u32 = 6;
 /// The longest pause before the second try; each later one may be longer by this.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The same after a lock was not given in time, without a connection in hand.
+/// The longest pause after a lock timeout, without a connection in hand.
 const PAUSE_FOR_LOCK: Duration = Duration::from_millis(500);
 /// The pause of a caller before the next attempt at a connection, while the server gives no more.
 const PAUSE_FOR_OTHERS: Duration = Duration::from_millis(50);

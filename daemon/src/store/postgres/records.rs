@@ -13,7 +13,7 @@ use crate::sync::{ChangeRecord, Operation, Scope, Version};
 
 /// The text in place of a row of which only the change was read.
 const NOT_READ: &str = "";
-/// Of longer former values there is the id alone, in bytes.
+/// The size from which a former value is left out, in bytes; its id alone remains.
 const LONGEST_OLD: usize = 16 << 10;
 
 impl PostgresTransaction<'_> {

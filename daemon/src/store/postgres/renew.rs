@@ -35,7 +35,7 @@ pub(super) struct Ground<'a> {
 struct Plan<'a> {
     /// The tables on which everything is installed anew.
     install: Vec<(&'a Table, &'a Place)>,
-    /// Tables whose index is held against their rows.
+    /// The tables whose index is compared with their rows.
     mend: BTreeMap<&'static str, adopt::Backfill>,
     /// Tables that are left as they are.
     left: BTreeSet<&'static str>,
@@ -153,9 +153,9 @@ async fn plan<'a>(
     Ok(plan)
 }
 
-/// True if everything can be installed on a table as it is now. In a database of our own, what was put up may be put up
-/// again whatever has become of it; what stands round an application's tables is only brought to another release, or
-/// another database.
+/// True if everything can be installed on a table as it is now. In a database of our own, everything may be installed
+/// again whatever has become of it; on an application's tables it is only brought to another release, or another
+/// database.
 fn fits(sight: Sight<'_>, place: &Place) -> bool {
     if !sight.is_adopted {
         return sight.misfits(place).is_empty();

@@ -246,8 +246,7 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
     io.map_or(error.is_closed(), |io| !io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()))
 }
 
-/// An error with its causes, as one text.
-/// What is wrong with a connection string, in words for whoever wrote it.
+/// Words the complaint about a connection string for the person who wrote it.
 fn senseless(message: &str) -> String {
     let option = message.split('`').nth(1).unwrap_or_default();
     match option {

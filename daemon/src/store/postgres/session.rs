@@ -1,4 +1,4 @@
-//! One transaction on one connection: how it is opened, how statements are sent, how it ends.
+//! A transaction on a connection: its opening, its statements, its end.
 
 mod attempt;
 

@@ -23,7 +23,7 @@ pub(super) struct Sets {
 }
 
 impl Sets {
-    /// Of one table; `writes` makes sure of the table and of the row `t`.
+    /// The statements of one table; `writes` checks the table and the row `t`.
     pub(super) fn of_table(table: &Table, place: &Place, writes: &str) -> Self {
         let written = place.columns.iter().filter(|column| !column.read_only && table.column(&column.name).is_some());
         let columns = written.map(|column| (column.name.clone(), (quoted(&column.column), column.sql_type.clone())));

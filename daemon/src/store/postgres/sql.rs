@@ -34,7 +34,7 @@ pub(super) struct TableSql {
     pub upsert: String,
     /// Sets the fields in `?1` (a JSON array of parts of rows, each with its id) of rows that are there.
     pub update: String,
-    /// The same in an application's table, where only the columns are named that are set.
+    /// Sets fields in an application's table, where a statement names only the columns that it sets.
     pub sets: Option<Sets>,
     /// Deletes the rows whose ids are in `?1` (an array).
     pub delete: String,
@@ -51,13 +51,14 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Of the row `alias` that is read: that its table is the one and kept by policies, or that the caller may see it.
+    /// The condition for a row `alias` that is read: that its table is the one and kept by policies, or that the caller
+    /// may see it.
     pub(super) fn reads(self, placed: Placed<'_>, table: &Table, place: &Place, alias: &str) -> String {
         let sees = self.is_open.then(|| format!(" AND ({})", placed.sees(table, place, alias)));
         self.same(table, &format!("{alias}.tableoid")) + &sees.unwrap_or_default()
     }
 
-    /// The same of one that is written.
+    /// The same condition for a row that is written.
     fn writes(self, placed: Placed<'_>, table: &Table, place: &Place, alias: &str) -> String {
         let writes = self.is_open.then(|| format!(" AND ({})", placed.writes(table, place, alias)));
         self.same(table, &format!("{alias}.tableoid")) + &writes.unwrap_or_default()

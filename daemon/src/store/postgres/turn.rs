@@ -1,5 +1,5 @@
-//! One after the other: the lock under which a start or a command changes the schema. Anybody who may connect to the database
-//! can hold it, so nobody waits for it in silence, nor without end.
+//! The lock under which a start or a command changes the schema, one after the other. Anybody who may connect to the
+//! database can hold it, so nobody waits for it in silence, nor without end.
 
 use std::time::{Duration, Instant};
 

@@ -97,7 +97,7 @@ struct Found {
     fingerprint: Fingerprint,
     /// The layout that was adopted, or made.
     noted: Layout,
-    /// The same, as they are now.
+    /// The layout as it is now.
     now: Layout,
     stands: BTreeMap<String, Stand>,
     troubles: Troubles,
@@ -112,7 +112,7 @@ impl Found {
 }
 
 impl Watcher {
-    /// One that knows nothing yet.
+    /// A watcher that knows nothing yet.
     pub(super) fn new(
         url: &str,
         adapters: &Arc<Registry>,
@@ -283,7 +283,7 @@ impl Watcher {
         format!("{}. To mend it: {remedy}", reasons.join("; "))
     }
 
-    /// From now on statements go by what was found.
+    /// Makes statements follow the findings from now on.
     fn serve(&self, found: &Found, stopped: Stopped) {
         let before = self.current.get();
         let layout = if self.is_adopted { served(&found.noted, &found.now) } else { found.noted.clone() };

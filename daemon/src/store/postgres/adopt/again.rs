@@ -18,7 +18,7 @@ use crate::store::StoreError;
 pub(super) struct Again {
     /// True if everything stands as this release installs it.
     pub stands: bool,
-    /// Tables whose rows are entered, or held against the index.
+    /// The tables whose rows are entered, or compared with the index.
     pub enter: BTreeMap<&'static str, Backfill>,
 }
 
@@ -117,7 +117,8 @@ pub(super) async fn tell_stopped(
     Ok(())
 }
 
-/// Tables that are synced and not there any more, or no tables any more: whoever adopts again has to say what becomes of them.
+/// Marks tables that are synced and no longer exist, or are no tables any more: the person who adopts again has to say
+/// what becomes of them.
 pub(super) async fn mark_missing(
     connection: &mut AsyncPgConnection,
     before: &Layout,

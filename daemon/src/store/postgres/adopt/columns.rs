@@ -1,4 +1,5 @@
-//! One column of an application's table beside one of an adapter: whether it can be that one, and what it is otherwise.
+//! Compares a column of an application's table with one of an adapter: tells if it can be that one, and what it is
+//! otherwise.
 
 use ryzed_adapters::{Column, Kind, Sort, Travel};
 use serde_json::{Value, json};

@@ -21,11 +21,11 @@ pub(in super::super) struct Trouble {
 /// The condition for serving a table again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Kind {
-    /// That things are put back.
+    /// Everything is put back.
     Open,
-    /// The same. Until then triggers book nothing, and note it when a row is written.
+    /// Everything is put back; until then triggers book nothing, and note it when a row is written.
     Strayed,
-    /// As well that the index is held against the rows, since some may have changed unseen.
+    /// In addition the index is compared with the rows, since some may have changed unseen.
     Blind,
     /// The same; triggers are or were switched off, and nothing else is the matter.
     Off,

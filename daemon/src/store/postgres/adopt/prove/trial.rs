@@ -1,4 +1,4 @@
-//! One row that is tried as one person, in a transaction that is rolled back.
+//! A trial of one row as one person, in a transaction that is rolled back.
 
 use std::borrow::Cow;
 
@@ -179,7 +179,7 @@ impl<'c, 's> Trial<'c, 's> {
         }
     }
 
-    /// Makes a row where there is none to go by.
+    /// Makes a row where there is none to copy.
     pub(super) async fn make_up(&mut self) -> Result<(), StoreError> {
         let Subject { table, now, .. } = self.subject;
         let made = made_up(table, &self.candidate.person, now).filter(|_| table.scope != ScopeRule::Person);
