@@ -3,8 +3,8 @@
 //! SQLite would do so inside a commit, and the commit would wait for it. Done here, `PASSIVE`, nobody
 //! waits; only when this thread falls far behind does the writer do it after all.
 //!
-//! The log begins anew only at a moment when nobody reads from it. Where there is always somebody who reads, as with many
-//! downloads at once, that moment never comes by itself, and it is made: for a while, whoever wants to write waits.
+//! The log begins anew only at a moment when nobody reads from it. With readers all the time, as during many downloads
+//! at once, that moment never comes by itself. So it is made: for a short time all writers wait.
 
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};

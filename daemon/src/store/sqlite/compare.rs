@@ -1,4 +1,4 @@
-//! The change index of SQLite held against the tables.
+//! Compares SQLite's change index with the tables.
 
 use std::sync::Arc;
 

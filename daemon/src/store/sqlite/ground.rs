@@ -54,7 +54,7 @@ pub(super) struct Ground {
 type Identity = (u64, u64);
 
 impl Ground {
-    /// Of the database at `path`, which is open and was written to.
+    /// The files of the database at `path`, which is open and was written to.
     pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
         let mut files = Vec::new();
         // Its index of the log goes with the log.
@@ -249,7 +249,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
     fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
-/// The name that SQLite goes by: its log lies beside what a link leads to.
+/// The path that SQLite uses: its log lies beside the target of a link.
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

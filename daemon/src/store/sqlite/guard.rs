@@ -56,7 +56,7 @@ impl Guard {
         Ok(())
     }
 
-    /// The same between such transactions, so that what others write is noticed as well.
+    /// Checks the triggers between such transactions, so that what others write is noticed as well.
     pub(super) fn look(&mut self, connection: &mut SqliteConnection, schema: &Schema) {
         let is_same = !self.is_on_duty || schema_number(connection).is_ok_and(|number| self.number == Some(number));
         if is_same || connection.batch_execute("BEGIN IMMEDIATE").is_err() {

@@ -22,7 +22,7 @@ impl FromSql<Text, Sqlite> for Json {
 #[derive(Debug, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub(super) enum Exact {
-    /// As it is.
+    /// The text as it is.
     Whole(String),
     /// The text is no UTF-8 in places, which here are null and marked.
     Broken(String),

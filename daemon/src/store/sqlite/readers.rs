@@ -18,7 +18,7 @@ pub(super) struct Readers {
     turns: Arc<Semaphore>,
     count: usize,
     schema: Arc<Schema>,
-    /// One that only asks whether the database is there, so that those who read much are not in its way.
+    /// A connection that only checks the database, so that long reads are not in its way.
     probe: Arc<Mutex<Option<SqliteConnection>>>,
 }
 

@@ -44,7 +44,7 @@ pub(super) fn stand(connection: &mut SqliteConnection) -> Result<bool, StoreErro
 /// The scopes behind `?1`, at most `?2`, in order.
 pub(super) const SCOPES_AFTER: &str = "SELECT scope FROM sync_scopes WHERE scope > ?1 ORDER BY scope LIMIT ?2";
 
-/// Of the scopes in `?1` the tables whose sums are others than the index has.
+/// The query for the tables whose sums differ from the index, in the scopes of `?1`.
 pub(super) fn miscounted() -> String {
     let (kept, counted) = (
         "SELECT scope, table_name, rows, version_sum, hash_p, hash_q FROM sync_sums \

@@ -62,7 +62,7 @@ fn issued(token: &Token) -> Option<i64> {
 }
 
 impl SqliteTransaction<'_> {
-    /// Refuses whoever has come with something that is refused.
+    /// Refuses a caller whose token or device is refused.
     pub(super) fn admit(&mut self, access: &Access) -> Result<(), StoreError> {
         let Access::Person { user, credentials, .. } = access else { return Ok(()) };
         if credentials.are_none() {

@@ -126,8 +126,8 @@ fn record_new(name: &str, now_in: &str) -> String {
     )
 }
 
-/// OLD is no longer in the scopes that had it. They are read from the index: in a cascade the parent is already gone. What OLD
-/// was is told only where it belonged: it may have changed hands while no trigger looked.
+/// Removes OLD from the scopes that had it. They are read from the index: in a cascade the parent is already gone. The
+/// values of OLD are kept only where it belonged: it may have changed hands while no trigger looked.
 fn record_gone(table: &Table, only: &str, registry: &Registry) -> String {
     let name = table.name;
     format!(

@@ -245,7 +245,7 @@ impl WriteJob {
         }
     }
 
-    /// One job, with its time on its person's account.
+    /// Runs one job, and puts its time on its person's account.
     fn timed(
         &mut self,
         whose: Whose,
@@ -265,8 +265,8 @@ impl WriteJob {
         whole
     }
 
-    /// One job in its savepoint: its failure, or its panic, is its own. A loss means that the whole transaction is gone:
-    /// SQLite rolls it back by itself when the disk is full, or when a rule of the operator's says so.
+    /// Runs one job in its savepoint: its failure, or its panic, is its own. A loss means that the whole transaction is
+    /// gone: SQLite rolls it back by itself when the disk is full, or when a rule of the operator's says so.
     fn one(&mut self, asked: &Asked, care: &mut Option<Care>) -> (Result<(), StoreError>, Result<(), Loss>) {
         let begun = self.connection.batch_execute("SAVEPOINT job");
         let mut transaction = SqliteTransaction::new(&mut self.connection, &self.schema);
