@@ -43,8 +43,8 @@ impl Difference {
     }
 }
 
-/// The part of a transaction that holds the index against the tables. A read sees one moment, in which a row and its entry
-/// agree whoever writes; so what differs does so for want of a trigger.
+/// The part of a transaction that compares the index with the tables. A read sees one moment, in which a row and its
+/// entry agree whoever writes; so a difference means that no trigger saw a write.
 #[async_trait]
 pub trait Compare {
     /// The next ids behind `after`, at most `most`, in order: those of rows, and those that the index has as being there.

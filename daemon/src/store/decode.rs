@@ -13,7 +13,7 @@ use crate::sync::said;
 
 /// The device's error for a row that a trigger skips silently.
 pub const NOT_TAKEN: &str = "the database does not take it";
-/// The same of one that was to be deleted.
+/// The device's error for a deletion that a trigger skips silently.
 pub(super) const KEPT: &str = "the database keeps the row";
 
 /// The number of rows in a JSON array.
@@ -56,7 +56,7 @@ pub(super) fn device_of(row: DeviceTuple) -> Option<DeviceRow> {
 
 /// The sums of a table's live rows: its name, count, sum of versions, and the sums of the hash.
 pub(super) type Sums = (Text, BigInt, BigInt, BigInt, BigInt);
-/// The same as it is read.
+/// The sums as they are read.
 pub(super) type SumsTuple = (String, i64, i64, i64, i64);
 
 /// The digest of the table that they are of.

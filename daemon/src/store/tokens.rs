@@ -36,7 +36,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// As both backends name it; none when nothing is refused.
+    /// Reads the reason as both backends name it; none when nothing is refused.
     pub(super) fn of(word: &str) -> Option<Self> {
         match word {
             "device" => Some(Self::Device),

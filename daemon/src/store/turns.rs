@@ -15,7 +15,7 @@ const SHARE: u32 = 5;
 const CREDIT: Duration = Duration::from_millis(50);
 /// The longest that anybody is kept waiting for the time that they took.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// For so long after somebody's turn they count as wanting another.
+/// The time after a turn for which a person counts as wanting another.
 const LATELY: Duration = Duration::from_secs(1);
 /// The length from which a turn is better not grouped with jobs of others, who would wait for it.
 const LONG: Duration = Duration::from_millis(10);
