@@ -117,7 +117,7 @@ impl Failure {
         Self::Usage(error.into())
     }
 
-    /// The same, with what was tried.
+    /// The same failure, with the attempt named.
     fn context(self, what: String) -> Self {
         match self {
             Self::Usage(error) => Self::Usage(error.context(what)),

@@ -1,4 +1,4 @@
-//! `ryzed verify`: the change index held against the tables, and mended.
+//! `ryzed verify`: compares the change index with the tables, and mends it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -58,7 +58,7 @@ fn token(person: UserId, config: &Config, secret: &Secret) -> anyhow::Result<Str
     sign(secret, &grant, SystemClock.now(), LINK_TTL).context("can't make the token of the demo's link")
 }
 
-/// As it was typed, so that it can be typed again.
+/// The program's name as it was typed, so that it can be typed again.
 fn program() -> String {
     let typed = std::env::args_os().next().map(PathBuf::from).unwrap_or_else(|| "ryzed".into());
     quoted(&typed.display().to_string())

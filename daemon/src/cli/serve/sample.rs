@@ -1,4 +1,4 @@
-//! Samples of the change index, held against the tables: at the start, and with each sweep.
+//! Samples of the change index, compared with the tables: at the start, and with each sweep.
 
 use std::sync::Arc;
 use std::time::Duration;
