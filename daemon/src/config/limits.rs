@@ -92,7 +92,7 @@ limits! {
     wait_seconds: u64 = 20,
     /// The memory of all bodies and messages on their way in, and of all work and answers, in bytes.
     bytes_in_flight: usize = 512 << 20,
-    /// The same for one person: of what is coming, and of answers that were not read yet.
+    /// The memory of one person's bodies and messages on their way in, and of answers that were not read yet, in bytes.
     bytes_per_user: usize = 32 << 20,
     /// The least that a client may send of a body or take of an answer a second, on average, in bytes.
     least_bytes_per_second: u64 = 1 << 10,

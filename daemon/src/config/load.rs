@@ -35,7 +35,7 @@ pub struct Sources {
 /// A flag that sets a key.
 #[derive(Debug, Clone)]
 pub struct Flag {
-    /// As it is typed, `--listen`.
+    /// The flag as it is typed, `--listen`.
     pub name: &'static str,
     /// The key, `server.listen`.
     pub key: &'static str,

@@ -21,7 +21,7 @@ impl Config {
         self.auth.secret.is_some() || urls.any(|url| has_password(url))
     }
 
-    /// The same with every secret masked, to be shown.
+    /// The same configuration with every secret masked, to be shown.
     #[must_use]
     pub fn masked(&self) -> Self {
         let mut shown = self.clone();
