@@ -1,4 +1,4 @@
-//! A file handed on a line at a time, so that whoever reads rows of several lines out of it knows which line they are at.
+//! Hands a file on a line at a time, so that a reader of rows that span several lines knows its line.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;

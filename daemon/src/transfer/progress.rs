@@ -18,7 +18,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Of `input`.
+    /// The progress of reading `input`.
     pub(super) fn new(input: &Input) -> Self {
         let template = if input.length().is_some() { BAR } else { SPINNER };
         Self { progress: Progress::new(template, input.length()), bytes: input.counter() }

@@ -6,7 +6,7 @@ use super::Track;
 /// The number of lines of a file that are named before the rest is only counted.
 const LINES_NAMED: usize = 5;
 
-/// One track: what it comes to, and below that all that is left out of it.
+/// The summary of one track, and below it everything that is left out of it.
 pub(super) fn of_track(track: &Track) -> String {
     let name = track.title.as_ref().map_or(String::new(), |title| format!(" {title:?}"));
     let mut told = if track.points.is_empty() {

@@ -1,4 +1,4 @@
-//! One line of an archive: written from a record, and read back with a complaint that says what is wrong with it.
+//! A line of an archive: written from a record, and read back with a complaint that says what is wrong with it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
