@@ -66,7 +66,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same of a text.
+/// Reads a text in the same way.
 ///
 /// # Errors
 /// As [`read`], and when it is not in UTF-8.
@@ -74,7 +74,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
-/// Says why a file can't be read or made, for whoever has named it.
+/// Says why a file can't be read or made.
 #[must_use]
 pub fn why(error: &io::Error) -> String {
     let words = match error.kind() {

@@ -47,8 +47,8 @@ pub enum LogError {
     Output(io::Error),
 }
 
-/// Sets the log up, for the whole process. What panics is written to it as well. Nobody who logs ever waits for whoever reads
-/// the log: what has no room in its queue is dropped, and counted.
+/// Sets the log up, for the whole process. Panics are written to it as well. Logging never waits for the log's reader:
+/// a line for which its queue has no room is dropped, and counted.
 ///
 /// # Errors
 /// When the level can't be read, or it is done twice.

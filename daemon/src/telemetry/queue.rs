@@ -1,5 +1,5 @@
-//! The way from whoever logs to the standard error: a bounded queue and a thread, so that nobody waits for a reader of the
-//! log, and nobody fails with it.
+//! The path of log lines to the standard error: a bounded queue and a thread, so that logging never waits for the log's
+//! reader, nor fails with it.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
