@@ -14,8 +14,7 @@ pub(super) const HOLDS_PARTS: &str = r#""parts":["#;
 pub struct OpenConflict {
     /// Its id. Later ones have greater ids.
     pub id: Uuid,
-    /// The key of the place in the data that the conflict is about; none for one that an older release has kept. None
-    /// of one that an older release has kept.
+    /// The key of the place in the data that the conflict is about; none for one that an older release has kept.
     pub place: Option<String>,
     /// The conflict as the client got it, as JSON.
     pub conflict: String,
