@@ -27,7 +27,8 @@ struct OutageState {
 }
 
 impl Outage {
-    /// Notes that a caller could not be served; `fault` is the trouble with the database's files or disk, if that is the reason.
+    /// Notes that a caller could not be served; `fault` is the trouble with the database's files or disk, if that is
+    /// the reason.
     pub(super) fn failed(&self, reason: &str, fault: Option<&'static str>) {
         let said = self.0.lock().unwrap_or_else(PoisonError::into_inner).failed(Instant::now(), fault);
         match (said, fault) {

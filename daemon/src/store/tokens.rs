@@ -68,8 +68,8 @@ pub struct Use {
 /// The operations on revoked devices.
 #[async_trait]
 pub trait Tokens: Send {
-    /// Remembers the token that a device has used. Of one person at most `most` marks are kept: of those that go, the oldest first,
-    /// the device is noted to have had some that are no longer known.
+    /// Remembers the token that a device has used. Of one person at most `most` marks are kept: of those that go, the
+    /// oldest first, the device is noted to have had some that are no longer known.
     async fn keep_uses(
         &mut self,
         user: UserId,

@@ -64,7 +64,8 @@ struct Row {
     before: Option<usize>,
 }
 
-/// Decides for each point: the reason for leaving it out, or none. `points` are those of one track with the number of their segment.
+/// Decides for each point: the reason for leaving it out, or none. `points` are those of one track with the number of
+/// their segment.
 pub(super) fn sift(points: &[(usize, &Fix)]) -> Vec<Option<LeftOut>> {
     let mut verdicts: Vec<Option<LeftOut>> = points.iter().map(|(_, fix)| at_a_glance(fix)).collect();
     let candidates: Vec<Candidate> = points

@@ -74,8 +74,8 @@ pub async fn restore(url: &str, registry: Arc<Registry>) -> Result<Box<dyn Resto
     Ok(Box::new(PostgresRestore { whole }))
 }
 
-/// Takes a seal off. The database begins a new epoch: where it was taken to, it may have gone on in the old one. Says whether
-/// there was a seal.
+/// Takes a seal off. The database begins a new epoch: where it was taken to, it may have gone on in the old one. Says
+/// whether there was a seal.
 ///
 /// # Errors
 /// When it can't be opened, or is in use.

@@ -23,13 +23,14 @@ const PLACE: &str = "SELECT concat_ws('/', (SELECT system_identifier FROM pg_con
 /// The same where the server does not let us look.
 const PLACE_BY_NUMBER: &str = "SELECT oid::text FROM pg_database WHERE datname = current_database()";
 
-/// The epoch; a new one, which is logged, when the database has another identity. The caller has the lock under which it is written.
+/// The epoch; a new one, which is logged, when the database has another identity. The caller has the lock under which
+/// it is written.
 pub(super) async fn epoch(connection: &mut AsyncPgConnection) -> Result<String, StoreError> {
     let place = place(connection).await?;
     let before = texts(connection, "SELECT value FROM ryzed.meta WHERE key = 'life'").await?.into_iter().next();
     let has_lived = texts(connection, "SELECT 'yes' WHERE EXISTS (SELECT FROM ryzed.scopes WHERE version > 0)").await?;
-    // Of daemons that start together, one writes and all read the same. A new epoch has a new key, so that two databases that
-    // were one do not understand each other; a restored one may have none yet.
+    // Of daemons that start together, one writes and all read the same. A new epoch has a new key, so that two
+    // databases that were one do not understand each other; a restored one may have none yet.
     let fresh = fresh();
     execute(
         connection,

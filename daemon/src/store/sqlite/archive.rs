@@ -63,8 +63,8 @@ pub fn restore(settings: &SqliteSettings, registry: Arc<Registry>) -> Result<Box
     Ok(Box::new(SqliteRestore { whole }))
 }
 
-/// Takes a seal off. The database begins a new epoch: where it was taken to, it may have gone on in the old one. Says whether
-/// there was a seal.
+/// Takes a seal off. The database begins a new epoch: where it was taken to, it may have gone on in the old one. Says
+/// whether there was a seal.
 ///
 /// # Errors
 /// When there is no database, or it is in use.

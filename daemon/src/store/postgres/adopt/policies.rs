@@ -54,8 +54,8 @@ pub(super) fn grants(relation: &Relation) -> Option<String> {
         .then(|| format!("by the application's grants to the role authenticated, devices may not: {what}"))
 }
 
-/// Names the policies of the application by which the daemon's role gets in. It belongs to the role `authenticated` where any policy is for
-/// that one, also where that only narrows.
+/// Names the policies of the application by which the daemon's role gets in. The daemon's role becomes a member of
+/// `authenticated` where any policy is for that role, also where the policy only narrows.
 pub(in super::super) fn permits(relation: &Relation) -> Permits {
     let for_authenticated = relation.for_authenticated + relation.narrow_authenticated;
     match (relation.has_rls, relation.for_everybody, for_authenticated) {
