@@ -48,7 +48,7 @@ impl Guard {
         }
         if sums::stand(connection)? {
             tracing::warn!(
-                "triggers of ryzed on its index were missing and are installed again; the digests' sums are counted anew"
+                "triggers of ryzed on its index were missing and are installed again; digests are counted anew"
             );
         }
         self.number = Some(schema_number(connection)?);
