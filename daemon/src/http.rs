@@ -3,28 +3,17 @@
 //! Only this module knows warp. It decides nothing about data: it reads a request, asks [`Service`] and the living part
 //! ([`RealtimeApi`]), and writes the answer.
 
-mod assets;
+mod api;
 mod body;
 mod call;
-mod conflicts;
-mod devices;
 mod erased;
-mod export;
-#[cfg(feature = "faults")]
-mod faults;
 mod gate;
 mod guests;
-mod health;
 mod ignored;
 mod kept;
-mod metrics;
 mod observe;
-mod openapi;
-mod operator;
 mod origin;
-mod people;
 mod plain;
-mod poll;
 mod precompressed;
 mod problem;
 mod query;
@@ -32,8 +21,6 @@ mod realtime;
 mod routes;
 mod server;
 pub mod socket;
-mod sync;
-mod tables;
 mod unread;
 mod write_timeout;
 
@@ -51,9 +38,9 @@ use crate::config::Config;
 use crate::service::{Service, ServiceError};
 use crate::sync::{DeviceId, UserId};
 
+pub use api::people::People;
 pub use guests::{Guest, Guests, Seat};
 pub use observe::{Identity, Peer, RequestId};
-pub use people::People;
 pub use problem::{Kind, Problem};
 pub use server::{Listening, serve};
 

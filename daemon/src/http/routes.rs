@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use super::api::{assets, conflicts, devices, export, health, metrics, openapi, operator, people, sync, tables};
 use super::call::{Route, any, at, caller, delete, get, known, patch, post, unknown, user};
-use super::{
-    App, SocketFilter, assets, conflicts, devices, export, health, metrics, openapi, operator, people, sync, tables,
-};
+use super::{App, SocketFilter};
 
 /// A path of the synced part.
 macro_rules! api {
@@ -28,8 +27,10 @@ pub(super) fn all(app: &Arc<App>, socket: SocketFilter) -> SocketFilter {
     // Behind the one that is called most.
     filters.insert(1, socket);
     #[cfg(feature = "faults")]
-    filters
-        .push(at(app, Route { path: "/faults/{actor}", is_exact: false, endpoints: vec![post(super::faults::fault)] }));
+    filters.push(at(
+        app,
+        Route { path: "/faults/{actor}", is_exact: false, endpoints: vec![post(super::api::faults::fault)] },
+    ));
     filters.push(unknown());
     any(filters)
 }

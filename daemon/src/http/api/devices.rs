@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ryzed_adapters::{FieldError, code};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::call::{Answer, Call, json, no_content};
-use super::problem::Problem;
+use super::super::call::{Answer, Call, json, no_content};
+use super::super::problem::Problem;
 use crate::auth::Caller;
 use crate::service::{DeviceInfo, ServiceError};
 use crate::sync::DeviceId;
@@ -22,7 +22,7 @@ struct Shown {
 }
 
 /// `GET /devices`.
-pub(super) async fn list(call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn list(call: Call, caller: Caller) -> Answer {
     let devices = call.app.service.devices(&caller).await?;
     let online: HashSet<DeviceId> = call.app.live.online(caller.user).await.into_iter().collect();
     let shown = devices.into_iter().map(|known| Shown { is_active: online.contains(&known.device_id), known });
@@ -42,7 +42,7 @@ struct DevicePatch {
 }
 
 /// `PATCH /devices/{id}`.
-pub(super) async fn change(mut call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn change(mut call: Call, caller: Caller) -> Answer {
     let change: DevicePatch = call.json(caller.user).await?;
     let device = device(&call)?;
     if change.is_active == Some(false) {
@@ -55,7 +55,7 @@ pub(super) async fn change(mut call: Call, caller: Caller) -> Answer {
 }
 
 /// `DELETE /devices/{id}`.
-pub(super) async fn revoke(call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn revoke(call: Call, caller: Caller) -> Answer {
     let device = device(&call)?;
     let app = Arc::clone(&call.app);
     // In a task of its own: what was revoked is closed, too, when the client does not wait for the answer.

@@ -4,13 +4,13 @@ use ryzed_adapters::{FieldError, code};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::call::{Answer, Call, json};
-use super::problem::{Kind, Problem};
+use super::super::call::{Answer, Call, json};
+use super::super::problem::{Kind, Problem};
 use super::tables::topics_of;
 use crate::auth::Caller;
 
 /// `GET /active-users`.
-pub(super) async fn active_users(call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn active_users(call: Call, caller: Caller) -> Answer {
     if !caller.role.is_admin() {
         return Err(Problem::new(Kind::Forbidden, "this needs the role admin or service_role"));
     }
@@ -28,7 +28,7 @@ struct Broadcast {
 }
 
 /// `POST /test-broadcast`. Where it is switched off it does not exist, whoever asks.
-pub(super) async fn test_broadcast(mut call: Call) -> Answer {
+pub(in crate::http) async fn test_broadcast(mut call: Call) -> Answer {
     if !call.app.config.dev.test_broadcast {
         call.discard().await;
         return Err(Problem::not_found("test broadcasts are off; dev.test_broadcast switches them on"));

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use warp::Reply;
 use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 
-use super::call::{Answer, Call};
+use super::super::call::{Answer, Call};
 use crate::auth::Caller;
 use crate::budget::LONG_READ;
 use crate::service::ServiceError;
@@ -15,7 +15,7 @@ use crate::service::ServiceError;
 const WAITING_CHUNKS: usize = 2;
 
 /// `GET /export`.
-pub(super) async fn everything(call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn everything(call: Call, caller: Caller) -> Answer {
     call.app.service.budget.charge(caller.user, LONG_READ)?;
     let mut chunks = call.app.service.export_own(&caller);
     // What fails at the start is still an error with a status; later only the connection can be cut.

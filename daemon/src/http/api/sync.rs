@@ -7,9 +7,9 @@ use ryzed_adapters::{FieldError, code};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::call::{Answer, Call, json};
+use super::super::call::{Answer, Call, json};
+use super::super::problem::Problem;
 use super::poll::{self, Patience};
-use super::problem::Problem;
 use crate::auth::Caller;
 use crate::budget::{LONG_READ, cost_of};
 use crate::service::{PullRequest, Served};
@@ -17,12 +17,12 @@ use crate::sync::wire::SyncRequest;
 use crate::sync::{Cursor, DeviceId};
 
 /// What `server_version` says: the daemon's release.
-pub(super) const RELEASE: &str = env!("CARGO_PKG_VERSION");
+pub(in crate::http) const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";
 
 /// `POST /sync`.
-pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn sync(mut call: Call, caller: Caller) -> Answer {
     let (mut request, weight): (SyncRequest, usize) = call.weighed(caller.user).await?;
     request.changes.weight = weight;
     call.ignores(|ignored| ignored.merge(&request.changes.ignored));
@@ -41,7 +41,7 @@ pub(super) async fn sync(mut call: Call, caller: Caller) -> Answer {
 }
 
 /// `GET /changes`: the same as the download of `/sync`; with `wait`, once there is something or the time is over.
-pub(super) async fn changes(mut call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn changes(mut call: Call, caller: Caller) -> Answer {
     let query = &call.query;
     let request = PullRequest {
         cursor: query.value::<Cursor>("cursor", "<epoch>,user:<version>,global:<version>")?,
@@ -64,13 +64,13 @@ pub(super) async fn changes(mut call: Call, caller: Caller) -> Answer {
 }
 
 /// `GET /digest`.
-pub(super) async fn digest(call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn digest(call: Call, caller: Caller) -> Answer {
     call.app.service.budget.charge(caller.user, LONG_READ)?;
     json(&call.app.service.digest(&caller, &call.query.list("tables")).await?)
 }
 
 /// `GET /sync-status?device_id=`. A device that never called is no error: it is told what waits for it.
-pub(super) async fn status(call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn status(call: Call, caller: Caller) -> Answer {
     let device: DeviceId = call.query.required("device_id", A_DEVICE)?;
     call.is_device(&device);
     let status = call.app.service.sync_status(&caller, &device).await?;
@@ -97,7 +97,7 @@ struct Trigger {
 }
 
 /// `POST /trigger-sync`.
-pub(super) async fn trigger(mut call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn trigger(mut call: Call, caller: Caller) -> Answer {
     let trigger: Trigger = call.json_or_default(caller.user).await?;
     call.app.service.admit(&caller, trigger.device_id.as_ref()).await?;
     let notified = call.app.live.trigger_sync(caller.user, trigger.device_id.as_ref()).await;

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use warp::http::header::{FORWARDED, HOST, HeaderName, HeaderValue, ORIGIN, VIA};
 use warp::http::{HeaderMap, Version};
 
-use super::call::{Answer, Call, json};
-use super::problem::{Kind, Problem};
+use super::super::call::{Answer, Call, json};
+use super::super::problem::{Kind, Problem};
 use crate::auth::{Grant, LEEWAY, Role, Secret, sign};
 use crate::budget::{Refused, Who, refused};
 use crate::clock::{Clock, SystemClock};
@@ -133,7 +133,7 @@ impl Made {
 }
 
 /// `GET /demo/people`: whether there is a button to show.
-pub(super) async fn are_made(call: Call) -> Answer {
+pub(in crate::http) async fn are_made(call: Call) -> Answer {
     json(&match call.app.people.maker(&call) {
         Ok(_) => json!({"are_made": true}),
         Err(problem) => json!({"are_made": false, "why": problem.detail()}),
@@ -141,7 +141,7 @@ pub(super) async fn are_made(call: Call) -> Answer {
 }
 
 /// `POST /demo/people`: one who was not there before, with a token.
-pub(super) async fn make(mut call: Call) -> Answer {
+pub(in crate::http) async fn make(mut call: Call) -> Answer {
     call.discard().await;
     let maker = call.app.people.maker(&call)?;
     maker.admit()?;

@@ -4,16 +4,16 @@
 use ryzed_adapters::Registry;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, of_json};
-use super::ignored::IGNORED;
-use super::problem::Problem;
+use super::super::call::{Answer, Call, of_json};
+use super::super::ignored::IGNORED;
+use super::super::problem::Problem;
 use super::sync::RELEASE;
 
 /// The description without the tables.
 const WRITTEN: &str = include_str!("openapi.json");
 
 /// `GET /openapi.json`.
-pub(super) async fn openapi(call: Call) -> Answer {
+pub(in crate::http) async fn openapi(call: Call) -> Answer {
     let description = &call.app.kept.description;
     if description.get().is_none() {
         let text = document(&call.app.service.registry).and_then(|document| serde_json::to_vec(&document));

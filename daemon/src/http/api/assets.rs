@@ -9,9 +9,9 @@ use warp::http::header::{
 };
 use warp::reply::Response;
 
-use super::call::{Answer, Call};
-use super::precompressed::Precompressed;
-use super::problem::Problem;
+use super::super::call::{Answer, Call};
+use super::super::precompressed::Precompressed;
+use super::super::problem::Problem;
 
 /// An embedded file.
 struct Asset {
@@ -127,37 +127,37 @@ const GUARDS: [(HeaderName, &str); 6] = [
 ];
 
 /// `GET /client.js`.
-pub(super) async fn client(call: Call) -> Answer {
+pub(in crate::http) async fn client(call: Call) -> Answer {
     answer(&CLIENT[0], &call.headers).await
 }
 
 /// `GET /client-online.js`.
-pub(super) async fn client_online(call: Call) -> Answer {
+pub(in crate::http) async fn client_online(call: Call) -> Answer {
     answer(&CLIENT[1], &call.headers).await
 }
 
 /// `GET /client-more.js`.
-pub(super) async fn client_more(call: Call) -> Answer {
+pub(in crate::http) async fn client_more(call: Call) -> Answer {
     answer(&CLIENT[2], &call.headers).await
 }
 
 /// `GET /client-query.js`.
-pub(super) async fn client_query(call: Call) -> Answer {
+pub(in crate::http) async fn client_query(call: Call) -> Answer {
     answer(&CLIENT[3], &call.headers).await
 }
 
 /// `GET /client-inspector.js`.
-pub(super) async fn client_inspector(call: Call) -> Answer {
+pub(in crate::http) async fn client_inspector(call: Call) -> Answer {
     answer(&CLIENT[4], &call.headers).await
 }
 
 /// `GET /client-lazy.js`.
-pub(super) async fn client_lazy(call: Call) -> Answer {
+pub(in crate::http) async fn client_lazy(call: Call) -> Answer {
     answer(&CLIENT[5], &call.headers).await
 }
 
 /// `GET /`: there is one page to show.
-pub(super) async fn root(_: Call) -> Answer {
+pub(in crate::http) async fn root(_: Call) -> Answer {
     let mut response = Response::new(bytes::Bytes::new().into());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     response.headers_mut().insert(LOCATION, HeaderValue::from_static("/demo"));
@@ -165,12 +165,12 @@ pub(super) async fn root(_: Call) -> Answer {
 }
 
 /// `GET /demo`.
-pub(super) async fn page(call: Call) -> Answer {
+pub(in crate::http) async fn page(call: Call) -> Answer {
     answer(of_demo(PAGE)?, &call.headers).await
 }
 
 /// `GET /demo/{file}`.
-pub(super) async fn asset(call: Call) -> Answer {
+pub(in crate::http) async fn asset(call: Call) -> Answer {
     answer(of_demo(&call.name)?, &call.headers).await
 }
 

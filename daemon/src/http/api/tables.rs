@@ -3,18 +3,18 @@
 use ryzed_adapters::{Registry, ScopeRule, Table};
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, json, typed};
-use super::problem::Problem;
+use super::super::call::{Answer, Call, json, typed};
+use super::super::problem::Problem;
 use crate::auth::Caller;
 use crate::sync::UserId;
 
 /// `GET /topics`.
-pub(super) async fn topics(call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn topics(call: Call, caller: Caller) -> Answer {
     json(&json!({"topics": topics_of(&call.app.service.registry, caller.user)}))
 }
 
 /// `GET /tables`.
-pub(super) async fn list(call: Call, _caller: Caller) -> Answer {
+pub(in crate::http) async fn list(call: Call, _caller: Caller) -> Answer {
     let (service, stopped) = (&call.app.service, call.app.service.stopped());
     let mut tables: Vec<Value> = service.registry.iter().map(described).collect();
     for table in tables.iter_mut().filter(|table| table["name"].as_str().is_some_and(|name| stopped.has(name))) {
@@ -24,7 +24,7 @@ pub(super) async fn list(call: Call, _caller: Caller) -> Answer {
 }
 
 /// `GET /tables/{table}/schema`.
-pub(super) async fn schema(call: Call, _caller: Caller) -> Answer {
+pub(in crate::http) async fn schema(call: Call, _caller: Caller) -> Answer {
     let table = call.app.service.registry.get(&call.name);
     let table =
         table.ok_or_else(|| Problem::not_found("there is no such table; GET /api/realtime/tables lists all"))?;
@@ -32,7 +32,7 @@ pub(super) async fn schema(call: Call, _caller: Caller) -> Answer {
 }
 
 /// The topics that a user may receive: their own of every table, and the catalogue's of tables that have one.
-pub(super) fn topics_of(registry: &Registry, user: UserId) -> Vec<String> {
+pub(in crate::http) fn topics_of(registry: &Registry, user: UserId) -> Vec<String> {
     let own = registry.iter().map(|table| format!("user:{user}:{}", table.name));
     let catalogue = registry.iter().filter(|table| in_catalogue(registry, table));
     own.chain(catalogue.map(|table| format!("global:{}", table.name))).collect()

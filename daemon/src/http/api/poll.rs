@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::call::Call;
-use super::problem::Problem;
+use super::super::call::Call;
+use super::super::problem::Problem;
 use crate::actors::{Wait, Woken};
 use crate::auth::Caller;
 use crate::budget::Turn;
@@ -18,16 +18,16 @@ use crate::sync::{Cursor, DeviceId};
 const MOST_LOOKS: usize = 100;
 
 /// What a request for changes says of waiting.
-pub(super) struct Patience {
+pub(in crate::http) struct Patience {
     /// How long.
-    pub(super) wait: Duration,
+    pub(in crate::http) wait: Duration,
     /// The device that asks, if it says which.
-    pub(super) device: Option<DeviceId>,
+    pub(in crate::http) device: Option<DeviceId>,
 }
 
 /// Pulls, and waits while there is nothing. Meanwhile it holds no connection to the database and nobody's turn; an answer without
 /// one is empty.
-pub(super) async fn pull(
+pub(in crate::http) async fn pull(
     call: &mut Call,
     caller: &Caller,
     request: PullRequest,

@@ -7,9 +7,9 @@ use serde_json::json;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
-use super::App;
-use super::call::{Answer, Call, json};
-use super::problem::Problem;
+use super::super::App;
+use super::super::call::{Answer, Call, json};
+use super::super::problem::Problem;
 use super::sync::RELEASE;
 use crate::service::Service;
 
@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// `GET /health`. It answers 200 even while the database is away: the daemon itself is there to say so. However often it is
 /// asked, the database is so only now and then.
-pub(super) async fn health(call: Call) -> Answer {
+pub(in crate::http) async fn health(call: Call) -> Answer {
     let (service, app) = (&call.app.service, &call.app);
     let is_there = is_ready(app).await;
     let total_devices = if is_there { devices(app).await } else { None };
@@ -53,7 +53,7 @@ pub(super) async fn health(call: Call) -> Answer {
 }
 
 /// Sockets, over all instances: those that are here now, and those that others had a moment ago.
-pub(super) async fn connections(app: &App) -> usize {
+pub(in crate::http) async fn connections(app: &App) -> usize {
     app.live.counts().connections
         + app.kept.on_other_instances.get(OTHER_INSTANCES_AGE, app.live.connections_on_other_instances()).await
 }
@@ -69,12 +69,12 @@ async fn is_ready(app: &App) -> bool {
 }
 
 /// `GET /livez`: the process answers.
-pub(super) async fn alive(_call: Call) -> Answer {
+pub(in crate::http) async fn alive(_call: Call) -> Answer {
     Ok(plain("ok\n"))
 }
 
 /// `GET /readyz`: the process can do its work.
-pub(super) async fn ready(call: Call) -> Answer {
+pub(in crate::http) async fn ready(call: Call) -> Answer {
     if call.app.live.is_draining() {
         return Err(Problem::unavailable("the daemon is stopping", RETRY));
     }

@@ -3,7 +3,7 @@
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
-use super::call::{Answer, Call};
+use super::super::call::{Answer, Call};
 use super::health::connections;
 use crate::metrics::{self, Now};
 
@@ -11,7 +11,7 @@ use crate::metrics::{self, Now};
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// `GET /metrics`.
-pub(super) async fn metrics(call: Call) -> Answer {
+pub(in crate::http) async fn metrics(call: Call) -> Answer {
     let users = call.app.live.counts().users;
     let now = Now { connections: connections(&call.app).await, users, database: call.app.service.pool_use() };
     let mut response = Response::new(metrics::metrics().text(now).into());

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use super::call::{Answer, Call, SMALL, json};
-use super::problem::Problem;
+use super::super::call::{Answer, Call, SMALL, json};
+use super::super::problem::Problem;
 use crate::auth::Caller;
 use crate::service::{Served, Settlement};
 
 /// `GET /conflicts`.
-pub(super) async fn list(mut call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn list(mut call: Call, caller: Caller) -> Answer {
     let after = call.query.value::<Uuid>("after", "the `after` of the page before")?;
     let limit = call.query.value("limit", "a whole number")?;
     let Served { answer, turn } = call.app.service.conflicts(&caller, after, limit).await?;
@@ -16,7 +16,7 @@ pub(super) async fn list(mut call: Call, caller: Caller) -> Answer {
 }
 
 /// `POST /conflicts/{id}/resolve`.
-pub(super) async fn resolve(mut call: Call, caller: Caller) -> Answer {
+pub(in crate::http) async fn resolve(mut call: Call, caller: Caller) -> Answer {
     let settlement: Settlement = call.json(caller.user).await?;
     let id = Uuid::try_parse(&call.name).map_err(|_| Problem::not_found("there is no such conflict"))?;
     json(&call.app.service.settle(&caller, id, settlement).await?)

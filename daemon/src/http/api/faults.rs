@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::call::{Answer, Call, json};
-use super::problem::Problem;
+use super::super::call::{Answer, Call, json};
+use super::super::problem::Problem;
 use crate::actors::{Fault, Victim};
 use crate::sync::{DeviceId, UserId};
 
@@ -25,7 +25,7 @@ enum Deed {
 }
 
 /// `POST /faults/{actor}`.
-pub(super) async fn fault(mut call: Call) -> Answer {
+pub(in crate::http) async fn fault(mut call: Call) -> Answer {
     let wish: Wish = call.json(UserId(uuid::Uuid::nil())).await?;
     let fault = match wish.r#do {
         Deed::Panic => Fault::Panic,
