@@ -32,7 +32,7 @@ use serde::Serialize;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use crate::actors::{Wait, Woken};
+use crate::actors::{CloseReason, Connection, Hello, SocketGuard, Wait, Woken};
 use crate::auth::Verify;
 use crate::config::Config;
 use crate::service::{Service, ServiceError};
@@ -85,6 +85,8 @@ pub type SocketFilter = BoxedFilter<(Response,)>;
 pub trait RealtimeApi: Send + Sync + 'static {
     /// The user's devices that have a socket, or a request that waits.
     async fn online(&self, user: UserId) -> Vec<DeviceId>;
+    /// Connects a device that only listens, and counts it until the guard is dropped.
+    async fn connect(&self, hello: Hello, verify: Arc<dyn Verify>) -> Result<(Connection, SocketGuard), CloseReason>;
     /// Waits for news.
     async fn wait(&self, wait: Wait) -> Result<Woken, ServiceError>;
     /// How many there are of everything here.

@@ -45,6 +45,12 @@ impl Account {
         Token::of(&self.person)
     }
 
+    /// What its calls come with.
+    #[must_use]
+    pub fn bearer(&self) -> String {
+        self.token.clone().unwrap_or_else(|| self.person.token())
+    }
+
     /// The same person, whose calls and sockets all come with this token.
     #[must_use]
     pub fn with_token(&self, token: Token) -> Self {

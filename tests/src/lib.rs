@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod database;
 pub mod device;
 pub mod digest;
+pub mod events;
 pub mod foreground;
 pub mod hostile;
 pub mod instances;

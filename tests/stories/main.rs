@@ -77,6 +77,7 @@ mod secrets;
 mod sqlite_held;
 mod stopping;
 mod storage_faults;
+mod streaming;
 mod supervision;
 mod systemd;
 mod turns;

@@ -1,6 +1,7 @@
 //! One device's connection, from its welcome to its end: what a socket needs to serve it.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -192,6 +193,12 @@ impl Realtime {
 }
 
 impl Connection {
+    /// How often a client is expected to say something.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        self.live.shared.settings.heartbeat
+    }
+
     /// What sessions and socket share.
     #[must_use]
     pub fn link(&self) -> &Arc<Link> {

@@ -3,6 +3,7 @@
 pub(super) mod assets;
 pub(super) mod conflicts;
 pub(super) mod devices;
+mod events;
 pub(super) mod export;
 #[cfg(feature = "faults")]
 pub(super) mod faults;

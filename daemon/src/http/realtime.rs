@@ -1,12 +1,14 @@
 //! What REST needs of the connected devices, as the actors give it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::value::to_raw_value;
 
 use super::{ActiveUser, Counts, RealtimeApi};
-use crate::actors::{Realtime, Wait, Woken};
+use crate::actors::{CloseReason, Connection, Hello, Realtime, SocketGuard, Wait, Woken};
+use crate::auth::Verify;
 use crate::service::ServiceError;
 use crate::sync::{DeviceId, UserId};
 
@@ -14,6 +16,11 @@ use crate::sync::{DeviceId, UserId};
 impl RealtimeApi for Realtime {
     async fn online(&self, user: UserId) -> Vec<DeviceId> {
         self.online_cluster_wide(user).await
+    }
+
+    async fn connect(&self, hello: Hello, verify: Arc<dyn Verify>) -> Result<(Connection, SocketGuard), CloseReason> {
+        let guard = self.socket();
+        Ok((Self::connect(self, hello, verify).await?, guard))
     }
 
     async fn wait(&self, wait: Wait) -> Result<Woken, ServiceError> {

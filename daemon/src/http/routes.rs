@@ -51,6 +51,8 @@ pub(super) fn table() -> Vec<Route> {
                 "digest",
                 "wait",
                 "device_id",
+                "device_type",
+                "app_version",
             ])],
         ),
         to(api!("digest"), vec![get(user(sync::digest)).reads(&["tables"])]),

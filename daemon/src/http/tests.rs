@@ -32,6 +32,9 @@ impl RealtimeApi for Quiet {
     async fn online(&self, _user: UserId) -> Vec<DeviceId> {
         vec!["phone".parse().unwrap()]
     }
+    async fn connect(&self, _: Hello, _: Arc<dyn Verify>) -> Result<(Connection, SocketGuard), CloseReason> {
+        Err(CloseReason::TryLater)
+    }
     async fn wait(&self, wait: Wait) -> Result<Woken, ServiceError> {
         self.note(format!("{:?} waits", wait.device));
         Ok(Woken::Nothing)

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::super::call::{Answer, Call, json};
 use super::super::problem::Problem;
+use super::events;
 use super::poll::{self, Patience};
 use crate::auth::Caller;
 use crate::budget::{LONG_READ, cost_of};
@@ -19,7 +20,7 @@ use crate::sync::{Cursor, DeviceId};
 /// What `server_version` says: the daemon's release.
 pub(in crate::http) const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
-const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";
+pub(in crate::http) const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";
 
 /// `POST /sync`.
 pub(in crate::http) async fn sync(mut call: Call, caller: Caller) -> Answer {
@@ -40,8 +41,11 @@ pub(in crate::http) async fn sync(mut call: Call, caller: Caller) -> Answer {
     call.result(caller.user, &answer, answer.about_bytes(), turn).await
 }
 
-/// `GET /changes`: the same as the download of `/sync`; with `wait`, once there is something or the time is over.
+/// `GET /changes`: the same as the download of `/sync`; with `wait`, once there is something or the time is over; or as a stream.
 pub(in crate::http) async fn changes(mut call: Call, caller: Caller) -> Answer {
+    if events::are_wanted(&call.headers) {
+        return events::open(call, caller).await;
+    }
     let query = &call.query;
     let request = PullRequest {
         cursor: query.value::<Cursor>("cursor", "<epoch>,user:<version>,global:<version>")?,
