@@ -5,6 +5,7 @@ export { Guard } from './guard.js';
 export { repair, retable, Search } from './mend.js';
 export { moved } from './moved.js';
 export { Poll } from './poll.js';
+export { Stream } from './stream.js';
 export { synced } from './synced.js';
 export { merged, takeOver } from './take-over.js';
 export { TASKS } from './tasks.js';

@@ -19,6 +19,8 @@ const REFUSED_MOST = 1000;
 const ORDERED_MOST_MS = 60_000;
 /** The last calls that are noted. */
 const CALLS_MOST = 20;
+/** The media type of what a server tells as it comes. */
+const EVENTS = 'text/event-stream';
 /** Live messages that come in a burst are taken together: once none came for a while, but not for ever. */
 const BURST_LEAST = 20;
 const BURST_QUIET_MS = 10;
@@ -66,7 +68,7 @@ export class Online {
         const known = device.copy.meta.way;
         if ((known?.way ?? WAYS[0]) !== way || (known && known.api !== this.#api)) device.note({ way: way === WAYS[0] ? undefined : { api: this.#api, way, at: platform.now() } });
       },
-      open: async () => new (await more()).Poll(this),
+      open: async (way) => new (await more())[way === 'stream' ? 'Stream' : 'Poll'](this),
     }, device.source);
   }
 
@@ -199,6 +201,16 @@ export class Online {
     const page = await this.call(`/changes?${query({ cursor, tables: tables?.join(), device_id: this.device.id, wait })}`, { signal, patience });
     this.#offer = { cursor, page };
     return page;
+  }
+
+  /** Has the server tell what comes, as it comes. @param {AbortSignal} signal */
+  async stream(signal) {
+    const { platform, options: { tables, deviceType, appVersion } } = this.device.owner;
+    const headers = { authorization: `Bearer ${await this.connection.token()}`, accept: EVENTS };
+    const path = `/changes?${query({ cursor: this.stand(), tables: tables?.join(), device_id: this.device.id, device_type: deviceType, app_version: appVersion })}`;
+    const answer = await platform.fetch(this.#api + path, { headers, signal, redirect: 'manual', cache: 'no-store' });
+    if (!answer.ok || !answer.body || !answer.headers.get('content-type')?.startsWith(EVENTS)) throw new Error('it is no stream.');
+    return answer.body.getReader();
   }
 
   /** Where the copy stands. */

@@ -145,7 +145,7 @@
  */
 /** @typedef {'ask_token' | 'fresh_token' | 'sync' | 'open' | 'hang_up' | 'wait' | 'ping' | 'auth' | 'beat'} Effect */
 /** @typedef {{totalChanges: number, conflicts: Conflict[], rejected: (Result & {edit: Edit})[]}} SyncSummary */
-/** @typedef {'websocket' | 'poll'} Way How a device hears from its server. */
+/** @typedef {'websocket' | 'stream' | 'poll'} Way How a device hears from its server. */
 /** @typedef {{state: StateName, why: string, retryInMs: number, stored: boolean, refused: number, transport?: Way | null}} Status `transport` while it is live */
 /** @typedef {Pick<Edit, 'mutation_id' | 'table' | 'operation'> & {id: string, fields: string[]}} EditName An edit without what it says. */
 /**

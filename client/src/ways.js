@@ -1,7 +1,7 @@
 // By which way this device hears from its server: the best one that works. No I/O.
 
 /** Best first. A network that lets the first through lets all through. @type {Way[]} */
-export const WAYS = ['websocket', 'poll'];
+export const WAYS = ['websocket', 'stream', 'poll'];
 
 /** @typedef {import('./types.js').Way} Way */
 

@@ -140,7 +140,7 @@ function old(port) {
 
 /** Name → how it is made, and the way by which a client is to hear through it. @type {Record<string, {make: (port: number) => Promise<any>, way: string}>} */
 export const HOSTILE = {
-  'no upgrade': { way: 'poll', make: (port) => http(port) },
+  'no upgrade': { way: 'stream', make: (port) => http(port) },
   buffering: {
     way: 'poll',
     make: (port) => http(port, { upgrade: (_, socket) => socket.on('error', () => {}), pass: async (told, to) => to.end(await whole(told)) }),
@@ -159,7 +159,7 @@ export const HOSTILE = {
   },
   'swallowed streams': { way: 'poll', make: (port) => http(port, { upgrade: tunnel(port, mute), pass: async (told, to) => to.end(await whole(told)) }) },
   redirects: {
-    way: 'poll',
+    way: 'stream',
     make: async (port) => {
       const there = await http(port);
       const here = await http(port, { answer: ({ url }, to) => to.writeHead(307, { location: `${there.url}${url}` }).end() });
@@ -167,14 +167,14 @@ export const HOSTILE = {
     },
   },
   'captive portal': {
-    way: 'poll',
+    way: 'stream',
     make: (port) => {
       const until = Date.now() + PORTAL_MS;
       const portal = () => Date.now() < until;
       return http(port, { answer: (asked, to) => (portal() || asked.headers.upgrade) && to.writeHead(200, { 'content-type': 'text/html' }).end(PAGE) });
     },
   },
-  '403 for a word': { way: 'poll', make: (port) => http(port, { answer: (_, to, body) => body.includes(WORD) && to.writeHead(403, { 'content-type': 'text/html' }).end('<h1>Blocked</h1>') }) },
+  '403 for a word': { way: 'stream', make: (port) => http(port, { answer: (_, to, body) => body.includes(WORD) && to.writeHead(403, { 'content-type': 'text/html' }).end('<h1>Blocked</h1>') }) },
   'gzip twice': {
     way: 'poll',
     make: (port) => http(port, {
@@ -186,6 +186,6 @@ export const HOSTILE = {
       },
     }),
   },
-  'HTTP/1.0': { way: 'poll', make: old },
+  'HTTP/1.0': { way: 'stream', make: old },
   slow: { way: 'websocket', make: (port) => http(port, { upgrade: tunnel(port, slow), pass: (told, to) => told.pipe(slow()).pipe(to) }) },
 };

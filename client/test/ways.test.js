@@ -43,6 +43,80 @@ test('a socket that never opens gives place to polls, whose page is taken withou
   assert.match(script.waiting[1].path, /user%3A2/);
 });
 
+/** Behind a network that passes answers as they come: `tell` sends events, `end` ends the stream. */
+function streamed(options) {
+  const streams = [];
+  const script = scripted(options, (path, body) => {
+    if (!path.startsWith('/changes')) return page({ results: applied(body ?? { changes: [] }) });
+    const made = { path };
+    const stream = new ReadableStream({ start: (to) => (made.to = to) });
+    made.tell = async (...events) => (made.to.enqueue(new TextEncoder().encode(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(''))), settled());
+    made.end = async () => (made.to.close(), settled());
+    streams.push(made);
+    return new Response(stream, { headers: { 'content-type': 'text/event-stream' } });
+  });
+  const greet = async () => {
+    await settled();
+    await streams.at(-1).tell({ type: 'connection_established', heartbeat_seconds: 30 });
+  };
+  const state = () => [script.client.status.value.state, script.client.status.value.transport];
+  return Object.assign(script, { streams, greet, state });
+}
+
+test('where answers get through as they come, a stream says what a socket would', async () => {
+  const script = streamed({ deviceType: 'watch' });
+  await polling(script);
+  await script.greet();
+  assert.deepEqual(script.state(), ['live', 'stream']);
+  assert.match(script.streams[0].path, /device_id=phone&device_type=watch/);
+  const heard = [];
+  script.client.on('broadcast', ({ event }) => heard.push(event));
+  const row = { type: 'data_updated', table: 'meals', operation: 'INSERT', data: { id: 'm', size: 1 }, scope: 'user:u', version: 2 };
+  const [one, other] = [JSON.stringify(row).slice(0, 20), JSON.stringify(row).slice(20)].map((part) => new TextEncoder().encode(part));
+  script.streams[0].to.enqueue(new TextEncoder().encode(':\n\ndata: '));
+  script.streams[0].to.enqueue(one);
+  await settled();
+  script.streams[0].to.enqueue(other);
+  await script.streams[0].tell();
+  script.streams[0].to.enqueue(new TextEncoder().encode('\n\n'));
+  await script.streams[0].tell({ type: 'broadcast', event: 'round' });
+  assert.equal((await script.client.table('meals').get('m')).size, 1);
+  assert.deepEqual(heard, ['round']);
+  assert.equal(await script.client.broadcast('round', {}), false, 'it only listens');
+});
+
+test('a stream that shows no sign of life is given up, and one that does is not', async () => {
+  const script = streamed();
+  await polling(script);
+  await script.greet();
+  for (let sign = 0; sign < 20; sign++) {
+    await script.clock.forward(15_000);
+    script.streams[0].to.enqueue(new TextEncoder().encode(':\n\n'));
+    await settled();
+  }
+  assert.deepEqual([script.state(), script.streams.length], [['live', 'stream'], 1]);
+  await script.clock.forward(75_000);
+  assert.ok(script.streams.length > 1, 'it was opened anew');
+});
+
+test('a stream ends with the codes of a socket, and is opened anew with another token', async () => {
+  const script = streamed({ token: () => 'token' });
+  await polling(script);
+  await script.greet();
+  await script.streams[0].tell({ type: 'closed', code: 1012, reason: '{"reconnect_in_ms":500}' });
+  assert.equal(script.state()[0], 'waiting');
+  await script.clock.forward(500);
+  await script.greet();
+  assert.deepEqual([script.state(), script.streams.length], [['live', 'stream'], 2]);
+  script.client.setToken('another');
+  await settled();
+  await script.clock.forward(1);
+  await script.greet();
+  assert.deepEqual([script.state(), script.streams.length, script.asked.at(-1).token], [['live', 'stream'], 3, 'another']);
+  await script.streams[2].tell({ type: 'closed', code: 4403, reason: 'this device was revoked' });
+  assert.equal(script.state()[0], 'stopped');
+});
+
 test('answers that come at once and bring nothing are asked for ever more seldom', async () => {
   const script = scripted({}, (path, body) => page({ results: applied(body ?? { changes: [] }) }));
   await polling(script);
@@ -111,11 +185,11 @@ test('lines that break soon, three times in a row, or are mute, are not worth op
     ways.works(at * MINUTE);
     ways.broke(at * MINUTE + 1000, false);
   }
-  assert.equal(ways.way, 'poll');
+  assert.equal(ways.way, 'stream');
   const mute = new Ways();
   mute.works(0);
   mute.broke(2 * MINUTE, true);
-  assert.equal(mute.way, 'poll');
+  assert.equal(mute.way, 'stream');
   const good = new Ways();
   for (let at = 0; at < 10; at++) {
     good.works(at * 10 * MINUTE);
