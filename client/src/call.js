@@ -27,7 +27,7 @@ export async function call(platform, address, { token, body, method = body ? 'PO
     // A redirect that the platform followed would lose the method or the token, or hand both to somebody else.
     const answer = await platform.fetch(address, { method, headers, body: body && JSON.stringify(body), signal: given.signal, redirect: 'manual', cache: 'no-store' });
     const text = await textOf(answer);
-    return judged(answer, attempt(() => JSON.parse(text)), /\/sync$/.test(address), platform.now());
+    return judged(answer, attempt(() => JSON.parse(text)), /\/(sync|changes\?.*)$/.test(address), platform.now());
   };
   try {
     return await within(platform, patience, Promise.race([ask(), stopped]));

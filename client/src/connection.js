@@ -262,7 +262,9 @@ export class Connection {
       if (this.#socket !== socket) return;
       const now = this.#owner.platform.now();
       const isOfTheWay = code < 4000 && !SAID_BY_SERVER.includes(code);
-      if (isOfTheWay && this.line.name === 'opening' && this.#another()) return;
+      // Of an answer it is not known whether the server gave it.
+      const isInDoubt = code === 1013 && this.way !== WAYS[0];
+      if ((isOfTheWay || isInDoubt) && this.line.name === 'opening' && this.#another()) return;
       if (isOfTheWay && this.line.name === 'live') this.#ways.broke(now, false);
       // A tab that led before may have woken up, and finds out only now that it does not.
       const isTaken = code === 4409 && this.#owner.isShared && !(Math.abs(now - this.#takenAt) < TAKEN_MS);

@@ -196,11 +196,18 @@ export class Online {
 
   /** Asks for what is new, for so many seconds. @param {number} wait @param {number} patience @param {AbortSignal} signal @returns {Promise<import('./types.js').Page>} */
   async poll(wait, patience, signal) {
-    const cursor = this.stand();
     const { tables } = this.device.owner.options;
-    const page = await this.call(`/changes?${query({ cursor, tables: tables?.join(), device_id: this.device.id, wait })}`, { signal, patience });
+    return this.call(`/changes?${query({ cursor: this.stand(), tables: tables?.join(), device_id: this.device.id, wait })}`, { signal, patience });
+  }
+
+  /** Has the device take a poll's page, as the answer to a request that it need not make. @param {string} cursor The one that was asked with
+   * @param {import('./types.js').Page} page
+   */
+  async offer(cursor, page) {
     this.#offer = { cursor, page };
-    return page;
+    this.owePull();
+    await this.#exchanges.catch(() => {});
+    this.#offer = null;
   }
 
   /** Has the server tell what comes, as it comes. @param {AbortSignal} signal */
@@ -216,11 +223,6 @@ export class Online {
   /** Where the copy stands. */
   stand() {
     return cursorText(this.device.copy.cursor);
-  }
-
-  /** Ends when the exchanges that were begun have. */
-  idle() {
-    return this.#exchanges.catch(() => {});
   }
 
   /** What a poll has brought already, if it is what is asked for. @param {any} body */

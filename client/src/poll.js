@@ -53,12 +53,12 @@ export class Poll {
     // The first answer, and one that is asked for by a ping, comes at once.
     for (let wait = 0, longest = WAIT_S, early = 0; this.readyState !== CLOSED; ) {
       const asked = (this.#asked = new AbortController());
-      const began = platform.now();
+      const [began, cursor] = [platform.now(), this.#line.stand()];
       try {
         const page = await this.#line.poll(wait, wait * 1000 + LATE_MS, asked.signal);
         if (this.readyState === CLOSED) return;
         this.#say(this.readyState === OPEN ? 'pong' : 'connection_established');
-        const isNew = await this.#take(page);
+        const isNew = await this.#take(page, cursor);
         early = isNew || !wait || platform.now() - began >= HELD_MS ? 0 : early + 1;
         if (early) await this.#pause(Math.min(PAUSE_MS * 2 ** (early - 1), PAUSE_MOST_MS));
         wait = longest;
@@ -72,13 +72,11 @@ export class Poll {
     }
   }
 
-  /** Has the device take what there is. @param {Page} page @returns {Promise<boolean>} Whether it took anything */
-  async #take(page) {
+  /** Has the device take what there is. @param {Page} page @param {string} cursor The one that was asked with @returns {Promise<boolean>} Whether it took anything */
+  async #take(page, cursor) {
     if (!page.total_changes && !page.has_more && !page.reset) return false;
-    const before = this.#line.stand();
-    this.#line.owePull();
-    await this.#line.idle();
-    return this.#line.stand() !== before;
+    await this.#line.offer(cursor, page);
+    return this.#line.stand() !== cursor;
   }
 
   /** @param {string} type */

@@ -126,6 +126,23 @@ test('answers that come at once and bring nothing are asked for ever more seldom
   assert.ok(polls < 60, `${polls} polls in ten minutes`);
 });
 
+test('what a poll did not bring is asked for', async () => {
+  const script = polled();
+  await polling(script);
+  const { answer } = script;
+  script.answer = (path, body, signal) => (path === '/sync' ? page({ changes: { meals: [{ id: 'm', size: 1, _version: 2 }] }, total_changes: 1, cursor: { epoch: 'e', user: 2, global: 1 } }) : answer(path, body, signal));
+  await script.client.performSync();
+  assert.equal((await script.client.table('meals').get('m')).size, 1);
+});
+
+test('an answer in the server’s place is no poll’s', async () => {
+  const script = scripted({}, (path, body) => (path === '/sync' ? page({ results: applied(body) }) : {}));
+  await polling(script);
+  assert.equal(script.client.status.value.state, 'waiting');
+  await script.clock.forward(5000);
+  assert.equal(script.sockets.length, 2, 'it begins anew with a socket');
+});
+
 test('a poll that never comes is given up, and so is one that a ping finds dead', async () => {
   const script = polled();
   await polling(script);
