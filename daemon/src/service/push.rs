@@ -3,10 +3,10 @@
 mod above;
 mod early;
 mod held;
+mod lineage;
 mod open;
 mod order;
 mod owner;
-mod parts;
 mod places;
 mod put_off;
 mod receipt;

@@ -8,7 +8,7 @@ use ryzed_adapters::{Row, ScopeRule, Table, UNSAID, format_time};
 use serde_json::Value;
 
 use super::super::request::{ParsedChange, references};
-use super::parts::Back;
+use super::lineage::Back;
 use super::rights::{may_do, via};
 use super::row_cache::Key;
 use super::run::{PushRun, Refusal};

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::request::{ParsedChange, references};
 use super::Push;
-use super::parts::{Above, Held, Up};
+use super::lineage::{Above, Held, Up};
 use super::rights::via;
 use super::row_cache::{Key, RowCache};
 use super::run::{PushRun, Refusal};

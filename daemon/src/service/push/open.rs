@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::request::ParsedChange;
-use super::parts::{Above, Held, Up};
+use super::lineage::{Above, Held, Up};
 use super::row_cache::{Key, RowCache};
 use super::{Push, to_json};
 use crate::store::{OpenConflict, OpenStand, StoreError, Transaction};

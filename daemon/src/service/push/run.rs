@@ -7,8 +7,8 @@ use ryzed_adapters::{FieldError, Row, Table};
 use serde_json::Value;
 
 use super::super::request::ParsedChange;
+use super::lineage::{Back, Held, Up};
 use super::open::OpenBook;
-use super::parts::{Back, Held, Up};
 use super::rights::{forbidden, may_do, owner_column, row_has_owner, via};
 use super::row_cache::{Key, RowCache};
 use super::verdict::{Room, Verdict};
