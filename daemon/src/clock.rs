@@ -1,5 +1,6 @@
 //! The clock: the only place that reads the time; everything else gets it as an argument.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -26,9 +27,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// True if the system says that its clock was synchronised since it was started. The lack of that sign proves nothing.
-#[must_use]
-pub fn is_set_by_others() -> bool {
+/// How long the system may take to tell who sets its clock.
+const ASKED_FOR: Duration = Duration::from_secs(3);
+
+/// Whether the system says that its clock is set by a time server; none where nobody can tell.
+pub async fn is_set_by_others() -> Option<bool> {
     // systemd-timesyncd leaves it there once it has heard of a server.
-    std::path::Path::new("/run/systemd/timesync/synchronized").exists()
+    if std::path::Path::new("/run/systemd/timesync/synchronized").exists() {
+        return Some(true);
+    }
+    // Asks the kernel, to which chronyd, ntpd and the others report as well.
+    let mut ask = tokio::process::Command::new("timedatectl");
+    ask.args(["show", "--property=NTPSynchronized", "--value"]).stdin(Stdio::null()).kill_on_drop(true);
+    let answer = tokio::time::timeout(ASKED_FOR, ask.output()).await.ok()?.ok()?;
+    match answer.stdout.trim_ascii() {
+        b"yes" => Some(true),
+        b"no" => Some(false),
+        _ => None,
+    }
 }

@@ -134,6 +134,57 @@ async fn devices_of_several_people_contradict_the_clock() {
     daemon.logged(&["WARN", "several people's devices say", "hours=47.9"]).await;
 }
 
+/// By the request that opens one, and by a ping.
+#[tokio::test]
+async fn devices_that_have_nothing_but_a_socket_contradict_the_clock_as_well() {
+    let daemon = Daemon::builder().alone().start();
+    let ahead = Utc::now() + TimeDelta::days(2);
+    let date = ahead.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for _ in 0..2 {
+        let _socket = daemon.account().connect("phone").header("date", &date).established().await;
+    }
+    let mut socket = daemon.account().socket("phone").await;
+    for strange in [json!(7), json!("noon"), json!(null)] {
+        socket.send(json!({"type": "ping", "timestamp": strange})).await;
+        assert_eq!(socket.next("pong").await.get("ignored"), None);
+    }
+    assert!(!daemon.log().contains("several people's devices"), "two are not enough");
+    socket.send(json!({"type": "ping", "timestamp": text(ahead)})).await;
+    daemon.logged(&["WARN", "several people's devices say", "hours=47.9"]).await;
+}
+
+/// Has the system say so of a time server from the next start on.
+fn says(daemon: &mut Daemon, synchronized: &str) {
+    let folder = daemon.folder().join("bin");
+    // By another process: nothing runs that this one has open for writing, and neither do those that it is about to start.
+    let make = format!(
+        "mkdir -p bin && printf '#!/bin/sh\\necho {synchronized}\\n' > bin/timedatectl && chmod 755 bin/timedatectl"
+    );
+    let made = std::process::Command::new("sh").args(["-c", &make]).current_dir(daemon.folder()).status();
+    assert!(made.expect("a shell").success());
+    let path = std::env::var("PATH").unwrap_or_default();
+    daemon.set_env("PATH", &format!("{}:{path}", folder.display()));
+}
+
+#[tokio::test]
+async fn what_the_system_says_of_its_time_server_counts() {
+    let mut daemon = Daemon::builder().alone().start();
+    let me = daemon.account();
+    me.store("food_entries", &food_entry(json!({}))).await;
+    says(&mut daemon, "no");
+    moved(&mut daemon, -400).await;
+    let lines = daemon.lines().len();
+    daemon.restart();
+    daemon.logged_after(lines, &["WARN", "no time server has set this machine's clock"]).await;
+    daemon.logged_after(lines, &["WARN", "the clock is far ahead of all that is known"]).await;
+    says(&mut daemon, "yes");
+    moved(&mut daemon, -400).await;
+    daemon.restart();
+    let log = daemon.log();
+    let since = log.rsplit("serve: stopped").next().expect("a start");
+    assert!(!since.contains("time server") && !since.contains("far ahead"), "it was set since: {since}");
+}
+
 #[tokio::test]
 async fn what_builds_on_a_row_that_is_refused_for_now_waits_with_it() {
     let mut daemon = Daemon::builder().alone().start();

@@ -206,3 +206,34 @@ async fn a_text_that_is_no_utf_8_is_a_value_that_cannot_be_said() {
     me.apply(delete("workout_sessions", &made["id"]).strategy("client_wins")).await;
     me.pull(json!({})).await;
 }
+
+/// What is noted of such a text once it is replaced, or gone with its row, is that there was one.
+#[tokio::test]
+async fn a_former_text_that_is_no_utf_8_is_not_kept() {
+    if is_postgres() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let me = daemon.account();
+    let made = row("workout_sessions", json!({}));
+    me.store("workout_sessions", &made).await;
+    let run = |statement: &str| daemon.database().run(&statement.replace("{id}", made["id"].as_str().expect("an id")));
+    run("UPDATE workout_sessions SET name = CAST(X'41FF42' AS TEXT) WHERE id = '{id}'");
+    let version = me.row("workout_sessions", &made["id"]).await.expect("the row")["_version"].clone();
+    let mut tablet = me.socket("tablet").await;
+    let marked = |told: &Value| {
+        let former = &told["old_record"];
+        assert_eq!((&former["name"], &former["_unsaid"]), (&Value::Null, &json!(["name"])), "{told}");
+    };
+    run("UPDATE workout_sessions SET name = 'Legs' WHERE id = '{id}'");
+    marked(&tablet.next("database_change").await);
+    run("UPDATE workout_sessions SET name = CAST(X'41FF42' AS TEXT) WHERE id = '{id}'");
+    assert_eq!(tablet.next("database_change").await["old_record"]["name"], "Legs");
+    run("DELETE FROM workout_sessions WHERE id = '{id}'");
+    marked(&tablet.next("database_change").await);
+    // The row comes back with what the device brings, and not without a name.
+    let back = |brought: Value| update("workout_sessions", &made["id"], brought).base(&version).strategy("client_wins");
+    assert_eq!(me.refusal(back(json!({"is_completed": true}))).await, "constraint");
+    assert_eq!(me.change(back(json!({"is_completed": true, "name": "Back"}))).await["status"], "conflict");
+    assert_eq!(me.row("workout_sessions", &made["id"]).await.expect("the row")["name"], "Back");
+}

@@ -26,6 +26,8 @@ pub trait Backend: Send + Sync + 'static {
     fn budget(&self) -> &Arc<Budget>;
     /// The time.
     fn now(&self) -> DateTime<Utc>;
+    /// Hears what time it is for a person's device.
+    fn hear_clock(&self, user: UserId, theirs: DateTime<Utc>);
     /// An upload from a socket.
     async fn push(&self, caller: &Caller, device: &DeviceId, change: Uploads) -> Result<Pushed, ServiceError>;
     /// Uploads, then downloads.
@@ -69,6 +71,10 @@ impl Backend for Service {
 
     fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    fn hear_clock(&self, user: UserId, theirs: DateTime<Utc>) {
+        Self::hear_clock(self, user, theirs);
     }
 
     async fn push(&self, caller: &Caller, device: &DeviceId, change: Uploads) -> Result<Pushed, ServiceError> {

@@ -174,6 +174,7 @@ impl DeviceState {
     /// Does what the machine decided; what came of it may be an event for the machine.
     async fn perform(&mut self, effect: Effect, answer: &mut Answer) -> Option<Event> {
         match effect {
+            Effect::Hear(time) => self.live.shared.backend.hear_clock(self.caller.user, time),
             Effect::Pong(ignored) => self.say(answer, &ServerMessage::Pong { ignored: ignored.names() }),
             Effect::Ignore(answers, ignored) => {
                 self.say(answer, &ServerMessage::Ignored { answers, ignored: ignored.names() });

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorRef};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -251,6 +252,11 @@ impl Realtime {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         self.shared.backend.limits()
+    }
+
+    /// Hears what time it is for a person's device.
+    pub fn hear_clock(&self, user: UserId, theirs: DateTime<Utc>) {
+        self.shared.backend.hear_clock(user, theirs);
     }
 
     /// What is left of them.

@@ -68,6 +68,10 @@ impl Backend for TimeoutBackend {
         self.inner.now()
     }
 
+    fn hear_clock(&self, user: UserId, theirs: DateTime<Utc>) {
+        self.inner.hear_clock(user, theirs);
+    }
+
     async fn push(&self, caller: &Caller, device: &DeviceId, change: Uploads) -> Result<Pushed, ServiceError> {
         let (inner, caller, device) = (Arc::clone(&self.inner), caller.clone(), device.clone());
         self.to_its_end(async move { inner.push(&caller, &device, change).await }).await

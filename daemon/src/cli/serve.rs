@@ -157,7 +157,7 @@ async fn assemble(
     let keep = TimeDelta::days(config.sync.tombstone_days.into());
     let service = Service::new(store, registry, Arc::new(SystemClock), config.limits.clone(), keep);
     let service = Arc::new(service);
-    service.begin_time(clock::is_set_by_others()).await.context("can't ask the database for the time")?;
+    service.begin_time(clock::is_set_by_others().await).await.context("can't ask the database for the time")?;
     if !is_adopted {
         starter::load(&service).await.context("can't load the starter catalogue")?;
     }

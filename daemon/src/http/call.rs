@@ -166,7 +166,7 @@ impl Call {
 }
 
 /// What time it is for the client, if it says so. Browsers don't.
-fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+pub(super) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     let date = headers.get(DATE)?.to_str().ok()?;
     httpdate::parse_http_date(date).ok().map(Into::into)
 }

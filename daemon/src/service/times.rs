@@ -11,12 +11,12 @@ use crate::sync::UserId;
 const APART: TimeDelta = TimeDelta::seconds(60);
 
 impl Service {
-    /// Holds the clock against what the database knows, and goes on doing so at each [`Service::keep_time`]. `is_sure` when
-    /// the system says that somebody sets the clock.
+    /// Holds the clock against what the database knows, and goes on doing so at each [`Service::keep_time`]. `is_set` is
+    /// what the system says of a time server that sets the clock.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn begin_time(&self, is_sure: bool) -> Result<(), ServiceError> {
+    pub async fn begin_time(&self, is_set: Option<bool>) -> Result<(), ServiceError> {
         let times =
             self.store.read(Access::Daemon, |tx| Box::pin(async move { Ok::<_, ServiceError>(tx.times().await?) }));
         let times = times.await?;
@@ -25,8 +25,15 @@ impl Service {
             newest: times.newest.as_deref().and_then(read),
             believed: times.believed.as_deref().and_then(read),
         };
-        if let Some(finding) = self.chronicle.begin(known, moment, is_sure) {
+        if let Some(finding) = self.chronicle.begin(known, moment, is_set == Some(true)) {
             say(finding, moment.now);
+        }
+        if is_set == Some(false) {
+            let now = ryzed_adapters::format_time(moment.now);
+            tracing::warn!(
+                now,
+                "no time server has set this machine's clock, the system says: `timedatectl set-ntp true`, or see to chronyd or ntpd"
+            );
         }
         let apart = read(&times.here).map_or(TimeDelta::zero(), |theirs| theirs - moment.now);
         if apart.abs() > APART {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use ryzed_adapters::code as field_code;
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,8 +26,8 @@ const LONGEST_EVENT: usize = 128;
 /// A message that can be worked with.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    /// "I am here", and perhaps how many changes wait on the device.
-    Ping { pending_uploads: Option<u32> },
+    /// "I am here", and perhaps how many changes wait on the device, and what time it is there.
+    Ping { pending_uploads: Option<u32>, time: Option<DateTime<Utc>> },
     /// A new token.
     Auth { token: String },
     /// Anything that needs more than the machine.
@@ -105,6 +106,9 @@ struct Head<'a> {
 struct Ping {
     #[serde(default)]
     pending_uploads: Option<u32>,
+    /// As all that the server sends has it. What is no such time was never a fault.
+    #[serde(default)]
+    timestamp: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -204,8 +208,11 @@ impl Message<'_> {
     fn read(&self, kind: &str) -> Result<Incoming, Problem> {
         Ok(match kind {
             "ping" => {
-                let Ping { pending_uploads } = typed(self.text)?;
-                Incoming::Ping { pending_uploads }
+                let Ping { pending_uploads, timestamp } = typed(self.text)?;
+                let time =
+                    timestamp.as_ref().and_then(Value::as_str).and_then(|time| DateTime::parse_from_rfc3339(time).ok());
+                let time = time.map(|time| time.to_utc());
+                Incoming::Ping { pending_uploads, time }
             }
             "auth" => {
                 let Auth { token } = typed(self.text)?;

@@ -68,6 +68,8 @@ pub(super) enum Effect {
     Read(Bytes),
     /// Answer a ping, of which nothing reads this.
     Pong(Strangers),
+    /// Hold the clock against what time it is for the device.
+    Hear(DateTime<Utc>),
     /// Say what nothing reads of a message of this type.
     Ignore(&'static str, Strangers),
     /// Say that the token is about to end.
@@ -192,11 +194,11 @@ impl Machine {
             (!ignored.names().is_empty()).then_some(Effect::Ignore(kind, ignored))
         };
         match message {
-            Incoming::Ping { pending_uploads } => {
+            Incoming::Ping { pending_uploads, time } => {
                 let news = pending_uploads.filter(|count| self.pending_uploads != Some(*count));
                 self.pending_uploads = pending_uploads.or(self.pending_uploads);
                 let report = news.map(|pending_uploads| Effect::Serve(Request::Report { pending_uploads }));
-                report.into_iter().chain([Effect::Pong(ignored)]).collect()
+                time.map(Effect::Hear).into_iter().chain(report).chain([Effect::Pong(ignored)]).collect()
             }
             Incoming::Auth { token } => told("auth", ignored).into_iter().chain([Effect::Verify(token)]).collect(),
             Incoming::Request(request) => {

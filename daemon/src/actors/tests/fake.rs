@@ -110,6 +110,8 @@ impl Backend for Fake {
         Utc::now()
     }
 
+    fn hear_clock(&self, _: UserId, _: DateTime<Utc>) {}
+
     async fn push(&self, caller: &Caller, device: &DeviceId, _: Uploads) -> Result<Pushed, ServiceError> {
         let commit = self.commit(Scope::User(caller.user), device.as_str());
         let result = ChangeResult {

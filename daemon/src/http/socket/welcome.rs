@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 use warp::http::HeaderMap;
 use warp::http::header::AUTHORIZATION;
@@ -13,6 +14,7 @@ use super::{Shell, Socket, handshake};
 use crate::actors::{CloseReason, Connection, Hello, token_of, unread_of_auth};
 use crate::auth::Caller;
 use crate::budget::Who;
+use crate::http::call::date;
 use crate::http::origin::Origin;
 use crate::http::query::Query;
 use crate::http::{Guest, Seat};
@@ -34,6 +36,8 @@ pub(super) struct Arrival {
     device_type: Option<String>,
     app_version: Option<String>,
     ignored: Strangers,
+    /// What time it was for the client, if it said so.
+    date: Option<DateTime<Utc>>,
     from: Whence,
 }
 
@@ -67,6 +71,7 @@ impl Arrival {
             device_type: text("device_type"),
             app_version: text("app_version"),
             ignored,
+            date: date(headers),
             from,
         }
     }
@@ -96,6 +101,9 @@ pub(super) async fn welcome(
     });
     let (device, caller) = identified?;
     log.is_of(caller.user);
+    if let Some(date) = arrival.date {
+        shell.live.hear_clock(caller.user, date);
+    }
     let seat = shell.guests.seat(Who::User(caller.user)).ok_or(Ended::Closed(CloseReason::TryLater))?;
     drop(arrival.from.guest);
     let cursor = match arrival.cursor {

@@ -162,7 +162,7 @@ fn rulings(registry: &Registry, ruled: &[(&Table, &Place)], guard: &impl Fn(&Tab
          regexp_matches(p.tree, ':(funcid|aggfnoid|winfnoid|opno) ([0-9]+)', 'g') m), \
          called AS MATERIALIZED (SELECT n.policy, f.oid, f.xmin, f.provolatile = 'i' OR (f.provolatile = 's' \
          AND (f.oid IN ('pg_catalog.current_setting(text)'::regprocedure, 'pg_catalog.current_setting(text, boolean)'::regprocedure) \
-         OR (f.pronamespace = to_regnamespace('auth') AND f.proname IN ('uid', 'jwt', 'role', 'email') AND f.prosrc !~* '\\mfrom\\M'))) AS by_rows \
+         OR (f.pronamespace = to_regnamespace('auth') AND f.proname IN ('uid', 'jwt', 'role', 'email') AND f.prosrc <> '' AND f.prosrc !~* '\\mfrom\\M'))) AS by_rows \
          FROM named n JOIN pg_proc f ON f.oid = CASE n.kind WHEN 'opno' THEN (SELECT o.oprcode FROM pg_operator o WHERE o.oid = n.oid) ELSE n.oid END), \
          reads AS MATERIALIZED (SELECT DISTINCT p.oid AS policy, p.polrelid, d.refobjid AS relation FROM policies p JOIN pg_depend d \
          ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> p.polrelid), \
