@@ -235,3 +235,45 @@ async fn an_edit_keeps_values_that_json_cannot_say() {
     let _ = me.apply(update("workout_sessions", &id, seen).base(&version)).await;
     assert_eq!(held(), before, "whole rows");
 }
+
+/// PostgreSQL holds each row against a unique index as it is written, also within one statement, and a value in between would be
+/// seen by the application's triggers.
+#[tokio::test]
+async fn rows_exchange_places_that_cant_be_empty_where_the_rule_waits_for_the_end_of_the_statement() {
+    let (app, daemon) = adopted("ALTER TABLE foods ADD CONSTRAINT one_name UNIQUE (name_en)");
+    let me = app.account(&daemon, 1);
+    let foods = [1, 2, 3].map(|number| json!(app.id("food", number)));
+    let to = |food: usize, name: u32, calories: u32| {
+        let brought = json!({"name_en": format!("Food {name}"), "calories": calories});
+        update("foods", &foods[food], brought).strategy("client_wins")
+    };
+    let names = || {
+        let names = "SELECT string_agg(name_en, ',' ORDER BY serial_no) FROM foods WHERE serial_no <= 3";
+        app.sql(names)
+    };
+    // In turn, with one that has nothing to do with it.
+    let turn = [to(0, 2, 7), to(1, 3, 7), to(2, 1, 7)];
+    let alone = update("foods", &json!(app.id("food", 5)), json!({"calories": 9})).strategy("client_wins");
+    let answer = me.push(turn.into_iter().chain([alone])).await;
+    let results = answer["results"].as_array().expect("results");
+    for result in &results[..3] {
+        let error = &result["errors"][0];
+        assert_eq!((&result["status"], &error["code"]), (&json!("rejected"), &json!("constraint")), "{answer}");
+        assert!(error["message"].as_str().is_some_and(|said| said.contains("in a later request")), "{answer}");
+    }
+    assert_ne!(results[3]["status"], "rejected", "{answer}");
+    assert_eq!(names(), "Food 1,Food 2,Food 3", "nothing is lost");
+    // As each is told to.
+    for edit in [to(0, 1000, 7), to(1, 1, 7), to(0, 2, 7)] {
+        let answer = me.push([edit]).await;
+        assert_ne!(answer["results"][0]["status"], "rejected", "{answer}");
+    }
+    assert_eq!(names(), "Food 2,Food 1,Food 3");
+
+    app.sql("ALTER TABLE foods DROP CONSTRAINT one_name, ADD CONSTRAINT one_name UNIQUE (name_en) DEFERRABLE");
+    let answer = me.push([to(0, 3, 8), to(1, 2, 8), to(2, 1, 8)]).await;
+    let is_done = |result: &Value| result["status"] != "rejected";
+    assert!(answer["results"].as_array().expect("results").iter().all(is_done), "{answer}");
+    assert_eq!(names(), "Food 3,Food 2,Food 1");
+    assert_eq!(contradictions(&app), "");
+}
