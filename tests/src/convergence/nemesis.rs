@@ -104,7 +104,46 @@ async fn carry_out(processes: &mut Processes, fault: Fault, oracle: &Oracle) {
             }
             start(processes, daemon, oracle).await;
         }
+        Fault::Unmount(daemon, down) => {
+            let Database::Sqlite(file) = processes.database() else { return };
+            if let Err(error) = unmount(processes, daemon, &file, down, oracle).await {
+                oracle.violated("nemesis", format!("the folder can't be taken away and put back: {error}"));
+            }
+            start(processes, daemon, oracle).await;
+        }
     }
+}
+
+/// Takes the folder away under a daemon, which must end by itself and begin nothing there, and puts it back.
+async fn unmount(
+    processes: &mut Processes,
+    daemon: usize,
+    file: &Path,
+    down: Duration,
+    oracle: &Oracle,
+) -> std::io::Result<()> {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { return Ok(()) };
+    let (away, left) = (folder.with_extension("away"), folder.with_extension("left"));
+    std::fs::rename(folder, &away)?;
+    // Without being told: whoever serves nothing that lasts must not go on.
+    let code = processes.daemons[daemon].exit_code().await;
+    if code != 1 {
+        oracle.violated("nemesis", format!("daemon {daemon}, whose folder went, ended with {code}"));
+    }
+    sleep(down).await;
+    // What it has left where the folder was hides under it again once it is back, as under a mount.
+    if folder.exists() {
+        if tokio::task::block_in_place(|| processes.daemons[daemon].try_restart()) {
+            oracle.violated("nemesis", format!("daemon {daemon} began anew where its folder had been"));
+            tokio::task::block_in_place(|| processes.daemons[daemon].kill9());
+        }
+        if folder.join(name).exists() {
+            oracle.violated("nemesis", format!("daemon {daemon} has made a database where its folder had been"));
+        }
+        let _ = std::fs::remove_dir_all(&left);
+        std::fs::rename(folder, &left)?;
+    }
+    std::fs::rename(&away, folder)
 }
 
 /// Has a daemon start without its file, which it must refuse, and puts the file back.

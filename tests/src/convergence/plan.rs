@@ -211,6 +211,8 @@ pub enum Fault {
     ClockBehind(u64),
     /// The file of the database is not there when a daemon starts, as where its disk is not mounted yet. On SQLite.
     LoseFile(usize),
+    /// The data folder goes while a daemon serves, as where its disk is unmounted, and comes back after a while. On SQLite.
+    Unmount(usize, Duration),
 }
 
 /// A change of a table by DDL.
@@ -299,7 +301,7 @@ impl Iterator for FaultPlan {
         let calm = self.dice.pause(500, 6000);
         let daemon = self.dice.below(self.daemons);
         let down = self.dice.pause(0, 2500);
-        let fault = match self.dice.below(if self.redis { 31 } else { 27 }) {
+        let fault = match self.dice.below(if self.redis { 33 } else { 29 }) {
             0..6 => Fault::KillDaemon(daemon, down),
             6 => Fault::KillAllDaemons(down),
             7..10 => Fault::PauseDaemon(daemon, self.dice.pause(200, 14_000)),
@@ -316,6 +318,7 @@ impl Iterator for FaultPlan {
             }),
             24 => Fault::ClockBehind(self.dice.between(1, 9)),
             25..27 => Fault::LoseFile(daemon),
+            27..29 => Fault::Unmount(daemon, down),
             _ => Fault::KillRedis(down),
         };
         Some((calm, fault))
@@ -379,7 +382,7 @@ mod tests {
         assert_eq!(kinds(&|| steps(1).iter().map(|(_, step)| std::mem::discriminant(step)).collect()), 11);
         let faults: std::collections::HashSet<_> =
             FaultPlan::of(1, 2, 3, true).take(500).map(|(_, fault)| std::mem::discriminant(&fault)).collect();
-        assert_eq!(faults.len(), 11);
+        assert_eq!(faults.len(), 12);
         let weather: std::collections::HashSet<_> =
             WeatherPlan::of(1).take(500).map(|(_, _, weather, _)| std::mem::discriminant(&weather)).collect();
         assert_eq!(weather.len(), 6);
