@@ -54,7 +54,8 @@ function judged({ ok, status, headers }, body, isSync, now) {
   const { type, title, detail, errors } = Object(body);
   const isMarked = headers.has(MARK);
   if (ok && (isMarked ? status === 204 || body !== undefined : isSync ? body?.results : status === 204 || Object(body) === body)) return body;
-  const isOurs = isMarked || (!ok && String(type).includes('/problems/'));
+  // What bears the server’s mark and can’t be read was changed on the way.
+  const isOurs = isMarked ? !ok : !ok && String(type).includes('/problems/');
   const wait = headers.get('retry-after') ?? '';
   const ms = Math.max(0, Number(wait) * 1000 || Date.parse(wait) - now || 0);
   const later = status >= 500 || status === 408 || !isOurs;

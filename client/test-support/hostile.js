@@ -180,7 +180,7 @@ export const HOSTILE = {
     make: (port) => http(port, {
       // The header says what the daemon has said of it.
       answer: async (asked, to, body) => {
-        const told = await onward(port, asked, body);
+        const told = await onward(port, { method: asked.method, url: asked.url, headers: { ...asked.headers, 'accept-encoding': 'gzip' } }, body);
         to.writeHead(told.statusCode, { ...passed(told.headers), 'content-encoding': 'gzip' }).end(gzipSync(told.headers['content-encoding'] ? await whole(told) : gzipSync(await whole(told))));
         return true;
       },

@@ -143,6 +143,13 @@ test('an answer in the server’s place is no poll’s', async () => {
   assert.equal(script.sockets.length, 2, 'it begins anew with a socket');
 });
 
+test('an answer that bears the server’s mark and can’t be read is no last word', async () => {
+  const script = scripted({}, () => new Response('\u0001', { headers: { 'ryzed-release': '9.9.9' } }));
+  script.client.connect().catch(() => {});
+  await settled();
+  assert.equal(script.client.status.value.state, 'waiting');
+});
+
 test('a poll that never comes is given up, and so is one that a ping finds dead', async () => {
   const script = polled();
   await polling(script);
