@@ -12,7 +12,7 @@ const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 export const FILES = { 'client.js': 'src/served.js', 'client-online.js': 'src/online.js', 'client-more.js': 'src/more.js', 'client-query.js': 'src/query.js', 'client-lazy.js': 'src/lazy.js', 'client-inspector.js': 'src/inspector.js' };
 const [CORE] = Object.keys(FILES);
 /** Names that stay within these files: neither the app's, nor the server's, nor another tab's, nor in storage. */
-const INTERNAL = /^(keeper|dispatch|canAsk|isShared|isForeign|isResting|isRedirect|admit|replay|collided|isCurrent|seeAll|snapshot|yields|depose|fenced|storing|renew|cancel|effects|heard|isElsewhere|isQueued|worst|address|attempt|refusal|passes|consider|unstored|isLast|staged|behind|held|aside|follow|leads|leave|tell|ask|rest|lost|lead|begin|line|isFromServer|settle|failed|learn|drop|look|isOurs|copy|device|owner|keep|connection|emit|note|guard|source|used|loss|judge|isReplay|owePull|hasDatabase|findOut|lose|pending_|isRevoked|whose|isMarked|changed_|noted|isSame|shownOf|putRows|size_|passed|whole|ready|opened|loaded|prepare)$/;
+const INTERNAL = /^(keeper|dispatch|canAsk|isShared|isForeign|isResting|isRedirect|admit|replay|collided|isCurrent|seeAll|snapshot|yields|depose|fenced|storing|renew|cancel|effects|heard|isElsewhere|isQueued|worst|address|attempt|refusal|passes|consider|unstored|isLast|staged|behind|held|aside|follow|leads|leave|tell|ask|rest|lost|lead|begin|line|isFromServer|settle|failed|learn|drop|look|isOurs|copy|device|owner|keep|connection|emit|note|guard|source|used|loss|judge|isReplay|owePull|hasDatabase|findOut|lose|pending_|isRevoked|whose|isMarked|changed_|noted|isSame|shownOf|putRows|size_|passed|whole|ready|opened|loaded)$/;
 
 /** A module that is loaded later is a file beside it, and has what the first file has from there. @param {string[]} core The modules of the first file */
 const apart = (core) => ({
@@ -40,7 +40,7 @@ export async function bundled() {
     const { outputFiles: [{ text }], metafile } = await packed(entry, made, core);
     if (file === CORE) core = Object.keys(metafile.inputs).map(path);
     const { code } = await minify(text, {
-      module: true, ecma: 2022, nameCache, compress: { passes: 3, reduce_funcs: false, booleans: false, sequences: false, unsafe: true, unsafe_arrows: true, pure_getters: true }, mangle: { module: true, properties: { regex: INTERNAL, builtins: true } },
+      module: true, ecma: 2022, nameCache, compress: { passes: 3, reduce_funcs: false, booleans: false, sequences: false, conditionals: false, unsafe: true, unsafe_arrows: true, pure_getters: true }, mangle: { module: true, properties: { regex: INTERNAL, builtins: true } },
     });
     // Only the names of properties: each file has variables of its own.
     delete nameCache.vars;

@@ -62,8 +62,8 @@ export class RyzeRealtimeClient {
   #nameIt;
   #isReady = false;
   #sleep = () => {};
-  /** Makes ready what reads tables that are not loaded. @type {(() => any) | undefined} */
-  #prepare;
+  /** Makes ready what reads tables that are not loaded. @type {() => any} */
+  #prepare = () => {};
   #queries = queries;
   /** @type {Promise<void> | null} */
   #begun = null;
@@ -118,7 +118,7 @@ export class RyzeRealtimeClient {
     // Named by an object, a table may be left in storage until it is read.
     if (/{/.test(JSON.stringify(options.tables))) {
       this.#queries = /** @type {any} */ (lazily);
-      this.#prepare = () => /** @type {Promise<unknown>} */ (lazily().then(({ prepare }) => prepare(/** @type {Options} */ (options), storage), () => new Promise((resolve) => platform.setTimeout(() => resolve(this.#prepare?.()), TAKE_OVER_MS))));
+      this.#prepare = () => /** @type {Promise<unknown>} */ (lazily().then(({ prepare }) => prepare(/** @type {Options} */ (options), storage), () => new Promise((resolve) => platform.setTimeout(() => resolve(this.#prepare()), TAKE_OVER_MS))));
     }
     this.#keeper = new Keeper(storage, {
       platform,
@@ -336,7 +336,7 @@ export class RyzeRealtimeClient {
     const { name, others } = this.#tabs.name ? { name: this.#tabs.name, others: [] } : await this.#nameIt();
     this.#tabs.name = name;
     await this.#tabs.join();
-    await this.#prepare?.();
+    await this.#prepare();
     await this.#keeper.load(this.#tabs.leads);
     if (this.#tabs.leads) {
       const taking = others.length ? more().then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
@@ -397,8 +397,9 @@ export class RyzeRealtimeClient {
     return quiet((async () => {
       // What JSON makes of it now, whichever tab does it and however late: that is what the server will get.
       const ready = given.map((one) => (one === undefined ? one : plain(one)));
-      await this.#ready();
       for (;;) {
+        // Anew, if the copy was dropped meanwhile.
+        await this.#ready();
         const { leads } = this.#tabs;
         const { sub } = this.#device;
         try {
@@ -452,8 +453,11 @@ export class RyzeRealtimeClient {
       if (at || !after) patch = { ...patch, queue: [...others.slice(0, at), ...come, ...others.slice(at)] };
       else this.#tabs.begin();
     }
-    const changed = patch && applyPatch(copy, patch);
-    if (changed) this.#changed(patch ?? {}, to || patch?.clear === true ? null : changed);
+    if (to) copy.lazy?.kept();
+    if (patch) {
+      const changed = applyPatch(copy, patch);
+      this.#changed(patch, to || patch.clear ? null : changed);
+    }
     if (to && patch?.queue) {
       // Another one leads, and may not know what the last one could not store.
       const news = missing(patch.queue, patch.meta?.judged, before);

@@ -118,6 +118,11 @@ class Tab {
       lives: (run) => this.clock.platform.setTimeout(run, 0),
       wakes: (nudge) => (this.nudge = nudge, () => {}),
       disk: (storage) => ({
+        lazy: (make) => storage.lazy((run, write) => make(async (...given) => (await gate(), run(...given)), async (work) => {
+          await gate();
+          if (this.disk.full) throw Object.assign(new Error('full'), { name: 'QuotaExceededError' });
+          return write(work);
+        })),
         load: async (leads) => (await gate(), storage.load(leads)),
         clear: async () => (await gate(), storage.clear()),
         commit: async (patches) => {
@@ -138,7 +143,7 @@ class Tab {
         return Response.json(answer);
       },
     };
-    this.client = new RyzeRealtimeClient('http://server', { token: TOKEN, app: world.name, platform });
+    this.client = new RyzeRealtimeClient('http://server', { token: TOKEN, app: world.name, platform, tables: world.tables });
   }
 
   freeze() {
@@ -173,8 +178,10 @@ export class World {
   #lost = 0;
   log = [];
 
-  constructor(seed) {
-    this.name = `chaos-${seed}`;
+  /** @param {number} seed @param {any} [tables] What is copied, and how */
+  constructor(seed, tables) {
+    this.tables = tables;
+    this.name = `chaos-${seed}${tables ? '-lazy' : ''}`;
     this.#roll = dice(seed * 7919 + 1);
     this.tabs = [new Tab(this), new Tab(this)];
   }

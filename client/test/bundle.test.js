@@ -1,5 +1,6 @@
 // What browsers load: up to date with the source, and small.
 
+import 'fake-indexeddb/auto';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -34,6 +35,20 @@ test('it works as it is', async () => {
   const client = new RyzeRealtimeClient('http://nowhere', 'token');
   const { id } = await client.table('meals').insert({ quantity: 1 });
   assert.equal((await client.table('meals').get(id)).quantity, 1);
+});
+
+test('tables that stay in storage work as it is, too', async () => {
+  const { indexedDbStorage, RyzeRealtimeClient } = await import('../dist/client.js');
+  const rows = Array.from({ length: 40 }, (_, at) => ['points', `p${at}`, { id: `p${at}`, q: at, kind: at % 2, _version: at + 1 }]);
+  await indexedDbStorage('lazy').commit([{ rows, cursor: { epoch: 'e', user: 40 } }]);
+  const client = new RyzeRealtimeClient('http://nowhere', { token: 'token', storage: indexedDbStorage('lazy'), tables: { points: 'lazy' } });
+  const spec = { where: { kind: 1 }, orderBy: { q: 'desc' }, limit: 2 };
+  await client.table('points').update('p5', { q: 100 });
+  assert.deepEqual((await client.table('points').query(spec).get()).map(({ id }) => id), ['p5', 'p39']);
+  const told = await new Promise((resolve) => client.table('points').query(spec).subscribe(resolve));
+  assert.deepEqual(told.map(({ id }) => id), ['p5', 'p39']);
+  assert.deepEqual([(await client.table('points').get('p5')).q, await client.table('points').query(spec).count()], [100, 20]);
+  assert.equal((await client.diagnose()).tables[0].rows, 40);
 });
 
 test('what apps see of a report has the same names as in the source', async () => {

@@ -1,7 +1,6 @@
 // What memory has of tables that stay in storage: the rows that storage does not have yet, and those that edits build on.
 
 import { canonical } from '../plain.js';
-import { overlaid } from '../queue.js';
 import { see } from '../replica.js';
 
 /** @import { Copy, Patch, Row } from '../types.js' */
@@ -18,6 +17,9 @@ import { see } from '../replica.js';
 const PINNED_MOST = 1000;
 /** Rows that may be stored by now are looked for once they are so many. */
 const FRESH_MOST = 500;
+
+/** A row as the person sees it. @param {Row | undefined} row @param {Copy} copy @param {string} table @param {string} id */
+export const shown = (row, { edits }, table, id) => (edits.has(`${table} ${id}`) ? see({ rows: new Map([[table, new Map(row ? [[id, row]] : [])]]), edits }, table, id) : row);
 
 export class LazyRows {
   table;
@@ -68,6 +70,13 @@ export class LazyRows {
     this.#fresh.clear();
     this.#pinned.clear();
     this.#toClear++;
+  }
+
+  /** Another leader's storage is what counts: what its last one did not store never was. */
+  kept() {
+    this.#toClear = this.#cleared;
+    this.#fresh.clear();
+    this.#pinned.clear();
   }
 
   /** Nothing that storage holds is in the table any more. */
@@ -181,6 +190,10 @@ export class Lazy {
     return this.#tables.get(table);
   }
 
+  kept() {
+    this.rows.forEach(([, rows]) => rows.kept());
+  }
+
   /** The tables of which memory has all that counts. @param {Map<string, unknown>} rows Of the copy @returns {string[]} */
   loaded(rows) {
     return [...rows.keys()].filter((table) => this.of(table)?.isCleared ?? true);
@@ -190,8 +203,7 @@ export class Lazy {
   see = async (/** @type {Copy} */ copy, /** @type {string} */ table, /** @type {string} */ id) => {
     const rows = this.of(table);
     if (!rows) return see(copy, table, id);
-    const row = (await rows.confirmed([id])).get(id);
-    return overlaid(row, copy.edits.get(`${table} ${id}`) ?? []);
+    return shown((await rows.confirmed([id])).get(id), copy, table, id);
   };
 
   /** What the tables add up to, as far as that is known. @param {(() => Promise<boolean>) | undefined} stored Waits for storage @returns {Promise<Record<string, import('../types.js').Digest[string] | undefined>>} */
@@ -201,15 +213,17 @@ export class Lazy {
     return Object.fromEntries(found);
   }
 
-  /** Has the rows of writes in memory, as one after the other is asked for. @param {[table: string, operation: string, row: any][]} writes @param {Copy} copy */
-  want(writes, copy) {
+  /** Has the rows of writes in memory, as one after the other is asked for. Fails if another tab leads by then. @param {[table: string, operation: string, row: any][]} writes @param {import("../device.js").Device} device @returns {Promise<void>} */
+  want(writes, device) {
     this.#waiting = this.#waiting.catch(() => {}).then(async () => {
       for (const [table, rows] of this.rows) {
         const ids = writes.filter(([one, , row]) => one === table && row?.id).map(([, , { id }]) => canonical(id));
         // Without storage an edit is made all the same.
-        if (ids.length) await rows.pin(ids, copy).catch(() => {});
+        if (ids.length) await rows.pin(ids, device.copy).catch(() => {});
       }
+      if (device.owner.keeper.isResting) throw new Error('Another tab leads.');
     });
-    return this.#waiting;
+    // The copy may have been loaded anew meanwhile.
+    return this.#waiting.then(() => (device.copy.lazy && device.copy.lazy !== this ? device.copy.lazy.want(writes, device) : undefined));
   }
 }

@@ -1,6 +1,6 @@
 // The first rows of a query on a table that stays in storage: what storage has, with what memory has instead.
 
-import { overlaid } from '../queue.js';
+import { shown } from './rows.js';
 
 /** @import { Copy, Row } from '../types.js' */
 /** @import { Plan } from './plan.js' */
@@ -66,7 +66,7 @@ async function storedOf(rows, copyNow, { plan, passes, compare, pick = (row) => 
 function merged(rows, copy, { plan: { ids }, passes, compare, pick = (row) => row }, { found, isAll }) {
   const last = found[found.length - 1];
   const mine = new Set([...rows.known(), ...edited(rows, copy)]);
-  const over = [...mine].filter((id) => !ids || ids.includes(id)).map((id) => overlaid(rows.get(id), copy.edits.get(`${rows.table} ${id}`) ?? [])).filter((row) => row && passes(row));
+  const over = [...mine].filter((id) => !ids || ids.includes(id)).map((id) => shown(rows.get(id), copy, rows.table, id)).filter((row) => row && passes(row));
   const all = [...found.filter(({ id }) => !mine.has(id)), ...over.map(pick)].sort(compare);
   // Behind the last one that was read there may be others.
   return { rows: isAll || !last ? all : all.filter((row) => compare(row, last) <= 0), isAll };
