@@ -171,7 +171,7 @@ export class Device {
     this.#refuseDropped(life);
     if (writes.length > SET_MOST) throw new Error(`A batch has ${SET_MOST} writes at most.`);
     // They build on what is stored, too.
-    if (this.copy.lazy) await this.copy.lazy.want(writes, this);
+    if (await this.copy.lazy?.want(writes, this)) throw DEPOSED;
     // They build on the newest.
     this.#online?.take();
     const edits = writes.map((write) => this.#checked(ask, ...write));

@@ -64,7 +64,8 @@ export const TASKS = {
   async undo({ device }, made, ask, life) {
     const done = device.log.get(made) ?? [];
     device.log.delete(made);
-    await device.copy.lazy?.want(done.map(({ table, operation, data }) => [table, operation, data]), device);
+    const isDeposed = await device.copy.lazy?.want(done.map(({ table, operation, data }) => [table, operation, data]), device);
+    if (isDeposed) return device.writeAll([]);
     // A deletion that has not left does not leave; made anew, the row would come without what belonged to it.
     const { copy, owner } = device;
     const kept = copy.queue.filter((edit) => edit.operation === 'DELETE' && !edit.sent && edit.asks?.includes(made));

@@ -8,3 +8,7 @@ const RUNS = 60;
 test(`${RUNS} runs of random faults in two tabs lose no edit that was said to be stored, and end with equal copies`, async (t) => {
   for (let seed = 1; seed <= RUNS; seed++) await t.test(`seed ${seed}`, () => new World(seed).run());
 });
+
+test(`${RUNS} runs on a table that stays in storage`, async (t) => {
+  for (let seed = 1; seed <= RUNS; seed++) await t.test(`seed ${seed}`, () => new World(seed, { notes: 'lazy' }).run());
+});

@@ -121,6 +121,7 @@ export const inDatabase = (tables) => (run, write) => {
       return new Lazy(opened);
     },
     async commit(transaction, patches, moved) {
+      opened.forEach((one) => one.storing());
       const [rows, state] = ['rows', 'state'].map((store) => transaction.objectStore(store));
       const kept = await begun(transaction);
       for (const table of tables) await change(rows, state, kept, table, patches, moved);

@@ -28,7 +28,10 @@ export class LazyRows {
   #fresh = new Map();
   /** Rows as they are stored, or will be. @type {Map<string, Row | undefined>} */
   #pinned = new Map();
-  /** How often storage has cleared the table, and how often it will have. */
+  /** Counts the clearings here, also as it was when the last transaction began. */
+  #era = 0;
+  #storing = 0;
+  /** How often storage has cleared the table, and how often it has once the last one here is done. */
   #cleared = 0;
   #toClear = 0;
   /** Reads under way; what they may miss stays until they end. */
@@ -69,7 +72,8 @@ export class LazyRows {
   clear() {
     this.#fresh.clear();
     this.#pinned.clear();
-    this.#toClear++;
+    this.#era++;
+    this.#toClear = this.#cleared + 1;
   }
 
   /** Another leader's storage is what counts: what its last one did not store never was. */
@@ -86,7 +90,7 @@ export class LazyRows {
 
   /** Changes with each clearing. */
   get era() {
-    return this.#toClear;
+    return this.#era;
   }
 
   /** The ids of the rows that memory has. */
@@ -116,10 +120,17 @@ export class LazyRows {
     if (rows && !this.isCleared) this.#drop(entries.filter(([, row], at) => rows.rows[at]?._version === row?._version));
   }
 
+  /** All that is here goes to storage now. */
+  storing() {
+    this.#storing = this.#era;
+  }
+
   /** Storage has patches now. @param {Patch[]} patches @param {number} clears How often it has cleared the table */
   stored(patches, clears) {
     this.#isWriter = true;
-    this.#cleared = Math.max(this.#cleared, clears);
+    this.#cleared = clears;
+    // What was given up, or made one, counts as done.
+    this.#toClear = clears + Number(this.#era > this.#storing);
     this.#drop(patches.flatMap(({ rows = [] }) => rows.filter(([table]) => table === this.table).map(([, id, row]) => /** @type {[string, Row | null]} */ ([id, row]))));
   }
 
@@ -213,7 +224,7 @@ export class Lazy {
     return Object.fromEntries(found);
   }
 
-  /** Has the rows of writes in memory, as one after the other is asked for. Fails if another tab leads by then. @param {[table: string, operation: string, row: any][]} writes @param {import("../device.js").Device} device @returns {Promise<void>} */
+  /** Has the rows of writes in memory, as one after the other is asked for. Answers whether another tab leads by then. @param {[table: string, operation: string, row: any][]} writes @param {import("../device.js").Device} device @returns {Promise<boolean>} */
   want(writes, device) {
     this.#waiting = this.#waiting.catch(() => {}).then(async () => {
       for (const [table, rows] of this.rows) {
@@ -221,9 +232,8 @@ export class Lazy {
         // Without storage an edit is made all the same.
         if (ids.length) await rows.pin(ids, device.copy).catch(() => {});
       }
-      if (device.owner.keeper.isResting) throw new Error('Another tab leads.');
     });
     // The copy may have been loaded anew meanwhile.
-    return this.#waiting.then(() => (device.copy.lazy && device.copy.lazy !== this ? device.copy.lazy.want(writes, device) : undefined));
+    return this.#waiting.then(() => (device.copy.lazy && device.copy.lazy !== this ? device.copy.lazy.want(writes, device) : device.owner.keeper.isResting));
   }
 }
