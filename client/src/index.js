@@ -36,8 +36,8 @@ const TAKE_OVER_MS = 10_000;
 /** From the best verdict to the worst. */
 const VERDICTS = ['withdrawn', 'unknown', 'applied', 'merged', 'conflict', 'rejected'];
 
-/** `Tables` are the rows of each table as they are read, `Inserts` as they are inserted, where that differs by more than the id.
- * @template {object} [Tables=Record<string, Row>] @template {object} [Inserts={}]
+/** `Tables` are the rows of each table as they are read, `Inserts` as they are inserted, where that differs by more than the id, `Relations` what they refer to and what refers to them.
+ * @template {object} [Tables=Record<string, Row>] @template {object} [Inserts={}] @template {object} [Relations={}]
  */
 export class RyzeRealtimeClient {
   /** `state` of the line, `why` it is no better, `retryInMs` while it waits; `stored`: this device can store; `refused`: edits that wait for the person. */
@@ -178,7 +178,7 @@ export class RyzeRealtimeClient {
     return () => handlers.delete(handler);
   }
 
-  /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name], Name extends keyof Inserts ? Inserts[Name] : Insertable<Tables[Name]>>} */
+  /** @template {keyof Tables & string} Name @param {Name} name @returns {Table<Tables[Name], Name extends keyof Inserts ? Inserts[Name] : Insertable<Tables[Name]>, Name extends keyof Relations ? Relations[Name] : Record<string, any>>} */
   table(name) {
     this.#device.learn(name);
     return new Table(name, {

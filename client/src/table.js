@@ -14,7 +14,7 @@ import { uuid } from './platform.js';
  * @property {(table: string, query: Query, callback: (rows: any[], info: Info) => void) => () => void} watch
  */
 
-/** `T` is a row as it is read, `I` as it is inserted. @template T @template [I=Insertable<T>] */
+/** `T` is a row as it is read, `I` as it is inserted, `R` what an include has of it. @template T @template [I=Insertable<T>] @template [R=Record<string, any>] */
 export class Table {
   #name;
   #source;
@@ -62,7 +62,9 @@ export class Table {
     return this.#source.write(this.#name, 'DELETE', { id });
   }
 
-  /** @param {QuerySpec<T>} spec @returns {Queried<T & Record<string, any>>} */
+  /** @template {Record<string, keyof R & string>} [Include={}] @param {QuerySpec<T, keyof R & string> & {include?: Include}} spec
+   * @returns {Queried<T & {[As in keyof Include]: R[Include[As]]} & Record<string, any>>}
+   */
   query(spec) {
     return /** @type {any} */ (this.#source.query(this.#name, spec));
   }

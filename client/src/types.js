@@ -200,13 +200,13 @@
 /** @template [T=any] @typedef {Group<T> | Group<T>[]} GroupBy */
 /** @template [T=any] @typedef {'count' | {sum: keyof T & string} | {avg: keyof T & string} | {min: keyof T & string} | {max: keyof T & string}} Aggregate */
 /**
- * @template [T=any]
+ * @template [T=any] @template {string} [Reference=string] The names that an `include` may have
  * @typedef {object} QuerySpec A query as a plain object.
  * @property {Where<T>} [where]
  * @property {OrderBy<T>} [orderBy]
  * @property {number} [limit]
  * @property {number} [offset]
- * @property {Record<string, string>} [include] Name → the field that refers to a row (`food_id`), or the field by which others refer to this one (`exercise_sets.workout_exercise_id`)
+ * @property {Record<string, Reference>} [include] Name → the field that refers to a row (`food_id`), or the field by which others refer to this one (`exercise_sets.workout_exercise_id`)
  * @property {GroupBy<T>} [groupBy]
  * @property {Record<string, Aggregate<T>>} [aggregate] With `groupBy`, or for all rows as one group; a count if there is none
  */

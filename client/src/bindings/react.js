@@ -10,10 +10,10 @@ import { liveConflicts, liveQuery, liveRefused, liveStatus, rowOf, rowSpec } fro
 
 /** `client` in place of the one around it; with `suspense`, the component waits for the copy to be loaded, and throws what makes the query impossible. @typedef {{client?: Client | null, suspense?: boolean}} How */
 /**
- * @template {object} Tables @template {object} Inserts
+ * @template {object} Tables @template {object} Inserts @template {object} [Relations={}]
  * @typedef {object} Hooks The hooks for tables that are known.
- * @property {() => import('../index.js').RyzeRealtimeClient<Tables, Inserts> | null} useClient
- * @property {<Name extends keyof Tables & string>(table: Name, spec?: QuerySpec<Tables[Name]> | null, how?: How) => Answer<Tables[Name] & Record<string, any>>} useQuery
+ * @property {() => import('../index.js').RyzeRealtimeClient<Tables, Inserts, Relations> | null} useClient
+ * @property {<Name extends keyof Tables & string>(table: Name, spec?: QuerySpec<Tables[Name], Name extends keyof Relations ? keyof Relations[Name] & string : string> | null, how?: How) => Answer<Tables[Name] & Record<string, any>>} useQuery
  * @property {<Name extends keyof Tables & string>(table: Name, id: string | null | undefined, how?: How) => RowAnswer<Tables[Name]>} useRow
  */
 
@@ -59,7 +59,7 @@ export const useConflicts = (how) => useLive(liveConflicts(useGiven(how)));
 /** The edits that the server refused, and how to go on. @param {Pick<How, 'client'>} [how] @returns {Refusals} */
 export const useRefused = (how) => useLive(liveRefused(useGiven(how)));
 
-/** The hooks, knowing the tables: `export const { useQuery, useRow } = hooks<Tables, Inserts>()`. @template {object} Tables @template {object} [Inserts={}] @returns {Hooks<Tables, Inserts>} */
+/** The hooks, knowing the tables: `export const { useQuery, useRow } = hooks<Tables, Inserts, Relations>()`. @template {object} Tables @template {object} [Inserts={}] @template {object} [Relations={}] @returns {Hooks<Tables, Inserts, Relations>} */
 export const hooks = () => /** @type {any} */ ({ useClient, useQuery, useRow });
 
 /** @param {Pick<How, 'client'>} [how] */
