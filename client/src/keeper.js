@@ -174,7 +174,8 @@ export class Keeper {
 
   async #store() {
     this.#next = null;
-    const waiting = this.#unstored.splice(0);
+    const unstored = this.#unstored;
+    const waiting = unstored.splice(0);
     const patches = waiting.length > UNSTORED_MOST ? [wholeOf(this.copy)] : waiting;
     this.#queued = null;
     if (!patches.length || !this.#writes) return this.#writes;
@@ -183,9 +184,10 @@ export class Keeper {
       this.#works();
       return this.#writes;
     } catch (fault) {
-      if (!this.#writes) return false;
+      // The copy was given up, or loaded anew, meanwhile: they are none of its patches.
+      if (unstored !== this.#unstored) return false;
       // They go first the next time: a cursor must never be stored without the rows before it.
-      this.#unstored.unshift(...patches);
+      unstored.unshift(...patches);
       this.#queued ??= patches.findLast(({ queue }) => queue) ?? null;
       if (/** @type {Error} */ (fault).name === 'Fenced') this.#owner.fenced();
       else this.#failed(/** @type {Error} */ (fault));

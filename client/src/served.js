@@ -1,21 +1,21 @@
 // The file that browsers load first: the client, and what the files that are loaded later share with it.
 
 // In the order in which they compress best.
-import './device.js';
 import './storage/memory.js';
+import './queue.js';
 import './storage/indexeddb.js';
 import './plain.js';
-import './later.js';
-import './server.js';
 import './table.js';
-import './platform.js';
 import './naming.js';
+import './platform.js';
 import './replica.js';
+import './server.js';
 import './keeper.js';
-import './watched.js';
+import './later.js';
 import './watch.js';
+import './device.js';
 import './tabs.js';
-import './queue.js';
+import './watched.js';
 
 export * from './index.js';
 export { joined } from './keeper.js';

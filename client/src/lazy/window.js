@@ -9,6 +9,8 @@ import { shown } from './rows.js';
 
 /** Rows read in one go. */
 const CHUNK = 500;
+/** Where no index helps, and all are looked at. */
+const SCAN_CHUNK = 2000;
 /** Read beyond what is asked for: some of it may be gone. */
 const SPARE = 20;
 
@@ -37,11 +39,12 @@ async function storedOf(rows, copyNow, { plan, passes, compare, pick = (row) => 
   let isIndexed = !isNatural && (need < Infinity || shape.eq.length > 0 || from !== undefined || to !== undefined);
   let found = [];
   let isAll = true;
+  let isLacking = false;
   for (let after, count = Math.min(CHUNK, need + SPARE); ; count = CHUNK) {
-    const page = await rows.read(isIndexed ? { name, values, from, to, after, count } : { after, count: isNatural ? count : CHUNK });
+    const page = await rows.read(isIndexed ? { name, values, from, to, after, count } : { after, count: isNatural ? count : SCAN_CHUNK });
     if (!page) {
-      rows.source.index(rows.table, name, shape);
       isIndexed = false;
+      isLacking = true;
       continue;
     }
     for (const row of page.rows) if (row && passes(row)) found.push(pick(row));
@@ -59,6 +62,8 @@ async function storedOf(rows, copyNow, { plan, passes, compare, pick = (row) => 
       isAll = false;
     }
   }
+  // Only now: while it is made, others wait for storage.
+  if (isLacking) rows.source.index(rows.table, name, shape);
   return { found: found.sort(compare), isAll };
 }
 
