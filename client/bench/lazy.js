@@ -1,11 +1,11 @@
 // `npm run bench:lazy`: a table that stays in storage, in Chromium. 50,000 rows: a page is loaded again → its first list. 500,000
-// rows: what the page's heap holds. Beside the same rows in a table that is loaded whole.
+// rows: what the page's heap holds. Beside the same rows in a table that is loaded whole (with `--whole` also 500,000). Other counts as arguments.
 
-import { launch, served } from '../test-support/pages.js';
-import { CURRENT } from '../test-support/pages.js';
+import { CURRENT, launch, served } from '../test-support/pages.js';
 
 const ROUNDS = 5;
 const LIST = { where: { kind: 'a' }, orderBy: { recorded_at: 'desc' }, limit: 50 };
+const COUNTS = process.argv.slice(2).map(Number).filter(Boolean);
 const pages = await served({ '/client.js': CURRENT });
 const browser = await launch();
 
@@ -50,7 +50,7 @@ async function opened(context, tables) {
 const median = (all) => all.sort((one, other) => one - other)[all.length >> 1];
 
 try {
-  for (const count of [50_000, 500_000]) {
+  for (const count of COUNTS.length ? COUNTS : [50_000, 500_000]) {
     const context = await browser.newContext();
     context.setDefaultTimeout(600_000);
     await filled(context, count);
