@@ -1,4 +1,4 @@
-//! What a client asks to be done to a row, with its values checked before anybody looks at the row.
+//! A client's change of a row, with its values checked before the row is looked up.
 
 use std::cell::RefCell;
 
@@ -18,15 +18,15 @@ pub type Checked = Result<Row, Vec<FieldError>>;
 pub struct Asked {
     /// Names the change, so that a retry is recognised.
     pub mutation_id: Option<Uuid>,
-    /// What to do.
+    /// The requested operation.
     pub operation: Intent,
     /// The version of the row that the client edited.
     pub base_version: Option<Version>,
-    /// What settles its conflicts.
+    /// The strategy for its conflicts; none for the request's.
     pub conflict_strategy: Option<Strategy>,
-    /// What it brings of columns that devices may not write.
+    /// The values that it brings for columns that devices may not write.
     pub aside: Row,
-    /// What it brings, as it came, when none of it can be stored.
+    /// The values as they came, when none of them can be stored.
     pub at_fault: Row,
     /// As some fields of a row that is there.
     part: Option<Checked>,
@@ -58,7 +58,7 @@ impl Asked {
         Self { mutation_id, operation, base_version, conflict_strategy, aside, at_fault: Row::new(), part, whole }
     }
 
-    /// What is to be stored, as a whole row or a part of one; none for a deletion.
+    /// Returns the values to store, as a whole row or a part of one; none for a deletion.
     #[must_use]
     pub fn values(&self, is_whole: bool) -> Option<&Checked> {
         if is_whole { self.whole.as_ref() } else { self.part.as_ref() }

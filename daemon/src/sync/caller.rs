@@ -1,4 +1,4 @@
-//! Who calls, and what they may do.
+//! The caller of a request, with their role.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use serde::{Deserialize, Serialize};
 use super::ids::UserId;
 use super::token::Token;
 
-/// Who calls.
+/// The authenticated caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The person: `sub`.
     pub user: UserId,
-    /// What they may do: `role`.
+    /// The caller's role: `role`.
     pub role: Role,
     /// The `email` claim, for the person's row on first contact.
     pub email: Option<String>,
-    /// When the token ends: `exp`, without leeway.
+    /// The time at which the token expires: `exp`, without leeway.
     pub expires_at: DateTime<Utc>,
     /// The token; none for whoever needs none, as a command beside the daemon.
     pub token: Option<Arc<Token>>,
 }
 
-/// What a caller may do.
+/// The role of a caller, which decides what they may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -47,7 +47,7 @@ impl Role {
         }
     }
 
-    /// Whether the catalogue may be written and the active users seen.
+    /// True if the caller may write the catalogue and see the active users.
     #[must_use]
     pub fn is_admin(self) -> bool {
         self != Self::Authenticated

@@ -30,10 +30,10 @@ pub struct Cursor {
     /// The last version held of the catalogue.
     #[serde(default, deserialize_with = "null_as_default")]
     pub global: Version,
-    /// Where the person's scope stood when this copy was begun from zero.
+    /// The version of the person's scope at which this copy was begun from zero.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_zero")]
     pub user_begun: Version,
-    /// Where the catalogue stood when this copy was begun from zero.
+    /// The version of the catalogue at which this copy was begun from zero.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "is_zero")]
     pub global_begun: Version,
 }
@@ -62,7 +62,7 @@ impl Cursor {
         }
     }
 
-    /// Where `scope` stood when this copy was begun, or 0 when that is not known.
+    /// The version of `scope` at which this copy was begun, or 0 when that is not known.
     #[must_use]
     pub fn begun(&self, scope: Scope) -> Version {
         match scope {
@@ -132,7 +132,7 @@ fn is_epoch(text: &str) -> bool {
     text.len() <= LONGEST_EPOCH && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// What can be no epoch of ours is another one, like any that we do not know.
+/// Reads an epoch. A text that can't be one of ours counts as another epoch, like any that we do not know.
 fn epoch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text: String = null_as_default(deserializer)?;
     Ok(if is_epoch(&text) { text } else { FOREIGN.to_owned() })

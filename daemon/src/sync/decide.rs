@@ -1,4 +1,4 @@
-//! What becomes of one upload: the rules of conflict, as one function of what is known and what is asked.
+//! The decision about one upload: the conflict rules, as one function of the stored row and the requested change.
 //!
 //! Nothing in here looks anything up. Who owns a row and whether a reference is good is `push`'s business.
 
@@ -21,29 +21,29 @@ use super::wire::{ConflictField, Intent, Status};
 pub use pending_row::{OwnEdits, PendingRow, Replaced};
 pub use resolved::{Cost, ResolvedConflict, Telling};
 
-/// What does not depend on the row.
+/// The part of a decision's input that does not depend on the row.
 #[derive(Debug, Clone, Copy)]
 pub struct DecisionContext {
     /// The time that writes are stamped with.
     pub now: DateTime<Utc>,
     /// Up to here tombstones of the row's scope are gone.
     pub floor: Version,
-    /// Whether the client's base versions are of this database's life.
+    /// True if the client's base versions belong to this database's epoch.
     pub same_epoch: bool,
     /// The request's strategy.
     pub strategy: Option<Strategy>,
-    /// How many bytes a conflict may tell of values that can be had elsewhere.
+    /// The bytes that a conflict may spend on values that the client can get elsewhere.
     pub room: usize,
-    /// Whether it is the operator who writes, and no device.
+    /// True if the operator writes, and no device.
     pub is_operators: bool,
 }
 
-/// What to do with the row, and what to tell the client.
+/// The result of a decision: the effect on the row, and the answer to the client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// What to do.
+    /// The effect on the row.
     pub effect: Effect,
-    /// What to say.
+    /// The status that the client gets.
     pub status: Status,
     /// Why it was rejected.
     pub errors: Vec<FieldError>,
@@ -51,7 +51,7 @@ pub struct Decision {
     pub conflict: Option<ResolvedConflict>,
 }
 
-/// What to do with a row.
+/// The effect of a change on a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Nothing.
@@ -181,7 +181,8 @@ impl Case<'_> {
         }
     }
 
-    /// Whether a client that writes whole objects merely sends back what it got, now or at the version that it edits; of a new
+    /// True if a client that writes whole objects merely sends back what it got, now or at the version that it edits;
+    /// of a new
     /// row it got nothing.
     fn is_sent_back(&self, column: &Column, value: &Value) -> bool {
         let (known, name) = (self.working.known.as_ref(), column.name.as_str());
@@ -285,7 +286,7 @@ impl Case<'_> {
         self.table.columns.iter().filter(lacks).collect()
     }
 
-    /// Whether the client's value of `field` stands against no edit that it has not seen.
+    /// True if the client's value of `field` meets no edit that the client has not seen.
     fn may_set(&self, field: &str, server: &Value) -> bool {
         if self.working.mine == OwnEdits::Made {
             return true;
@@ -377,7 +378,7 @@ fn brought(data: &Row) -> HashMap<String, Value> {
     data.iter().map(|(field, value)| (field.clone(), value.clone())).collect()
 }
 
-/// Whether a field is the person's data, and not the row's name or the server's stamp.
+/// True if a field is the person's data, and neither the row's id nor a stamp of the server.
 fn is_own(field: &str) -> bool {
     !matches!(field, "id" | "updated_at" | "created_at" | "user_id" | UNSAID)
 }

@@ -14,10 +14,10 @@ use super::Version;
 /// The digests of all tables, by name: equal digests mean equal copies.
 pub type Digest = BTreeMap<String, TableDigest>;
 
-/// What holds for the live rows of one table together.
+/// The digest of the live rows of one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct TableDigest {
-    /// How many they are.
+    /// The number of rows.
     pub rows: i64,
     /// The sum of their versions.
     pub version_sum: i64,

@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::ids::{Scope, Version};
 
-/// Where a scope stands, as far as a pull needs to know.
+/// The state of a scope, as far as a pull needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stand {
     /// The scope.
@@ -14,7 +14,7 @@ pub struct Stand {
     pub floor: Version,
 }
 
-/// Whether everything after `cursor` can be told. When not, the client has to start over.
+/// True if every change after `cursor` is still known. If not, the client has to start over.
 ///
 /// It can't for a cursor of another life, for one from the future, and for one that is older than the tombstones that are
 /// kept: unless its copy was begun after they were pruned and so never held their rows.
@@ -53,7 +53,7 @@ pub fn advanced(from: &Cursor, epoch: &str, stands: &[Stand], reached: &[(Scope,
     cursor
 }
 
-/// How many of `sizes` fit into `bytes`; the first always does, so that a page never stands still.
+/// Counts the leading `sizes` that fit into `bytes`; at least one, so that every page makes progress.
 #[must_use]
 pub fn fitting(sizes: impl IntoIterator<Item = usize>, bytes: usize) -> usize {
     let mut total = 0usize;

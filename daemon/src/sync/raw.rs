@@ -13,26 +13,26 @@ use super::names::Name;
 use super::strangers::Strangers;
 use super::words::plain;
 
-/// What a value takes where it lies, with the room that a list keeps in advance, in bytes.
+/// Memory that a value takes in its place, with the room that a list reserves in advance, in bytes.
 const VALUE: usize = 48;
-/// What a list takes besides its values.
+/// Memory that a list takes besides its values, in bytes.
 const LIST: usize = 64;
-/// What an object takes with its first few members, and what each further one adds.
+/// Memory that an object takes with its first few members, and that each further one adds, in bytes.
 const OBJECT: usize = 640;
 const MEMBERS: usize = 6;
 const MEMBER: usize = 112;
-/// What a text takes besides its bytes.
+/// Memory that a text takes besides its content, in bytes.
 const TEXT: usize = 16;
 
 /// The most uploads that are kept, whatever the configuration allows; further ones are only counted.
 pub const MOST_CHANGES: usize = 100_000;
 
-/// What some JSON is like, without any of it being kept.
+/// The size and depth of a JSON text, measured without keeping any of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weight {
-    /// What its values take in memory, at most, in bytes.
+    /// An upper bound of the memory that its values take, in bytes.
     pub bytes: usize,
-    /// How deep its lists and objects lie within each other.
+    /// The nesting depth of its lists and objects.
     pub depth: usize,
 }
 
@@ -45,7 +45,7 @@ pub enum Unfit {
     NotJson(serde_json::Error),
 }
 
-/// What `text` is like, read to its end unless it gets heavier than `most` bytes.
+/// Measures `text`, reading to its end unless it gets heavier than `most` bytes.
 ///
 /// # Errors
 /// When it does, and when it is no JSON.
@@ -152,7 +152,7 @@ impl<'de> Visitor<'de> for Weighed<'_> {
     }
 }
 
-/// How deep lists and objects lie within each other in a value that was read.
+/// The nesting depth of lists and objects in a parsed value.
 #[must_use]
 pub fn depth(value: &Value) -> usize {
     match value {
@@ -167,11 +167,11 @@ pub fn depth(value: &Value) -> usize {
 pub struct Uploads {
     /// Those that are kept.
     pub list: Vec<Box<RawValue>>,
-    /// How many there were.
+    /// The number of changes in the request.
     pub count: usize,
     /// Keys of them, and of what they came with, that nothing reads.
     pub ignored: Strangers,
-    /// What the whole request takes in memory once it is read, in bytes; 0 where nobody has to answer for that.
+    /// The memory that the whole request takes once it is parsed, in bytes; 0 where nobody has to answer for that.
     pub weight: usize,
 }
 
@@ -223,12 +223,12 @@ pub fn fault(error: &serde_json::Error) -> (&'static str, String) {
     (code, plain(message))
 }
 
-/// What a row from outside may be like.
+/// The limits on a row from outside.
 #[derive(Debug, Clone, Copy)]
 pub struct RowBounds {
     /// The most fields.
     pub fields: usize,
-    /// How deep a value may be.
+    /// The greatest nesting depth of a value.
     pub depth: usize,
 }
 

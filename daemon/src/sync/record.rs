@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::ids::{DeviceId, RowId, Scope, Version};
 
-/// What was done to a row.
+/// The kind of a change to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Operation {
@@ -46,7 +46,7 @@ pub struct ChangeRecord {
     pub version: Version,
     /// The table's name.
     pub table: &'static str,
-    /// What was done last.
+    /// The latest operation on the row.
     pub operation: Operation,
     /// The row.
     pub id: RowId,
@@ -59,7 +59,7 @@ pub struct ChangeRecord {
 }
 
 impl ChangeRecord {
-    /// Whether the row is there and was not shown.
+    /// True if the row exists and was not sent.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
         self.row.is_none() && self.operation != Operation::Delete

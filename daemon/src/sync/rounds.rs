@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 
-/// What is to be ordered.
+/// One change to be ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step<'a> {
     /// The table's rank: parents have lower ones.
     pub rank: usize,
     /// The row.
     pub id: &'a str,
-    /// Whether the row is to be deleted.
+    /// True if the row is to be deleted.
     pub delete: bool,
 }
 

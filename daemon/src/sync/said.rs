@@ -119,7 +119,7 @@ pub fn without_unsaid(row: &Row) -> Cow<'_, Row> {
     Cow::Owned(rest)
 }
 
-/// Whether two values are the same to whoever reads numbers as JavaScript does: in 64 bits of floating point. A client that
+/// True if two values are equal to a reader of numbers like JavaScript: in 64 bits of floating point. A client that
 /// sends back what it got has lost the digits beyond.
 #[must_use]
 pub fn is_same(one: &Value, other: &Value) -> bool {

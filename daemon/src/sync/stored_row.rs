@@ -1,4 +1,4 @@
-//! What the server knows of one row besides its values: when which of them changed, and what they were.
+//! The change index's knowledge of one row, beside its values: the version of each field, and earlier values.
 
 use ryzed_adapters::Row;
 use serde_json::{Map, Value};
@@ -9,13 +9,13 @@ use super::record::Operation;
 /// A row's entry in the change index.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRow {
-    /// Whether the row is there.
+    /// True while the row exists.
     pub is_live: bool,
     /// Its scope; none for a row that the index does not know.
     pub scope: Option<Scope>,
     /// Its version.
     pub version: Version,
-    /// What was done last.
+    /// The latest operation on the row.
     pub operation: Operation,
     /// `{"*": version of the insert, "column": version of its last change}`.
     pub field_versions: Map<String, Value>,
@@ -24,7 +24,7 @@ pub struct StoredRow {
 }
 
 impl StoredRow {
-    /// When `field` got the value that it has, or had when the row was deleted.
+    /// The version at which `field` got the value that it has, or had when the row was deleted.
     #[must_use]
     pub fn field_version(&self, field: &str) -> Version {
         let version = |key: &str| self.field_versions.get(key).and_then(Value::as_i64);

@@ -1,4 +1,4 @@
-//! What is remembered of a token: enough to know it again and to refuse it, never the token itself.
+//! The stored trace of a token: enough to recognise and refuse it, never the token itself.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub struct Token {
     pub mark: Mark,
     /// Tells its session: the sign-in that it was refreshed from. None when the token names none.
     pub session: Option<Mark>,
-    /// When it was issued, to the second. None when it does not say, or says what can't be.
+    /// The time at which it was issued, to the second. None when the token has none, or an impossible one.
     pub issued_at: Option<DateTime<Utc>>,
     /// The device that it names.
     pub device: Option<DeviceId>,

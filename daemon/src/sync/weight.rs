@@ -1,4 +1,4 @@
-//! What rows take: as text, and in memory.
+//! The sizes of rows: as text, and in memory.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub};
@@ -6,13 +6,13 @@ use std::ops::{Add, AddAssign, Sub};
 use ryzed_adapters::Row;
 use serde_json::Value;
 
-/// What any value takes in memory.
+/// Memory that any value takes, in bytes.
 const VALUE: usize = size_of::<Value>();
-/// What an object takes beside its values: memory for so many fields at once, however few it has.
+/// The number of fields that an object reserves memory for at once, however few it has.
 const FIELDS: usize = 8;
 const OF_FIELDS: usize = 640;
 
-/// What a value takes.
+/// The size of a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weight {
     /// The bytes of its JSON text.
@@ -50,7 +50,7 @@ impl Weight {
         row.iter().map(|(name, value)| Self::of_field(name, value)).sum()
     }
 
-    /// Whether its text or its values are more than `most` and have become more than they were `before`.
+    /// True if the text or the values exceed `most` and have grown beyond `before`.
     #[must_use]
     pub fn outgrows(self, most: Self, before: Self) -> bool {
         self.bytes > most.bytes.max(before.bytes) || self.values > most.values.max(before.values)
@@ -127,7 +127,7 @@ impl Sum for Weight {
     }
 }
 
-/// How many bytes a byte of a text takes in JSON.
+/// The number of bytes that one byte of a text takes in JSON.
 fn escaped(byte: u8) -> usize {
     match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,

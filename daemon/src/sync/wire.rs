@@ -1,4 +1,4 @@
-//! What travels in `POST /sync` and its relatives, field by field as the protocol names it.
+//! The wire types of `POST /sync` and its relatives, with the protocol's field names.
 
 use std::collections::BTreeMap;
 
@@ -31,16 +31,16 @@ pub struct SyncRequest {
     /// The app's release.
     #[serde(default)]
     pub app_version: Option<String>,
-    /// What the person calls the device.
+    /// The person's name for the device.
     #[serde(default)]
     pub device_name: Option<String>,
-    /// How many changes the device has queued.
+    /// The number of changes that the device has queued.
     #[serde(default)]
     pub pending_uploads: Option<u32>,
-    /// What to download, when there is no cursor: every row changed at or after this time.
+    /// The start of a download without a cursor: every row changed at or after this time.
     #[serde(default)]
     pub last_sync_timestamp: Option<DateTime<Utc>>,
-    /// Where the device stands.
+    /// The device's cursor.
     #[serde(default)]
     pub cursor: Option<Cursor>,
     /// The tables to download; none named means all.
@@ -52,13 +52,13 @@ pub struct SyncRequest {
     /// The most rows to download.
     #[serde(default)]
     pub limit: Option<i64>,
-    /// What settles conflicts, for changes that name no strategy of their own.
+    /// The strategy for changes that name none of their own.
     #[serde(default)]
     pub conflict_strategy: Option<Strategy>,
     /// All changes or none.
     #[serde(default, deserialize_with = "null_as_default")]
     pub atomic: bool,
-    /// Whether to answer with a digest.
+    /// True if the answer should include a digest.
     #[serde(default, deserialize_with = "null_as_default")]
     pub digest: bool,
     /// The uploads. Each is read on its own, so that a malformed one does not stop the others.
@@ -66,7 +66,7 @@ pub struct SyncRequest {
     pub changes: Uploads,
 }
 
-/// What a client asks to be done to a row.
+/// The operation that a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Intent {
@@ -88,27 +88,27 @@ pub struct Mutation {
     pub mutation_id: Option<Uuid>,
     /// The table.
     pub table: String,
-    /// What to do.
+    /// The requested operation.
     pub operation: Intent,
     /// The row, or the part of it that changed, with its `id`.
     pub data: Row,
     /// The version of the row that the client edited.
     #[serde(default)]
     pub base_version: Option<Version>,
-    /// What settles its conflicts.
+    /// The strategy for its conflicts.
     #[serde(default)]
     pub conflict_strategy: Option<Strategy>,
-    /// What is kept with it in an open conflict: what was to become a part of the row.
+    /// The changes kept with it in an open conflict: those of rows that were to become parts of the row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Mutation>,
 }
 
-/// What became of one upload.
+/// The result of one upload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChangeResult {
     /// The change.
     pub mutation_id: Option<Uuid>,
-    /// What became of it.
+    /// The status of the change.
     pub status: Status,
     /// Its table.
     pub table: String,
@@ -123,20 +123,20 @@ pub struct ChangeResult {
 }
 
 impl ChangeResult {
-    /// Whether it is refused for what is now and not for what it is, so that the client keeps it and sends it again.
+    /// True if it is refused because of the present state and not its content, so that the client keeps and resends it.
     #[must_use]
     pub fn is_refused_for_now(&self) -> bool {
         self.status == Status::Rejected && is_for_now(&self.errors)
     }
 }
 
-/// Whether a change with these errors is refused for what is now and not for what it is.
+/// True if these errors come from the present state and not from the change's content.
 #[must_use]
 pub fn is_for_now(errors: &[FieldError]) -> bool {
     !errors.is_empty() && errors.iter().all(|error| error.code == code::IN_FUTURE)
 }
 
-/// What became of one upload, in a word.
+/// The outcome of one upload, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -163,14 +163,14 @@ pub struct Conflict {
     pub table: String,
     /// The row.
     pub id: RowId,
-    /// What settled it.
+    /// The strategy that settled it.
     pub strategy: Strategy,
     /// The fields, one by one.
     pub fields: Vec<ConflictField>,
     /// The row as it is now; null when it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub row: Option<Option<Row>>,
-    /// What was to become a part of the row, which was deleted elsewhere, and waits with it.
+    /// The rows that were to become parts of this row, which was deleted elsewhere; they wait with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
 }
@@ -184,7 +184,7 @@ pub struct Part {
     pub table: String,
     /// The row.
     pub id: RowId,
-    /// What was uploaded of it. Left out where there is no room.
+    /// The uploaded values. Left out where there is no room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Row>,
 }
@@ -194,16 +194,16 @@ pub struct Part {
 pub struct ConflictField {
     /// Its name.
     pub field: String,
-    /// What the client started from; null when that is no longer known.
+    /// The value that the client started from; null when that is no longer known.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub base: Option<Value>,
-    /// What the server held.
+    /// The value that the server held.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub server: Option<Value>,
-    /// What the client sent.
+    /// The value that the client sent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub client: Option<Value>,
-    /// What it is now.
+    /// The value after the conflict.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub resolved: Option<Value>,
 }
@@ -216,7 +216,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<Op
 /// The answer to `POST /sync`, and to `GET /changes` without the upload's part.
 #[derive(Debug, Serialize)]
 pub struct SyncResponse {
-    /// What to send as `last_sync_timestamp` next, for a client without a cursor.
+    /// The `last_sync_timestamp` of the next request, for a client without a cursor.
     pub sync_timestamp: String,
     /// Rows by table, `{"food_entries":[…]}`, in version order.
     pub changes: Box<RawValue>,
@@ -224,17 +224,17 @@ pub struct SyncResponse {
     pub deletions: BTreeMap<&'static str, Vec<Deletion>>,
     /// Conflicts that the uploads met.
     pub conflicts: Vec<Conflict>,
-    /// What became of the uploads, in their order.
+    /// The results of the uploads, in their order.
     pub results: Vec<ChangeResult>,
-    /// When to sync again, for a client without a socket.
+    /// The time for the next sync, for a client without a socket.
     pub next_sync_recommended: String,
     /// Rows and deletions in this answer.
     pub total_changes: usize,
-    /// Where the client stands once it has this answer.
+    /// The client's cursor once it has this answer.
     pub cursor: Cursor,
-    /// Whether to call again at once.
+    /// True if the client should call again at once.
     pub has_more: bool,
-    /// Whether the client must drop its copy and start at zero.
+    /// True if the client must drop its copy and start at zero.
     pub reset: bool,
     /// The live rows at the cursor, when they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -254,7 +254,8 @@ impl SyncResponse {
         self.changes.get().len() + 2000 + EACH * others
     }
 
-    /// How many changes the user's devices are to hear of: the uploads that took effect, or what a full sync brought. None for
+    /// The number of changes to announce to the user's devices: the uploads that took effect, or what a full sync
+    /// brought. None for
     /// a plain download, which tells nobody, else devices would chase each other.
     #[must_use]
     pub fn notable_changes(&self, full: bool) -> Option<usize> {

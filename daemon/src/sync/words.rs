@@ -1,6 +1,6 @@
-//! What a parser found wrong with a value, in words for whoever wrote it. Never the value itself: it may be somebody's.
+//! A parser's complaint about a value, in words for the client's author. Never the value itself: it may be somebody's.
 
-/// What stands behind "expected", and what that is for people.
+/// The parser's words after "expected", each with a plain one.
 const WANTED: [(&str, &str); 16] = [
     ("usize", WHOLE),
     ("u64", WHOLE),
@@ -23,7 +23,7 @@ const WHOLE: &str = "a whole number of 0 or more";
 const TIME: &str = "a time such as 2026-05-01T08:00:00Z";
 const UUID: &str = "a UUID, such as 7b0c3f5e-5d0f-4c5b-9a53-3f0a6ad0a001";
 
-/// What libraries say of times and UUIDs.
+/// The messages of libraries about times and UUIDs, each with a plain one.
 const THEIRS: [(&str, &str); 7] = [
     ("premature end of input", TIME),
     ("trailing input", TIME),

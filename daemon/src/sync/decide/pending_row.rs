@@ -13,29 +13,29 @@ use crate::sync::weight::Weight;
 /// A row while the changes of one request are worked through.
 #[derive(Debug, Clone, Default)]
 pub struct PendingRow {
-    /// What the index knew when the request began.
+    /// The row's index entry when the request began.
     pub known: Option<StoredRow>,
     /// The row as the request's earlier changes have left it.
     pub row: Option<Row>,
-    /// What this request itself has done: such fields are no other device's edits.
+    /// The request's own edits: such fields are no other device's edits.
     pub mine: OwnEdits,
     /// The version at which the device itself made the row, when the request repeats the change that did.
     pub made_at: Option<Version>,
     /// The fields of which a conflict was told.
     pub told: HashSet<String>,
-    /// What the row weighs.
+    /// The weight of the row.
     weight: Weight,
-    /// What the database holds in the fields that the request has changed.
+    /// The stored values of the fields that the request has changed.
     stored: HashMap<String, Option<Value>>,
     /// The database's row, when the request has deleted it: with the fields as they were changed before.
     gone: Option<Row>,
-    /// Whether the row is in the database now, as far as the request has written.
+    /// True while the row is in the database, as far as the request has written.
     is_there: bool,
     /// The fields of a row that is there which are still to be written.
     unwritten: HashSet<String>,
 }
 
-/// What a request itself has done to a row.
+/// The edits that a request itself has made to a row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum OwnEdits {
     /// Nothing yet.
@@ -49,7 +49,7 @@ pub enum OwnEdits {
     Deleted,
 }
 
-/// What a change has replaced, until it is certain that the change stays.
+/// The state that a change has replaced, kept until it is certain that the change stays.
 #[derive(Debug)]
 pub struct Replaced {
     /// None when the row was not there.
@@ -58,7 +58,7 @@ pub struct Replaced {
 }
 
 impl Replaced {
-    /// What the row weighed before.
+    /// The weight of the row before the change.
     #[must_use]
     pub fn weight(&self) -> Weight {
         self.weight
@@ -74,7 +74,7 @@ impl PendingRow {
         Self { known: Some(known), row, weight, is_there, ..Self::default() }
     }
 
-    /// What the row weighs as it is now.
+    /// The weight of the row as it is now.
     #[must_use]
     pub fn weight(&self) -> Weight {
         self.weight
@@ -90,13 +90,13 @@ impl PendingRow {
         }
     }
 
-    /// Whether the database has the row, but for what the request has changed since it was written.
+    /// True if the row is in the database, apart from unwritten changes of this request.
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.row.is_some() && self.is_there
     }
 
-    /// What is still to be written of a row that is there.
+    /// The fields that are still to be written of a stored row.
     #[must_use]
     pub fn changed(&self) -> Row {
         let value = |name: &String| Some((name.clone(), self.row.as_ref()?.get(name)?.clone()));

@@ -15,26 +15,27 @@ const LONG: usize = 16 << 10;
 /// A conflict, and what settled it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResolvedConflict {
-    /// What settled it.
+    /// The strategy that settled it.
     pub strategy: Strategy,
     /// Field by field.
     pub fields: Vec<ConflictField>,
-    /// What telling it and settling it took.
+    /// The bytes that it took to settle and report it.
     pub cost: Cost,
 }
 
-/// What a conflict takes, in bytes.
+/// The cost of a conflict, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Values that are told, beside those that the client has sent.
     pub told: usize,
     /// Those of them that are nowhere else any more.
     pub lost: usize,
-    /// What was gone through to merge.
+    /// The bytes that the merge went through.
     pub merged: usize,
 }
 
-/// How much may be told of a conflict. A value that lost against the client's is always told. What stays in the row can be
+/// The limits on reporting a conflict. A value that lost against the client's is always reported. What stays in the row
+/// can be
 /// had from there, so it is left out when there is no room, or when it is long and was told before.
 #[derive(Debug)]
 pub struct Telling<'t> {
