@@ -1,4 +1,4 @@
-//! What the author of a table writes.
+//! The trait that the author of a table implements.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,9 +22,9 @@ pub trait TableAdapter: JsonSchema + 'static {
     const NAME: &'static str;
     /// The part of the app that the table belongs to.
     const DOMAIN: Domain;
-    /// Who owns a row.
+    /// The rule for the owner of a row.
     const SCOPE: ScopeRule;
-    /// What settles a conflict when the request names no strategy.
+    /// The strategy for conflicts when the request names none.
     const STRATEGY: Strategy = Strategy::ServerWins;
     /// Hours that a row's times may lie ahead of the server's clock, where that is more than for all tables
     /// (`sync.future_hours`): plans and best-before dates do so by nature.
@@ -53,7 +53,7 @@ pub enum Domain {
     Cardio,
 }
 
-/// How the scope of a row is found.
+/// The rule that finds the scope of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScopeRule {
     /// The row is the person: its `id` is the user's.
@@ -72,7 +72,7 @@ pub enum ScopeRule {
 }
 
 impl ScopeRule {
-    /// Whether the table has a `user_id` column.
+    /// True if the table has a `user_id` column.
     #[must_use]
     pub fn has_user_id(self) -> bool {
         matches!(self, Self::Owner | Self::OwnerOrGlobal)
@@ -90,7 +90,7 @@ impl ScopeRule {
     }
 }
 
-/// What settles the fields that two sides changed.
+/// The rule that settles the fields that two sides changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {

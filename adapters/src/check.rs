@@ -1,4 +1,4 @@
-//! What is wrong with a row, field by field, in words a person can act on.
+//! The errors of a row, field by field, in words a person can act on.
 
 use jsonschema::error::ValidationErrorKind as Fault;
 use jsonschema::{ValidationError, Validator};
@@ -15,7 +15,7 @@ pub struct FieldError {
     pub field: String,
     /// The rule that was broken: one of [`code`].
     pub code: String,
-    /// What to do about it.
+    /// The error, with the advice that mends it.
     pub message: String,
 }
 

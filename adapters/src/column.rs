@@ -11,28 +11,28 @@ use crate::Merge;
 pub struct Column {
     /// Its name in the database and on the wire.
     pub name: String,
-    /// What it holds.
+    /// The type of its values.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// Whether an insert must bring it.
+    /// True if an insert must bring it.
     pub required: bool,
-    /// Whether it may be `null`.
+    /// True if it may be `null`.
     pub nullable: bool,
-    /// What is stored when an insert does not bring it.
+    /// The value stored when an insert does not bring it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     /// The table that it points to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub references: Option<String>,
-    /// How the `merge` strategy settles it.
+    /// The merge rule for the `merge` strategy.
     pub merge: Merge,
-    /// Whether devices may not write it.
+    /// True if devices may not write it.
     #[serde(skip_serializing_if = "is_false")]
     pub read_only: bool,
-    /// Whether nobody may, as the database alone decides its value.
+    /// True if nobody may write it, as the database alone computes its value.
     #[serde(skip)]
     pub is_computed: bool,
-    /// Whether the database has a value of its own for a row that does not bring one.
+    /// True if the database has a default for a row that does not bring a value.
     #[serde(skip)]
     pub fills_itself: bool,
 }
@@ -41,7 +41,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// What a column holds.
+/// The type of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -126,7 +126,7 @@ pub fn format_time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// Whether both databases and the form of the wire have such a time: its year in UTC has four digits and is not 0.
+/// True if both databases and the wire format can hold such a time: its year in UTC has four digits and is not 0.
 #[must_use]
 pub fn is_in_calendar(time: DateTime<Utc>) -> bool {
     (1..=9999).contains(&time.year())
@@ -159,7 +159,7 @@ fn type_of(property: &Value) -> &str {
     }
 }
 
-/// Whether the property accepts `null`.
+/// True if the property accepts `null`.
 pub(crate) fn is_nullable(property: &Value) -> bool {
     match property.get("type") {
         Some(Value::Array(names)) => names.iter().any(|name| name == "null"),

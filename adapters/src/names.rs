@@ -1,4 +1,5 @@
-//! What the name of an application's column gives away: a secret, a right, somebody else. The lists are in `lists`.
+//! The meaning that the name of an application's column suggests: a secret, a right, another person. The lists are in
+//! `lists`.
 //!
 //! Names are taken apart into words, however they are written: `passwordHash`, `PASSWORD_HASH` and `"Password Hash"` are the
 //! same. Where a name can mean two things, the type decides (the grams of `salt` are a number), or a word beside it does
@@ -8,7 +9,7 @@ mod lists;
 
 use lists::{MONEY, PEOPLE, RIGHTS, Rule, SECRETS, TENANTS};
 
-/// What a column holds, as far as its name's meaning depends on it.
+/// The type of a column, as far as the meaning of its name depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
     /// True or false.
@@ -27,7 +28,7 @@ pub enum Sort {
     Unknown,
 }
 
-/// What a name gives away.
+/// The meaning that a name suggests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// A secret: a password, a token, a key, what proves who somebody is.
@@ -67,7 +68,8 @@ impl Rule {
     }
 }
 
-/// Whether a pattern of words is found. `^` means from the first word on, `$` up to the last one; words that say no more
+/// True if a pattern of words is found. `^` means from the first word on, `$` up to the last one; words that say no
+/// more
 /// than which one of several it is may follow that.
 fn matches(pattern: &str, words: &[String]) -> bool {
     let from_first = pattern.starts_with('^');
@@ -81,7 +83,7 @@ fn matches(pattern: &str, words: &[String]) -> bool {
     })
 }
 
-/// Whether a word is the wanted one, or its plural. `*` at an end of it stands for any letters.
+/// True if a word is the wanted one, or its plural. `*` at an end of it stands for any letters.
 fn is(word: &str, wanted: &str) -> bool {
     let fits = |word: &str| match (wanted.strip_prefix('*'), wanted.strip_suffix('*')) {
         (Some(_), Some(_)) => word.contains(wanted.trim_matches('*')),

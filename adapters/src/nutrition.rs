@@ -1,4 +1,4 @@
-//! What people eat: foods, recipes, and the diary.
+//! Nutrition: foods, recipes, and the diary.
 
 mod food_entries;
 mod foods;

@@ -13,19 +13,19 @@ use crate::schema::MARKS;
 pub struct ColumnFacts {
     /// Its name on the wire.
     pub name: String,
-    /// What JSON Schema says of a column that the adapter does not know; none for the adapter's own.
+    /// The JSON Schema of a column that the adapter does not know; none for the adapter's own.
     pub property: Option<Value>,
     /// The most characters that the database takes, where it says so.
     pub longest: Option<u32>,
-    /// Whether the database takes NULL.
+    /// True if the database takes NULL.
     pub nullable: bool,
-    /// Whether the database has a value of its own for a row that does not bring one.
+    /// True if the database has a default for a row that does not bring a value.
     pub fills_itself: bool,
-    /// Whether the database alone decides the value.
+    /// True if the database alone computes the value.
     pub is_computed: bool,
-    /// Whether it stays home: rows travel without it.
+    /// True if it stays home: rows travel without it.
     pub is_hidden: bool,
-    /// Whether devices may not write it.
+    /// True if devices may not write it.
     pub read_only: bool,
     /// The table whose rows alone it may name, where the database says so and the adapter does not.
     pub references: Option<String>,
@@ -114,7 +114,7 @@ fn set_nullable(property: &mut Map<String, Value>, nullable: bool) {
     property.insert("type".into(), types);
 }
 
-/// What the daemon fills in when a client leaves it out.
+/// True for a column that the daemon fills in when a client leaves it out.
 fn is_filled_in(name: &str) -> bool {
     matches!(name, "user_id" | "created_at" | "updated_at")
 }

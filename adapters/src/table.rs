@@ -23,9 +23,9 @@ pub struct Table {
     pub name: &'static str,
     /// The part of the app that it belongs to.
     pub domain: Domain,
-    /// How a row's scope is found.
+    /// The rule that finds a row's scope.
     pub scope: ScopeRule,
-    /// What settles conflicts when the request names no strategy.
+    /// The strategy for conflicts when the request names none.
     pub strategy: Strategy,
     /// Every column that travels, the base columns first.
     pub columns: Vec<Column>,
@@ -33,7 +33,7 @@ pub struct Table {
     pub hidden: Vec<Column>,
     /// The JSON Schema of one row as it travels.
     pub schema: Value,
-    /// Whether the table belongs to an application whose database was there before, see [`Table::fitted`].
+    /// True if the table belongs to an application whose database was there before, see [`Table::fitted`].
     pub is_external: bool,
     /// Hours that a row's times may lie ahead of the server's clock.
     future_hours: u32,
@@ -42,7 +42,7 @@ pub struct Table {
     check: fn(&Row) -> Vec<FieldError>,
 }
 
-/// What a row is brought for.
+/// The purpose of an uploaded row, which decides the fields that it must bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A whole row: required fields must be there.
@@ -159,7 +159,7 @@ impl Table {
         self.future_hours = own.max(hours);
     }
 
-    /// Whether a row is known by the column, or its owner found.
+    /// True if the column identifies a row, or its owner.
     #[must_use]
     pub fn is_key(&self, name: &str) -> bool {
         match self.scope {
@@ -192,7 +192,8 @@ impl Table {
         self.columns.iter().filter_map(|c| c.references.as_deref().map(|parent| (c.name.as_str(), parent)))
     }
 
-    /// Whether a row is a part of the row that `column` names, and goes when that one is deleted. Any other reference becomes
+    /// True if a row is a part of the row that `column` names, and goes when that one is deleted. Any other reference
+    /// becomes
     /// null then.
     #[must_use]
     pub fn is_part_by(&self, column: &str) -> bool {

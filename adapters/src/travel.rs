@@ -30,23 +30,23 @@ pub struct TableRules {
 pub struct Sighting {
     /// Its name on the wire.
     pub name: String,
-    /// What it holds.
+    /// The type of its values.
     pub sort: Sort,
-    /// Whether the adapter knows it.
+    /// True if the adapter knows it.
     pub is_known: bool,
-    /// Whether a row is known by it, or its owner found: the id, the owner, the row above.
+    /// True if it identifies a row or its owner: the id, the owner, the row above.
     pub is_key: bool,
-    /// Whether its table is that of people.
+    /// True if its table is that of people.
     pub is_of_people: bool,
-    /// Whether another column beside it says what kind of thing its value names.
+    /// True if another column beside it names the type of the row that it refers to.
     pub is_typed: bool,
-    /// Whether the database alone decides its value.
+    /// True if the database alone computes its value.
     pub is_computed: bool,
-    /// Where its foreign keys point.
+    /// The target of its foreign keys.
     pub points: Points,
 }
 
-/// Where a column points, as the foreign keys tell.
+/// The target of a column's foreign keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Points {
     /// It is no reference.
@@ -186,7 +186,7 @@ impl Sighting {
         travel
     }
 
-    /// What it is without a word of the configuration.
+    /// The default for the column, without the configuration.
     fn judged(&self) -> Travel {
         // Whose a row is, is checked as ever. What names the row may name another one elsewhere as well.
         if self.is_key && (self.name != "id" || self.is_of_people) {
@@ -220,7 +220,7 @@ impl Sighting {
         }
     }
 
-    /// Whether a reference is what keeps devices from writing it.
+    /// True if devices may not write the column because of the reference that it is.
     fn is_about_reference(&self, reason: &Reason) -> bool {
         match reason {
             Reason::Away(_) | Reason::Askew(_) | Reason::ByType => true,
@@ -229,7 +229,7 @@ impl Sighting {
         }
     }
 
-    /// Whether it may be a reference, so that `references` means something.
+    /// True if it may be a reference, so that `references` means something.
     fn is_reference(&self) -> bool {
         let travel = self.judged();
         travel.references.is_some() || travel.read_only.is_some_and(|reason| self.is_about_reference(&reason))
@@ -237,7 +237,7 @@ impl Sighting {
 }
 
 impl TableRules {
-    /// Whether nothing is said.
+    /// True if the configuration says nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -253,7 +253,7 @@ impl TableRules {
         ]
     }
 
-    /// What contradicts, whatever columns there are: the list at fault, and what to do.
+    /// The contradictions that any table would have: the list at fault, and the advice.
     #[must_use]
     pub fn contradictions(&self) -> Vec<(&'static str, String)> {
         const APART: [(usize, usize); 4] = [(0, 1), (0, 2), (0, 3), (1, 3)];
@@ -267,7 +267,7 @@ impl TableRules {
         both.collect()
     }
 
-    /// What makes no sense for a table of these columns: the list at fault, and what to do.
+    /// The complaints about a table with these columns: the list at fault, and the advice.
     #[must_use]
     pub fn complaints(&self, columns: &[Sighting]) -> Vec<(&'static str, String)> {
         let mut complaints = self.contradictions();

@@ -11,10 +11,10 @@ pub struct User {
     /// The address that the token named when they first called.
     #[schemars(length(max = 320))]
     pub email: Option<String>,
-    /// What they want to be called.
+    /// The name that they want to be called by.
     #[schemars(length(max = 200))]
     pub name: Option<String>,
-    /// Whether they have been through the introduction. Done on one device is done.
+    /// True once they have been through the introduction. Done on one device is done.
     #[serde(default)]
     #[schemars(extend("x-merge" = crate::Merge::Or))]
     pub is_onboarded: bool,

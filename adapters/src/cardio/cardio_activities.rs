@@ -17,7 +17,7 @@ pub struct CardioActivity {
     /// Its name in French.
     #[schemars(length(min = 1, max = 500))]
     pub name_fr: String,
-    /// Whether a person added it.
+    /// True if a person added it.
     #[serde(default)]
     pub is_custom: bool,
 }

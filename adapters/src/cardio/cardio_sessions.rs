@@ -18,10 +18,10 @@ pub struct CardioSession {
     /// The goal's name as it was shown: free run, 5 km, …
     #[schemars(length(min = 1, max = 500))]
     pub format_title: String,
-    /// When it began. The first device that saw it begin is right.
+    /// The time at which it began. The first device that saw it begin is right.
     #[schemars(extend("x-merge" = Merge::Min))]
     pub start_time: DateTime<Utc>,
-    /// When it ended. The last device that saw it going on is right.
+    /// The time at which it ended. The last device that saw it going on is right.
     #[schemars(extend("x-merge" = Merge::Max))]
     pub end_time: Option<DateTime<Utc>>,
     /// Time in s; like all that a session measures it only grows.
@@ -50,10 +50,10 @@ pub struct CardioSession {
     /// Energy in kcal.
     #[schemars(range(min = 0, max = 1_000_000), extend("x-merge" = Merge::Max))]
     pub calories: Option<f64>,
-    /// Whether it is going on. Switched both ways, so the latest word counts.
+    /// True while it is going on. Switched both ways, so the latest word counts.
     #[serde(default)]
     pub is_running: bool,
-    /// Whether it is paused; the same.
+    /// True while it is paused. Switched both ways, so the latest word counts.
     #[serde(default)]
     pub is_paused: bool,
     /// The person's own words.

@@ -25,7 +25,7 @@ pub struct LocationPoint {
     /// Speed in km/h.
     #[schemars(range(min = 0, max = 2000))]
     pub speed_kmh: Option<f64>,
-    /// When the device was there.
+    /// The time at which the device was there.
     pub recorded_at: DateTime<Utc>,
 }
 

@@ -13,13 +13,13 @@ pub struct HiitSession {
     /// The plan that it follows.
     #[schemars(extend("x-references" = "hiit_workouts"))]
     pub workout_id: Option<Uuid>,
-    /// When it began. The first device that saw it begin is right.
+    /// The time at which it began. The first device that saw it begin is right.
     #[schemars(extend("x-merge" = Merge::Min))]
     pub start_time: DateTime<Utc>,
-    /// When it ended. The last device that saw it going on is right.
+    /// The time at which it ended. The last device that saw it going on is right.
     #[schemars(extend("x-merge" = Merge::Max))]
     pub end_time: Option<DateTime<Utc>>,
-    /// What is going on now; work and rest alternate, so only the latest word counts.
+    /// The phase that is going on now; work and rest alternate, so only the latest word counts.
     pub current_phase: Option<Phase>,
     /// Rounds only go up, so of two devices that count the higher one is right.
     #[serde(default)]

@@ -14,10 +14,10 @@ pub struct HiitWorkout {
     /// Its title in French.
     #[schemars(length(min = 1, max = 500))]
     pub title_fr: String,
-    /// What it is for, in English.
+    /// Its purpose, in English.
     #[schemars(length(max = 20_000))]
     pub description_en: Option<String>,
-    /// What it is for, in French.
+    /// Its purpose, in French.
     #[schemars(length(max = 20_000))]
     pub description_fr: Option<String>,
     /// Work in s a round.
@@ -29,10 +29,10 @@ pub struct HiitWorkout {
     /// The whole plan in min.
     #[schemars(range(min = 0, max = 1440))]
     pub total_duration: f64,
-    /// How many rounds.
+    /// The number of rounds.
     #[schemars(range(min = 1, max = 10_000))]
     pub total_rounds: i32,
-    /// Whether a person added it.
+    /// True if a person added it.
     #[serde(default)]
     pub is_custom: bool,
 }

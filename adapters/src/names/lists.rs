@@ -34,7 +34,7 @@ impl Rule {
     }
 }
 
-/// What proves who somebody is, or opens what is closed.
+/// Words for secrets: proofs of identity, and keys.
 pub(super) const SECRETS: &[Rule] = &[
     rule("*password*, *passwd*, *passphrase*, *passcode*, *passkey*, pass word, pass phrase, pass code, pass key, pwd, *pwdhash"),
     rule("*passwort*, *kennwort*, mot de passe, *motdepasse*, contrasena, contraseña, senha, wachtwoord"),
@@ -72,7 +72,7 @@ pub(super) const SECRETS: &[Rule] = &[
     rule("cvv, cvc, iban, card number, card no, account number, routing number, *cardnumber"),
 ];
 
-/// What somebody may do, and what others vouch for.
+/// Words for rights, and for what others vouch for.
 pub(super) const RIGHTS: &[Rule] = &[
     rule("role, userrole, accountrole, memberrole").unless("muscle ingredient dish meal exercise food set movement"),
     rule(
@@ -93,7 +93,7 @@ pub(super) const RIGHTS: &[Rule] = &[
     rule("account status, user status, member status, membership status, review status, is active user"),
 ];
 
-/// What is paid for, and with what.
+/// Words for payments, and for the means of paying.
 pub(super) const MONEY: &[Rule] = &[
     rule("premium, *ispremium, vip, ^pro$, is pro, *ispro, paid, *ispaid, prepaid, unpaid"),
     rule("plan").unless(

@@ -13,16 +13,16 @@ pub struct FoodEntry {
     /// The food.
     #[schemars(extend("x-references" = "foods"))]
     pub food_id: Option<Uuid>,
-    /// How much, in `unit`.
+    /// The amount, in `unit`.
     #[schemars(range(max = 1_000_000), extend("exclusiveMinimum" = 0))]
     pub quantity: f64,
-    /// What `quantity` counts.
+    /// The unit of `quantity`.
     #[serde(default = "gram")]
     #[schemars(length(min = 1, max = 50))]
     pub unit: String,
     /// Which meal it was part of.
     pub meal_type: Option<MealType>,
-    /// When it was eaten.
+    /// The time at which it was eaten.
     pub consumed_at: DateTime<Utc>,
     /// Energy in kcal.
     #[schemars(range(min = 0, max = 1_000_000))]

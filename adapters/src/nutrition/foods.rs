@@ -26,10 +26,10 @@ pub struct Food {
     /// Fat in g per 100 g.
     #[schemars(range(min = 0, max = 100))]
     pub fats: Option<f64>,
-    /// Where it stands in the shop: fruit, dairy, …
+    /// Its section in the shop: fruit, dairy, …
     #[schemars(length(max = 200))]
     pub category: Option<String>,
-    /// Whether a person added it.
+    /// True if a person added it.
     #[serde(default)]
     pub is_custom: bool,
 }

@@ -15,19 +15,19 @@ pub struct Recipe {
     /// Its name in French.
     #[schemars(length(min = 1, max = 500))]
     pub name_fr: String,
-    /// What goes in; each item is free JSON, usually name, quantity and unit.
+    /// The ingredients; each item is free JSON, usually name, quantity and unit.
     pub ingredients: Vec<Value>,
     /// The steps in English, in order.
     pub steps_en: Vec<String>,
     /// The steps in French, in order.
     pub steps_fr: Vec<String>,
-    /// How many it feeds.
+    /// The number of people that it feeds.
     #[schemars(range(min = 1, max = 1000))]
     pub servings: i32,
     /// Minutes from start to table.
     #[schemars(range(min = 0, max = 100_000))]
     pub duration: Option<i32>,
-    /// How hard it is, in the app's own words.
+    /// The difficulty, in the app's own words.
     #[schemars(length(max = 100))]
     pub difficulty: Option<String>,
     /// Labels. Two devices that each add one want both.
@@ -37,7 +37,7 @@ pub struct Recipe {
     /// A picture.
     #[schemars(length(max = 2000))]
     pub image_url: Option<String>,
-    /// Whether a person added it.
+    /// True if a person added it.
     #[serde(default)]
     pub is_custom: bool,
 }

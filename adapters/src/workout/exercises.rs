@@ -14,16 +14,16 @@ pub struct Exercise {
     /// Its name in French.
     #[schemars(length(min = 1, max = 500))]
     pub name_fr: String,
-    /// What it trains most.
+    /// The muscles that it trains most.
     #[schemars(length(min = 1, max = 200))]
     pub muscle_group: String,
-    /// What it needs.
+    /// The equipment that it needs.
     #[schemars(length(max = 200))]
     pub equipment: Option<String>,
-    /// How it is done.
+    /// Instructions for doing it.
     #[schemars(length(max = 20_000))]
     pub description: Option<String>,
-    /// Whether a person added it.
+    /// True if a person added it.
     #[serde(default)]
     pub is_custom: bool,
 }

@@ -9,13 +9,13 @@ use crate::{Domain, FieldError, Merge, Row, ScopeRule, TableAdapter, ordered};
 /// A training session.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WorkoutSession {
-    /// What the person calls it.
+    /// The person's name for it.
     #[schemars(length(min = 1, max = 500))]
     pub name: String,
-    /// When it began. The first device that saw it begin is right.
+    /// The time at which it began. The first device that saw it begin is right.
     #[schemars(extend("x-merge" = Merge::Min))]
     pub start_time: DateTime<Utc>,
-    /// When it ended. The last device that saw it going on is right.
+    /// The time at which it ended. The last device that saw it going on is right.
     #[schemars(extend("x-merge" = Merge::Max))]
     pub end_time: Option<DateTime<Utc>>,
     /// Finished on any device is finished.

@@ -19,7 +19,7 @@ pub struct WorkoutTemplateExercise {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub order_index: i32,
-    /// How many sets.
+    /// The number of sets.
     #[schemars(range(min = 0, max = 1000))]
     pub suggested_sets: Option<i32>,
     /// Repetitions a set, at least.

@@ -15,41 +15,41 @@ pub struct WorkoutTemplate {
     /// Its name in French.
     #[schemars(length(min = 1, max = 500))]
     pub name_fr: String,
-    /// What it is for, in English.
+    /// Its purpose, in English.
     #[schemars(length(max = 20_000))]
     pub description_en: Option<String>,
-    /// What it is for, in French.
+    /// Its purpose, in French.
     #[schemars(length(max = 20_000))]
     pub description_fr: Option<String>,
     /// Whom it suits.
     pub difficulty_level: Option<Difficulty>,
-    /// How long it takes, in minutes.
+    /// The time that it takes, in minutes.
     #[schemars(range(min = 0, max = 100_000))]
     pub estimated_duration_minutes: Option<i32>,
-    /// What it trains. Two devices that each add one want both.
+    /// The muscles that it trains. Two devices that each add one want both.
     #[serde(default)]
     #[schemars(extend("x-merge" = Merge::Union))]
     pub target_muscle_groups: Vec<String>,
-    /// What it needs; united for the same reason.
+    /// The equipment that it needs; united for the same reason.
     #[serde(default)]
     #[schemars(extend("x-merge" = Merge::Union))]
     pub equipment_needed: Vec<String>,
     /// Energy in kcal, roughly.
     #[schemars(range(min = 0, max = 100_000))]
     pub calories_burned_estimate: Option<i32>,
-    /// Whether a person added it.
+    /// True if a person added it.
     #[serde(default)]
     pub is_custom: bool,
-    /// Whether its owner offers it to others.
+    /// True if its owner offers it to others.
     #[serde(default)]
     pub is_public: bool,
     /// The session that it was made from; it may be long gone, so this is no reference.
     pub created_from_session_id: Option<Uuid>,
-    /// How often it was used. Each device counts its own uses, so the counts add up.
+    /// The number of its uses. Each device counts its own uses, so the counts add up.
     #[serde(default)]
     #[schemars(range(min = 0), extend("x-merge" = Merge::Sum))]
     pub usage_count: i32,
-    /// What its users think of it, 0 to 5.
+    /// The rating by its users, 0 to 5.
     #[schemars(range(min = 0, max = 5))]
     pub average_rating: Option<f64>,
 }
