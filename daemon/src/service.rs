@@ -52,9 +52,9 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// The bounds.
     pub limits: Arc<Limits>,
-    /// What is left of them, for each person and for all.
+    /// The remaining shares of those limits, for each person and for all.
     pub budget: Arc<Budget>,
-    /// How long tombstones are kept; receipts and devices at least a day.
+    /// The time that tombstones are kept; receipts and devices at least a day.
     pub keep: TimeDelta,
     store: Arc<dyn Store>,
     hints: OnceLock<Arc<dyn Hints>>,
@@ -105,7 +105,7 @@ impl Service {
         Ok(self.store.ping().await?)
     }
 
-    /// Whether nothing was ever written into the database.
+    /// True if nothing was ever written into the database.
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.store.is_new()
@@ -128,13 +128,13 @@ impl Service {
         self.store.stopped()
     }
 
-    /// Who is told of them, at once and when they are others than before.
+    /// Subscribes a listener to stopped tables: it gets them at once, and again whenever they change.
     pub fn hear_of_stops(&self, ear: OnStopped) {
         ear(&self.store.stopped());
         self.store.hear_of_stops(ear);
     }
 
-    /// How much of the database's connections is in use; none where that is not known.
+    /// The use of the database's connection pool; none where that is not known.
     #[must_use]
     pub fn pool_use(&self) -> Option<PoolUse> {
         self.store.pool_use()

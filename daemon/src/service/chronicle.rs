@@ -12,32 +12,33 @@ use crate::sync::UserId;
 
 /// A difference from what is known that is worth a word: more than clocks drift, or a start takes.
 const NOTABLE: TimeDelta = TimeDelta::minutes(5);
-/// How far ahead of all that is known a clock is believed at once when it comes to forgetting.
+/// The distance ahead of all known times up to which retention believes a clock at once.
 const BELIEVED: TimeDelta = TimeDelta::days(1);
-/// How long one that is further ahead has to go on so before it is believed after all: somebody may mend it until then.
+/// The time that a clock further ahead has to go on so before it is believed after all: somebody may mend it until
+/// then.
 const DOUBTED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many people's clocks have to agree against this one.
+/// The number of people whose clocks have to agree against this one.
 const WITNESSES: usize = 3;
-/// How often the time is written down, so that the next start knows how far it had come.
+/// The time between two records of the clock, from which the next start knows how far it had come.
 const WRITTEN_DOWN: Duration = Duration::from_secs(60 * 60);
-/// How often a doubt is said again.
+/// The time between two log lines about the same doubt.
 const SAID_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 /// A look at the clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
-    /// What the machine's clock says.
+    /// The time of the machine's clock.
     pub now: DateTime<Utc>,
     /// The time since the machine was started, which no one sets.
     pub uptime: Duration,
 }
 
-/// What the database knows of the time.
+/// The newest times in the database.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NewestTimes {
     /// The newest time that it holds, written with whatever clock there was.
     pub newest: Option<DateTime<Utc>>,
-    /// How far the time had come that was believed.
+    /// The newest time that was believed.
     pub believed: Option<DateTime<Utc>>,
 }
 
@@ -56,16 +57,16 @@ pub(super) enum Finding {
     Set(TimeDelta),
 }
 
-/// What is known of the time.
+/// The daemon's knowledge of the time.
 #[derive(Debug, Default)]
 pub(super) struct Chronicle(Mutex<Option<ClockState>>, Mutex<ClientClocks>);
 
-/// What people's devices have said of the time.
+/// The times that people's devices have sent.
 #[derive(Debug, Default)]
 struct ClientClocks {
-    /// Whose clock was how far ahead of this one, those heard last at the end; one of each person.
+    /// The offset of each person's clock ahead of this one, one for each person, the latest at the end.
     clocks: VecDeque<(UserId, TimeDelta)>,
-    /// When it was said last that they contradict.
+    /// The time of the last log line about contradicting clocks.
     said: Option<Duration>,
 }
 
@@ -80,7 +81,7 @@ struct ClockState {
     off: TimeDelta,
     /// Since when it is doubted, and when that was said last.
     doubt: Option<(Duration, Duration)>,
-    /// When the time was written down last.
+    /// The time at which the believed time was last recorded.
     written: Option<Duration>,
 }
 
@@ -111,7 +112,7 @@ impl Chronicle {
         finding
     }
 
-    /// Whether the time that is believed is to be written down again; it counts as written then.
+    /// True if the believed time is to be recorded again; it counts as recorded then.
     pub(super) fn is_due(&self, moment: Moment) -> bool {
         let mut state = self.lock();
         let Some(state) = state.as_mut() else { return false };

@@ -20,7 +20,7 @@ use crate::sync::weight::Weight;
 use crate::sync::wire::{ChangeResult, Conflict, ConflictField, Intent, Mutation, Part, Status};
 use crate::sync::{RowId, Scope, UserId};
 
-/// What settles a conflict is written on behalf of this device: nobody's, so that every device is told.
+/// The device on whose behalf a settled conflict is written: nobody's, so that every device gets the change.
 const SETTLER: &str = "ryzed";
 /// The most conflicts of one page, and how many it has unless asked otherwise.
 const PAGE: i64 = 100;
@@ -167,7 +167,8 @@ impl Settle {
         Ok((pushed, result))
     }
 
-    /// What to write; none when the server's values stay. Of a row that was there only the fields that conflicted: the others
+    /// The change to write; none when the server's values stay. Of a row that was there only the fields that
+    /// conflicted: the others
     /// were written at once.
     fn mutation(&self, conflict: &Conflict, asked: Mutation) -> Option<Mutation> {
         let was_deleted = conflict.row == Some(None);
@@ -328,7 +329,7 @@ fn size(conflict: &Conflict) -> usize {
         + conflict.row.iter().flatten().map(|row| Weight::of_row(row).bytes).sum::<usize>()
 }
 
-/// What was kept of a conflict, without columns that stay home since.
+/// Removes the columns that have been hidden since from a stored conflict.
 fn to_wire(conflict: &mut Conflict, asked: &mut Mutation, registry: &Registry) {
     let travels = |table: &str, column: &str| registry.get(table).is_some_and(|table| table.column(column).is_some());
     conflict.fields.retain(|field| travels(&conflict.table, &field.field));

@@ -9,9 +9,9 @@ use crate::budget::Kind;
 use crate::store::{Access, DeviceRow, StoreError, Transaction};
 use crate::sync::{Cursor, DeviceId, Scope, UserId};
 
-/// What a device may be called, in characters.
+/// The length limit of a device's name, in characters.
 const LONGEST_NAME: usize = 100;
-/// What waits for a device is counted up to here in each scope.
+/// The limit up to which pending changes for a device are counted in each scope.
 const MOST_COUNTED: i64 = 100_000;
 /// The kinds of device that there are.
 const DEVICE_TYPES: [&str; 4] = ["mobile", "web", "desktop", "watch"];
@@ -132,7 +132,7 @@ impl Service {
             .await
     }
 
-    /// Whether a device is revoked, as the database knows it.
+    /// True if a device is revoked in the database.
     ///
     /// # Errors
     /// Those of the database.
@@ -149,7 +149,7 @@ impl Service {
             .await
     }
 
-    /// What the database knows for `/sync-status`.
+    /// Reads the database's part of `/sync-status`.
     ///
     /// # Errors
     /// Those of the database.
@@ -175,7 +175,7 @@ impl Service {
             .await
     }
 
-    /// How many devices are registered, all told.
+    /// Counts all registered devices.
     ///
     /// # Errors
     /// Those of the database.
@@ -186,7 +186,8 @@ impl Service {
     }
 }
 
-/// Whether a token was issued after a device was revoked. Tokens tell whole seconds: one of the same second may be older.
+/// True if a token was issued after a device was revoked. Tokens tell whole seconds: one of the same second may be
+/// older.
 fn is_later(issued_at: Option<DateTime<Utc>>, revoked_at: &str) -> bool {
     let revoked_at = DateTime::parse_from_rfc3339(revoked_at).ok();
     issued_at.zip(revoked_at).is_some_and(|(issued, revoked)| issued.timestamp() > revoked.timestamp())

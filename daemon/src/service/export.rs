@@ -96,7 +96,7 @@ impl Service {
     }
 }
 
-/// What is asked for, again and again where it is too late for a refusal.
+/// Asks the budget, and again after each refusal once the export has begun and can't be refused any more.
 async fn patiently<T, F>(has_begun: bool, ask: impl Fn() -> F) -> Result<T, ServiceError>
 where
     F: Future<Output = Result<T, crate::budget::Refused>>,

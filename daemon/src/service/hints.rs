@@ -1,4 +1,4 @@
-//! What the service tells the living part of the daemon: hints, never truth.
+//! Hints from the service to the realtime layer; never truth.
 
 use crate::sync::{ChangeRecord, Scope, Version};
 
@@ -7,13 +7,13 @@ use crate::sync::{ChangeRecord, Scope, Version};
 pub struct Committed {
     /// The scope.
     pub scope: Scope,
-    /// Where the scope stands now, at least.
+    /// The least version that the scope has now.
     pub version: Version,
     /// The changes that led there, in version order, when they were at hand and small.
     pub records: Vec<ChangeRecord>,
 }
 
-/// Who hears of commits.
+/// A receiver of news about commits.
 pub trait Hints: Send + Sync + 'static {
     /// Called after the commit, from any task; must not block.
     fn committed(&self, commit: Committed);

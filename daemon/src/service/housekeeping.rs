@@ -1,4 +1,4 @@
-//! What is forgotten when its time is over: tombstones, receipts, devices that never came back.
+//! Retention: deletes expired tombstones, receipts, and devices that never came back.
 //!
 //! A batch that forgets tombstones holds their scopes, and whoever writes there waits for it. So it is small, smaller still
 //! where the database is slow, and between two of them the writers go first.
@@ -30,7 +30,7 @@ const A_DAY: TimeDelta = TimeDelta::days(1);
 /// makes room for others (`forget_passing_device`).
 const SEEN: TimeDelta = TimeDelta::hours(1);
 
-/// How much was forgotten.
+/// The number of entries that were deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Forgotten {
     /// Tombstones; the floors of their scopes were raised.
@@ -41,11 +41,11 @@ pub struct Forgotten {
     pub devices: usize,
     /// Tokens that devices came with.
     pub tokens: usize,
-    /// Whether there is more to forget.
+    /// True if there is more to delete.
     pub more: bool,
 }
 
-/// What there is to forget.
+/// The kind of an expired entry.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Tombstones,
@@ -159,7 +159,7 @@ impl Service {
     }
 }
 
-/// How much is forgotten next, after a batch of `most` has held its scopes for so long.
+/// The size of the next batch, after one of `most` has held its scopes for so long.
 fn next_batch(most: i64, held: Duration) -> i64 {
     let next = match held {
         held if held < HELD.0 => most * 2,

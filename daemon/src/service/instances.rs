@@ -12,7 +12,7 @@ use crate::store::cluster::{
 use crate::store::{Access, Mode, OnNotice, StoreError, Transaction};
 use crate::sync::{DeviceId, UserId};
 
-/// Who else there is.
+/// The other instances on the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterView {
     /// The others that are alive.
@@ -21,7 +21,7 @@ pub struct ClusterView {
     pub gone: Vec<Gone>,
 }
 
-/// What instances that share a database ask it about each other.
+/// The directory of instances in the database: the questions that they ask about each other.
 #[async_trait]
 pub trait InstanceDirectory: Send + Sync + 'static {
     /// Says that this instance is alive. Nothing that others do keeps it waiting.
@@ -54,7 +54,7 @@ pub trait InstanceDirectory: Send + Sync + 'static {
     /// Those of the database.
     async fn leave(&self, me: Uuid, gone: Vec<DevicePlace>) -> Result<Vec<DevicePlace>, ServiceError>;
 
-    /// What is known otherwise of the devices that `me` holds.
+    /// Compares the devices that `me` holds with the database, and returns the differences.
     ///
     /// # Errors
     /// Those of the database.
@@ -72,7 +72,7 @@ pub trait InstanceDirectory: Send + Sync + 'static {
     /// Those of the database.
     async fn on_other_instances(&self, me: Uuid, user: UserId) -> Result<Vec<DeviceId>, ServiceError>;
 
-    /// How many devices are connected anywhere but at `me`.
+    /// Counts the devices that are connected anywhere but at `me`.
     ///
     /// # Errors
     /// Those of the database.
@@ -90,7 +90,7 @@ pub trait InstanceDirectory: Send + Sync + 'static {
     /// Those of the database.
     async fn notify(&self, messages: Vec<String>) -> Result<(), ServiceError>;
 
-    /// Who is told of notices, from now on. Once.
+    /// Subscribes a listener to notices, from now on. Once.
     fn subscribe(&self, ear: OnNotice);
 }
 
@@ -179,7 +179,7 @@ impl InstanceDirectory for Service {
 }
 
 impl Service {
-    /// What instances seal with what they tell each other; none where there can't be several.
+    /// The key that seals messages between instances; none where there can't be several.
     #[must_use]
     pub fn bridge_key(&self) -> Option<&BridgeKey> {
         self.store.bridge_key()

@@ -1,4 +1,4 @@
-//! Who has called since the start, so that not every call has to look whether its caller's row is there.
+//! The callers since the start, so that not every request has to look up its caller's row.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use super::{Service, ServiceError};
 use crate::auth::Caller;
 use crate::sync::UserId;
 
-/// How many people are remembered. One more, and all are forgotten: each costs one look again.
+/// The number of people remembered. One more, and all are forgotten: each costs one look-up again.
 const MOST: usize = 10_000;
 
 /// The people whose rows are there.

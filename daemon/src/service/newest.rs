@@ -1,4 +1,4 @@
-//! What the living part of the daemon reads: versions, and changes to pass on.
+//! Reads for the realtime layer: versions, and changes to pass on.
 
 use super::pull::stand;
 use super::{ScopePage, Service, ServiceError};
@@ -12,7 +12,7 @@ use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 const PAGE: i64 = 500;
 
 impl Service {
-    /// Where the newest state of the scopes is that the caller reads from this device.
+    /// The newest cursor of the scopes that the caller reads from this device.
     ///
     /// # Errors
     /// As [`admit`](Self::admit).
@@ -30,7 +30,7 @@ impl Service {
         Ok(cursor)
     }
 
-    /// Whether everything after `cursor` can be told; if not, the client has to start over.
+    /// True if every change after `cursor` is still known; if not, the client has to start over.
     ///
     /// # Errors
     /// Those of the database.

@@ -1,4 +1,4 @@
-//! What can go wrong in a use case, in the words of the domain. `http::problem` turns it into status codes.
+//! The errors of a use case, in the words of the domain. `http::problem` turns them into status codes.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub enum ServiceError {
     Limit {
         /// The limit's name in the configuration, below `limits`.
         limit: &'static str,
-        /// What was too much.
+        /// The limit that was exceeded.
         detail: String,
     },
     /// Somebody wants more at once than they may have, or than there is.
@@ -44,7 +44,7 @@ pub enum ServiceError {
     /// The database can't be reached or is too busy; trying again later is safe.
     #[error("the database is not available")]
     Unavailable {
-        /// When to try again.
+        /// The pause before the next try.
         retry_after: Duration,
     },
     /// The table is stopped until somebody has mended it; trying again later is safe.

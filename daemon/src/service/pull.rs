@@ -22,7 +22,7 @@ use stopped::{Pulled, passed, untold};
 
 /// The most rows of one page, and how many it has unless asked otherwise.
 const PAGE_ROWS: i64 = 1000;
-/// When a client without a socket should come again.
+/// The pause before the next sync of a client without a socket.
 const COME_AGAIN: TimeDelta = TimeDelta::minutes(5);
 /// The time that is before every change.
 const BEFORE_ALL: &str = "1970-01-01T00:00:00.000000Z";
@@ -51,7 +51,7 @@ struct Item {
     json: Option<String>,
 }
 
-/// What one scope adds to the page.
+/// One scope's part of the page.
 struct Part {
     items: Vec<Item>,
     reached: Version,
@@ -65,7 +65,7 @@ fn count(answer: &SyncResponse) {
 }
 
 impl Pull {
-    /// What finds its way by time or counts everything is long, whatever comes of it.
+    /// The kind of work that it is: a search by time or a full count is long, whatever its result.
     pub(super) fn kind(&self) -> Kind {
         let by_time = self.cursor.is_none() && self.since.is_some();
         if by_time || self.digest { Kind::LongRead } else { Kind::Read }
@@ -191,7 +191,7 @@ impl Pull {
         self.answer(Vec::new(), cursor, self.timestamp(&[], true), true, false)
     }
 
-    /// What a client without a cursor sends next: no change that it lacks has an earlier time.
+    /// The `last_sync_timestamp` for a client without a cursor: no change that it lacks is from an earlier time.
     fn timestamp(&self, states: &[ScopeState], has_more: bool) -> String {
         if has_more {
             return self.since.map_or_else(|| BEFORE_ALL.into(), format_time);
@@ -331,7 +331,7 @@ impl Service {
     }
 }
 
-/// Whose scope the caller reads: their own.
+/// The user whose scope the caller reads: their own.
 fn read_by(caller: &Caller) -> UserId {
     #[cfg(feature = "faults")]
     return crate::faults::pulled_by(caller.user);
@@ -339,12 +339,12 @@ fn read_by(caller: &Caller) -> UserId {
     caller.user
 }
 
-/// Where a scope stands.
+/// The state of a scope, as far as a pull needs it.
 pub(super) fn stand(state: &ScopeState) -> Stand {
     Stand { scope: state.scope, newest: state.version, floor: state.floor }
 }
 
-/// What holds for the live rows of `tables` (empty: all), with those that have none.
+/// Computes the digest of the live rows of `tables` (empty: all), including empty tables.
 pub(super) async fn digest(
     tx: &mut dyn Transaction,
     registry: &Registry,
@@ -367,7 +367,7 @@ type ByTable = (Box<RawValue>, BTreeMap<&'static str, Vec<Deletion>>);
 
 /// Splices the rows, which the database has made as JSON, without taking them apart, and lets each go as it is written.
 fn by_table(items: Vec<Item>) -> Result<ByTable, StoreError> {
-    /// What stands round a row, and what round a table.
+    /// Bytes around a row, and around a table, in JSON.
     const COMMA: usize = 1;
     const NAME: usize = 100;
     let mut rows: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();

@@ -62,15 +62,15 @@ pub(super) struct Push {
     pub strategy: Option<Strategy>,
     pub atomic: bool,
     pub same_epoch: bool,
-    /// Whether the operator writes, and no device.
+    /// True if the operator writes, and no device.
     pub is_operators: bool,
-    /// Whether it is a part of a long upload that goes ahead of the rest: see [`early`](Self::early).
+    /// True for a part of a long upload that goes ahead of the rest: see [`early`](Self::early).
     pub is_early: bool,
     pub now: DateTime<Utc>,
     pub limits: Arc<Limits>,
 }
 
-/// What is to be done of a push.
+/// The changes of a push that one transaction handles.
 struct Task<'t> {
     ready: &'t [&'t ParsedChange],
     /// The same, and those of which only a conflict is told again.
@@ -136,7 +136,7 @@ impl Push {
         self.end(tx, work, (fresh, told), seen, &before).await
     }
 
-    /// What the changes are decided by, as the database has it now.
+    /// Reads everything that the decisions depend on, as the database has it now.
     async fn begin(&self, tx: &mut dyn Transaction, task: &Task<'_>) -> Result<PushRun<'_>, Stop> {
         let mut cache = RowCache::load(tx, &self.registry, task.concerned, &self.scopes(), &self.limits).await?;
         self.replay_receipts(task.seen, &mut cache);
@@ -198,7 +198,7 @@ impl Push {
         self.commits(tx, pushed, &before.iter().map(|s| (s.scope, s.version)).collect::<Vec<_>>()).await
     }
 
-    /// What the application's grants let the caller do; whoever keeps the catalogue is not bound by what people may.
+    /// The rights that the application's grants give the caller; whoever keeps the catalogue is not bound by people's.
     fn rights(&self, tx: &dyn Transaction, ready: &[&ParsedChange]) -> HashMap<&'static str, Rights> {
         let tables: HashSet<&'static str> = ready.iter().map(|change| change.table).collect();
         let bound = tables.into_iter().filter(|_| !self.caller.role.is_admin());
@@ -209,7 +209,7 @@ impl Push {
         self.changes.iter().filter_map(Change::mutation_id).collect()
     }
 
-    /// What is known of the mutations already. Of a receipt that can't be read nobody knows whether its mutation was done.
+    /// Reads the receipts of mutations seen before. An unreadable receipt leaves open whether its mutation was done.
     async fn seen_before(&self, tx: &mut dyn Transaction) -> Result<Seen, Stop> {
         let ids = self.mutation_ids();
         if ids.is_empty() {
@@ -319,7 +319,7 @@ impl Push {
         Ok(())
     }
 
-    /// What the living part of the daemon is told once this is committed.
+    /// The news for the realtime layer once this is committed.
     async fn commits(
         &self,
         tx: &mut dyn Transaction,
@@ -372,12 +372,12 @@ fn receipts(fresh: &[(usize, &ParsedChange)], told: &[Option<Verdict>]) -> Vec<(
     named.map(|(id, told)| (id, Receipt::of(&told.result, told.conflict.as_ref()))).collect()
 }
 
-/// Whether a conflict waits for a person.
+/// True if a conflict waits for a person.
 fn stays_open(met: &Conflict) -> bool {
     met.strategy == Strategy::Manual || !met.parts.is_empty()
 }
 
-/// Whether the same change may go well another time.
+/// True if the same change may succeed another time.
 fn is_passing(result: &ChangeResult) -> bool {
     result.is_refused_for_now() || result.errors.iter().any(|error| error.code == open::TOO_MANY)
 }

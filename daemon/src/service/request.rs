@@ -34,7 +34,7 @@ pub(super) struct ParsedChange {
     pub table: &'static str,
     /// The row.
     pub id: RowId,
-    /// What is asked.
+    /// The requested change.
     pub asked: Asked,
 }
 
@@ -165,7 +165,7 @@ fn missing(name: &str) -> FieldError {
     FieldError::new(name, code::REQUIRED, "must be given")
 }
 
-/// What a client is told of a row that is not taken.
+/// The error for a row that is not taken.
 pub(super) fn refused(bad: BadRow, bounds: RowBounds) -> FieldError {
     let RowBounds { fields, depth } = bounds;
     match bad {
@@ -180,7 +180,7 @@ pub(super) fn refused(bad: BadRow, bounds: RowBounds) -> FieldError {
     }
 }
 
-/// What can be said of a change before it is understood.
+/// The part of a change that is readable before it is parsed.
 #[derive(Default)]
 struct ChangeHeader {
     mutation_id: Option<Uuid>,

@@ -234,7 +234,7 @@ impl Service {
         self.budget.aside(caller.user, bytes, work).await
     }
 
-    /// What a row from outside may be like.
+    /// The limits on a row from outside.
     pub(super) fn row_bounds(&self) -> RowBounds {
         RowBounds { fields: self.limits.fields_per_row, depth: self.limits.value_depth }
     }

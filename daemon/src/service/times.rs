@@ -1,4 +1,4 @@
-//! What the daemon knows of the time, asked of the database and said to the operator.
+//! The daemon's knowledge of the time: read from the database, and logged for the operator.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

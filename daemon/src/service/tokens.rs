@@ -12,7 +12,8 @@ use crate::store::tokens::{Presented, Refusal, Use};
 use crate::store::{Access, StoreError, Transaction};
 use crate::sync::{DeviceId, Mark, Scope, UserId};
 
-/// How many uses are known to be in the database without asking it. One more, and all are forgotten: each costs one write again.
+/// The number of uses known to be in the database without a look-up. One more, and all are forgotten: each costs one
+/// write again.
 const MOST: usize = 50_000;
 /// For how long a session is remembered after a token of it was first used. It is not told how long it lives.
 const SESSION: TimeDelta = TimeDelta::days(90);
@@ -22,7 +23,7 @@ const SESSION: TimeDelta = TimeDelta::days(90);
 pub(super) struct Noted(Mutex<HashSet<(UserId, DeviceId, Mark)>>);
 
 impl Noted {
-    /// Whether the database remembers that this device has come with this caller's token.
+    /// True if the database remembers this device with this caller's token.
     fn has(&self, caller: &Caller, device: &DeviceId) -> bool {
         let Some(token) = &caller.token else { return true };
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,7 +41,7 @@ impl Noted {
     }
 }
 
-/// What is to be remembered of a device that comes with a token that it has not come with before.
+/// The record to store for a device that comes with a token for the first time.
 #[derive(Debug, Clone)]
 pub(super) struct Coming {
     user: UserId,
@@ -60,7 +61,7 @@ impl Coming {
 }
 
 impl Service {
-    /// What is new about a device that comes with this caller's token.
+    /// The unstored part of a device's use of this caller's token.
     pub(super) fn coming(&self, caller: &Caller, device: &DeviceId) -> Coming {
         let token = caller.token.as_deref().filter(|_| !self.noted.has(caller, device));
         let uses = token.into_iter().flat_map(|token| {

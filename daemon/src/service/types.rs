@@ -1,4 +1,4 @@
-//! What the use cases take and give.
+//! The arguments and results of the use cases.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -13,10 +13,10 @@ use crate::sync::digest::Digest;
 use crate::sync::wire::{ChangeResult, Conflict};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Scope, Version};
 
-/// What a pull asks for.
+/// The parameters of a pull.
 #[derive(Debug, Clone, Default)]
 pub struct PullRequest {
-    /// Where the client stands; none means zero.
+    /// The client's cursor; none means zero.
     pub cursor: Option<Cursor>,
     /// Without a cursor: every row changed at or after this time.
     pub since: Option<DateTime<Utc>>,
@@ -24,11 +24,11 @@ pub struct PullRequest {
     pub tables: Vec<String>,
     /// The most rows.
     pub limit: Option<i64>,
-    /// Whether to add a digest.
+    /// True if the answer should include a digest.
     pub digest: bool,
 }
 
-/// What a device says of itself when it calls.
+/// A device's report about itself when it calls.
 #[derive(Debug, Clone)]
 pub struct DeviceSeen {
     /// Its id.
@@ -37,11 +37,11 @@ pub struct DeviceSeen {
     pub device_type: Option<String>,
     /// The app's release.
     pub app_version: Option<String>,
-    /// What the person calls it.
+    /// The person's name for it.
     pub name: Option<String>,
-    /// How many changes it has queued.
+    /// The number of changes that it has queued.
     pub pending_uploads: Option<u32>,
-    /// Where it stands.
+    /// Its cursor.
     pub cursor: Option<Cursor>,
 }
 
@@ -54,24 +54,24 @@ pub struct DeviceInfo {
     pub device_type: Option<String>,
     /// The app's release.
     pub app_version: Option<String>,
-    /// When it last called.
+    /// The time of its last call.
     pub last_seen: String,
-    /// What the person calls it.
+    /// The person's name for it.
     pub name: Option<String>,
-    /// How many changes it had queued when it last said.
+    /// The number of queued changes in its last report.
     pub pending_uploads: u32,
-    /// Where it stood when it last synced.
+    /// Its cursor at its last sync.
     pub cursor: Option<Cursor>,
-    /// Whether it was revoked.
+    /// True if it was revoked.
     pub is_revoked: bool,
 }
 
-/// What `/sync-status` knows from the database.
+/// The database's part of `/sync-status`.
 #[derive(Debug, Clone)]
 pub struct SyncStatus {
     /// The device, if it ever called.
     pub device: Option<DeviceInfo>,
-    /// When it last synced.
+    /// The time of its last sync.
     pub last_sync: Option<String>,
     /// Rows and deletions that wait for it.
     pub pending_downloads: i64,
@@ -84,7 +84,7 @@ pub struct ScopePage {
     pub records: Vec<ChangeRecord>,
     /// Everything up to here is in `records` or was before them.
     pub version: Version,
-    /// Whether there is more after `version`.
+    /// True if there is more after `version`.
     pub has_more: bool,
 }
 
@@ -93,24 +93,24 @@ pub struct ScopePage {
 pub struct ConflictPage {
     /// Oldest first.
     pub conflicts: Vec<Conflict>,
-    /// Whether there are more.
+    /// True if there are more.
     pub has_more: bool,
     /// The last one of this page: what the next page is to be asked with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Uuid>,
 }
 
-/// How an open conflict is settled.
+/// The resolution of an open conflict.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settlement {
-    /// Whose values to take.
+    /// The side whose values to take.
     pub resolution: Resolution,
     /// The values, for [`Resolution::Fields`].
     #[serde(default)]
     pub data: Option<Box<RawValue>>,
 }
 
-/// Whose values settle an open conflict.
+/// The side whose values settle an open conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
@@ -130,27 +130,27 @@ pub struct Served<T> {
     pub turn: Turn,
 }
 
-/// What a push came to.
+/// The result of a push.
 #[derive(Debug, Default)]
 pub struct Pushed {
     /// One for each change, in their order; none for those that wait.
     pub results: Vec<ChangeResult>,
     /// The conflicts met.
     pub conflicts: Vec<Conflict>,
-    /// Where each scope stood after the commit.
+    /// The version of each scope after the commit.
     pub scopes: BTreeMap<Scope, Version>,
     /// The tables that were stopped, when changes wait for one: these have no result, and are to come again.
     pub(super) waits_for: Vec<&'static str>,
     /// Mutations that had been seen before.
     pub(super) retried: HashSet<Uuid>,
-    /// What to tell the living part of the daemon.
+    /// The commits to announce to the realtime layer.
     pub(super) commits: Vec<Committed>,
 }
 
 /// The answer of `GET /digest`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Counted {
-    /// Where the digest was taken.
+    /// The cursor at which the digest was taken.
     pub cursor: Cursor,
     /// Of each table that can be told of.
     pub digest: Digest,

@@ -16,41 +16,41 @@ const BATCH: i64 = 500;
 const MENDED_AT_ONCE: usize = 100;
 /// Scopes that are counted in one transaction.
 const SCOPES: i64 = 50;
-/// How often rows are tried again that somebody was moving.
+/// The number of tries for rows that somebody was changing.
 const TRIES: usize = 3;
 /// Rows of a table that a sweep looks at.
 const SAMPLE: i64 = 200;
 /// Rows of a table of which the daemon keeps in mind that they differ.
 const KEPT_IN_MIND: usize = 1000;
 
-/// What came of holding the index against one table.
+/// The result of comparing the index with one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Rows, and entries without one, that were looked at.
     pub rows: u64,
-    /// How many differed, by what was the matter.
+    /// The number of differing rows, by kind of difference.
     pub found: BTreeMap<Difference, u64>,
-    /// How many were mended.
+    /// The number of mended rows.
     pub mended: u64,
     /// Why rows may have changed unseen, where that is noted and was not taken back.
     pub note: Option<String>,
 }
 
 impl Verdict {
-    /// How many rows differed.
+    /// The number of differing rows.
     #[must_use]
     pub fn differ(&self) -> u64 {
         self.found.values().sum()
     }
 
-    /// Whether nothing is left to be mended.
+    /// True if nothing is left to be mended.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.note.is_none() && self.mended >= self.differ()
     }
 }
 
-/// What samples have found.
+/// The differences that samples have found.
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     tables: Mutex<BTreeMap<&'static str, Sampled>>,
@@ -58,7 +58,7 @@ pub(super) struct Samples {
 
 #[derive(Debug, Default)]
 struct Sampled {
-    /// How far the round has come.
+    /// The last row that the round has checked.
     upto: Option<RowId>,
     /// Rows that differed and were not mended yet.
     differ: BTreeSet<RowId>,

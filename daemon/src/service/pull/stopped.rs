@@ -14,14 +14,14 @@ pub(super) struct Served {
     pub stopped: Vec<&'static str>,
 }
 
-/// What a pull came to.
+/// The result of a pull.
 pub(in super::super) struct Pulled {
     pub answer: SyncResponse,
     /// To be noted before the answer goes out.
     pub passed: Vec<Passed>,
 }
 
-/// What they are not given who go from there on to what was reached.
+/// The ranges of stopped tables' changes that a client skips which goes on from there to `reached`.
 pub(super) fn passed(from: &Cursor, reached: &[(Scope, Version)], tables: &[&'static str]) -> Vec<Passed> {
     let moved = reached.iter().filter(|(scope, upto)| *upto > from.at(*scope));
     moved

@@ -60,7 +60,8 @@ impl Push {
 }
 
 impl PushRun<'_> {
-    /// Whether a row never was, as far as is known, and all that it refers to is there: nothing else can come of it than a new row.
+    /// True if a row never existed, as far as is known, and all that it refers to exists: the change can only insert
+    /// it.
     pub(super) fn stands_alone(&self, change: &ParsedChange, key: &Key) -> bool {
         let registry = &self.push.registry;
         let is_new = self.cache.working(key).is_none_or(|working| working.known.is_none());

@@ -57,7 +57,7 @@ impl Push {
 }
 
 impl PushRun<'_> {
-    /// What becomes of a further change of a row that waits; none where it is done like any other.
+    /// Decides a further change of a waiting row; none where it is handled like any other.
     pub(super) fn joins(
         &mut self,
         change: &ParsedChange,
@@ -103,7 +103,7 @@ impl PushRun<'_> {
         Ok(Decision::held())
     }
 
-    /// What the device is told of a change whose row waits.
+    /// The conflict reported for a change whose row waits.
     pub(super) fn waiting_in(&mut self, change: &ParsedChange) -> Option<Conflict> {
         let Above { key, strategy } = self.held.get(&(change.rank, change.id.clone()))?.clone();
         let table = self.push.registry.iter().nth(key.0)?.name.to_owned();

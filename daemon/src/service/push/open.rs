@@ -48,7 +48,7 @@ struct Open {
     mutation: Mutation,
 }
 
-/// What becomes of open conflicts.
+/// The changes to the stored open conflicts.
 pub(super) struct Kept {
     /// New ones, and those that have changed.
     pub open: Vec<OpenConflict>,
@@ -236,7 +236,7 @@ impl Push {
     }
 }
 
-/// What is kept of a conflict. What the server holds is in the row, and what the client wants in its change.
+/// The stored form of a conflict: the server's values are in the row, and the client's in its change.
 fn without_values(conflict: &Conflict) -> Conflict {
     let field = |field: &ConflictField| ConflictField {
         field: field.field.clone(),

@@ -19,11 +19,11 @@ use crate::sync::decide::Decision;
 use crate::sync::rounds::{Step, parents_first, rounds};
 use crate::sync::wire::{Intent, Status, is_for_now};
 
-/// How often changes that were refused are tried again behind the others, as long as that helps any of them.
+/// The number of times that refused changes are tried again behind the others, as long as that helps any of them.
 const PASSES: usize = 4;
 /// After so many times not only the nearest deletion is left out with a row that is refused, but all of its table.
 const PATIENT: usize = 3;
-/// What a device is told of a deletion that made room for a row which is refused all the same.
+/// The error for a deletion that made room for a row which is refused all the same.
 const TOGETHER: &str = "a row that was to take its place is refused, so it stays";
 
 impl Push {
@@ -279,14 +279,14 @@ impl PushRun<'_> {
         self.outcomes.get(&index).is_some_and(|outcome| outcome.status != Status::Rejected)
     }
 
-    /// Whether a change has deleted a row that was there before the request.
+    /// True if a change has deleted a row that was there before the request.
     fn has_removed(&self, change: &ParsedChange, index: usize) -> bool {
         let working = self.working(change.rank, &change.id);
         let was_there = working.is_some_and(|working| working.in_database("id").is_some() && working.row.is_none());
         is_delete(change) && self.is_done(index) && was_there
     }
 
-    /// What the rules for different rows go by, of the row that a change is about: as it is to be, or as it was before it was
+    /// The unique keys of the row that a change is about: as it is to be, or as it was before it was
     /// deleted.
     pub(super) fn places(&self, change: &ParsedChange, rules: &[Vec<String>]) -> Vec<UniquePlace> {
         let Some(working) = self.working(change.rank, &change.id) else { return Vec::new() };
@@ -304,7 +304,7 @@ impl PushRun<'_> {
 /// How changes are done one by one.
 #[derive(Default)]
 struct Course {
-    /// What is not done, with what becomes of it.
+    /// The changes that are left out, with their decisions.
     left_out: HashMap<usize, Decision>,
     /// The edits whose rows leave their places first.
     parked: Parked,
@@ -323,7 +323,7 @@ struct Room {
     gone: HashMap<usize, Vec<usize>>,
 }
 
-/// What comes behind a change of the same row becomes what that does.
+/// Extends each decision to the later changes of the same row.
 fn with_what_follows(ready: &[&ParsedChange], out: HashMap<usize, Decision>) -> HashMap<usize, Decision> {
     let mut rows: HashMap<(usize, &str), &Decision> = HashMap::new();
     let mut all = HashMap::new();

@@ -1,4 +1,4 @@
-//! Whose a row is, and who may write it or refer to it. A person writes their own rows; an admin the catalogue too.
+//! Ownership of rows: a person writes and refers to their own rows; an admin the catalogue too.
 
 use ryzed_adapters::{FieldError, PEOPLE, Row, ScopeRule, Table, code};
 use serde_json::Value;
@@ -48,7 +48,8 @@ impl PushRun<'_> {
         }
     }
 
-    /// What a row refers to must be its owner's or the catalogue's, and a person oneself. What is somebody else's and what is not
+    /// Checks that each reference is to a row of the owner's or of the catalogue, or to the person. Somebody else's row
+    /// and a missing one
     /// there get the same answer. Whom a row that comes back has named before, it may name again.
     pub(super) fn check_references(
         &self,
@@ -76,7 +77,7 @@ impl PushRun<'_> {
         Ok(())
     }
 
-    /// Whose the row is that `column` refers to. What is not known of a stopped table may be there all the same.
+    /// The owner of the row that `column` refers to. An unknown row of a stopped table may be there all the same.
     fn owner_above(&self, column: &str, parent: &str, id: &str, message: &str) -> Result<Scope, Refusal> {
         if self.waits(parent, id) {
             return Err(Refusal::Waits);

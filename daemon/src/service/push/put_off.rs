@@ -10,7 +10,8 @@ use crate::sync::decide::Decision;
 use crate::sync::wire::is_for_now;
 
 impl PushRun<'_> {
-    /// What becomes of a change of a row, or of one that refers to a row, which would be there had it not been refused for now.
+    /// Decides a change of a row, or of one that refers to it, if that row is missing only because it was refused for
+    /// now.
     pub(super) fn put_off(&self, change: &ParsedChange, key: &Key) -> Option<Decision> {
         if self.put_off.is_empty() {
             return None;

@@ -1,4 +1,4 @@
-//! What is kept of what a mutation came to, so that a retry gets the same. It holds no values, so that it stays small whatever
+//! The stored result of a mutation, so that a retry gets the same. It holds no values, so that it stays small whatever
 //! the row is like.
 
 use std::collections::HashMap;
@@ -14,23 +14,23 @@ use crate::sync::wire::{ChangeResult, Conflict};
 /// The results of mutations that were seen before.
 pub(super) type Seen = HashMap<Uuid, Receipt>;
 
-/// What is kept of one mutation.
+/// The receipt of one mutation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Receipt {
-    /// What it came to.
+    /// The result of the mutation.
     pub result: ChangeResult,
     /// The conflict that it met.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Noted>,
 }
 
-/// What is kept of a conflict: enough to tell it again, as the row is then.
+/// The stored part of a conflict: enough to report it again, with the row as it is then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Noted {
     /// Its name, when it was left open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict_id: Option<Uuid>,
-    /// What settled it.
+    /// The strategy that settled it.
     pub strategy: Strategy,
     /// The fields that conflicted.
     pub fields: Vec<FieldName>,

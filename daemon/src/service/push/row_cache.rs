@@ -23,7 +23,7 @@ pub(super) type Key = (usize, RowId);
 pub(super) struct RowCache {
     rows: HashMap<Key, Entry>,
     owners: HashMap<(String, String), Scope>,
-    /// What is to be written, in the order in which it was asked for.
+    /// The rows to write, in the order in which they were changed.
     dirty: Vec<Key>,
     /// The bytes that the rows take in memory, as they were loaded.
     weight: usize,
@@ -32,7 +32,7 @@ pub(super) struct RowCache {
 #[derive(Default)]
 struct Entry {
     working: PendingRow,
-    /// Whose the row is now; none when it is not there.
+    /// The row's owner now; none when the row does not exist.
     scope: Option<Scope>,
     is_dirty: bool,
 }
@@ -232,12 +232,12 @@ impl RowCache {
             .filter(|at| *at > 0)
     }
 
-    /// Whose the row is now; none when it is not there.
+    /// The row's owner now; none when the row does not exist.
     pub(super) fn scope(&self, key: &Key) -> Option<Scope> {
         self.rows.get(key).and_then(|entry| entry.scope)
     }
 
-    /// Whose the row is that is referred to: as this request has left it, else as the database has it.
+    /// The owner of a referenced row: as this request has left it, else as the database has it.
     pub(super) fn owner(&self, registry: &Registry, table: &str, id: &str) -> Option<Scope> {
         let in_request = registry.rank(table).and_then(|rank| self.rows.get(&(rank, id.into())));
         match in_request {
@@ -344,12 +344,12 @@ impl RowCache {
     }
 }
 
-/// Whether the database has to be asked whose a row is that is referred to: a person is their own.
+/// True if the owner of a referenced row must be read from the database: a person is their own.
 fn is_looked_up((_, parent, _): &(&str, &str, String)) -> bool {
     *parent != PEOPLE
 }
 
-/// What a row has in the columns that refer to others.
+/// The values of a row's reference columns.
 fn named_by(table: &Table, row: &Row) -> Row {
     let named = table.references().filter_map(|(column, _)| Some((column.to_owned(), row.get(column)?.clone())));
     named.collect()

@@ -43,7 +43,7 @@ pub(super) struct PushRun<'p> {
     /// By the change's place among the fresh ones; nothing of those that wait.
     pub(super) outcomes: HashMap<usize, Decision>,
     pub(super) stopped: Arc<Stopped>,
-    /// What the application lets people do, of the tables where it says so.
+    /// The rights that the application gives people, for the tables where it says so.
     pub(super) rights: HashMap<&'static str, Rights>,
     /// Rows that were changed, each of which is to have a new version.
     pub(super) changed: HashSet<Key>,
@@ -60,9 +60,9 @@ pub(super) struct PushRun<'p> {
     /// The rows that wait with one that was deleted elsewhere.
     pub(super) held: Held,
     pub(super) open: OpenBook,
-    /// What may still be told of conflicts.
+    /// The space left for conflicts in the answer.
     pub(super) room: Room,
-    /// What all conflicts until now have taken.
+    /// The cost of all conflicts until now.
     pub(super) cost: Cost,
     /// The versions that were taken.
     pub(super) versions: HashMap<Key, Version>,
@@ -177,7 +177,7 @@ impl PushRun<'_> {
         }
     }
 
-    /// Whose the row is, when the caller may have it so.
+    /// Returns the owner of the row if the caller may have it so.
     fn allowed(&self, table: &Table, key: &Key, is_new: impl Fn(&str) -> bool) -> Result<Option<Scope>, Refusal> {
         let Some(row) = self.row(key.0, &key.1) else { return Ok(None) };
         let moves = is_new("user_id") || via(table).is_some_and(&is_new);
@@ -211,7 +211,7 @@ impl PushRun<'_> {
         }
     }
 
-    /// Whether the row waits for a stopped table.
+    /// True if the row waits for a stopped table.
     pub(super) fn waits(&self, table: &str, id: &str) -> bool {
         let rank = self.push.registry.rank(table);
         rank.is_some_and(|rank| !self.waiting.is_empty() && self.waiting.contains(&(rank, id.into())))
@@ -223,7 +223,7 @@ impl PushRun<'_> {
         self.floors.iter().find(|(other, _)| *other == scope).map_or(0, |(_, floor)| *floor)
     }
 
-    /// What each fresh change came to, with the versions that the rows have now.
+    /// The results of the fresh changes, with the versions that the rows have now.
     pub(super) async fn results(
         &mut self,
         tx: &mut dyn Transaction,
@@ -276,7 +276,7 @@ impl PushRun<'_> {
         self.versions.get(key).copied().or_else(|| self.cache.known_version(key))
     }
 
-    /// What is read when all is written: the versions, where the scopes are, and what others are to be told.
+    /// Reads, in one go after all writes, the versions, the scopes' states and the news for other devices.
     async fn prefetch(
         &self,
         tx: &mut dyn Transaction,

@@ -17,7 +17,7 @@ use crate::store::Transaction;
 use crate::sync::decide::{Decision, PendingRow};
 use crate::sync::wire::Status;
 
-/// What a device is told of rows that would exchange places and can't.
+/// The error for rows that would exchange unique values and can't.
 const NO_WAY: &str = "its place is another row's of this request, which is to leave it in exchange, and the database lets neither \
                       leave first: give one of them a free place, and this one its place in a later request";
 
@@ -97,7 +97,7 @@ impl PushRun<'_> {
         Ok(())
     }
 
-    /// Whether a row that has left its place does not stand in another one by now.
+    /// True if no parked row has another unique value by now.
     pub(super) fn parked_in_vain(&self, ready: &[&ParsedChange], parked: &Parked) -> bool {
         parked.iter().any(|(index, (column, _))| {
             let change = ready[*index];
@@ -118,7 +118,7 @@ impl PushRun<'_> {
         }
     }
 
-    /// Where the row of an edit stands in the database.
+    /// The unique keys that the row of an edit has in the database.
     fn standing_places(&self, change: &ParsedChange, rules: &[Vec<String>]) -> Vec<UniquePlace> {
         let Some(working) = self.working(change.rank, &change.id) else { return Vec::new() };
         let value = |name: &String| {

@@ -10,7 +10,7 @@ use crate::sync::wire::{ChangeResult, Conflict};
 /// A row over so many bytes is told once, however many conflicts are about it.
 pub(super) const LONG: usize = 16 << 10;
 
-/// What the device is told of one change.
+/// The answer to one change.
 pub(super) struct Verdict {
     pub result: ChangeResult,
     pub conflict: Option<Conflict>,
@@ -23,7 +23,7 @@ impl Verdict {
     }
 }
 
-/// What may still be told, in bytes.
+/// The space left in the answer, in bytes.
 #[derive(Debug)]
 pub(super) struct Room {
     pub left: usize,

@@ -1,4 +1,4 @@
-//! What was decided goes to the database: a statement a table, or a row where a rule of the database refuses one.
+//! Writes the decided changes to the database: a statement a table, or a row where a rule of the database refuses one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::sync::decide::{Decision, PendingRow};
 
 /// The code of a row that a rule of the database refused.
 pub(super) const CONSTRAINT: &str = "constraint";
-/// What a device is told of a row that is not there any more, and not in its books either.
+/// The error for a row that has vanished from the database and from its change index.
 const GONE: &str = "the database has it no more";
 
 /// Rows of one table that are written alike.
@@ -115,7 +115,8 @@ impl PushRun<'_> {
         if rows.is_empty() { Ok(()) } else { tx.upsert(table, &to_json(&rows)?, device).await }
     }
 
-    /// What changes of a row that is there. An application's own columns stay as they are, in every digit, unless they are
+    /// The changed columns of a stored row. An application's own columns stay as they are, in every digit, unless they
+    /// are
     /// brought.
     fn part(&self, table: &Table, rank: usize, id: &RowId) -> Option<Row> {
         let mut part = self.working(rank, id)?.changed();
@@ -192,12 +193,12 @@ impl PushRun<'_> {
     }
 }
 
-/// Whether a column of a row is the daemon's to write.
+/// True if a column of a row is the daemon's to write.
 fn is_written(table: &Table, name: &str) -> bool {
     !table.is_external || table.column(name).is_some_and(|column| !column.is_computed)
 }
 
-/// What a device is told of a row that a rule of the database refused.
+/// The error for a row that a rule of the database refused.
 pub(super) fn refusal(table: &Table, error: StoreError) -> Result<FieldError, StoreError> {
     Ok(match error {
         StoreError::Constraint(rule) => FieldError::new("", CONSTRAINT, rule),
