@@ -286,8 +286,7 @@ impl PushRun<'_> {
         is_delete(change) && self.is_done(index) && was_there
     }
 
-    /// The unique keys of the row that a change is about: as it is to be, or as it was before it was
-    /// deleted.
+    /// The unique keys of the row that a change is about: as it is to be, or as it was before it was deleted.
     pub(super) fn places(&self, change: &ParsedChange, rules: &[Vec<String>]) -> Vec<UniquePlace> {
         let Some(working) = self.working(change.rank, &change.id) else { return Vec::new() };
         let mine = Value::String(self.push.caller.user.to_string());

@@ -49,8 +49,7 @@ impl PushRun<'_> {
     }
 
     /// Checks that each reference is to a row of the owner's or of the catalogue, or to the person. Somebody else's row
-    /// and a missing one
-    /// there get the same answer. Whom a row that comes back has named before, it may name again.
+    /// and a missing one get the same answer. A row that comes back may keep the references that it had before.
     pub(super) fn check_references(
         &self,
         table: &Table,

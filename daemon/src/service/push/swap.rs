@@ -97,7 +97,7 @@ impl PushRun<'_> {
         Ok(())
     }
 
-    /// True if no parked row has another unique value by now.
+    /// True if a parked row was refused or kept its old value, so that parking it was in vain.
     pub(super) fn parked_in_vain(&self, ready: &[&ParsedChange], parked: &Parked) -> bool {
         parked.iter().any(|(index, (column, _))| {
             let change = ready[*index];
