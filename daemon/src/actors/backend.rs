@@ -1,4 +1,4 @@
-//! What the actors need of the service, and nothing else of it; tests bring a small one of their own.
+//! The actors' interface to the service, and nothing more of it; tests bring a small one of their own.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub trait Backend: Send + Sync + 'static {
     fn registry(&self) -> &Arc<Registry>;
     /// The bounds.
     fn limits(&self) -> &Arc<Limits>;
-    /// What is left of them.
+    /// The remaining shares of those limits.
     fn budget(&self) -> &Arc<Budget>;
     /// The time.
     fn now(&self) -> DateTime<Utc>;
@@ -41,17 +41,17 @@ pub trait Backend: Send + Sync + 'static {
     ) -> Result<ScopePage, ServiceError>;
     /// The same for one of this person's devices that replays what it missed.
     async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError>;
-    /// Where the scopes are.
+    /// Reads the latest versions of scopes.
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError>;
-    /// Where the caller's newest state is, for this device.
+    /// The caller's newest cursor, for this device.
     async fn newest(&self, caller: &Caller, device: &DeviceId) -> Result<Cursor, ServiceError>;
-    /// Whether a cursor can still be served.
+    /// True if a cursor can still be served.
     async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError>;
     /// Registers a device.
     async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError>;
-    /// Whether a caller may use a device.
+    /// Checks that a caller may use a device.
     async fn admit(&self, caller: &Caller, device: &DeviceId) -> Result<(), ServiceError>;
-    /// Who of the connected may not stay.
+    /// Finds the connected devices that may not stay.
     async fn refused(&self, presented: Vec<Presented>) -> Result<Vec<(usize, Refusal)>, ServiceError>;
 }
 

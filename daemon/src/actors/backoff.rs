@@ -1,4 +1,4 @@
-//! How long to wait before something that failed is started again.
+//! The pause before something that failed is started again.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(10);
-/// What ran this long had recovered: the next failure is a first one.
+/// The run time after which something has recovered: its next failure counts as a first one.
 const RECOVERED: Duration = Duration::from_secs(60);
 
 /// Doubles the pause with every failure in a row.

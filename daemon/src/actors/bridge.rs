@@ -32,18 +32,18 @@ pub(crate) use envelope::{Addressees, Message};
 pub(crate) use heard::heard;
 use route::{Route, Ways};
 
-/// How this instance finds others.
+/// This instance's part in the cluster: its identity, its lease, and the ways to the others.
 #[derive(Clone)]
 pub struct ClusterSettings {
     /// Which instance this is, another at each start, and whom it believes.
     pub trust: Arc<Trust>,
-    /// What people call it: its host and where it listens.
+    /// The name for people: its host and the address where it listens.
     pub name: String,
-    /// How long it counts as alive after it was last heard of.
+    /// The time that it counts as alive after its last renewal.
     pub lease: Duration,
     /// Redis, when it is to be used.
     pub redis: Option<Arc<dyn Start>>,
-    /// What the database knows of other instances, when there can be some.
+    /// The database's directory of instances, when there can be others.
     pub directory: Option<Arc<dyn InstanceDirectory>>,
 }
 
@@ -62,7 +62,7 @@ impl ClusterSettings {
     }
 }
 
-/// What everybody here needs to speak to other instances. Outlives the actor.
+/// The shared state for messages to other instances. Outlives the actor.
 pub(crate) struct Bridge {
     pub cluster: ClusterSettings,
     redis: RwLock<Option<Arc<dyn Carrier>>>,
@@ -83,12 +83,12 @@ impl Bridge {
         self.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `/health` calls the state.
+    /// The state's name in `/health`.
     pub(crate) fn word(&self) -> &'static str {
         self.route().word()
     }
 
-    /// Whether messages over Redis reach this instance.
+    /// True if messages over Redis reach this instance.
     pub(crate) fn hears_redis(&self) -> bool {
         self.route().hears_redis()
     }
@@ -168,7 +168,7 @@ impl Bridge {
         is_taken
     }
 
-    /// Whether nothing is on its way to others any more.
+    /// True if nothing is on its way to others any more.
     pub(crate) fn is_idle(&self) -> bool {
         [&self.redis, &self.notices].into_iter().filter_map(realtime::get).all(|carrier| carrier.is_idle())
     }

@@ -8,9 +8,9 @@ use crate::metrics::metrics;
 use crate::service::ServiceError;
 use crate::store::tokens::Refusal;
 
-/// What a close frame can hold besides its code.
+/// The room for a reason in a close frame, besides its code, in bytes.
 const LONGEST_REASON: usize = 123;
-/// When clients come back after a restart: spread, so that they do not come all at once.
+/// The delay with which clients reconnect after a restart: spread, so that they do not come all at once.
 const RECONNECT_MS: std::ops::Range<u64> = 250..5000;
 
 /// Why the daemon closes a socket.

@@ -1,5 +1,5 @@
-//! Who is connected, over all instances: this one knows its own sockets, the database those of the others.
-//! While the database is away, only this one's are told.
+//! The connected devices of all instances: this instance knows its own sockets, the database those of the others.
+//! While the database is away, only this one's are listed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::realtime::Realtime;
 use crate::service::ServiceError;
 use crate::sync::{DeviceId, UserId};
 
-/// How long the database may take to tell of the others.
+/// The time limit for the database's answer about the others.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Realtime {
@@ -25,7 +25,7 @@ impl Realtime {
         devices
     }
 
-    /// How many devices are connected to other instances.
+    /// Counts the devices that are connected to other instances.
     pub async fn connections_on_other_instances(&self) -> usize {
         let Some(directory) = &self.shared.bridge.cluster.directory else { return 0 };
         let on_others = known(directory.count_on_other_instances(self.me())).await.unwrap_or_default();
@@ -44,7 +44,7 @@ impl Realtime {
         active.into_iter().collect()
     }
 
-    /// How many of the user's devices are connected to other instances, but for one.
+    /// Counts the user's devices that are connected to other instances, but for one.
     pub async fn count_on_other_instances(&self, user: UserId, except: Option<&DeviceId>) -> usize {
         self.on_other_instances(user).await.iter().filter(|device| Some(*device) != except).count()
     }

@@ -32,12 +32,12 @@ use crate::sync::{ChangeRecord, Cursor, DeviceId};
 /// The longest replay, in versions. Who is further behind pulls, which is cheaper for both.
 const LONGEST_REPLAY: i64 = 5000;
 
-/// How much of a name that is unknown is repeated, in characters.
+/// The part of an unknown name that an error repeats, in characters.
 const LONGEST_NAME: usize = 64;
 
-/// What a device says of itself when it connects.
+/// A device's introduction when it connects.
 pub struct Hello {
-    /// Whose token it brought.
+    /// The caller of its token.
     pub caller: Caller,
     /// Its id.
     pub device: DeviceId,
@@ -45,7 +45,7 @@ pub struct Hello {
     pub device_type: Option<String>,
     /// The app's release.
     pub app_version: Option<String>,
-    /// Where it stands; none to begin at the newest.
+    /// Its cursor; none to begin at the newest version.
     pub cursor: Option<Cursor>,
     /// The tables that it wants; none named means all.
     pub tables: Vec<String>,
@@ -160,7 +160,7 @@ impl Realtime {
         Ok((!known.is_empty()).then_some(known))
     }
 
-    /// Where the stream starts, and what is to be sent before it goes live.
+    /// Finds the start of the stream, and the replay to be sent before it goes live.
     async fn place(
         &self,
         caller: &Caller,
@@ -216,7 +216,7 @@ impl Connection {
         self.welcome.take()
     }
 
-    /// What is to be sent before the outbox is released; none when it was taken.
+    /// The replay to send before the outbox is released; none when it was taken.
     pub fn take_replay(&mut self) -> Option<Replay> {
         self.replay.take()
     }
@@ -228,7 +228,7 @@ impl Connection {
         async move { ractor::call!(device, DeviceMsg::Input, input).ok() }.boxed()
     }
 
-    /// When to send the first [`Input::Tick`].
+    /// The time for the first [`Input::Tick`].
     #[must_use]
     pub fn first_deadline(&self) -> Instant {
         Instant::now()
@@ -240,7 +240,7 @@ impl Connection {
         frame::encode(record, self.live.shared.backend.now())
     }
 
-    /// What the outbox gave, as a message.
+    /// Encodes an item of the outbox as a message.
     #[must_use]
     pub fn outgoing(&self, outgoing: Outgoing) -> Bytes {
         match outgoing {

@@ -1,4 +1,4 @@
-//! Who is connected. Shared by all actors, so that one that is started again finds its devices here.
+//! The connected devices. Shared by all actors, so that one that is started again finds its devices here.
 //!
 //! The lock is held for moments only. Order of locks: the registry's, then a link's; never the other way round.
 
@@ -23,7 +23,7 @@ pub(crate) struct ConnectionRegistry {
     is_silent: bool,
 }
 
-/// What came of taking a device away.
+/// The result of taking a device off the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
     /// A newer socket of it is there.

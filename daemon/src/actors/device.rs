@@ -39,20 +39,20 @@ pub enum Input {
     Tick,
 }
 
-/// What the socket does then.
+/// The device's answer to its socket.
 #[derive(Debug)]
 pub struct Answer {
     /// Messages to write, after what is queued.
     pub messages: Vec<Bytes>,
-    /// What they hold until they are written.
+    /// The memory that the messages hold until they are written.
     pub memory: Option<Held>,
-    /// Whether to close after that.
+    /// The reason to close after that, if any.
     pub close: Option<CloseReason>,
-    /// When to send [`Input::Tick`].
+    /// The time for the next [`Input::Tick`].
     pub deadline: Instant,
 }
 
-/// What a device's actor is started with.
+/// The arguments of a device's actor.
 pub(crate) struct Setup {
     pub live: Realtime,
     pub link: Arc<Link>,
@@ -60,7 +60,7 @@ pub(crate) struct Setup {
     pub verify: Arc<dyn Verify>,
 }
 
-/// What a device's actor is asked.
+/// The messages to a device's actor.
 pub(crate) enum DeviceMsg {
     /// Something happened at the socket.
     Input(Input, RpcReplyPort<Answer>),
@@ -77,7 +77,7 @@ pub(crate) struct DeviceState {
     caller: Caller,
     verify: Arc<dyn Verify>,
     machine: Machine,
-    /// When the database last said that it may stay, since it is here.
+    /// The last time at which the database admitted the device on this connection.
     admitted: Option<Instant>,
 }
 

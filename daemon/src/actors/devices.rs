@@ -18,7 +18,7 @@ use crate::metrics::{ActorKind, metrics};
 #[cfg(any(test, feature = "faults"))]
 use crate::sync::{DeviceId, UserId};
 
-/// What the supervisor is asked.
+/// The messages to the supervisor of the devices.
 pub(crate) enum DevicesMsg {
     /// Start the actor of a device that has connected. None when it does not start.
     Start(Box<Setup>, RpcReplyPort<Option<ActorRef<DeviceMsg>>>),

@@ -1,4 +1,4 @@
-//! How it ends: sockets are sent away in slices, so that they do not all come to the next instance at once, then the actors.
+//! The shutdown: closes sockets in slices, so that they do not all come to the next instance at once, then the actors.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 const SMALLEST: usize = 10;
 /// The part of the time in which sockets are closed; the rest is for those that take long to go.
 const PART: f64 = 0.75;
-/// How often a drain looks whether the sockets are gone.
+/// The pause between two checks whether the sockets are gone.
 const POLL: Duration = Duration::from_millis(20);
-/// How long what is on its way to other instances may take.
+/// The time limit for messages on their way to other instances.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// How many sockets are closed at once, so that all are after [`PART`] of `window`.
+/// The number of sockets closed at once, so that all are after [`PART`] of `window`.
 fn slice(sockets: usize, window: Duration) -> usize {
     let slices = (window.as_secs_f64() * PART / PAUSE.as_secs_f64()).max(1.0);
     // Both are small enough to be exact.

@@ -11,7 +11,7 @@ use super::session::SessionMsg;
 use super::sessions::SessionsMsg;
 use crate::sync::{DeviceId, UserId};
 
-/// What an actor is to do.
+/// The fault that an actor commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Panic, as a mistake in the code would.
@@ -33,11 +33,11 @@ pub enum Victim {
     Devices,
     /// One device.
     Device(UserId, DeviceId),
-    /// Who asks where the scopes are.
+    /// The feed, which asks the database for new versions.
     Feed,
     /// The way to other instances.
     Bridge,
-    /// Who keeps in the database which devices are connected here.
+    /// Presence, which keeps the connected devices in the database.
     Presence,
     /// The housekeeping.
     Janitor,

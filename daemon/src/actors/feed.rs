@@ -27,10 +27,10 @@ const PART: u32 = 10;
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// When it looks again after the database could not be asked.
+/// The pause after the database could not be asked.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What the feed is told.
+/// The messages to the feed.
 pub(crate) enum FeedMsg {
     /// The time has come.
     Sweep,
@@ -48,7 +48,7 @@ pub(crate) struct Feed;
 pub(crate) struct FeedState {
     shared: Arc<ActorContext>,
     pulse: Pulse,
-    /// When it may look again.
+    /// The time from which it may look again.
     rested: Instant,
 }
 
@@ -124,7 +124,7 @@ impl FeedState {
     }
 }
 
-/// When to look again after one that took so long.
+/// The time for the next look, after one that took so long.
 fn rested(began: Instant, took: Duration) -> Instant {
     began + took + (took * (PART - 1)).clamp(DEBOUNCE, LONGEST)
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::message::{self, ServerMessage};
 use crate::sync::{ChangeRecord, DeviceId, Operation, Scope, Version};
 
-/// Where a frame stands in its scope.
+/// The position of a frame in its scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// The scope.
@@ -18,15 +18,15 @@ pub(crate) struct Mark {
 /// An encoded change.
 #[derive(Debug, Clone)]
 pub(crate) struct ChangeFrame {
-    /// What is sent.
+    /// The encoded message.
     pub bytes: Bytes,
-    /// Where it stands.
+    /// Its position in the scope.
     pub mark: Mark,
     /// The table, for subscriptions.
     pub table: &'static str,
-    /// Who made it, and does not get it.
+    /// The device that made the change, and does not get it.
     pub source: Option<DeviceId>,
-    /// Whether the database does not show the row to sessions: who may see it finds out with a token, by a pull.
+    /// True if the database hides the row from sessions: a pull with a token finds out who may see it.
     pub is_hidden: bool,
 }
 

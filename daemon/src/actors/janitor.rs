@@ -14,13 +14,13 @@ use super::realtime::ActorContext;
 use crate::service::{Forgotten, Service};
 use crate::sync::{DeviceId, Scope, UserId};
 
-/// How long after the start the first run waits, so that it does not add to the start's own work; and how long the next one
-/// waits when the last one left something over.
+/// The pause before the first run, so that it does not add to the start's own work; and before the next one, when the
+/// last one left something over.
 const SOON: Duration = Duration::from_secs(3);
 /// The part of the actor's own time that one run may take.
 const SHARES: u32 = 2;
 
-/// What is to be done every few minutes.
+/// The regular work of the janitor.
 #[async_trait]
 pub trait Housekeeping: Send + Sync + 'static {
     /// Tidies up, in small batches and not for long, but nothing of devices that are `connected`. True when there is more to
@@ -45,7 +45,7 @@ impl Housekeeping for Service {
     }
 }
 
-/// What the janitor is told.
+/// The messages to the janitor.
 pub(crate) enum JanitorMsg {
     /// The time has come.
     Collect,

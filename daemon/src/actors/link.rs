@@ -21,15 +21,15 @@ use crate::sync::{Cursor, DeviceId, Scope, Token, UserId, Version};
 pub struct Link {
     /// Tells two sockets of one device apart.
     pub(crate) id: u64,
-    /// Whose device it is.
+    /// The owner of the device.
     pub(crate) user: UserId,
     /// Which one.
     pub(crate) device: DeviceId,
     /// `mobile`, `web`, `desktop`, `watch`.
     pub(crate) device_type: Option<Box<str>>,
-    /// When it came.
+    /// The time at which it connected.
     pub(crate) since: Instant,
-    /// Whether its actor gets on.
+    /// The heartbeat of its actor.
     pub(crate) pulse: Pulse,
     token: Mutex<Option<Arc<Token>>>,
     outbox: Mutex<Outbox>,
@@ -51,7 +51,7 @@ impl Link {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
-    /// Who it is, for whoever judges whether it may stay.
+    /// Its identity and credentials, to check if it may stay.
     pub(crate) fn presented(&self) -> Presented {
         let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Presented { user: self.user, credentials: Credentials { token, device: Some(self.device.clone()) } }
@@ -62,12 +62,12 @@ impl Link {
         DevicePlace { user: self.user, device: self.device.clone(), link: self.id }
     }
 
-    /// Whether this is the one.
+    /// True if this link belongs to the connection at `place`.
     pub(crate) fn is(&self, place: &DevicePlace) -> bool {
         self.id == place.link && self.user == place.user && self.device == place.device
     }
 
-    /// Whether the database knows of it, or knew.
+    /// True if the database has, or had, an entry of this connection.
     pub(crate) fn is_entered(&self) -> bool {
         self.entered.load(Ordering::Acquire)
     }
@@ -113,19 +113,19 @@ impl Link {
         self.bell.notified()
     }
 
-    /// What to write next.
+    /// Takes the next item to write.
     #[must_use]
     pub fn take(&self) -> Option<Outgoing> {
         self.outbox().take()
     }
 
-    /// Whether there is something to write.
+    /// True if there is something to write.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.outbox().is_ready()
     }
 
-    /// How many messages have left the queue, and how many will have when all that wait now have.
+    /// The number of messages that have left the queue, and the number once all that wait now have left.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         self.outbox().progress()

@@ -1,4 +1,4 @@
-//! What the server says, field by field as the protocol names it.
+//! The server's messages, with the protocol's field names.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -56,7 +56,7 @@ pub(crate) enum ServerMessage<'a> {
         scope: Scope,
         version: Version,
     },
-    /// What became of a change that this device sent.
+    /// The result of a change that this device sent.
     ChangeResult {
         #[serde(flatten)]
         result: &'a ChangeResult,

@@ -1,4 +1,4 @@
-//! What waits for one device: bounded in bytes, in version order, without duplicates. Pure; `Link` shares it.
+//! The queue of frames for one device: bounded in bytes, in version order, without duplicates. Pure; `Link` shares it.
 //!
 //! Two positions are kept for each scope. `seen` is what the session has handed to this device or will hand to it
 //! beyond: a frame at or below it is a duplicate. `stands` is what was written to the socket: where the client can resume.
@@ -12,7 +12,7 @@ use super::frame::{ChangeFrame, Mark};
 use crate::metrics::{Label, Loss, metrics};
 use crate::sync::{Cursor, DeviceId, Scope, Version};
 
-/// What a waiting frame costs besides its bytes.
+/// The cost of a waiting frame besides its bytes.
 const OVERHEAD: usize = 64;
 /// An emptied queue keeps no more room than this, in frames.
 const KEPT_ROOM: usize = 8;
@@ -40,7 +40,7 @@ struct Item {
     mark: Option<Mark>,
 }
 
-/// What the socket writes next.
+/// The next item for the socket to write.
 #[derive(Debug, PartialEq)]
 pub enum Outgoing {
     /// A message, and where the device stands once it has it.
@@ -49,7 +49,7 @@ pub enum Outgoing {
     SyncRequired {
         /// Why.
         reason: &'static str,
-        /// Where the device stands.
+        /// The position of the device.
         cursor: Cursor,
     },
 }
@@ -79,12 +79,12 @@ impl Outbox {
         *seen = Some(seen.unwrap_or_default().max(version));
     }
 
-    /// What the session need not hand on again; none before it ever did.
+    /// The version up to which the session need not hand on again; none before it ever did.
     pub(crate) fn seen(&self, scope: Scope) -> Option<Version> {
         self.seen[side(scope)]
     }
 
-    /// Where the stream starts.
+    /// Sets the start of the stream.
     pub(crate) fn start(&mut self, cursor: Cursor) {
         self.stands = cursor;
     }
@@ -131,7 +131,7 @@ impl Outbox {
         self.put(Item { bytes, mark: None });
     }
 
-    /// Whether changes of this table are sent.
+    /// True if changes of this table are sent.
     pub(crate) fn wants(&self, table: &str) -> bool {
         self.tables.as_ref().is_none_or(|tables| tables.contains(&table))
     }
@@ -187,7 +187,7 @@ impl Outbox {
         }
     }
 
-    /// What to write next, if anything.
+    /// Takes the next item to write, if any.
     pub(crate) fn take(&mut self) -> Option<Outgoing> {
         if self.held {
             return None;
@@ -208,12 +208,12 @@ impl Outbox {
         Some(Outgoing::Message(item.bytes))
     }
 
-    /// Whether [`Outbox::take`] has something.
+    /// True if [`Outbox::take`] has something.
     pub(crate) fn is_ready(&self) -> bool {
         !self.held && (self.notice.is_some() || !self.queue.is_empty())
     }
 
-    /// How many messages have left the queue, and how many will have when all that wait now have.
+    /// The number of messages that have left the queue, and the number once all that wait now have left.
     pub(crate) fn progress(&self) -> (u64, u64) {
         (self.taken, self.taken + self.queue.len() as u64)
     }

@@ -28,14 +28,14 @@ use crate::store::cluster::{Arrival, DevicePlace, Differs, Gone, Lease, Renewed}
 use crate::sync::{DeviceId, Scope, UserId};
 use queue::{Group, PresenceChange};
 
-/// How often a lease is renewed within its time.
+/// The number of renewals within a lease's time.
 const RENEWALS: u32 = 3;
 /// The database is waited for no longer than this part of the lease, so that a renewal that is due comes in time.
 const SHARES: u32 = 6;
-/// How often the database is asked who there is, or who is connected where, however often somebody gives reason to.
+/// The least time between two reads of the instances, or of their devices, however often somebody gives reason to.
 const LOOK_AROUND: Duration = Duration::from_millis(500);
 
-/// What the actor is told.
+/// The messages to the presence actor.
 pub(crate) enum PresenceMsg {
     /// Devices have come or gone: see [`PresenceQueue`].
     Moved,
@@ -65,7 +65,7 @@ impl PresenceQueue {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether all were taken.
+    /// True if all changes were taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.with(|waiting| waiting.is_empty())
     }
@@ -106,11 +106,11 @@ pub(crate) struct PresenceState {
     shared: Arc<ActorContext>,
     pulse: Pulse,
     directory: Arc<dyn InstanceDirectory>,
-    /// When the lease is to be renewed, before anything else is done.
+    /// The time to renew the lease, before anything else is done.
     due: Instant,
-    /// When it was last asked who there is.
+    /// The time of the last read of the instances.
     looked: Option<Instant>,
-    /// When what is connected was last compared with the database.
+    /// The time of the last comparison of the connected devices with the database.
     compared: Option<Instant>,
     /// The database was away when it was last asked; said once.
     is_away: bool,
@@ -196,7 +196,7 @@ impl Actor for PresenceActor {
     }
 }
 
-/// How long to wait before the database is asked again what it was asked then.
+/// The pause before the same question may go to the database again.
 fn pause_after(asked: Option<Instant>) -> Option<Duration> {
     asked
         .and_then(|asked| (asked + LOOK_AROUND).checked_duration_since(Instant::now()))

@@ -1,5 +1,5 @@
-//! Whether an actor still gets on. It notes when it begins with a message, gets on with a long one, and is done; whoever
-//! supervises it looks now and then. Nothing is sent for that: an idle actor sleeps on, and a long queue is no hang.
+//! The watchdog's view of an actor. The actor notes when it begins with a message, gets on with a long one, and is done;
+//! its supervisor looks now and then. Nothing is sent for that: an idle actor sleeps on, and a long queue is no hang.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often a supervisor looks, as a part of its patience.
+/// The number of checks within the hang timeout.
 const LOOKS: u32 = 4;
-/// What [`Pulse`] holds while there is nothing to do.
+/// The content of [`Pulse`] while there is nothing to do.
 const IDLE: u64 = 0;
 
 /// A moment, in milliseconds since some moment before, and never [`IDLE`].
@@ -42,7 +42,7 @@ impl Pulse {
         self.set(Some(Moment::now()));
     }
 
-    /// Whether the actor has been busy with the same thing for longer than `patience`.
+    /// True if the actor has been busy with the same thing for longer than `patience`.
     pub(crate) fn is_hung(&self, patience: Duration) -> bool {
         self.was_hung_at(Moment::now(), patience)
     }
@@ -65,7 +65,7 @@ impl Drop for Working {
     }
 }
 
-/// How often to look at actors that may be busy for `patience`.
+/// The pause between two checks of actors that may be busy for `patience`.
 pub(crate) fn interval(patience: Duration) -> Duration {
     patience / LOOKS
 }
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// What an actor does, and how much later than what it did before, in milliseconds.
+    /// A step of an actor, with the time since the step before, in milliseconds.
     #[derive(Debug, Clone, Copy)]
     enum Step {
         Begin(u64),

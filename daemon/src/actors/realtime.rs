@@ -30,7 +30,7 @@ use crate::config::Limits;
 use crate::service::{Committed, Hints, Service};
 use crate::sync::{DeviceId, Scope, UserId, Version};
 
-/// How often an actor that is being restarted is asked again.
+/// The number of tries to reach an actor that is being restarted.
 const ATTEMPTS: u32 = 8;
 /// The first pause between two attempts; doubled each time.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -40,11 +40,11 @@ pub(crate) const HANG_TIMEOUT_SHARES: u32 = 2;
 /// The actors' own times.
 #[derive(Debug, Clone)]
 pub struct RealtimeSettings {
-    /// How often a client is expected to say something.
+    /// The time within which a client is expected to say something.
     pub heartbeat: Duration,
-    /// How often the database is asked where the scopes are.
+    /// The time between two sweeps, which ask the database for the scopes' versions.
     pub sweep: Duration,
-    /// How often the housekeeping runs.
+    /// The time between two runs of the housekeeping.
     pub housekeeping: Duration,
     /// How long an actor may be busy with one thing before it is taken for hung and replaced.
     pub hang_timeout: Duration,
@@ -66,7 +66,7 @@ impl Default for RealtimeSettings {
 #[error("the actors could not be started: {0}")]
 pub struct StartError(String);
 
-/// What is connected.
+/// The numbers of connected users and devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Sockets.
@@ -75,7 +75,7 @@ pub struct Counts {
     pub users: usize,
 }
 
-/// What all actors share, and what outlives each of them.
+/// The state that all actors share, and that outlives each of them.
 pub(crate) struct ActorContext {
     pub backend: Arc<dyn Backend>,
     pub settings: RealtimeSettings,
@@ -104,7 +104,7 @@ pub(crate) struct ActorContext {
     draining: watch::Sender<bool>,
 }
 
-/// What `place` holds.
+/// The content of `place`.
 pub(crate) fn get<T: Clone>(place: &RwLock<Option<T>>) -> Option<T> {
     place.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
@@ -132,7 +132,7 @@ impl ActorContext {
         self.compare_soon();
     }
 
-    /// What another actor answers, unless it takes so long that the one who asks would be taken for hung.
+    /// Waits for another actor's answer, but not so long that the waiting actor would count as hung.
     pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = Option<T>>) -> Option<T> {
         let patience = self.settings.hang_timeout / HANG_TIMEOUT_SHARES;
         tokio::time::timeout(patience, answer).await.ok().flatten()
@@ -236,13 +236,13 @@ impl Realtime {
         online
     }
 
-    /// Whether one device is connected.
+    /// True if one device is connected.
     #[must_use]
     pub fn is_online(&self, user: UserId, device: &DeviceId) -> bool {
         self.shared.connections.link(user, device).is_some()
     }
 
-    /// How the way to other instances is: `redis`, `degraded`, `postgres` or `none`.
+    /// The state of the way to other instances: `redis`, `degraded`, `postgres` or `none`.
     #[must_use]
     pub fn bridge(&self) -> &'static str {
         self.shared.bridge.word()
@@ -265,7 +265,7 @@ impl Realtime {
         self.shared.backend.budget()
     }
 
-    /// How much is connected.
+    /// The numbers of connections and users.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let (connections, users) = self.shared.connections.count();
@@ -351,7 +351,7 @@ impl Realtime {
         self.shared.connections.waiters(Scope::Global).iter().for_each(|waiter| waiter.send_away());
     }
 
-    /// How many sockets there are, also those that have not said who they are.
+    /// The number of sockets, also those that have not authenticated yet.
     pub(crate) fn sockets(&self) -> usize {
         self.shared.sockets.load(Ordering::Acquire)
     }

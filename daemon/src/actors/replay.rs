@@ -1,4 +1,4 @@
-//! What a device missed since its cursor, a page at a time, while its outbox is held.
+//! The replay: the changes that a device missed since its cursor, a page at a time, while its outbox is held.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ pub struct Replay {
 
 /// A part of a replay.
 pub struct ReplayPage {
-    /// What to send, in version order.
+    /// The changes to send, in version order.
     pub records: Vec<ChangeRecord>,
     /// The scope.
     pub scope: Scope,
     /// Everything of the scope up to here was sent once the records were.
     pub reached: Version,
-    /// What comes after it.
+    /// The rest of the replay after this page.
     pub rest: Option<Replay>,
 }
 

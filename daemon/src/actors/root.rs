@@ -60,7 +60,7 @@ impl Branch {
     }
 }
 
-/// What the root is told.
+/// The messages to the root.
 pub(crate) enum RootMsg {
     /// The pause of some failed branch is over.
     Restart,

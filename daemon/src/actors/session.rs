@@ -24,16 +24,16 @@ use crate::service::{Committed, ServiceError};
 use crate::sync::{ChangeRecord, Scope, Version};
 use order::{Next, Order};
 
-/// What may wait in a session's mailbox, in bytes of changes; beyond it only the version is told.
+/// The bytes of changes that may wait in a session's mailbox; beyond it only the version is passed on.
 const MAILBOX_BYTES: usize = 256 << 10;
 /// Changes that are handed on without a pause, when many were read at once.
 const CHUNK: usize = 50;
 /// The pause, in which devices that read can empty their outboxes. A slow one is not waited for.
 const BREATH: Duration = Duration::from_millis(2);
-/// When to read again after the database refused.
+/// The pause before the next read after the database refused.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a session is told.
+/// The messages to a session.
 pub(crate) enum SessionMsg {
     /// The scope has moved, and these are the changes.
     Committed(Committed),
@@ -75,11 +75,11 @@ pub(crate) struct SessionRef {
     backlog: Arc<Backlog>,
 }
 
-/// What waits for a session, so that its mailbox stays small however fast commits come.
+/// The state of a session's mailbox, which keeps it small however fast commits come.
 #[derive(Default)]
 struct Backlog {
     bytes: AtomicUsize,
-    /// How far the scope is, by the database or a commit of this instance; nobody else's word is kept.
+    /// The version of the scope according to the database or a commit of this instance; no other source counts.
     hinted: AtomicI64,
     /// Somebody else says that there is more: the database is to be asked, once for all who have said so by then.
     told: Mutex<Option<Guess>>,

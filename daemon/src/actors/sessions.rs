@@ -17,7 +17,7 @@ use super::session::{self, SessionRef};
 use crate::metrics::{ActorKind, metrics};
 use crate::sync::{Scope, UserId};
 
-/// What the registry is asked.
+/// The messages to the supervisor of the sessions.
 pub(crate) enum SessionsMsg {
     /// The user's session; started when there is none. None while a failed one pauses.
     Open(UserId, RpcReplyPort<Option<SessionRef>>),

@@ -19,7 +19,7 @@ use crate::sync::raw::Uploads;
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
-/// When those who were kept waiting may try again.
+/// The pause before callers may retry after a timeout.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// The same backend, bounded in time.

@@ -21,13 +21,13 @@ use crate::service::InstanceDirectory;
 use crate::store::cluster::LARGEST_NOTICE;
 use crate::sync::Scope;
 
-/// When to compare again after the database refused.
+/// The pause before the next comparison after the database refused.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// It is asked for so many people one by one whether their devices may stay; for more, it is asked for everybody at once.
 const ONE_BY_ONE: usize = 8;
 
-/// What the bridge is told.
+/// The messages to the bridge.
 pub(crate) enum BridgeMsg {
     /// Redis works, or does not, and why.
     Redis(Result<(), String>),
@@ -141,7 +141,7 @@ impl BridgeState {
         }
     }
 
-    /// What was said of the devices of these scopes may have been missed, too.
+    /// Checks the devices of these scopes in the database, as messages about them may have been missed, too.
     fn look_at(&self, scopes: &[Scope]) {
         if scopes.len() > ONE_BY_ONE {
             return self.shared.missed_something();
@@ -211,7 +211,7 @@ fn messages(shared: &Arc<ActorContext>) -> Listener {
     })
 }
 
-/// What is more than a message is the actor's.
+/// Makes the carrier's listener: messages are handled at once, everything else goes to the actor.
 fn listener(shared: &Arc<ActorContext>, myself: &ActorRef<BridgeMsg>) -> Listener {
     let (messages, myself) = (messages(shared), myself.clone());
     Arc::new(move |heard| {

@@ -1,4 +1,4 @@
-//! What instances tell each other, and how it is written before it is sealed: compact JSON with a version of its own.
+//! The messages between instances, and their encoding before they are sealed: compact JSON with a version of its own.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ struct Envelope<'m> {
     m: Message<'m>,
 }
 
-/// What one instance tells others. Each may be lost, come twice or late.
+/// A message from one instance to others. Each may be lost, come twice or late.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Message<'m> {
@@ -34,7 +34,7 @@ pub(crate) enum Message<'m> {
         /// `global` or `user:<uuid>`.
         #[serde(borrow)]
         scope: Cow<'m, str>,
-        /// Where it stood. Who has come that far by the database's own word need not read.
+        /// The scope's version. A reader that has it from the database already need not read.
         version: Version,
         /// The table whose rows have changed, when it is one: a guess that makes the reading cheaper.
         #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -45,14 +45,14 @@ pub(crate) enum Message<'m> {
     Pass(Passed<'m>),
     /// A device's socket may have to be closed: ask the database whether it has connected elsewhere.
     Doubt {
-        /// Whose device.
+        /// The owner of the device.
         user: UserId,
         /// Which one.
         device: DeviceId,
     },
     /// A device was revoked: ask the database which of the person's devices may stay.
     Revoked {
-        /// Whose device.
+        /// The owner of the device.
         user: UserId,
     },
     /// Any scope may have moved: ask the database.
@@ -69,7 +69,7 @@ pub(crate) enum Message<'m> {
 pub(crate) struct Passed<'m> {
     /// For whom.
     pub to: Addressees,
-    /// What they get.
+    /// The frame that clients get.
     #[serde(borrow)]
     pub frame: &'m RawValue,
 }
@@ -104,7 +104,7 @@ pub(crate) fn write(message: &Message<'_>, again: bool) -> Bytes {
     serde_json::to_vec(&envelope).map(Bytes::from).unwrap_or_default()
 }
 
-/// What a message says, and whether it is a second copy; none when it is of a newer release.
+/// Decodes a message and tells if it is a second copy; none when it is of a newer release.
 pub(crate) fn read(bytes: &[u8]) -> Option<(Message<'_>, bool)> {
     match serde_json::from_slice(bytes) {
         Ok(Envelope { v: FORM, again, m }) => Some((m, again)),

@@ -1,4 +1,4 @@
-//! What is done with a message from another instance. Called from the carrier's task: nothing here waits.
+//! The handling of messages from another instance. Called from the carrier's task: nothing here waits.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::actors::realtime::ActorContext;
 use crate::carrier::Letter;
 use crate::sync::Scope;
 
-/// How much later than a message a device may have come that still gets it, as far as clocks go.
+/// The tolerance of clocks: a device that came so much later than a message still gets it.
 const TOGETHER: Duration = Duration::from_millis(500);
 
 /// Takes a message from another instance.
@@ -55,7 +55,7 @@ fn pass(shared: &ActorContext, to: &Addressees, frame: &Bytes, letter: &Letter) 
     meant.for_each(|link| link.message(frame.clone()));
 }
 
-/// What was said before a device came is not for it, even when somebody says it once more.
+/// True if the message was sent while the device was here. An older one is not for it, even when it is repeated.
 fn is_meant_for(link: &Link, letter: &Letter) -> bool {
     link.since <= letter.sent + TOGETHER
 }

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-/// What is known of the ways to other instances.
+/// The state of the ways to other instances.
 #[derive(Debug, Default)]
 pub(crate) struct Route {
-    /// Whether Redis is to be used at all.
+    /// True if the configuration names a Redis server.
     pub redis_configured: bool,
-    /// Whether it works.
+    /// True while Redis works.
     redis_up: bool,
     /// The others, and whether each hears Redis.
     others: HashMap<Uuid, bool>,
-    /// Whether anything was said of Redis since the carriers began.
+    /// True once a carrier has reported on Redis since the carriers began.
     told: bool,
 }
 
@@ -27,13 +27,13 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    /// Whether there is none.
+    /// True if there is none.
     pub(crate) fn are_none(self) -> bool {
         !self.redis && !self.notices
     }
 }
 
-/// What has changed, when something has.
+/// The change of the route that the operator should see, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Nothing.
@@ -64,7 +64,7 @@ impl Route {
         if is_up { Turn::Up } else { Turn::Down }
     }
 
-    /// Whether Redis works.
+    /// True while Redis works.
     pub(crate) fn hears_redis(&self) -> bool {
         self.redis_up
     }
@@ -79,7 +79,7 @@ impl Route {
         Ways { redis: self.redis_up, notices: self.others.values().any(|hears_redis| !(self.redis_up && *hears_redis)) }
     }
 
-    /// What `/health` calls it.
+    /// The name of the state in `/health`.
     pub(crate) fn word(&self) -> &'static str {
         match (self.redis_configured, self.redis_up) {
             (true, true) => "redis",

@@ -1,4 +1,4 @@
-//! What a client says, judged and then read field by field. Pure.
+//! Parses a client's message: its type first, then its fields. Pure.
 
 use std::borrow::Cow;
 
@@ -34,10 +34,10 @@ pub(super) enum Incoming {
     Request(Request),
 }
 
-/// What a device asks of the service or of the user's other devices.
+/// A device's request to the service or to the user's other devices.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// How many changes wait on the device.
+    /// The number of changes that wait on the device.
     Report { pending_uploads: u32 },
     /// One change, as it came.
     Push { change: Uploads, mutation_id: Option<String> },
@@ -84,7 +84,7 @@ impl Request {
         1 + more
     }
 
-    /// What the answer names, when it is not done.
+    /// Makes the error answer to this request when it is refused.
     pub(super) fn refused(&self, refused: Refused) -> super::problem::Refused {
         let (mutation_id, request_id) = match self {
             Self::Push { mutation_id, .. } => (mutation_id.clone(), None),
@@ -269,7 +269,7 @@ impl Message<'_> {
         Ok(tables.0)
     }
 
-    /// What could never wait for a device is not passed on: each of them would have to pull instead.
+    /// Parses a broadcast. One that no outbox could hold is refused: each device would have to pull instead.
     fn broadcast(&self) -> Result<Request, Problem> {
         let Broadcast { event, payload } = typed(self.text)?;
         if event.is_empty() || event.len() > LONGEST_EVENT {

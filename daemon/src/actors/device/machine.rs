@@ -1,5 +1,5 @@
-//! What one device may do and when it must go: heartbeat, the token's end, the rate of messages, bad messages.
-//! Pure: time is told to it, and it answers with effects.
+//! The rules for one device: heartbeat, the token's end, the rate of messages, bad messages.
+//! Pure: the time is an argument, the answers are effects.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ use crate::metrics::{Limit, metrics};
 use crate::sync::strangers::Strangers;
 use crate::sync::{DeviceId, UserId};
 
-/// How long before its token ends a device is warned.
+/// The time between the warning and the end of a token.
 const WARNING: TimeDelta = TimeDelta::seconds(60);
-/// How many heartbeats may pass in silence.
+/// The number of heartbeats that may pass in silence.
 const SILENT_HEARTBEATS: u32 = 2;
-/// How many bad messages in a row end it.
+/// The number of bad messages in a row that closes the connection.
 const BAD_IN_A_ROW: u8 = 10;
 
-/// What time it is.
+/// The time, by two clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     /// For how long something lasts.
@@ -42,7 +42,7 @@ pub(super) struct Now {
     pub time: DateTime<Utc>,
 }
 
-/// What happened.
+/// An event at the device.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A text message came.
@@ -61,7 +61,7 @@ pub(super) enum Event {
     NotRenewed(AuthError),
 }
 
-/// What to do about it.
+/// The effect of an event.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// Read a long message.
@@ -136,7 +136,7 @@ impl Machine {
         }
     }
 
-    /// What to do about an event.
+    /// Handles an event, and returns its effects.
     pub(super) fn on(&mut self, now: Now, event: Event) -> Vec<Effect> {
         match event {
             Event::Text(text) => self.came(now, |machine| machine.text(text)),
@@ -155,7 +155,7 @@ impl Machine {
         }
     }
 
-    /// When [`Event::Tick`] is due.
+    /// The time at which [`Event::Tick`] is due.
     pub(super) fn deadline(&self, now: Now) -> Instant {
         let token = if self.warned { self.expires_at + LEEWAY } else { self.expires_at - WARNING };
         // Beyond a day, look again tomorrow: keeps the sum within what an instant can hold.

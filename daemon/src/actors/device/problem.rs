@@ -1,4 +1,4 @@
-//! What goes back to a client whose message can't be answered. The codes are part of the protocol.
+//! The error answers to a client's message. The codes are part of the protocol.
 
 use serde_json::Value;
 

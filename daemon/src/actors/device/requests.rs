@@ -1,4 +1,4 @@
-//! What a device asks for, served: uploads, syncs, subscriptions, and what it sends to the user's other devices.
+//! Serves a device's requests: uploads, syncs, subscriptions, and messages to the user's other devices.
 
 use std::time::Duration;
 
@@ -155,7 +155,7 @@ impl DeviceState {
         answer.messages.push(text.into());
     }
 
-    /// What the answer holds was put into the outbox before it, so that versions arrive in order.
+    /// Waits until the outbox holds all changes up to `cursor`, so that versions arrive in order before the answer.
     async fn settled_at(&self, cursor: &Cursor) {
         for scope in [Scope::User(self.caller.user), Scope::Global] {
             self.live.settled(scope, cursor.at(scope)).await;

@@ -1,4 +1,4 @@
-//! What an outbox holds, drops and tells.
+//! Tests of the outbox: what it holds, drops and reports.
 
 use super::*;
 use crate::sync::UserId;

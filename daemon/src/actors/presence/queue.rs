@@ -11,7 +11,7 @@ use crate::sync::{DeviceId, UserId};
 /// Devices that are entered with one statement.
 const MOST: usize = 500;
 
-/// What a device has done.
+/// A change of a device's presence.
 pub(crate) enum PresenceChange {
     /// It has connected; who waits is told whether it was entered.
     Joined(Arc<Link>, Option<oneshot::Sender<bool>>),

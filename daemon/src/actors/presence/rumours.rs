@@ -1,5 +1,5 @@
-//! What other instances say that only the database knows: that a socket here may have to be closed, that somebody is there who
-//! is not known. However often it is said, the database is asked once.
+//! Rumours of other instances that only the database can confirm: that a socket here may have to be closed, that there
+//! is an unknown instance. However often a rumour comes, the database is asked once.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,14 +9,14 @@ use super::PresenceMsg;
 use crate::actors::realtime::{self, ActorContext};
 use crate::sync::{DeviceId, UserId};
 
-/// What was said, until the actor takes it. It outlives the actor.
+/// The rumours until the actor takes them. They outlive the actor.
 #[derive(Default)]
 pub(crate) struct Rumours {
     /// Devices that are connected here, so there are never more than those.
     doubted: Mutex<HashSet<(UserId, DeviceId)>>,
     /// An instance is there that is not known.
     strangers: AtomicBool,
-    /// What was said of who is connected where may have been missed.
+    /// True if messages about connected devices may have been missed.
     missed: AtomicBool,
 }
 

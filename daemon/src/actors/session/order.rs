@@ -3,13 +3,13 @@
 use crate::service::{Committed, ScopePage};
 use crate::sync::{ChangeRecord, Version};
 
-/// How far a scope was handed on.
+/// The version up to which a scope was handed on.
 #[derive(Debug)]
 pub(super) struct Order {
     last: Version,
 }
 
-/// What to do about a commit.
+/// The next step after a commit.
 #[derive(Debug)]
 pub(super) enum Next {
     /// It was handed on before.
@@ -26,7 +26,7 @@ impl Order {
         Self { last }
     }
 
-    /// How far it was handed on.
+    /// The version up to which it was handed on.
     pub(super) fn last(&self) -> Version {
         self.last
     }

@@ -20,7 +20,7 @@ use crate::sync::raw::Uploads;
 use crate::sync::wire::{ChangeResult, Status, SyncRequest, SyncResponse};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Operation, Scope, UserId, Version};
 
-/// How many records a page of the fake holds.
+/// The number of records on a page of the fake.
 const PAGE: usize = 10;
 
 pub(crate) struct Fake {
