@@ -69,8 +69,7 @@ impl Rule {
 }
 
 /// True if a pattern of words is found. `^` means from the first word on, `$` up to the last one; words that say no
-/// more
-/// than which one of several it is may follow that.
+/// more than which one of several it is may follow that.
 fn matches(pattern: &str, words: &[String]) -> bool {
     let from_first = pattern.starts_with('^');
     let to_last = pattern.ends_with('$');

@@ -193,8 +193,7 @@ impl Table {
     }
 
     /// True if a row is a part of the row that `column` names, and goes when that one is deleted. Any other reference
-    /// becomes
-    /// null then.
+    /// becomes null then.
     #[must_use]
     pub fn is_part_by(&self, column: &str) -> bool {
         column == "user_id" || matches!(self.scope, ScopeRule::Via { column: above, .. } if above == column)

@@ -168,8 +168,7 @@ impl Settle {
     }
 
     /// The change to write; none when the server's values stay. Of a row that was there only the fields that
-    /// conflicted: the others
-    /// were written at once.
+    /// conflicted: the others were written at once.
     fn mutation(&self, conflict: &Conflict, asked: Mutation) -> Option<Mutation> {
         let was_deleted = conflict.row == Some(None);
         let data = match self.resolution {

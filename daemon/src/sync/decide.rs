@@ -182,8 +182,7 @@ impl Case<'_> {
     }
 
     /// True if a client that writes whole objects merely sends back what it got, now or at the version that it edits;
-    /// of a new
-    /// row it got nothing.
+    /// of a new row it got nothing.
     fn is_sent_back(&self, column: &Column, value: &Value) -> bool {
         let (known, name) = (self.working.known.as_ref(), column.name.as_str());
         let current = self.working.row.as_ref().or_else(|| known.and_then(StoredRow::former_row));

@@ -255,8 +255,7 @@ impl SyncResponse {
     }
 
     /// The number of changes to announce to the user's devices: the uploads that took effect, or what a full sync
-    /// brought. None for
-    /// a plain download, which tells nobody, else devices would chase each other.
+    /// brought. None for a plain download, which tells nobody, else devices would chase each other.
     #[must_use]
     pub fn notable_changes(&self, full: bool) -> Option<usize> {
         let done = self.results.iter().filter(|result| result.status != Status::Rejected).count();

@@ -116,8 +116,7 @@ impl PushRun<'_> {
     }
 
     /// The changed columns of a stored row. An application's own columns stay as they are, in every digit, unless they
-    /// are
-    /// brought.
+    /// are brought.
     fn part(&self, table: &Table, rank: usize, id: &RowId) -> Option<Row> {
         let mut part = self.working(rank, id)?.changed();
         part.retain(|name, _| is_written(table, name));

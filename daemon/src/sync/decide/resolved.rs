@@ -35,8 +35,7 @@ pub struct Cost {
 }
 
 /// The limits on reporting a conflict. A value that lost against the client's is always reported. What stays in the row
-/// can be
-/// had from there, so it is left out when there is no room, or when it is long and was told before.
+/// can be had from there, so it is left out when there is no room, or when it is long and was told before.
 #[derive(Debug)]
 pub struct Telling<'t> {
     /// The fields of the row of which the request was told before.
