@@ -44,21 +44,21 @@ pub use observe::{Identity, Peer, RequestId};
 pub use problem::{Kind, Problem};
 pub use server::{Listening, serve};
 
-/// What every handler can reach.
+/// The state that every handler can reach.
 pub struct App {
     /// The use cases.
     pub service: Arc<Service>,
-    /// Who a token belongs to.
+    /// The check of tokens.
     pub verifier: Arc<dyn Verify>,
     /// The connected devices.
     pub live: Arc<dyn RealtimeApi>,
     /// The connections that are there.
     pub guests: Arc<Guests>,
-    /// What the operator set.
+    /// The operator's configuration.
     pub config: Arc<Config>,
     /// The people that the demo page may make.
     pub people: People,
-    /// What anybody may ask.
+    /// The cached answers of the public calls.
     kept: kept::Kept,
 }
 
@@ -80,7 +80,7 @@ impl App {
 /// The filter that takes WebSockets; it answers its own path only.
 pub type SocketFilter = BoxedFilter<(Response,)>;
 
-/// What REST needs of the connected devices.
+/// The interface of REST to the realtime layer.
 #[async_trait]
 pub trait RealtimeApi: Send + Sync + 'static {
     /// The user's devices that have a socket, or a request that waits.
@@ -91,9 +91,9 @@ pub trait RealtimeApi: Send + Sync + 'static {
     async fn wait(&self, wait: Wait) -> Result<Woken, ServiceError>;
     /// How many there are of everything here.
     fn counts(&self) -> Counts;
-    /// How many sockets other instances have.
+    /// Counts the sockets of other instances.
     async fn connections_on_other_instances(&self) -> usize;
-    /// Who is connected, over all instances.
+    /// Lists the connected users, over all instances.
     async fn active_users(&self) -> Vec<ActiveUser>;
     /// Sends `sync_triggered` to the user's devices but `from`; how many it reached.
     async fn trigger_sync(&self, user: UserId, from: Option<&DeviceId>) -> usize;
@@ -104,14 +104,14 @@ pub trait RealtimeApi: Send + Sync + 'static {
     /// Sends `message` to those of the user's devices that receive `topic`, or to all of them; how many it reached.
     /// A catalogue topic reaches everybody's.
     async fn test_broadcast(&self, user: UserId, message: &str, topic: Option<&str>) -> usize;
-    /// How the way to other instances is: `redis`, `degraded`, `postgres` or `none`.
+    /// The state of the way to other instances: `redis`, `degraded`, `postgres` or `none`.
     fn bridge(&self) -> &'static str;
     /// Has an actor fail. False when there is none of that kind.
     #[cfg(feature = "faults")]
     fn fault(&self, _victim: crate::actors::Victim, _fault: crate::actors::Fault) -> bool {
         false
     }
-    /// Whether the daemon is about to end.
+    /// True once the daemon is about to end.
     fn is_draining(&self) -> bool;
     /// Closes every socket with 1012, spread over most of `window`, and returns when they are closed or it is over.
     async fn drain(&self, window: Duration);
@@ -119,7 +119,7 @@ pub trait RealtimeApi: Send + Sync + 'static {
     async fn stop(&self);
 }
 
-/// How many there are.
+/// The numbers of connected users and devices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Sockets.
@@ -131,7 +131,7 @@ pub struct Counts {
 /// A person who is connected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ActiveUser {
-    /// Who.
+    /// The user.
     pub user_id: UserId,
     /// With how many devices.
     pub devices: usize,

@@ -23,7 +23,7 @@ use crate::sync::raw::{Unfit, fault, weigh};
 use crate::sync::strangers::Strangers;
 use gzip::{Bad, Unpacked};
 
-/// How long is listened to a body that was refused, so that the client gets to read why instead of a broken pipe.
+/// The time that a refused body is still read, so that the client gets to read the reason instead of a broken pipe.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// The longest part of a parser's message that is sent back; it may quote the request.
 const LONGEST_QUOTE: usize = 200;
@@ -200,10 +200,10 @@ fn unreadable() -> Problem {
     Problem::new(Kind::Unreadable, "the body ended early, or it is no valid gzip")
 }
 
-/// How fast a body comes.
+/// The pace at which a body comes.
 struct Pace {
     begun: Instant,
-    /// How long it was the daemon that did not go on.
+    /// The time for which the daemon itself did not go on reading.
     waited: Duration,
     bytes: u64,
 }
@@ -230,8 +230,8 @@ impl Text {
     }
 }
 
-/// What is no JSON at all is 400, what is JSON of another shape is 422 and names the field. `most` is what values may take in
-/// memory, in bytes; what they do comes with them, and the keys that nothing reads.
+/// Parses a body. Text that is not JSON is a 400; JSON of another shape is a 422 that names the field. `most` limits the
+/// memory of its values, in bytes. Returns that memory and the unread keys, too.
 fn parse<T: DeserializeOwned>(text: &[u8], most: usize, who: Who) -> Result<(T, usize, Strangers), Problem> {
     let weight = weigh(text, most).map_err(|unfit| match unfit {
         Unfit::NotJson(error) => not_json(&error),

@@ -32,7 +32,7 @@ use crate::sync::{DeviceId, UserId};
 /// The room for an answer that is not known to be long, in bytes.
 pub(super) const SMALL: usize = 256;
 
-/// What a handler comes to.
+/// The result of a handler.
 pub(super) type Answer = Result<Response, Problem>;
 /// A path that may have one named part.
 type Path = BoxedFilter<(Option<String>,)>;
@@ -56,7 +56,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Whose token the request carries. From then on it is one of that person's.
+    /// Authenticates the request by its token. From then on it counts as one of that person's.
     pub(super) async fn caller(&mut self) -> Result<Caller, Problem> {
         let verified = match bearer(&self.headers) {
             Some(token) => self.app.verifier.verify(token).await,
@@ -175,7 +175,7 @@ pub(super) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
 pub(super) struct Route {
     /// From the root; a part in braces is the handler's [`Call::name`].
     pub(super) path: &'static str,
-    /// Whether it has no other name, with a slash at its end: proxies that keep it inside compare it to the letter.
+    /// True if only this spelling matches, without a trailing slash: proxies that block it compare it to the letter.
     pub(super) is_exact: bool,
     pub(super) endpoints: Vec<Endpoint>,
 }

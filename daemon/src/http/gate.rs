@@ -1,5 +1,5 @@
-//! What is looked at before a request gets anywhere: where it comes from, whether it brings a token at all, and whether there
-//! is memory for its header.
+//! The checks before a request gets anywhere: its origin, whether it brings a token at all, and whether there is memory
+//! for its header.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -68,9 +68,9 @@ fn refusal(problem: Problem) -> Response<Outgoing> {
     erased(problem.into_response())
 }
 
-/// What the header takes, in bytes.
+/// The size of the header, in bytes.
 fn size(request: &Request<Incoming>) -> usize {
-    /// What the library keeps with each of them.
+    /// The library's overhead for each of them.
     const EACH: usize = 100;
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + EACH);
     headers.sum::<usize>() + request.uri().path_and_query().map_or(0, |path| path.as_str().len())

@@ -1,4 +1,4 @@
-//! What nothing reads of a request, told in a header of its answer.
+//! The unread parts of a request, named in a header of its answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use crate::sync::strangers::Strangers;
 /// Names keys of the body and parameters of the query that the answer does not depend on.
 pub(super) const IGNORED: HeaderName = HeaderName::from_static("ryzed-ignored");
 
-/// What one request has said for nothing. Its handler notes it, and who sends the answer tells it.
+/// The unread parts of one request. Its handler notes them, and the sender of the answer reports them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ignored(Arc<Mutex<Strangers>>);
 

@@ -1,4 +1,4 @@
-//! What anybody may ask without a token, kept for a moment: however many ask, the work behind it is done once in a while.
+//! A cache for the public calls: however many requests come, the work behind them is done once in a while.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// What is known of a moment ago.
+/// A cached value with a time limit.
 pub(super) struct Recent<T>(Mutex<Option<Dated<T>>>);
 
 struct Dated<T> {
@@ -22,7 +22,7 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T: Clone> Recent<T> {
-    /// What is known, no older than `age`; asked for when it is. One asks, the others wait.
+    /// Returns the cached value if it is no older than `age`, else computes a new one while other callers wait.
     pub(super) async fn get(&self, age: Duration, ask: impl Future<Output = T>) -> T {
         let mut known = self.0.lock().await;
         if let Some(known) = known.as_ref().filter(|known| Instant::now() < known.good_until) {
@@ -34,14 +34,14 @@ impl<T: Clone> Recent<T> {
     }
 }
 
-/// What the public calls answer from.
+/// The cached values behind the public calls.
 #[derive(Default)]
 pub(super) struct Kept {
-    /// How many devices there are; none when the database did not say.
+    /// The number of devices; none when the database did not say.
     pub(super) devices: Recent<Option<i64>>,
-    /// How many sockets other instances have.
+    /// The number of sockets of other instances.
     pub(super) on_other_instances: Recent<usize>,
-    /// Whether the database answers.
+    /// True if the database answers.
     pub(super) ready: Recent<bool>,
     /// The description of the interface, which stays the same.
     pub(super) description: OnceLock<Bytes>,

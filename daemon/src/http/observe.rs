@@ -1,5 +1,5 @@
-//! What is known of every request apart from what it asks: its id, who sent it, and one line in the log when it ended.
-//! Never the query, which may hold a token, nor what is too long for a name, and nothing of any body.
+//! The record of every request, apart from its content: its id, its sender, and one log line when it ended.
+//! It never holds the query, which may contain a token, or a name that is too long, or any part of a body.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ const WAITING: &str = "/api/realtime/changes?wait";
 /// The longest path that is written to the log.
 const LONGEST_PATH: usize = 200;
 
-/// Where the request came from; an extension of every request.
+/// The peer that sent the request; an extension of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
@@ -44,7 +44,7 @@ pub struct RequestId(pub Arc<str>);
 #[derive(Debug, Clone)]
 pub(super) struct Refusal(pub Arc<str>);
 
-/// Who the request turned out to be from and which route took it; an extension of every request, for its line in the log
+/// The user and the route of a request, once they are known; an extension of every request, for its line in the log
 /// and for the metrics.
 #[derive(Debug, Clone, Default)]
 pub struct Identity(Arc<IdentityFacts>);
@@ -64,7 +64,7 @@ impl Identity {
         let _ = self.0.user.set(user);
     }
 
-    /// Whether anybody was found.
+    /// True if a user was found.
     pub(super) fn is_known(&self) -> bool {
         self.0.user.get().is_some()
     }
@@ -148,7 +148,7 @@ fn known(method: &Method) -> &'static str {
     methods.iter().find(|(_, known)| known == method).map_or("other", |(name, _)| name)
 }
 
-/// What is logged of a request, when its answer has been written or given up.
+/// The access log line of a request, written when its answer has been sent or given up.
 struct AccessLine {
     id: Arc<str>,
     method: Method,
@@ -192,7 +192,7 @@ const PIECE: usize = 64 << 10;
 /// An answer's body on its way out.
 pub(super) struct Watched<B> {
     body: B,
-    /// What the client was not given yet of a part of it.
+    /// The rest of a part that the client was not given yet.
     rest: Bytes,
     line: AccessLine,
     exchange: Exchange,

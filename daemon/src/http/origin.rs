@@ -1,5 +1,5 @@
-//! Where a request came from, as far as that limits what may come from there: the peer, or behind a proxy that is trusted,
-//! the client that the proxy names.
+//! The origin of a request, as far as limits depend on it: the peer, or behind a trusted proxy the client
+//! that the proxy names.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use warp::http::{HeaderMap, HeaderName};
 use crate::budget::{Budget, Refused};
 use crate::config::TrustedProxy;
 
-/// Where proxies name those for whom they ask, the nearest last.
+/// The header in which proxies name their clients, the nearest last.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Where a request came from; an extension of every request.
+/// The origin of a request; an extension of every request.
 #[derive(Clone)]
 pub(super) struct Origin {
     budget: Arc<Budget>,
@@ -25,7 +25,7 @@ impl Origin {
         Self { budget: Arc::clone(budget), address: client(peer, headers, trusted) }
     }
 
-    /// Whether somebody from there, of whom nothing is known yet, may try.
+    /// Checks that an unauthenticated client from this address may try.
     pub(super) fn may_try(&self) -> Result<(), Refused> {
         self.address.map_or(Ok(()), |address| self.budget.may_try(address))
     }
@@ -36,7 +36,7 @@ impl Origin {
     }
 }
 
-/// Whether connections from there are a trusted proxy's.
+/// True if the peer is a trusted proxy.
 pub(super) fn is_trusted(peer: IpAddr, trusted: &[TrustedProxy]) -> bool {
     trusted.iter().any(|proxy| proxy.has(peer))
 }

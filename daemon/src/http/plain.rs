@@ -31,7 +31,7 @@ fn pathless<B>(request: &Request<B>) -> Option<Problem> {
     (!has_path).then(|| Problem::new(Kind::BadRequestLine, detail))
 }
 
-/// What could be taken in two ways, and how to say it in one.
+/// The advice against an ambiguity, if the request could be understood in two ways.
 fn ambiguity<B>(request: &Request<B>) -> Option<&'static str> {
     let headers = request.headers();
     let is_repeated = |name| headers.get_all(name).iter().nth(1).is_some();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use warp::http::HeaderMap;
 use warp::http::header::ACCEPT_ENCODING;
 
-/// What Brotli calls its best quality, and its largest window.
+/// The best quality of Brotli, and its largest window.
 const BROTLI: (u32, u32) = (11, 22);
 /// The most that Zstandard does with little memory.
 const ZSTD: i32 = 19;

@@ -15,13 +15,13 @@ use crate::service::ServiceError;
 
 /// The code of a [`FieldError`] that names a table which is not there.
 const UNKNOWN_TABLE: &str = "unknown_table";
-/// How many fields the log names, and how long a name may be in it.
+/// The number of fields that the log names, and the length limit of their names.
 const FIELDS_NAMED: usize = 5;
 const LONGEST_FIELD: usize = 64;
-/// When to come back when nothing better is known.
+/// The retry delay when nothing better is known.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// When to come back for a table that somebody has to mend first.
+/// The retry delay for a table that somebody has to mend first.
 const WHILE_STOPPED: Duration = Duration::from_secs(30);
 
 /// The kinds of problems. Their names are part of the protocol: `type` is `/problems/<name>`.
@@ -61,7 +61,7 @@ pub enum Kind {
     UpgradeRequired,
     /// The request's first line names no path.
     BadRequestLine,
-    /// What stands on the way may have understood the request otherwise.
+    /// The request is ambiguous: a proxy on the way may have understood it otherwise.
     Ambiguous,
     /// A WebSocket's opening request is none.
     BadHandshake,
@@ -211,7 +211,7 @@ impl Problem {
         }
     }
 
-    /// What to do about it.
+    /// The detail, with the advice that helps.
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }

@@ -1,4 +1,4 @@
-//! What REST needs of the connected devices, as the actors give it.
+//! REST's view of the connected devices, as the actors give it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,10 +13,10 @@ macro_rules! api {
     };
 }
 
-/// Where the WebSockets are.
+/// The path of the WebSockets.
 pub(super) const SOCKET: &str = api!("ws/{device_id}");
 
-/// Whether a path is a socket's.
+/// True if a path is a socket's.
 pub(super) fn is_socket(path: &str) -> bool {
     path.starts_with(api!("ws/"))
 }

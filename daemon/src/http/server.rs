@@ -35,30 +35,30 @@ use super::{App, Guest, Guests, SocketFilter, plain, routes};
 use crate::budget::{Who, note};
 use crate::metrics::Limit;
 
-/// How long a browser may remember what it may send.
+/// The time that a browser may remember the answer to a preflight request.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
-/// What requests have to end, when the sockets took all the time there was.
+/// The time for requests to end, when the sockets took all the time there was.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
-/// How long to wait when no connection can be accepted, as when descriptors have run out.
+/// The pause when no connection can be accepted, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// What the system may hold of one connection that was not sent yet, in bytes. Left to itself it takes 4 MiB for a client
-/// that does not read.
+/// The limit on the unsent bytes of one connection in the system's buffer. Left to itself the system takes 4 MiB for a
+/// client that does not read.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 64 << 10;
-/// How often a silent HTTP/2 connection is asked whether it is still there.
+/// The time between two pings on a silent HTTP/2 connection.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 128;
-/// What an HTTP/2 connection may send before it is read, over all its requests, and what waits for it of one answer, in bytes.
+/// The bytes that an HTTP/2 connection may send unread, over all its requests, and the buffered bytes of one answer.
 const WINDOW: u32 = 256 << 10;
 const SEND_BUFFER: usize = 64 << 10;
 /// The least that the library wants for a header, in bytes.
 const SMALLEST_HEADER: usize = 8 << 10;
-/// How long an HTTP/2 connection may be silent between two requests. The older protocol's are given as long as for a header.
+/// The time that an HTTP/2 connection may be silent between two requests. HTTP/1 has the time limit for a header.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often it is looked whether a connection is idle, or an answer is not taken.
+/// The pause between two checks for idle connections and answers that are not taken.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long the log says nothing more of connections that can't be accepted.
+/// The pause between two log lines about connections that can't be accepted.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// Small messages go at once, and what a client does not read waits here, where it is bounded. A system that can do neither
@@ -93,7 +93,7 @@ impl Listening {
         }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     ///
     /// # Errors
     /// When the operating system does not say.
@@ -147,7 +147,7 @@ async fn accept(listener: &TcpListener, server: &Server, connections: &watch::Re
     }
 }
 
-/// What a connection needs.
+/// The state that a connection needs.
 #[derive(Clone)]
 struct Server {
     service: Whole,

@@ -41,13 +41,13 @@ use origin::Origins;
 use stream::SharedStream;
 use welcome::{Arrival, Whence};
 
-/// What is read at once from an idle socket; grows for a large message and shrinks after it.
+/// The read buffer of an idle socket, in bytes; grows for a large message and shrinks after it.
 const READ_BUFFER: usize = 1024;
-/// What is written at once; likewise.
+/// The write buffer of an idle socket, in bytes; likewise.
 const WRITE_BUFFER: usize = 512;
-/// What may lie in the write buffer before a slow reader is waited for.
+/// The bytes that may lie in the write buffer before the socket waits for a slow reader.
 const WRITE_AHEAD: usize = 16 << 10;
-/// How long a client may take between the parts of one message.
+/// The time that a client may take between the parts of one message.
 const FRAGMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The library's socket over hyper's stream.
@@ -113,14 +113,14 @@ pub fn route(
         .boxed()
 }
 
-/// What stands where a device's id belongs, if the path is a socket's.
+/// The path segment of the device's id, if the path is a socket's.
 fn device_in(path: &str) -> Option<String> {
     let device = path.strip_prefix(SOCKET.strip_suffix("{device_id}")?)?;
     let device = device.strip_suffix('/').unwrap_or(device);
     (!device.contains('/')).then(|| device.to_owned())
 }
 
-/// What every socket needs. Cheap to clone.
+/// The state that every socket needs. Cheap to clone.
 #[derive(Clone)]
 struct Shell {
     live: Realtime,

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is under way on one connection.
+/// The requests under way on one connection.
 #[derive(Clone, Default)]
 pub(super) struct Connection(Arc<Mutex<Backlog>>);
 
@@ -12,15 +12,15 @@ pub(super) struct Connection(Arc<Mutex<Backlog>>);
 struct Backlog {
     next: u64,
     exchanges: Vec<(u64, Pace)>,
-    /// When the last one ended.
+    /// The time at which the last one ended.
     idle_since: Option<Instant>,
 }
 
-/// How fast an answer is taken.
+/// The pace at which an answer is taken.
 #[derive(Debug, Default, Clone, Copy)]
 struct Pace {
     bytes: u64,
-    /// How long the client took for what it has.
+    /// The time that the client took for the bytes that it has.
     took: Duration,
     /// Since when it was given what it has not taken.
     given: Option<Instant>,
@@ -42,12 +42,12 @@ impl Connection {
         Exchange { connection: self.clone(), id }
     }
 
-    /// Whether an answer is taken more slowly than `least` bytes a second, on average, after so much time for nothing.
+    /// True if an answer is taken more slowly than `least` bytes a second, on average, once `grace` is over.
     pub(super) fn is_too_slow(&self, least: u64, grace: Duration, now: Instant) -> bool {
         self.state().exchanges.iter().any(|(_, pace)| pace.is_below(least, grace, now))
     }
 
-    /// How long there was no request at all.
+    /// The time since the last request ended, if none is under way.
     pub(super) fn idle(&self, now: Instant) -> Duration {
         let state = self.state();
         if !state.exchanges.is_empty() {

@@ -37,7 +37,7 @@ impl<S> WriteTimeout<S> {
         Self { stream, within, upgraded, deadline: None }
     }
 
-    /// What a write has come to, or that it takes too long.
+    /// The result of a write, or an error when it takes too long.
     fn in_time<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() || self.upgraded.0.load(Ordering::Relaxed) {
             self.deadline = None;

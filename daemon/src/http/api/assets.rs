@@ -1,4 +1,4 @@
-//! What browsers load, embedded in the binary: the client, and the demo page with its modules.
+//! The files for browsers, embedded in the binary: the client, and the demo page with its modules.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -111,7 +111,7 @@ static CLIENT: [Asset; 6] = [
 /// The page: its address. Its files are below it.
 const PAGE: &str = "index.html";
 
-/// What every file is sent with. The page holds a token, so nothing of others gets in, and it connects home only.
+/// The security headers of every file. The page holds a token, so nothing of others gets in, and it connects home only.
 const GUARDS: [(HeaderName, &str); 6] = [
     (
         CONTENT_SECURITY_POLICY,

@@ -17,7 +17,7 @@ use crate::sync::DeviceId;
 struct Shown {
     #[serde(flatten)]
     known: DeviceInfo,
-    /// Whether it has a socket right now.
+    /// True while it has a socket.
     is_active: bool,
 }
 
@@ -29,7 +29,7 @@ pub(in crate::http) async fn list(call: Call, caller: Caller) -> Answer {
     json(&shown.collect::<Vec<_>>())
 }
 
-/// What `PATCH /devices/{id}` may say. A key that is absent changes nothing.
+/// The body of `PATCH /devices/{id}`. A key that is absent changes nothing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DevicePatch {
@@ -71,7 +71,7 @@ pub(in crate::http) async fn revoke(call: Call, caller: Caller) -> Answer {
     no_content()
 }
 
-/// What can't be a device's id names no device.
+/// The device id in the path. An impossible id names no device.
 fn device(call: &Call) -> Result<DeviceId, Problem> {
     call.name.parse().map_err(|_| Problem::not_found("there is no such device"))
 }

@@ -8,7 +8,7 @@ use super::super::problem::Problem;
 use crate::actors::{Fault, Victim};
 use crate::sync::{DeviceId, UserId};
 
-/// What is to happen, and to whom where there are many of a kind.
+/// The requested fault, and its victim where there are many of a kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {

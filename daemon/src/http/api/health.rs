@@ -1,4 +1,4 @@
-//! Whether the daemon is well: `/health` for people and clients, `/livez` and `/readyz` for machines. Nobody's data.
+//! The daemon's health: `/health` for people and clients, `/livez` and `/readyz` for machines. Nobody's data.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::super::problem::Problem;
 use super::sync::RELEASE;
 use crate::service::Service;
 
-/// How long the database may take to answer before it counts as away.
+/// The time limit of the database check, after which the database counts as away.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How old what is told may be: how many devices are known, how many sockets others have, whether the database answers.
+/// The greatest ages of cached answers: the number of devices, the sockets of other instances, the database check.
 const DEVICES_AGE: Duration = Duration::from_secs(5);
 const OTHER_INSTANCES_AGE: Duration = Duration::from_secs(1);
 const READY_AGE: Duration = Duration::from_millis(250);
-/// When to ask again.
+/// The pause before the next try.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// `GET /health`. It answers 200 even while the database is away: the daemon itself is there to say so. However often it is

@@ -1,4 +1,4 @@
-//! What is not for everybody: `/active-users`, and `/test-broadcast` where it is switched on.
+//! The restricted calls: `/active-users`, and `/test-broadcast` where it is switched on.
 
 use ryzed_adapters::{FieldError, code};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ pub(in crate::http) async fn active_users(call: Call, caller: Caller) -> Answer 
     json(&json!({"total": active.len(), "active_users": active}))
 }
 
-/// What `POST /test-broadcast` says.
+/// The body of `POST /test-broadcast`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Broadcast {

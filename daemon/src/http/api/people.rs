@@ -50,7 +50,7 @@ const UNSIGNED: &str = "there is no secret here that a throw-away person's token
 /// The people that the demo page may make, or why it may not.
 pub struct People(Result<Maker, &'static str>);
 
-/// What their tokens are made of, and how many there are.
+/// The parts of their tokens, and the count of the people made.
 struct Maker {
     secret: Secret,
     issuer: Option<String>,
@@ -59,14 +59,14 @@ struct Maker {
     made: Mutex<Made>,
 }
 
-/// How many there may be.
+/// The limits on their number.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     per_minute: usize,
     alive: usize,
 }
 
-/// When those were made whose tokens have not ended yet, the oldest first.
+/// The creation times of people whose tokens have not expired yet, the oldest first.
 #[derive(Debug, Default)]
 struct Made(VecDeque<Instant>);
 
@@ -155,7 +155,7 @@ pub(in crate::http) async fn make(mut call: Call) -> Answer {
     json(&json!({"user_id": user, "token": token, "lifetime_seconds": LIFETIME.as_secs()}))
 }
 
-/// Whether a request comes from this machine's own page, as far as it can tell. What is no browser names no origin.
+/// Checks that a request comes from this machine's own page, as far as it can tell. Clients other than browsers name none.
 fn at_home(headers: &HeaderMap) -> Result<(), &'static str> {
     if PASSED_ON.iter().any(|name| headers.contains_key(name)) {
         return Err(FROM_ELSEWHERE);
@@ -183,7 +183,7 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Option<&'h str>
     }
 }
 
-/// Whether `<host>` or `<host>:<port>` names this machine whoever looks it up.
+/// True if `<host>` or `<host>:<port>` names this machine whoever looks it up.
 fn is_of_this_machine(authority: &str) -> bool {
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => host,

@@ -91,7 +91,7 @@ pub(in crate::http) async fn status(call: Call, caller: Caller) -> Answer {
     }))
 }
 
-/// What `POST /trigger-sync` may say.
+/// The body of `POST /trigger-sync`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Trigger {

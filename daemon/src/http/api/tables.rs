@@ -1,4 +1,4 @@
-//! What is synced: `/topics`, `/tables`, `/tables/{table}/schema`.
+//! The synced tables: `/topics`, `/tables`, `/tables/{table}/schema`.
 
 use ryzed_adapters::{Registry, ScopeRule, Table};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub(in crate::http) fn topics_of(registry: &Registry, user: UserId) -> Vec<Strin
     own.chain(catalogue.map(|table| format!("global:{}", table.name))).collect()
 }
 
-/// Whether some of the table's rows may be everyone's: by its own rule, or by its parent's.
+/// True if some of the table's rows may be everyone's: by its own rule, or by its parent's.
 fn in_catalogue(registry: &Registry, table: &Table) -> bool {
     match table.scope {
         ScopeRule::OwnerOrGlobal => true,

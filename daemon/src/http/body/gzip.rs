@@ -23,12 +23,12 @@ pub(super) enum Unpacked {
 pub(super) struct Bounded {
     text: Vec<u8>,
     limit: usize,
-    /// How long it is going to be, as far as is known.
+    /// The expected length, as far as it is known.
     most: usize,
     is_over: bool,
 }
 
-/// What is wrong with a body.
+/// The defect of a compressed body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bad {
     /// It is longer than it may be.

@@ -19,7 +19,7 @@ const THRESHOLD: usize = 512;
 /// The windows, as powers of two in bytes, that the client may ask the daemon to compress within. The RFC also knows 8, which
 /// zlib can't do.
 const WINDOWS: RangeInclusive<u8> = 9..=15;
-/// What a client may say of its own window. It does not matter: whatever it uses is read.
+/// The values that a client may offer for its own window. Any is fine: whatever the client uses is read.
 const CLIENT_WINDOWS: RangeInclusive<u8> = 8..=15;
 
 /// The extension as it is answered; none when nothing was offered that can be done.
@@ -35,7 +35,7 @@ pub(super) fn with(options: Options, pool: DeflatePool) -> Options {
         .with_deflate_pool(pool)
 }
 
-/// What compresses, for all sockets: as many as work at a moment.
+/// The pool of compressors for all sockets: as many as work at a moment.
 pub(super) fn pool() -> DeflatePool {
     DeflatePool::new(std::thread::available_parallelism().map_or(1, usize::from))
 }

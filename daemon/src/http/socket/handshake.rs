@@ -76,7 +76,7 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     listed(headers, name).any(|listed| listed.eq_ignore_ascii_case(token))
 }
 
-/// What a header lists, which may come several times.
+/// The items of a list header, which may come several times.
 pub(super) fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',').map(str::trim))

@@ -9,7 +9,7 @@ use crate::sync::UserId;
 /// The longest device id that is written to the log, in characters: what came may be none.
 const LONGEST_DEVICE: usize = 64;
 
-/// What is known of a socket, for its line.
+/// The facts about a socket for its log line.
 pub(super) struct SocketLog {
     began: Instant,
     device: Box<str>,

@@ -1,6 +1,6 @@
-//! What is coming of a message that is not whole yet: little of who has not said who they are, and of a device as much as
-//! there is memory for in its person's share. What is too much is not read; the socket is closed for it, now or when its
-//! time is over, so that its client reads why.
+//! A limit on incomplete messages: few bytes of a client that is not authenticated, and of a device as many as
+//! its person's share of memory holds. The rest of a larger message is not read, and the socket closes, at once or at a
+//! time limit, so that its client gets the reason.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,13 +11,13 @@ use futures_util::future::BoxFuture;
 use crate::budget::{Arriving, Budget, Refused};
 use crate::sync::UserId;
 
-/// What may come of nobody, in bytes: more than any token.
+/// The bytes of an incomplete message that an unauthenticated client may send: more than any token.
 const OF_NOBODY: usize = 64 << 10;
-/// What a device may have coming without having asked for memory, in bytes.
+/// The bytes of an incomplete message that a device may send without a share of memory.
 const FREE: usize = 16 << 10;
 /// The least that is asked for, in bytes.
 const LEAST: usize = 64 << 10;
-/// What a control frame, and any other, has besides its payload, in bytes. A longer head only belongs to what is whole.
+/// The bytes of a frame besides its payload. A longer head only belongs to complete messages.
 const HEAD: usize = 6;
 
 /// Measures what comes.
@@ -55,7 +55,7 @@ impl Meter {
         self.memory = None;
     }
 
-    /// Whether there is no memory for what is coming.
+    /// True if there is no memory for the rest of the message.
     pub(super) fn is_refused(&self) -> bool {
         self.is_refused
     }
@@ -151,7 +151,7 @@ mod tests {
         Budget::new(Arc::new(limits))
     }
 
-    /// Whether it may, before anybody would give up.
+    /// True if reading may go on, before anybody would give up.
     async fn may_read(meter: &mut Meter) -> bool {
         timeout(Duration::from_secs(5), poll_fn(|cx| meter.poll_may_read(cx))).await.is_ok()
     }

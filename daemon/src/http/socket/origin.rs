@@ -31,7 +31,7 @@ impl Origins {
         Self::Listed(origins.iter().filter_map(|origin| Origin::parse(origin)).collect())
     }
 
-    /// Whether a request with these headers may open a socket. What is no browser names no origin.
+    /// True if a request with these headers may open a socket. Other clients than browsers name no origin.
     pub(super) fn admit(&self, headers: &HeaderMap) -> bool {
         let Self::Listed(listed) = self else { return true };
         let mut named = headers.get_all(ORIGIN).into_iter();
@@ -49,7 +49,7 @@ impl Origin {
         Some(Self { scheme, host, port })
     }
 
-    /// Whether it is that of the host that was asked. Which scheme that was asked by is known only to what stands in front.
+    /// True if it is the origin of the requested host. Only a proxy in front knows the scheme of the request.
     fn is_of(&self, host: Option<&HeaderValue>) -> bool {
         let host = host.and_then(|host| host.to_str().ok());
         let asked = host.zip(default_port(&self.scheme)).and_then(|(host, port)| parts(host, port));

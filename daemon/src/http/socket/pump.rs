@@ -24,11 +24,11 @@ use crate::budget::{Held, Who, note};
 use crate::metrics::Limit;
 use crate::sync::{ChangeRecord, Scope, Version};
 
-/// How long what is left to say may take once a socket is to be closed.
+/// The time for the last messages once a socket is to be closed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How long a reader may take for an answer, whatever its size.
+/// The time that a reader may take for an answer, whatever its size.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How long a slow reader may take for the next message of a replay before its heartbeat is judged.
+/// The time that a slow reader may take for the next message of a replay before its heartbeat is judged.
 const SLOW_READER: Duration = Duration::from_secs(10);
 
 /// Serves a device until its socket ends.
@@ -76,11 +76,11 @@ struct Pump<'a> {
     log: &'a mut SocketLog,
     connection: Connection,
     link: Arc<Link>,
-    /// What is written past the outbox: the welcome, the replay, answers.
+    /// The messages written past the outbox: the welcome, the replay, answers.
     direct: VecDeque<Direct>,
     /// A long answer, until it has left the library's buffer.
     unread: Option<Unread>,
-    /// What was queued before an answer goes before it.
+    /// The place in the outbox that the answer waits for: frames queued before it go first.
     after: u64,
     serving: Option<BoxFuture<'static, Served>>,
     replay: Option<Replay>,
@@ -104,13 +104,13 @@ enum Direct {
     Reached(Scope, Version),
 }
 
-/// What the socket waited for.
+/// The result that the socket waited for.
 enum Served {
     Answer(Option<Answer>),
     Page(Result<ReplayPage, CloseReason>),
 }
 
-/// What woke the pump.
+/// The event that woke the pump.
 enum Turn {
     Rung,
     Written,

@@ -22,13 +22,13 @@ use crate::budget::{Budget, Who, note};
 use crate::metrics::{EndedBy, Limit, metrics};
 use crate::sync::UserId;
 
-/// How long a close frame may take to be written.
+/// The time limit for writing a close frame.
 const WRITE_CLOSE: Duration = Duration::from_secs(2);
-/// How long the client's own close frame is waited for.
+/// The time limit for the client's own close frame.
 const AWAIT_CLOSE: Duration = Duration::from_secs(2);
-/// How many frames may come before that.
+/// The number of frames that may come before that.
 const LAST_FRAMES: usize = 1000;
-/// How long, and how much, of what a client still sends is read and thrown away.
+/// The time, and the number of bytes, for which a client's further data is read and thrown away.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 8 << 20;
 
@@ -44,7 +44,7 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    /// What the library found wrong.
+    /// Maps an error of the library to the reason for the end.
     pub(super) fn of(error: &WebSocketError) -> Self {
         match error {
             WebSocketError::FrameTooLarge => Self::Closed(CloseReason::TooLarge),
@@ -125,7 +125,7 @@ impl SharedStream {
         Self(Arc::new(Mutex::new(Metered { stream, meter })))
     }
 
-    /// Who is at the other end, once that is known.
+    /// Notes the user of the connection, once it is known.
     pub(super) fn belongs_to(&self, budget: &Arc<Budget>, user: UserId) {
         self.inner().meter.belongs_to(budget, user);
     }
@@ -135,7 +135,7 @@ impl SharedStream {
         self.inner().meter.delivered(bytes, is_whole);
     }
 
-    /// Whether nothing more is read, because there is no memory for it.
+    /// True if reading has stopped for lack of memory.
     pub(super) fn is_refused(&self) -> bool {
         self.inner().meter.is_refused()
     }
@@ -145,7 +145,7 @@ impl SharedStream {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What still comes is thrown away, so it need not be measured.
+    /// Reads and throws away the rest, which therefore need not be measured.
     async fn linger(&mut self) -> io::Result<()> {
         self.inner().meter.switch_off();
         self.shutdown().await?;

@@ -1,4 +1,4 @@
-//! Who has come: the token, the device, the query, and then the connection itself.
+//! The authentication of a new socket: the token, the device, the query, and then the connection itself.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ const FIRST_FRAMES: usize = 10;
 /// The parameters of the address that are read.
 const PARAMETERS: [&str; 5] = ["token", "cursor", "tables", "device_type", "app_version"];
 
-/// What the opening request said, as far as it matters.
+/// The relevant parts of the opening request.
 pub(super) struct Arrival {
     device: String,
     token: Option<String>,
@@ -41,13 +41,13 @@ pub(super) struct Arrival {
     from: Whence,
 }
 
-/// Where a socket comes from.
+/// The origin of a socket.
 pub(super) struct Whence {
     /// The address, as far as it is limited.
     pub origin: Option<Origin>,
     /// Until it is known whose device it is.
     pub guest: Option<Guest>,
-    /// Whether it is not from a web page that may not connect.
+    /// False if it comes from a web page that may not connect.
     pub is_at_home: bool,
 }
 
@@ -76,7 +76,7 @@ impl Arrival {
         }
     }
 
-    /// What stands where the device's id belongs.
+    /// The path segment of the device's id.
     pub(super) fn device(&self) -> &str {
         &self.device
     }
