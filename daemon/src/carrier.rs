@@ -1,7 +1,7 @@
-//! What carries messages between instances: Redis in `redis`, PostgreSQL's notices in `notices`.
+//! The transport of messages between instances: Redis in `redis`, PostgreSQL's notices in `notices`.
 //!
-//! A carrier may lose what it carries, and others hear what goes over it and say what they like: so it carries only what is
-//! sealed, and brings only what [`Trust`] believes. It knows nothing of what the messages say.
+//! A carrier may lose messages, and strangers may read or send some on the same channels: so it carries sealed messages
+//! only, and passes on only those that [`Trust`] believes. It does not know their content.
 
 mod clock;
 mod line;
@@ -41,13 +41,13 @@ pub enum Topic {
 pub struct Letter {
     /// Which instance has sent it.
     pub from: Uuid,
-    /// When, as near as that is known.
+    /// The time at which it was sent, as near as that is known.
     pub sent: Instant,
-    /// What it says.
+    /// The content.
     pub text: Bytes,
 }
 
-/// What a carrier tells.
+/// An event of a carrier.
 #[derive(Debug)]
 pub enum CarrierEvent {
     /// A message came.
@@ -64,7 +64,7 @@ pub enum CarrierEvent {
     Down(String),
 }
 
-/// Who is told; must not block.
+/// A receiver of carrier events; must not block.
 pub type Listener = Arc<dyn Fn(CarrierEvent) + Send + Sync>;
 
 /// A way to other instances.
@@ -73,7 +73,7 @@ pub trait Carrier: Send + Sync + 'static {
     /// Hands a message over; must not block. False when it is dropped, as the queue is full.
     fn publish(&self, topic: Topic, message: Bytes) -> bool;
 
-    /// Whether nothing waits or is on its way.
+    /// True if nothing waits or is on its way.
     fn is_idle(&self) -> bool;
 
     /// Asks for a person's messages, or asks for them no more. `is_wanted` is asked while no other call for anybody is

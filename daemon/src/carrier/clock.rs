@@ -7,11 +7,11 @@ use tokio::time::Instant;
 /// An answer that took this much less is worth as much as one that is a second younger: clocks drift apart.
 const DRIFT: Duration = Duration::from_millis(1);
 
-/// What the database said the time was, somewhere between question and answer.
+/// A reading of the database's clock, taken somewhere between question and answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
     middle: Instant,
-    /// How far it may be off, to either side.
+    /// The possible error, to either side.
     off: Duration,
     /// Microseconds since 1970.
     micros: i64,

@@ -21,9 +21,9 @@ use super::Listener;
 use super::trust::{Trust, Way};
 use crate::config::{RedisAddress, RedisKind};
 
-/// How long an answer may take, and a connection to stand.
+/// The time limit for an answer, and for a connection to be made.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What a probe begins with; no message does.
+/// The first byte of a probe; no message begins with it.
 const PROBE: u8 = b'~';
 /// The bytes of a probe's number.
 const NUMBER: usize = size_of::<u64>();
@@ -37,7 +37,7 @@ pub(super) enum RedisLine {
     Cluster(ClusterConnection),
 }
 
-/// What came over a connection besides messages.
+/// The signals of a connection, besides its messages.
 pub(super) struct Signs {
     /// Rings when the connection is gone.
     pub broken: Notify,
@@ -45,11 +45,11 @@ pub(super) struct Signs {
     pub first: Notify,
     /// The last probe that came back.
     returned: AtomicU64,
-    /// What this connection's own probes are told by.
+    /// The key that tells this connection's own probes from others.
     key: hmac::Key,
     trust: Arc<Trust>,
     listener: Listener,
-    /// Whether a channel should be subscribed to.
+    /// True for a channel that should be subscribed to.
     is_wanted: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
@@ -287,7 +287,7 @@ fn sentinel(
     builder.build()
 }
 
-/// What the carriers and their tasks share; nothing done under the lock can panic halfway.
+/// Locks state that the carriers and their tasks share; nothing done under the lock can panic halfway.
 pub(super) fn locked<T>(place: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }

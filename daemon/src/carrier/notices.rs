@@ -26,12 +26,12 @@ const BATCH: usize = 200;
 /// The pause between two commits, in which messages gather.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What all notices are sealed for: they have one channel.
+/// The channel name that all notices are sealed for: they have one channel.
 const CHANNEL: &str = "notices";
-/// What messages of releases begin with that sealed nothing; nothing sealed does.
+/// The first character of messages of releases that sealed nothing; nothing sealed begins with it.
 const PLAIN: char = '{';
 
-/// Who sends notices.
+/// A sender of notices.
 #[async_trait]
 pub trait Notify: Send + Sync + 'static {
     /// Sends them, in one transaction of their own. False when that failed.
@@ -88,7 +88,7 @@ pub fn start(trust: Arc<Trust>, notify: Arc<dyn Notify>, largest: usize) -> Star
     Started { carrier: Arc::new(Notices { queue, trust, largest, waits }), task }
 }
 
-/// What takes the notices that come.
+/// Makes the receiver of notices.
 pub fn hearing(trust: Arc<Trust>, listener: Listener) -> impl Fn(&str) + Send + Sync {
     move |notice| {
         let heard = if notice.starts_with(PLAIN) {

@@ -30,20 +30,20 @@ const QUEUE_BYTES: usize = 8 << 20;
 const BATCH: usize = 128;
 /// Channels that are subscribed to at once.
 const CHANNELS: usize = 500;
-/// How often a probe is sent.
+/// The time between two probes.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-/// How long one may take to come back.
+/// The time that a probe may take to come back.
 const PROBE_WITHIN: Duration = Duration::from_secs(3);
 /// The pause before the connection is tried again is a random part of this, which doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How Redis is reached.
+/// The connection settings of Redis.
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// Where it is.
+    /// The server's address.
     pub address: RedisAddress,
-    /// What every channel begins with, so that two installations can share a server.
+    /// The prefix of every channel, so that two installations can share a server.
     pub prefix: String,
 }
 
@@ -55,7 +55,7 @@ struct RedisCarrier {
     wishes: Arc<Wishes>,
 }
 
-/// What channels are called.
+/// The names of the channels.
 #[derive(Clone)]
 struct Names {
     prefix: String,
@@ -69,7 +69,7 @@ impl Names {
     }
 }
 
-/// What the task is asked for.
+/// The requests to the task.
 #[derive(Default)]
 struct Wishes {
     subscriptions: Mutex<Subscriptions>,
@@ -145,7 +145,7 @@ impl Start for RedisSettings {
     }
 }
 
-/// What the task works with.
+/// The state of the task.
 struct RedisTask {
     address: RedisAddress,
     names: Names,
@@ -187,7 +187,7 @@ impl RedisTask {
         }
     }
 
-    /// What is heard from the beginning.
+    /// The topics subscribed to from the beginning.
     fn own(&self) -> [Topic; 2] {
         [Topic::Scope(Scope::Global), Topic::Instance(self.names.trust.me())]
     }
@@ -293,7 +293,7 @@ async fn silent(sent: &AtomicU64, signs: &Signs) {
     }
 }
 
-/// What went wrong, without what was sent.
+/// The text of an error, without the data that was sent.
 fn words(error: &RedisError) -> String {
     let detail = error.detail().unwrap_or_default();
     if error.is_io_error() || error.is_timeout() {

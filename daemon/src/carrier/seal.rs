@@ -1,5 +1,5 @@
-//! How a message is sealed: nobody reads or makes one who does not have the database's key. Pure: it knows no clock and
-//! remembers nothing.
+//! The seal of a message: only holders of the database's key read or make one. Pure: no clock, no
+//! state.
 //!
 //! A sealed message is a header in clear and what is sealed with it: the header, and the channel on which the message goes,
 //! are part of what is authenticated. Each sender has a key of its own, made of the database's, so that its count of messages
@@ -10,16 +10,16 @@ use ring::aead::{self, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::{hkdf, hmac};
 use uuid::Uuid;
 
-/// What a sealed message begins with; no other one does.
+/// The first byte of a sealed message; no other message begins with it.
 const FORM: u8 = 2;
 /// The bytes of a header.
 pub(super) const HEADER: usize = 1 + 16 + 8 + 8;
-/// What sealing adds to a message, in bytes.
+/// The bytes that sealing adds to a message.
 pub(super) const ADDED: usize = HEADER + 16;
 /// The bytes of what a name is made of.
 const NAME: usize = 16;
 
-/// What a message says in clear: who sends it, as which of its messages, and when.
+/// The clear part of a message: its sender, its number, and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     /// The instance.
@@ -54,7 +54,7 @@ impl Header {
     }
 }
 
-/// What follows from the database's key in one of its lives.
+/// The keys derived from the database's key in one epoch.
 pub(super) struct Keys {
     root: hkdf::Prk,
     names: hmac::Key,
@@ -99,7 +99,7 @@ impl SenderKey {
         message.into()
     }
 
-    /// What was sealed, when the sender has sealed it for this channel.
+    /// Opens a message, if its sender has sealed it for this channel.
     pub(super) fn open(&self, header: &Header, channel: &str, message: &[u8]) -> Option<Bytes> {
         let mut sealed = message.get(HEADER..)?.to_vec();
         let length = self.0.open_in_place(header.nonce(), context(header, channel), &mut sealed).ok()?.len();

@@ -1,4 +1,4 @@
-//! Whose messages are wanted, and whose are subscribed to: what is between the two is to be done. No I/O.
+//! The wanted channels and the subscribed ones: the difference is the work to do. No I/O.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ pub(super) struct Subscriptions {
     is_connected: bool,
 }
 
-/// What is to be done, at most so much at once.
+/// The changes to the subscriptions, limited to a number at once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Difference {
     /// To subscribe to.
@@ -33,12 +33,12 @@ impl Subscriptions {
         }
     }
 
-    /// Whether the messages of a channel should come by now.
+    /// True if the messages of a channel should come by now.
     pub(super) fn is_held(&self, channel: &str) -> bool {
         self.held.contains_key(channel)
     }
 
-    /// Whether there is nothing to wait for: the messages of a channel come, or nobody wants them, or they can't come.
+    /// True if there is nothing to wait for: the messages of a channel come, or nobody wants them, or they can't come.
     pub(super) fn is_settled(&self, channel: &str) -> bool {
         !self.is_connected || self.confirmed.contains(channel) || !self.wanted.contains_key(channel)
     }

@@ -17,7 +17,7 @@ use super::window::Window;
 use super::{CarrierEvent, LARGEST_MESSAGE, Letter, Topic};
 use crate::metrics::{Disbelief, metrics};
 
-/// How much older than now, by the database's clock, a message may be that is believed; or newer, as clocks go.
+/// The greatest age of a message that is believed, by the database's clock; also the tolerance for one from the future.
 const FRESH: Duration = Duration::from_secs(10);
 /// Messages of instances that are not known yet, until it is asked who lives; more are dropped.
 const ROOM: usize = 256;
@@ -35,12 +35,12 @@ pub(super) enum Way {
     Notices,
 }
 
-/// What this instance seals with, and what it knows of the others.
+/// The keys of this instance, and the known senders.
 pub struct Trust {
     me: Uuid,
     keys: Keys,
     mine: SenderKey,
-    /// How many messages were sealed.
+    /// The number of sealed messages.
     sealed: AtomicU64,
     known: Mutex<KnownSenders>,
 }
@@ -71,7 +71,7 @@ struct Waiting {
     letter: Letter,
 }
 
-/// What a message is, when it is not to be passed on.
+/// The reason for not passing a message on.
 enum Aside {
     /// This instance has sent it itself.
     Own,
@@ -82,7 +82,7 @@ enum Aside {
 }
 
 impl Trust {
-    /// What the instance `me` seals with the database's key, in this life of it.
+    /// Derives the keys of the instance `me` from the database's key and epoch.
     #[must_use]
     pub fn new(me: Uuid, secret: &[u8], epoch: &str) -> Self {
         let keys = Keys::new(secret, epoch);
@@ -134,13 +134,13 @@ impl Trust {
         believed
     }
 
-    /// Whether an instance is alive that seals nothing.
+    /// True if a living instance seals nothing.
     #[must_use]
     pub fn has_elders(&self) -> bool {
         self.known().has_elders
     }
 
-    /// Whether anything can be sealed: not before the database has told the time.
+    /// True once messages can be sealed: not before the database has told the time.
     pub(super) fn is_ready(&self) -> bool {
         self.known().clock.is_some()
     }
@@ -152,7 +152,7 @@ impl Trust {
         Some(self.mine.seal(&Header { from: self.me, number, at }, channel, plain))
     }
 
-    /// What the channel of a topic is called after; nobody else can tell whose it is.
+    /// The secret name of a topic in its channel; nobody else can tell whose it is.
     pub(super) fn name(&self, topic: Topic) -> String {
         match topic {
             Topic::Scope(scope) => self.keys.name(&scope.to_string()),
@@ -160,7 +160,7 @@ impl Trust {
         }
     }
 
-    /// What a message that came is to whoever is told; none when it is to nobody.
+    /// Checks a message that came; returns the event for the listener, or none.
     pub(super) fn hear(&self, way: Way, channel: &str, message: &[u8]) -> Option<CarrierEvent> {
         match self.read(way, channel, message) {
             Ok(letter) => Some(CarrierEvent::Letter(letter)),
@@ -254,7 +254,7 @@ impl Trust {
     }
 }
 
-/// When the log hears of messages that are not believed.
+/// A limit on log lines about messages that are not believed.
 #[derive(Debug, Default)]
 struct Complaints {
     told: Option<Instant>,
@@ -262,7 +262,7 @@ struct Complaints {
 }
 
 impl Complaints {
-    /// How many were kept back since the last line, when it is time for one.
+    /// The number of messages since the last line, when it is time for another.
     fn one_more(&mut self, now: Instant) -> Option<u64> {
         if self.told.is_some_and(|told| now < told + QUIET) {
             self.untold += 1;

@@ -19,7 +19,7 @@ impl Default for Window {
 }
 
 impl Window {
-    /// Whether a message of this number was not heard yet. One that is far behind the newest may have been. Numbers begin at 1.
+    /// True if no message of this number has come yet. One that is far behind the newest may have. Numbers begin at 1.
     pub(super) fn is_new(&self, number: u64) -> bool {
         let (word, newest) = (number / WORD, self.newest / WORD);
         number > self.newest || (number > 0 && word + WORDS > newest && self.heard[place(word)] & bit(number) == 0)

@@ -6,7 +6,7 @@ use crate::sync::Scope;
 const A: Uuid = Uuid::from_u128(1);
 const B: Uuid = Uuid::from_u128(2);
 const C: Uuid = Uuid::from_u128(3);
-/// When the tests begin, by the database's clock.
+/// The time at which the tests begin, by the database's clock.
 const EPOCH: i64 = 1_700_000_000_000_000;
 
 /// An instance that knows the time.
@@ -21,7 +21,7 @@ fn tell_time(trust: &Trust, micros: i64) {
     trust.tick(Instant::now(), Instant::now(), micros);
 }
 
-/// What is heard, in a word.
+/// The event for a message, in a word.
 fn heard(trust: &Trust, way: Way, channel: &str, message: &[u8]) -> Option<String> {
     trust.hear(way, channel, message).map(|heard| match heard {
         CarrierEvent::Letter(letter) => String::from_utf8(letter.text.to_vec()).unwrap(),
