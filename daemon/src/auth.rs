@@ -15,7 +15,7 @@ pub use claims::{Grant, sign};
 pub use secret::{Secret, SecretError};
 pub use verifier::{SetupError, Verifier};
 
-/// How far the clocks of two machines may differ; a token counts as valid until so long after its `exp`.
+/// The tolerance between the clocks of two machines; a token counts as valid until so long after its `exp`.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
 /// Why a token is not believed. The texts are for clients: they hold nothing of the token.

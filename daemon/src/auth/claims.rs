@@ -1,4 +1,4 @@
-//! What stands in a token: read into a [`Caller`], and written for `ryzed token`.
+//! The claims of a token: read into a [`Caller`], and written for `ryzed token`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Who it is, by `token`. Its signature, the times, `iss` and `aud` have been checked.
+    /// Makes the caller from the claims of `token`. Its signature, the times, `iss` and `aud` have been checked.
     pub(super) fn caller(&self, token: &str) -> Result<Caller, AuthError> {
         let user = self.sub.as_str().and_then(|sub| Uuid::try_parse(sub).ok());
         let user = user.ok_or(AuthError::Refused("the token's sub is not a UUID"))?;
@@ -84,17 +84,17 @@ fn mark(kind: &str, text: &str) -> Mark {
     Mark(Sha256::new().chain_update(kind).chain_update([0]).chain_update(text).finalize().into())
 }
 
-/// Whether it can be kept as one. Nobody is turned away for it.
+/// True if the text can be stored as an e-mail address. Nobody is turned away for it.
 fn is_email(text: &str) -> bool {
     !text.is_empty() && text.len() <= LONGEST_EMAIL && !text.chars().any(char::is_control)
 }
 
-/// What a token of our own says.
+/// The content of a token that the daemon issues itself.
 #[derive(Debug, Clone)]
 pub struct Grant {
     /// The person.
     pub user: UserId,
-    /// What they may do.
+    /// The person's role.
     pub role: Role,
     /// For the person's row.
     pub email: Option<String>,

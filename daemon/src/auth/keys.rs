@@ -61,7 +61,7 @@ impl Key {
         Some(Self { id: jwk.common.key_id.clone(), algorithm, decoding })
     }
 
-    /// Whether a token with this header may have been signed with it.
+    /// True if a token with this header may have been signed with it.
     pub(super) fn fits(&self, header: &Header) -> bool {
         let same_id = match (&self.id, &header.kid) {
             (Some(own), Some(named)) => own == named,

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::keys::{self, Key};
 
-/// How long fetched keys are taken for new.
+/// The time that fetched keys count as new.
 const FRESH: Duration = Duration::from_secs(600);
 /// The least time between two fetches: tokens with made-up key ids must not turn the daemon on its issuer.
 const LEAST_INTERVAL: Duration = Duration::from_secs(30);
-/// How long a fetch may take.
+/// The time limit of a fetch.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest document that is read.
 const LARGEST_DOCUMENT: u64 = 1 << 20;
@@ -24,7 +24,7 @@ pub(super) type Fetch = dyn Fn() -> Result<Vec<u8>, String> + Send + Sync;
 pub(super) struct RemoteKeys {
     fetch: Arc<Fetch>,
     keys: RwLock<Arc<Vec<Key>>>,
-    /// When they were fetched, and when that was last tried. Held while fetching, so that there is one fetch at a time.
+    /// The times of the last fetch and the last try. Held while fetching, so that there is one fetch at a time.
     attempts: tokio::sync::Mutex<Attempts>,
 }
 

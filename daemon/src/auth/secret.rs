@@ -13,7 +13,7 @@ use rand::rngs::OsRng;
 use crate::config::{Auth, Config, Hs256};
 use crate::private;
 
-/// How many random bytes make a secret.
+/// The number of random bytes in a secret.
 const BYTES: usize = Auth::SHORTEST_SECRET;
 
 /// The secret. Its `Debug` shows nothing.
@@ -42,13 +42,13 @@ pub enum SecretError {
     Short {
         /// The file.
         path: PathBuf,
-        /// How many bytes it has.
+        /// The number of bytes that it has.
         found: usize,
     },
     /// A new one can't be stored.
     #[error("can't make a token secret at {path}: {}", crate::private::why(.error))]
     Make {
-        /// Where.
+        /// The file.
         path: PathBuf,
         /// Why.
         error: io::Error,
@@ -89,7 +89,7 @@ impl Secret {
         }
     }
 
-    /// Whether [`Self::load_or_create`] would make one.
+    /// True if [`Self::load_or_create`] would make one.
     #[must_use]
     pub fn is_to_be_made(config: &Config) -> bool {
         let auth = &config.auth;
@@ -97,12 +97,12 @@ impl Secret {
         is_wanted && auth.secret.is_none() && auth.secret_file.is_none() && !Self::own_path(config).exists()
     }
 
-    /// Whether the tokens of others alone are believed, as long as nothing else is said.
+    /// True if, by default, only tokens signed with others' public keys are accepted.
     fn only_public(auth: &Auth) -> bool {
         auth.hs256 == Hs256::Auto && auth.has_public_keys()
     }
 
-    /// Where the daemon keeps the one that it has made, when none is configured.
+    /// The path of the secret that the daemon makes when none is configured.
     #[must_use]
     pub fn own_path(config: &Config) -> PathBuf {
         config.data_dir.join("secret")

@@ -1,4 +1,4 @@
-//! What a token must be, and which keys are believed.
+//! Tests of tokens and keys: which of them are believed.
 
 use std::path::PathBuf;
 use std::sync::Arc;

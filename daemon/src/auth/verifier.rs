@@ -49,7 +49,7 @@ pub enum SetupError {
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// The expected content.
         wanted: &'static str,
     },
 }
@@ -89,7 +89,7 @@ impl Verifier {
         self.remote = Some(remote);
     }
 
-    /// What the token must say, apart from who it is for.
+    /// The required claims of a token, apart from its audience.
     fn validation(&self, key: &Key) -> Validation {
         let mut validation = Validation::new(key.algorithm);
         validation.leeway = LEEWAY.as_secs();
@@ -162,7 +162,7 @@ fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, SetupError> {
     private::read(path).map_err(|error| SetupError::Read { key, path: path.to_owned(), error })
 }
 
-/// What to tell the client. Never what the token holds.
+/// The error for the client. Never the content of the token.
 fn explained(error: &Error) -> AuthError {
     AuthError::Refused(match error.kind() {
         ErrorKind::ExpiredSignature => return AuthError::Expired,
