@@ -1,5 +1,5 @@
-//! What each person, and all together, may use at a moment: requests a second, work under way, memory. Every door asks here,
-//! so that REST and sockets spend from one purse.
+//! The limits of each person, and of all together, at a moment: requests a second, work under way, memory. REST and
+//! sockets share them.
 //!
 //! Three things are told apart. Who comes in is counted and charged ([`Budget::enter`]). Who is to be worked for waits for a
 //! turn ([`Budget::turn`]): a person has few, so their requests wait for each other and not for anybody else's. What is
@@ -32,21 +32,21 @@ use rate::Buckets;
 pub use refusal::{Refused, Who, note, note_key, refused, whole_seconds};
 pub use turns::{Kind, Turn};
 
-/// What a digest, an export's page or another walk through everything somebody has counts as, in requests.
+/// The cost of a digest, an export's page or another walk through everything somebody has, in requests.
 pub const LONG_READ: u32 = 10;
-/// What a socket that is being opened counts as, in requests: it registers, places and may replay.
+/// The cost of opening a socket, in requests: it registers, places and may replay.
 pub const CONNECTING: u32 = 5;
-/// What of a body, and how many changes, count as one request more.
+/// The bytes of a body, and the number of changes, that cost one request more.
 const BYTES_A_REQUEST: usize = 64 << 10;
 const CHANGES_A_REQUEST: usize = 100;
 
-/// What an upload of so many bytes and changes counts as, in requests, besides itself.
+/// The cost of an upload of so many bytes and changes, in requests, besides itself.
 #[must_use]
 pub fn cost_of(bytes: usize, changes: usize) -> u32 {
     u32::try_from(bytes / BYTES_A_REQUEST + changes / CHANGES_A_REQUEST).unwrap_or(u32::MAX)
 }
 
-/// What there is for everybody.
+/// The shared limits, and each person's shares of them.
 pub struct Budget {
     limits: Arc<Limits>,
     people: Arc<People>,
@@ -64,7 +64,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// What `limits` allow.
+    /// Makes a budget of `limits`.
     #[must_use]
     pub fn new(limits: Arc<Limits>) -> Arc<Self> {
         let half = || Arc::new(Semaphore::new(pool_kib(&limits) as usize));
@@ -120,7 +120,7 @@ impl Budget {
         }
     }
 
-    /// Whether somebody at this address, of whom nothing is known yet, may try.
+    /// Checks that an unauthenticated client at this address may try.
     ///
     /// # Errors
     /// When too many from there were nobody.
@@ -224,7 +224,7 @@ fn header_kib(limits: &Limits) -> u32 {
     kib((limits.bytes_in_flight / PART).max(limits.header_bytes * PART))
 }
 
-/// What is limited together by address: of the newer ones, a household has as many as it likes.
+/// The unit of limits by address: an IPv6 network, as a household has as many addresses in it as it likes.
 #[must_use]
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

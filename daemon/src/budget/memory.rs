@@ -14,9 +14,9 @@ use super::refusal::{Refused, Who, refused};
 use super::{Budget, cost_of, kib};
 use crate::metrics::Limit;
 
-/// When to come back to who has waited for memory in vain.
+/// The retry delay after waiting for memory in vain.
 pub(super) const LATER: Duration = Duration::from_secs(2);
-/// What is coming is taken from everybody's in steps, so that not every part of it has to ask, in KiB.
+/// The step in which a body takes shared memory as it comes, so that not every part of it has to ask, in KiB.
 const STEP: u32 = 32;
 
 /// Waits for permits of a semaphore that is never closed.
@@ -43,7 +43,7 @@ struct Share {
 }
 
 impl Share {
-    /// What is larger than the share takes all of it.
+    /// Takes memory from the share; a request larger than the share takes all of it.
     async fn take(
         budget: &Budget,
         person: Arc<Person>,
@@ -83,7 +83,7 @@ async fn of_all(
     taken.map_err(|_| refused(Limit::BytesInFlight, LATER, who))
 }
 
-/// What is coming of a body or a message.
+/// The memory of a body or a message that is still coming.
 ///
 /// A person's share is taken for all that may come, so that two of theirs never wait for each other in the middle;
 /// everybody's as it comes, so that who only says that much will come keeps nothing from others.
@@ -162,7 +162,7 @@ impl Held {
         Ok(Self { taken, share })
     }
 
-    /// How much it is, in bytes.
+    /// The amount, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.taken.num_permits() << 10

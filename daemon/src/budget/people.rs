@@ -1,4 +1,4 @@
-//! Who is here: what each person has under way, for as long as there is any of it.
+//! The people with work under way, and each one's shares, for as long as there is any of it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::config::Limits;
 use crate::metrics::Limit;
 use crate::sync::UserId;
 
-/// When to come back to who has too much under way.
+/// The retry delay for a person with too much under way.
 const SOON: Duration = Duration::from_secs(1);
 
 /// One person's share of what is coming, and of answers, in KiB. One request at least fits.
@@ -27,7 +27,7 @@ pub(super) struct People {
     here: Mutex<HashMap<UserId, Weak<Person>>>,
 }
 
-/// What is left to one person.
+/// The remaining shares of one person.
 pub(super) struct Person {
     pub(super) user: UserId,
     /// Requests that are here.

@@ -7,13 +7,13 @@ use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many keys are remembered. When there are more whose buckets are not full, all are forgiven.
+/// The number of keys remembered. When there are more whose buckets are not full, all are forgiven.
 const MOST: usize = 100_000;
 /// Below this, nobody looks for buckets that are full again.
 const FEW: usize = 1000;
 
 pub(super) struct Buckets<K> {
-    /// How long one token takes to come back.
+    /// The time that one token takes to come back.
     interval: Duration,
     burst: u32,
     table: Mutex<Table<K>>,
@@ -21,7 +21,7 @@ pub(super) struct Buckets<K> {
 
 struct Table<K> {
     full_at: HashMap<K, Instant>,
-    /// How many entries there may be before those that say nothing any more are looked for.
+    /// The number of entries at which full buckets are removed.
     tidy_at: usize,
 }
 

@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 use crate::metrics::{Label, Limit, metrics};
 use crate::sync::UserId;
 
-/// How long the log says nothing more of a limit after it has told of a refusal.
+/// The pause of the log about a limit after it has told of a refusal.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// Somebody wants more than they may have, or than there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
-    /// What is exceeded.
+    /// The limit that was exceeded.
     pub limit: Limit,
-    /// When to try again.
+    /// The pause before the next try.
     pub retry_after: Duration,
 }
 
 impl Refused {
-    /// Whether it is the caller's own doing: then others are served meanwhile.
+    /// True if the caller alone has exceeded a limit: then others are served meanwhile.
     #[must_use]
     pub fn is_the_callers(self) -> bool {
         !matches!(
@@ -58,7 +58,7 @@ pub fn whole_seconds(time: Duration) -> u64 {
     time.as_millis().div_ceil(1000).max(1) as u64
 }
 
-/// Who is refused something.
+/// The client that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     /// A person.
@@ -101,7 +101,7 @@ pub fn note_key(key: &str, who: Who) {
     Limit::ALL.iter().filter(|limit| limit.value() == key).for_each(|limit| note(*limit, who));
 }
 
-/// How many refusals were not told, when it is time to tell again.
+/// The number of unlogged refusals, when it is time to log again.
 fn untold(limit: Limit, now: Instant) -> Option<u64> {
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     let Some((last, untold)) = told.get_mut(limit.value()) else {

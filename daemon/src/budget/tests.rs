@@ -1,4 +1,4 @@
-//! What is given out comes back, and nobody waits for ever.
+//! Tests of the budget: shares that are given out come back, and nobody waits for ever.
 
 use std::time::Duration;
 

@@ -11,10 +11,10 @@ use super::people::Person;
 use super::refusal::{Refused, Who, refused};
 use crate::metrics::Limit;
 
-/// When to come back to who has waited in vain.
+/// The retry delay after waiting in vain.
 const LATER: Duration = Duration::from_secs(2);
 
-/// What kind of work it is.
+/// The kind of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A read of a page at most.
