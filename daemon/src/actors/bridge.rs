@@ -163,7 +163,7 @@ impl Bridge {
         if !is_taken {
             metrics().bridge_dropped.inc();
             self.owe_hello();
-            debug!("a message to other instances was dropped; they are told to look");
+            debug!("a message to other instances was dropped; they will resync");
         }
         is_taken
     }

@@ -65,7 +65,7 @@ async fn known<T>(asking: impl Future<Output = Result<T, ServiceError>>) -> Opti
     match tokio::time::timeout(PATIENCE, asking).await {
         Ok(Ok(known)) => Some(known),
         Ok(Err(error)) => {
-            debug!(%error, "what is connected to other instances is not known");
+            debug!(%error, "reading the connections of other instances failed");
             None
         }
         Err(_) => None,

@@ -64,7 +64,7 @@ impl Realtime {
         if let Some(directory) = &bridge.cluster.directory
             && let Err(error) = directory.retire(bridge.cluster.me()).await
         {
-            debug!(%error, "the others were not told that this instance ends; the end of its lease will tell them");
+            debug!(%error, "the lease could not be released at shutdown; it will expire");
         }
         self.root.stop(None);
     }

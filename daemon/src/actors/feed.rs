@@ -100,7 +100,7 @@ impl Actor for Feed {
         let looked = state.look().await;
         state.rested = rested(began, began.elapsed());
         if let Err(error) = looked {
-            debug!(%error, "the scopes could not be looked at; soon again");
+            debug!(%error, "reading the scopes' versions failed; retrying soon");
             if !state.shared.outside.swap(true, Ordering::AcqRel) {
                 myself.send_after(AGAIN, || FeedMsg::Outside);
             }

@@ -34,11 +34,14 @@ impl Housekeeping for Service {
         match Self::collect(self, connected).await {
             Ok(Forgotten { tombstones: 0, receipts: 0, devices: 0, tokens: 0, more }) => more,
             Ok(Forgotten { tombstones, receipts, devices, tokens, more }) => {
-                info!(tombstones, receipts, devices, tokens, more, "forgot what was kept long enough");
+                info!(
+                    tombstones,
+                    receipts, devices, tokens, more, "deleted expired tombstones, receipts, devices and tokens"
+                );
                 more
             }
             Err(error) => {
-                warn!(%error, "the housekeeping was not finished; it goes on next time");
+                warn!(%error, "housekeeping did not finish; it continues next time");
                 false
             }
         }

@@ -285,7 +285,7 @@ impl PresenceState {
 
     fn away(&mut self, error: &ServiceError) {
         if !std::mem::replace(&mut self.is_away, true) {
-            warn!(%error, "other instances can't be told who is connected here; they are once the database is back");
+            warn!(%error, "connected devices can't be stored for other instances until the database is back");
         }
     }
 
@@ -362,7 +362,7 @@ impl PresenceState {
         let compared = match self.asked(self.directory.compare(self.me(), held)).await {
             Ok(compared) => compared,
             Err(error) => {
-                debug!(%error, "who is connected could not be compared; soon again");
+                debug!(%error, "comparing the connected devices with the database failed; retrying soon");
                 return self.shared.compare_soon();
             }
         };
@@ -382,7 +382,9 @@ impl PresenceState {
         let held = links.iter().map(|link| link.place()).collect();
         match self.asked(self.directory.differing(self.me(), held)).await {
             Ok(differing) => self.settle(&links, differing),
-            Err(error) => debug!(%error, "devices in doubt could not be asked for; the next sweep will"),
+            Err(error) => {
+                debug!(%error, "checking devices that may be connected elsewhere failed; the next sweep retries")
+            }
         }
     }
 

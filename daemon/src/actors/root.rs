@@ -159,7 +159,7 @@ impl RootState {
     /// A branch has ended, or is as good as gone.
     fn ended(&mut self, running: &Running, reason: &str, hung: bool, myself: &ActorRef<RootMsg>) {
         let branch = running.branch;
-        warn!(?branch, reason, "a branch ended and is started again");
+        warn!(?branch, reason, "a branch of actors ended and is restarted");
         metrics().restarted(branch.kind(), hung);
         if branch == Branch::Devices {
             // The devices' actors end with their supervisor, and an idle socket would not notice before its heartbeat.

@@ -131,7 +131,7 @@ impl SessionsState {
 
     fn again(&mut self, user: UserId, since: Instant, error: &str, hung: bool, myself: &ActorRef<SessionsMsg>) {
         let pause = self.failed.entry(user).or_default().after(since.elapsed());
-        warn!(%user, error, ?pause, "a session failed and is started again");
+        warn!(%user, error, ?pause, "a session failed and is restarted");
         metrics().restarted(ActorKind::Session, hung);
         self.shared.connections.set_session(user, None);
         self.pausing.insert(user, pause);

@@ -92,7 +92,7 @@ pub fn refused(limit: Limit, retry_after: Duration, who: Who) -> Refused {
 pub fn note(limit: Limit, who: Who) {
     metrics().limit_refusals.inc(limit);
     if let Some(untold) = untold(limit, Instant::now()) {
-        tracing::warn!(limit = limit.value(), %who, untold, "over a limit; further ones are counted and told later");
+        tracing::warn!(limit = limit.value(), %who, untold, "over a limit; further refusals are counted and logged later");
     }
 }
 

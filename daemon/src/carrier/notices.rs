@@ -78,7 +78,7 @@ pub fn start(trust: Arc<Trust>, notify: Arc<dyn Notify>, largest: usize) -> Star
             let count = messages.len();
             let sealed = messages.drain(..).filter_map(|message| seals.seal(CHANNEL, &message));
             if !notify.notify(sealed.map(|message| TEXT.encode(message)).collect()).await {
-                debug!("notices could not be sent; whoever needs them asks the database");
+                debug!("NOTIFY failed; other instances read the database instead");
             }
             left.fetch_sub(count, Ordering::AcqRel);
             tokio::time::sleep(PAUSE).await;

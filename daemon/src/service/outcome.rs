@@ -81,7 +81,7 @@ impl From<StoreError> for ServiceError {
             StoreError::Stopped(table) => Self::Stopped(table),
             StoreError::TooMuch(detail) => Self::Limit { limit: "changes_per_request", detail },
             StoreError::Denied(_) => {
-                tracing::error!(%error, "the daemon let through what only the database has stopped");
+                tracing::error!(%error, "row-level security rejected a write that the daemon had allowed (bug)");
                 Self::Forbidden("this is not yours")
             }
             other => Self::Store(other),

@@ -133,7 +133,7 @@ impl BridgeState {
         match (turn, news) {
             (Turn::Same, _) => {}
             (_, Ok(())) => info!("connected to Redis"),
-            (_, Err(reason)) => warn!(reason, "Redis is away; other instances are told through PostgreSQL meanwhile"),
+            (_, Err(reason)) => warn!(reason, "Redis is unreachable; messages go through PostgreSQL NOTIFY meanwhile"),
         }
         if turn != Turn::Same {
             self.shared.bridge.owe_hello();
@@ -171,7 +171,7 @@ impl BridgeState {
                 }
             }
             Err(error) => {
-                debug!(%error, "versions could not be compared");
+                debug!(%error, "comparing versions with the database failed");
                 self.retrying = true;
                 myself.send_after(RETRY, || BridgeMsg::Again);
             }

@@ -165,7 +165,7 @@ impl PushRun<'_> {
         ready: &[&ParsedChange],
     ) -> Result<(), StoreError> {
         if let StoreError::Denied(_) = &error {
-            tracing::error!(%error, "the daemon let through what only the database has stopped");
+            tracing::error!(%error, "row-level security rejected a write that the daemon had allowed (bug)");
         }
         // Where people's rows can't be made for now, a row may lack its person's.
         let waits = matches!(error, StoreError::Reference(_)) && self.stopped.has("users");
