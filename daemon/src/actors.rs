@@ -1,4 +1,4 @@
-//! The living part: who is connected, and what they are told. Knows no HTTP library and no database.
+//! The realtime layer: the connected devices, and the messages to them. Knows no HTTP library and no database.
 //!
 //! ```text
 //! Root ── restarts what fails, with a growing pause; one branch never takes another down
@@ -7,16 +7,16 @@
 //!  ├─ Catalogue ── a Session for the scope `global` and every device
 //!  ├─ Devices ── supervises the Device actors, apart from the sessions so that neither ends the other
 //!  │    └─ Device (one a connected device) ── heartbeat, token, rate limit, its own requests
-//!  ├─ Bridge ── tells other instances on the same database what happened here, and hears of theirs
-//!  ├─ Presence ── keeps in the database who is connected here, and that this instance is alive
-//!  ├─ Feed ── asks the database where the scopes are: every sweep, and when somebody else wrote to it
+//!  ├─ Bridge ── exchanges hints with other instances on the same database
+//!  ├─ Presence ── keeps the connected devices and this instance's lease in the database
+//!  ├─ Feed ── reads the scopes' versions: every sweep, and after a write from outside
 //!  └─ Janitor ── calls the housekeeping every few minutes
 //! ```
 //!
-//! An actor that fails, or is busy with one thing for too long (`pulse`), is replaced by whoever supervises it. Nobody
-//! waits for the database (`patient`) or for another actor for as long as that.
+//! An actor that fails, or is busy with one thing for too long (`pulse`), is replaced by its supervisor. No actor waits
+//! for the database (`timeout_backend`) or for another actor for as long as that.
 //!
-//! What outlives a failing actor is shared: the `roster` (who is connected) and each device's `link` with its
+//! State that outlives a failing actor is shared: the `connection_registry` and each device's `link` with its
 //! bounded `outbox`. Mailboxes carry hints and small questions, never a backlog of payloads.
 //! Everything here may be lost at any moment: the database is the truth, and a client resumes from its cursor.
 

@@ -1,4 +1,4 @@
-//! The bridge to other instances on the same database: what was committed here is told there, and the other way round.
+//! The bridge to other instances on the same database: exchanges hints about commits.
 //!
 //! Everything that goes over it is a hint, or as good as lost: who needs certainty asks the database. Rows, versions and ends of
 //! sockets are believed from there alone; only what the database does not hold, messages of devices to each other, goes over
@@ -118,7 +118,7 @@ impl Bridge {
         }
     }
 
-    /// Others may have missed something of this instance: with the next renewal of the lease they are told to look.
+    /// Others may have missed something of this instance: the next renewal of the lease asks them to resync.
     pub(crate) fn owe_hello(&self) {
         self.owes_hello.store(true, Ordering::Release);
     }

@@ -29,7 +29,7 @@ use crate::service::DeviceSeen;
 use crate::sync::strangers::Strangers;
 use crate::sync::{ChangeRecord, Cursor, DeviceId};
 
-/// The longest replay, in versions. Who is further behind pulls, which is cheaper for both.
+/// The longest replay, in versions. A device further behind pulls, which is cheaper for both.
 const LONGEST_REPLAY: i64 = 5000;
 
 /// The part of an unknown name that an error repeats, in characters.
@@ -116,7 +116,7 @@ impl Realtime {
         if *self.draining().borrow() {
             return Err(CloseReason::restarting());
         }
-        // Attached before it is known to be here: from then on it hears of everything.
+        // Attached before it counts as connected: from then on it gets every message.
         self.attach(&link).await?;
         if !self.shared.came(&link).await {
             return Err(CloseReason::TryLater);
@@ -180,7 +180,7 @@ impl Realtime {
             link.outbox().lose(Loss::CursorTooOld);
             return Ok((newest, None));
         }
-        // In this life's epoch, and not ahead of it.
+        // In this epoch, and not ahead of it.
         let (user, global) = (given.user.min(newest.user), given.global.min(newest.global));
         let stands = Cursor { epoch: newest.epoch.clone(), user, global, ..given.clone() };
         link.start(stands.clone());

@@ -22,7 +22,7 @@ use crate::sync::{DeviceId, UserId};
 pub(crate) enum DevicesMsg {
     /// Start the actor of a device that has connected. None when it does not start.
     Start(Box<Setup>, RpcReplyPort<Option<ActorRef<DeviceMsg>>>),
-    /// It is time to see whether all get on.
+    /// Checks for hung actors.
     CheckHung,
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]

@@ -1,4 +1,4 @@
-//! A connected device as its sessions and its socket share it. It outlives every actor of the device.
+//! The state of a connected device that its sessions and its socket share. It outlives every actor of the device.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

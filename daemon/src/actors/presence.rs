@@ -30,7 +30,7 @@ use queue::{Group, PresenceChange};
 
 /// The number of renewals within a lease's time.
 const RENEWALS: u32 = 3;
-/// The database is waited for no longer than this part of the lease, so that a renewal that is due comes in time.
+/// The time limit for the database, as a part of the lease, so that a renewal comes in time.
 const SHARES: u32 = 6;
 /// The least time between two reads of the instances, or of their devices, however often somebody gives reason to.
 const LOOK_AROUND: Duration = Duration::from_millis(500);
@@ -39,15 +39,15 @@ const LOOK_AROUND: Duration = Duration::from_millis(500);
 pub(crate) enum PresenceMsg {
     /// Devices have come or gone: see [`PresenceQueue`].
     Moved,
-    /// It is time to renew the lease.
+    /// Renews the lease.
     Renew,
     /// The way to this instance is another, or another instance has come (which one): renew the lease now.
     RenewNow(Option<Uuid>),
-    /// An instance was heard of that is not known.
+    /// A message of an unknown instance came.
     LookAround,
     /// Devices are in doubt: see [`rumours::Rumours`].
     Doubted,
-    /// It is time to compare what is connected with what the database knows.
+    /// Compares the connected devices with the database.
     Compare,
     /// The same, as something may have been missed.
     Missed,
@@ -208,7 +208,7 @@ impl PresenceState {
         self.shared.bridge.cluster.me()
     }
 
-    /// Asks the database, which is not waited for so long that this instance would be taken for dead.
+    /// Asks the database, with a time limit so short that the lease can still be renewed.
     async fn asked<T>(&self, asking: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
         self.pulse.heartbeat();
         let within = self.shared.bridge.cluster.lease / SHARES;

@@ -147,7 +147,7 @@ impl ActorContext {
     }
 }
 
-/// The living part of the daemon.
+/// The realtime layer of the daemon.
 #[derive(Clone)]
 pub struct Realtime {
     pub(crate) shared: Arc<ActorContext>,

@@ -64,7 +64,7 @@ impl Branch {
 pub(crate) enum RootMsg {
     /// The pause of some failed branch is over.
     Restart,
-    /// It is time to see whether all get on.
+    /// Checks for hung actors.
     CheckHung,
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]

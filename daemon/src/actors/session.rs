@@ -28,7 +28,7 @@ use order::{Next, Order};
 const MAILBOX_BYTES: usize = 256 << 10;
 /// Changes that are handed on without a pause, when many were read at once.
 const CHUNK: usize = 50;
-/// The pause, in which devices that read can empty their outboxes. A slow one is not waited for.
+/// The pause, in which devices that read can empty their outboxes. The session does not wait for a slow one.
 const BREATH: Duration = Duration::from_millis(2);
 /// The pause before the next read after the database refused.
 const RETRY: Duration = Duration::from_secs(1);

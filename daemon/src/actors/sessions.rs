@@ -25,7 +25,7 @@ pub(crate) enum SessionsMsg {
     Close(UserId),
     /// The pause after a failure is over.
     Restart(UserId),
-    /// It is time to see whether all get on.
+    /// Checks for hung actors.
     CheckHung,
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]

@@ -11,7 +11,7 @@ use crate::sync::Scope;
 const TABLE_STOPPED: &str = "table_stopped";
 
 impl Realtime {
-    /// These tables are stopped now, and no others: the devices that copy one which was not before are told.
+    /// Sets the stopped tables, and informs the devices that copy a newly stopped one.
     pub fn tables_stopped(&self, tables: Vec<&'static str>) {
         let before = {
             let mut stopped = self.shared.stopped_tables.write().unwrap_or_else(PoisonError::into_inner);

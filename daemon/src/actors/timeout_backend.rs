@@ -1,5 +1,5 @@
-//! A backend that is waited for only so long. An actor that waits for a slow database is told so in time to say it, or to
-//! try again, before it is taken for one that hangs.
+//! Adds a timeout to every backend call, so that a slow database becomes an error, to report or to retry, instead of a
+//! killed actor.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which way messages go, and what the operator is told of it. No I/O.
+//! The choice of the way for messages, and its report to the operator. No I/O.
 
 use std::collections::HashMap;
 

@@ -13,7 +13,7 @@ const MOST: usize = 500;
 
 /// A change of a device's presence.
 pub(crate) enum PresenceChange {
-    /// It has connected; who waits is told whether it was entered.
+    /// It has connected; the channel gets true once the database has its entry.
     Joined(Arc<Link>, Option<oneshot::Sender<bool>>),
     /// It has gone.
     Left(Arc<Link>),

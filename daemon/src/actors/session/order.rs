@@ -31,7 +31,7 @@ impl Order {
         self.last
     }
 
-    /// A commit was heard of, in any order and any number of times.
+    /// Handles a commit; commits come in any order and any number of times.
     pub(super) fn committed(&mut self, commit: Committed) -> Next {
         if commit.version <= self.last {
             return Next::Nothing;
