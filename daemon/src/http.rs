@@ -1,7 +1,7 @@
 //! The daemon's outside: every route in `routes`, what each does in a file beside it, errors in `problem`.
 //!
-//! Only this module knows warp. It decides nothing about data: it reads a request, asks [`Service`] and the living part
-//! ([`RealtimeApi`]), and writes the answer.
+//! Only this module knows warp. It decides nothing about data: it reads a request, asks [`Service`] and the realtime
+//! layer ([`RealtimeApi`]), and writes the answer.
 
 mod api;
 mod body;

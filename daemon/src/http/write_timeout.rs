@@ -1,5 +1,5 @@
-//! A connection that is not waited for without end: a client that does not read its answer is cut off, and with that
-//! whatever was reading the database for it. A connection that has become a WebSocket has bounds of its own.
+//! A timeout for writes to a connection: a client that does not read its answer is cut off, and the read of the
+//! database for it ends. A connection that has become a WebSocket has bounds of its own.
 
 use std::future::Future;
 use std::io;

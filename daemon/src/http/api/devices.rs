@@ -12,7 +12,7 @@ use crate::auth::Caller;
 use crate::service::{DeviceInfo, ServiceError};
 use crate::sync::DeviceId;
 
-/// A device with what only the living part knows.
+/// A device with the facts that only the realtime layer knows.
 #[derive(Serialize)]
 struct Shown {
     #[serde(flatten)]

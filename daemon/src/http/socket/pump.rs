@@ -1,4 +1,4 @@
-//! The life of a connected socket: writes what waits, passes on what comes, one message at a time.
+//! The main loop of a connected socket: writes waiting messages, passes incoming ones on, one at a time.
 //!
 //! Nothing is read while a message is being served or its answer waits to be written, so a client
 //! that does not read can't make the daemon hold more than one message of it.
@@ -123,7 +123,7 @@ enum Turn {
 impl Pump<'_> {
     /// Between two turns: ends, or goes on with the replay, or goes live.
     fn prepare(&mut self, deadline: Pin<&mut Sleep>) -> Option<Ended> {
-        // Whoever says that they are there and never reads would hold it for ever.
+        // A client that sends heartbeats and never reads would hold it for ever.
         if self.unread.as_ref().is_some_and(|unread| unread.until < Instant::now()) {
             note(Limit::LeastBytesPerSecond, Who::User(self.link.user));
             return Some(Ended::Closed(CloseReason::Unread));
