@@ -80,12 +80,12 @@ impl Service {
         Self { registry, clock, limits, budget, keep, store, hints, known_users, chronicle, noted, samples }
     }
 
-    /// Tells who hears of commits. Once; later calls change nothing.
+    /// Sets the receiver of hints about commits. Once; later calls change nothing.
     pub fn set_hints(&self, hints: Arc<dyn Hints>) {
         let _ = self.hints.set(hints);
     }
 
-    /// The life of the database: the first part of every cursor.
+    /// The epoch of the database: the first part of every cursor.
     #[must_use]
     pub fn epoch(&self) -> &str {
         self.store.epoch()

@@ -24,7 +24,7 @@ use crate::sync::{RowId, Scope, UserId};
 const SETTLER: &str = "ryzed";
 /// The most conflicts of one page, and how many it has unless asked otherwise.
 const PAGE: i64 = 100;
-/// Of a longer value it is told what the server holds, and not again what it came to, in bytes.
+/// The size from which a value is reported once, as the server's, and not again as the result, in bytes.
 const LONG: usize = 16 << 10;
 
 impl Service {

@@ -73,7 +73,7 @@ pub(super) struct Push {
 /// The changes of a push that one transaction handles.
 struct Task<'t> {
     ready: &'t [&'t ParsedChange],
-    /// The same, and those of which only a conflict is told again.
+    /// The same, and those of which only a conflict is reported again.
     concerned: &'t [&'t ParsedChange],
     waiting: HashSet<Key>,
     seen: &'t Seen,
@@ -228,7 +228,7 @@ impl Push {
         Ok(seen)
     }
 
-    /// Changes that were done before and met a conflict, which is told again.
+    /// Changes that were done before and met a conflict, which is reported again.
     fn told_again<'s>(&'s self, seen: &Seen) -> impl Iterator<Item = &'s ParsedChange> {
         self.changes.iter().filter_map(|change| match change {
             Change::Parsed(ready) => {
@@ -355,7 +355,7 @@ impl Pushed {
     }
 }
 
-/// The first of many rejected changes are told all that is wrong with them, the others one thing each.
+/// Limits the errors in an answer: the first of many rejected changes keep all of theirs, the others one each.
 fn bound_errors<'a>(results: impl Iterator<Item = &'a mut ChangeResult>) {
     let mut left = ERRORS_IN_ALL;
     for result in results.filter(|result| !result.errors.is_empty()) {

@@ -218,7 +218,7 @@ impl Service {
             Err(error) => return Err(self.not_done(error, push, gone).await),
         };
         self.tell(&pushed);
-        // Who sends one change at a time, or a file, is told so; what could be done is done.
+        // A client that sends one change at a time, or a file, gets the error; the rest is done.
         match pushed.waits_for.first() {
             Some(table) => Err(ServiceError::Stopped(table)),
             None => Ok(pushed),

@@ -15,7 +15,7 @@ use crate::sync::{DeviceId, Mark, Scope, UserId};
 /// The number of uses known to be in the database without a look-up. One more, and all are forgotten: each costs one
 /// write again.
 const MOST: usize = 50_000;
-/// For how long a session is remembered after a token of it was first used. It is not told how long it lives.
+/// The time that a session is remembered after a token of it was first used. Tokens do not tell their session's end.
 const SESSION: TimeDelta = TimeDelta::days(90);
 
 /// Uses that the database is known to remember.

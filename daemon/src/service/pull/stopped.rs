@@ -1,4 +1,4 @@
-//! A download while tables are stopped: what it tells of, and what is told later.
+//! A download while tables are stopped: it skips their changes and sends them later.
 
 use ryzed_adapters::Registry;
 

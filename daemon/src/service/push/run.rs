@@ -18,7 +18,7 @@ use crate::sync::decide::{Cost, Decision, DecisionContext, Effect, PendingRow, d
 use crate::sync::wire::Status;
 use crate::sync::{RowId, Scope, Version};
 
-/// So few changes are told to others as they are, so they are read at once.
+/// The most changes that other devices get with their values, so that these are read at once.
 const FEW: usize = 20;
 
 /// Why a change is not done.
