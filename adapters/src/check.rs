@@ -23,7 +23,7 @@ pub struct FieldError {
 const LONGEST_FIELD: usize = 100;
 /// The longest message of an error, in characters. Some quote what came from outside.
 const LONGEST_MESSAGE: usize = 500;
-/// The most errors that are told of one row.
+/// The most errors that are reported for one row.
 pub const MOST_ERRORS: usize = 20;
 
 impl FieldError {

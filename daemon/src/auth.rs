@@ -1,4 +1,4 @@
-//! Tokens in, identity out. Nothing here knows HTTP: a caller is told why a token is refused, never what is in it.
+//! Tokens in, identity out. Nothing here knows HTTP. An error gives the reason for refusing a token, never its content.
 
 mod claims;
 mod keys;

@@ -133,7 +133,7 @@ impl Budget {
 
     /// Takes note of a request from this address that came from nobody.
     pub fn was_stranger(&self, address: IpAddr) {
-        // Who has spent more than there is, is refused the next time.
+        // A person who has spent more than there is, is refused the next time.
         let _ = self.strangers.take(network(address), 1, Instant::now());
     }
 

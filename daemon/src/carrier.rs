@@ -94,6 +94,6 @@ pub struct Started {
 
 /// Starts a carrier, again whenever its task has failed.
 pub trait Start: Send + Sync + 'static {
-    /// Starts it for the instance of `trust`, which hears of itself and of the catalogue from the beginning.
+    /// Starts it for the instance of `trust`, subscribed to its own topic and the catalogue's from the beginning.
     fn start(&self, trust: Arc<Trust>, listener: Listener) -> Started;
 }

@@ -108,7 +108,7 @@ async fn a_token_is_known_again_and_its_session_and_device_are_read() {
     assert!(lasting.expires_at + LEEWAY > lasting.expires_at);
 }
 
-/// Whoever has a token of ES256 can make another one that is as good: of each signature there are two.
+/// The holder of an ES256 token can make another valid one: each signature has a twin.
 #[tokio::test]
 async fn a_token_under_another_signature_is_the_same_token() {
     let config = Auth { public_key_file: Some(public("ec.pub.pem")), ..Auth::default() };

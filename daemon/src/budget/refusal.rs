@@ -52,7 +52,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// A time as clients are told it: never too short.
+/// The whole seconds of a retry delay: never too short.
 #[must_use]
 pub fn whole_seconds(time: Duration) -> u64 {
     time.as_millis().div_ceil(1000).max(1) as u64
@@ -88,7 +88,7 @@ pub fn refused(limit: Limit, retry_after: Duration, who: Who) -> Refused {
     Refused { limit, retry_after }
 }
 
-/// The same where nobody is told when to come back.
+/// The same for a refusal without a retry delay.
 pub fn note(limit: Limit, who: Who) {
     metrics().limit_refusals.inc(limit);
     if let Some(untold) = untold(limit, Instant::now()) {

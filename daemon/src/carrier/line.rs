@@ -174,7 +174,7 @@ impl RedisLine {
         }
     }
 
-    /// Publishes messages, all sent before any answer is waited for.
+    /// Publishes messages, all sent before it waits for any answer.
     pub(super) async fn publish(&mut self, messages: &[(String, Bytes)]) -> RedisResult<()> {
         match self {
             Self::Single(connection) => {

@@ -61,7 +61,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// In another life of the database they are others.
+    /// Another epoch of the database has other keys.
     pub(super) fn new(secret: &[u8], epoch: &str) -> Self {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, epoch.as_bytes()).extract(secret);
         let names = hmac::Key::from(drawn(&root, &[b"name"], hmac::HMAC_SHA256));

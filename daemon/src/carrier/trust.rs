@@ -19,7 +19,7 @@ use crate::metrics::{Disbelief, metrics};
 
 /// The greatest age of a message that is believed, by the database's clock; also the tolerance for one from the future.
 const FRESH: Duration = Duration::from_secs(10);
-/// Messages of instances that are not known yet, until it is asked who lives; more are dropped.
+/// The messages of unknown instances kept until the next read of the living ones; more are dropped.
 const ROOM: usize = 256;
 /// The same in bytes.
 const ROOM_BYTES: usize = 4 << 20;
@@ -210,7 +210,7 @@ impl Trust {
         if is_fresh { Ok(letter) } else { not(Disbelief::Late) }
     }
 
-    /// Keeps a genuine message until it is known whether its sender lives.
+    /// Keeps a genuine message until the next read of the instances shows if its sender is alive.
     fn wait(&self, waiting: Waiting) -> Aside {
         let mut known = self.known();
         let is_same = |other: &Waiting| {

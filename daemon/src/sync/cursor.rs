@@ -21,7 +21,7 @@ const FOREIGN: &str = "0";
 /// "I have everything up to here", for the two scopes that a person reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The life of the database that the versions belong to. Empty: of no life yet, so of any.
+    /// The epoch that the versions belong to. Empty: of no epoch yet, so of any.
     #[serde(default, deserialize_with = "epoch")]
     pub epoch: String,
     /// The last version held of the person's own scope.

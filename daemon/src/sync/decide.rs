@@ -1,6 +1,6 @@
 //! The decision about one upload: the conflict rules, as one function of the stored row and the requested change.
 //!
-//! Nothing in here looks anything up. Who owns a row and whether a reference is good is `push`'s business.
+//! Nothing in here looks anything up. Ownership of rows and checks of references are `push`'s business.
 
 mod pending_row;
 mod resolved;

@@ -16,8 +16,8 @@ pub struct Stand {
 
 /// True if every change after `cursor` is still known. If not, the client has to start over.
 ///
-/// It can't for a cursor of another life, for one from the future, and for one that is older than the tombstones that are
-/// kept: unless its copy was begun after they were pruned and so never held their rows.
+/// They are not for a cursor of another epoch, for one from the future, and for one older than the kept tombstones,
+/// unless its copy was begun after the pruning and so never held the deleted rows.
 #[must_use]
 pub fn can_serve(cursor: &Cursor, epoch: &str, stands: &[Stand]) -> bool {
     let begins = stands.iter().all(|stand| cursor.at(stand.scope) == 0);

@@ -1,4 +1,4 @@
-//! A conflict that was met, and how much of it is told.
+//! A resolved conflict, and the size limits of its report.
 
 use std::collections::HashSet;
 
