@@ -1,4 +1,4 @@
-//! Which way each column of a table travels: to devices and from them, to devices alone, or not at all.
+//! The directions in which each column of a table travels: to devices and from them, to devices alone, or not at all.
 //!
 //! The adapters' own columns go both ways. Of an application's table more is there than it was made to give away, so its other
 //! columns are judged, by name and type, and so are its references. What the configuration says of a column counts more.
@@ -59,18 +59,18 @@ pub enum Points {
     Askew(String),
 }
 
-/// Which way a column travels. Both ways when nothing speaks against it.
+/// The directions in which a column travels. Both when nothing speaks against it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Travel {
-    /// Why it stays home.
+    /// The reason for not sending it to devices, if there is one.
     pub home: Option<Reason>,
-    /// Why devices may not write it.
+    /// The reason for devices not writing it, if there is one.
     pub read_only: Option<Reason>,
     /// The table whose rows alone it may name, as far as the person sees them.
     pub references: Option<String>,
 }
 
-/// Why a column does not travel both ways.
+/// The reason for a column not travelling both ways.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// The configuration says so.
@@ -161,7 +161,7 @@ impl Sighting {
         }
     }
 
-    /// Which way it travels under these rules.
+    /// Decides the directions in which it travels under these rules.
     #[must_use]
     pub fn travel(&self, rules: &TableRules) -> Travel {
         let mut travel = self.judged();

@@ -123,7 +123,7 @@ pub(super) const TENANTS: &[Rule] = &[
     ),
 ];
 
-/// Whom a row names. Its owner is named by a column that the adapters know, and is not judged.
+/// Words for people. The owner's column is known by the adapters, and is not judged.
 pub(super) const PEOPLE: &[Rule] = &[
     rule(
         "user id$, member id$, owner id$, author id$, creator id$, coach id$, trainer id$, instructor id$, employee id$, manager id$, \

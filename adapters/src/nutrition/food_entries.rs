@@ -20,7 +20,7 @@ pub struct FoodEntry {
     #[serde(default = "gram")]
     #[schemars(length(min = 1, max = 50))]
     pub unit: String,
-    /// Which meal it was part of.
+    /// The meal that it was part of.
     pub meal_type: Option<MealType>,
     /// The time at which it was eaten.
     pub consumed_at: DateTime<Utc>,

@@ -21,7 +21,7 @@ pub struct WorkoutTemplate {
     /// Its purpose, in French.
     #[schemars(length(max = 20_000))]
     pub description_fr: Option<String>,
-    /// Whom it suits.
+    /// The experience that it asks for.
     pub difficulty_level: Option<Difficulty>,
     /// The time that it takes, in minutes.
     #[schemars(range(min = 0, max = 100_000))]
@@ -54,7 +54,7 @@ pub struct WorkoutTemplate {
     pub average_rating: Option<f64>,
 }
 
-/// Whom a template suits.
+/// The experience that a template asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it, and a doc would turn the schema's enum into a oneOf")]
