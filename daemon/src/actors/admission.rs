@@ -1,5 +1,5 @@
-//! Which of the connected may not stay, because a device was revoked since they came. The database alone is believed; it is asked
-//! at every sweep, at once when somebody says that a device of a person was revoked, and when that may have been said in vain.
+//! Closes the sockets of devices that were revoked after they connected. Only the database is believed. It is read at
+//! every sweep, at once after a message that a person's device was revoked, and when such a message may have been lost.
 
 use super::close::CloseReason;
 use super::feed::FeedMsg;

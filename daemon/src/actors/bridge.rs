@@ -35,7 +35,7 @@ use route::{Route, Ways};
 /// This instance's part in the cluster: its identity, its lease, and the ways to the others.
 #[derive(Clone)]
 pub struct ClusterSettings {
-    /// Which instance this is, another at each start, and whom it believes.
+    /// The identity of this instance, another at each start, and its trust in others.
     pub trust: Arc<Trust>,
     /// The name for people: its host and the address where it listens.
     pub name: String,
@@ -55,7 +55,7 @@ impl ClusterSettings {
         Self { trust, name: String::new(), lease: Duration::from_secs(15), redis: None, directory: None }
     }
 
-    /// Which instance this is.
+    /// The id of this instance.
     #[must_use]
     pub fn me(&self) -> Uuid {
         self.trust.me()

@@ -1,4 +1,4 @@
-//! Why a socket is closed, with the code and the words that its client gets.
+//! The reasons to close a socket, with the code and the text that its client gets.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ const LONGEST_REASON: usize = 123;
 /// The delay with which clients reconnect after a restart: spread, so that they do not come all at once.
 const RECONNECT_MS: std::ops::Range<u64> = 250..5000;
 
-/// Why the daemon closes a socket.
+/// The reason for which the daemon closes a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CloseReason {
     /// 4400: what came is not our protocol.
@@ -56,7 +56,7 @@ impl CloseReason {
         Self::Restarting { reconnect_in_ms: rand::random_range(RECONNECT_MS) }
     }
 
-    /// Why a token does not let a device in, or stay.
+    /// The close reason for a token that does not let a device in, or stay.
     #[must_use]
     pub fn denied(error: AuthError) -> Self {
         metrics().auth_refusals.inc((&error).into());
@@ -105,7 +105,7 @@ impl CloseReason {
         shortened(text)
     }
 
-    /// Why a device may not connect, when the service refuses it.
+    /// The close reason for a device that the service refuses.
     #[must_use]
     pub fn of(error: &ServiceError) -> Self {
         match error {

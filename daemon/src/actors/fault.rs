@@ -20,7 +20,7 @@ pub enum Fault {
     Hang,
 }
 
-/// Which actor.
+/// The actor that fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Victim {
     /// The registry of the users' sessions.

@@ -23,7 +23,7 @@ pub struct Link {
     pub(crate) id: u64,
     /// The owner of the device.
     pub(crate) user: UserId,
-    /// Which one.
+    /// The device's id.
     pub(crate) device: DeviceId,
     /// `mobile`, `web`, `desktop`, `watch`.
     pub(crate) device_type: Option<Box<str>>,
@@ -102,7 +102,7 @@ impl Link {
         self.bell.notify_one();
     }
 
-    /// Why the socket is to be closed, if it is.
+    /// The reason to close the socket, if there is one.
     #[must_use]
     pub fn closing(&self) -> Option<CloseReason> {
         self.outbox().closing().cloned()

@@ -47,7 +47,7 @@ pub enum Outgoing {
     Message(Bytes),
     /// The one message that tells of a loss.
     SyncRequired {
-        /// Why.
+        /// The reason.
         reason: &'static str,
         /// The position of the device.
         cursor: Cursor,
@@ -223,7 +223,7 @@ impl Outbox {
         self.close.get_or_insert(reason);
     }
 
-    /// Why the socket is to be closed, if it is.
+    /// The reason to close the socket, if there is one.
     pub(crate) fn closing(&self) -> Option<&CloseReason> {
         self.close.as_ref()
     }

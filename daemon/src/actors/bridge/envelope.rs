@@ -47,7 +47,7 @@ pub(crate) enum Message<'m> {
     Doubt {
         /// The owner of the device.
         user: UserId,
-        /// Which one.
+        /// The device.
         device: DeviceId,
     },
     /// A device was revoked: ask the database which of the person's devices may stay.
@@ -67,7 +67,7 @@ pub(crate) enum Message<'m> {
 /// Something for clients.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Passed<'m> {
-    /// For whom.
+    /// The devices that it is for.
     pub to: Addressees,
     /// The frame that clients get.
     #[serde(borrow)]
@@ -80,7 +80,7 @@ impl PartialEq for Passed<'_> {
     }
 }
 
-/// Which devices something is for.
+/// The selection of devices that a message is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Addressees {
     /// Of this person; of everybody when none is named.

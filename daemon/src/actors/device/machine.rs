@@ -36,9 +36,9 @@ const BAD_IN_A_ROW: u8 = 10;
 /// The time, by two clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
-    /// For how long something lasts.
+    /// The monotonic time, for durations.
     pub instant: Instant,
-    /// For when a token ends.
+    /// The wall-clock time, for the end of a token.
     pub time: DateTime<Utc>,
 }
 

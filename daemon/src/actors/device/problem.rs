@@ -36,7 +36,7 @@ pub(super) mod code {
 /// The longest detail, in characters.
 const LONGEST: usize = 300;
 
-/// Why a message could not be answered.
+/// The error answer to a message.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Problem {
     pub code: &'static str,

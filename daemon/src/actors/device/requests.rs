@@ -16,7 +16,7 @@ use crate::sync::raw::Uploads;
 use crate::sync::wire::SyncRequest;
 use crate::sync::{Cursor, Scope};
 
-/// For how long it is believed that a device may speak to others.
+/// The time that a check of a device's right to speak to others is valid.
 const BELIEVED: Duration = Duration::from_secs(1);
 
 impl DeviceState {

@@ -1,4 +1,4 @@
-//! Which changes of a scope are handed on, and when the database must be read. Pure.
+//! The order of a scope's changes: hands on those that follow, and asks for a read of the database at a gap. Pure.
 
 use crate::service::{Committed, ScopePage};
 use crate::sync::{ChangeRecord, Version};
