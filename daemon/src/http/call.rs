@@ -44,7 +44,7 @@ pub(super) struct Call {
     pub(super) name: String,
     pub(super) query: Query,
     pub(super) headers: HeaderMap,
-    /// Which HTTP it speaks.
+    /// The HTTP version of the request.
     pub(super) version: Option<Version>,
     body: Body,
     identity: Option<Identity>,

@@ -40,7 +40,7 @@ pub struct Peer(pub SocketAddr);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(pub Arc<str>);
 
-/// Why a request was refused; an extension of answers that say so. Holds no token and nothing of a row.
+/// The reason for a refusal; an extension of answers that have one. Holds no token and nothing of a row.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal(pub Arc<str>);
 

@@ -112,7 +112,7 @@ impl Kind {
         }
     }
 
-    /// Which kind it is when a named limit is exceeded.
+    /// The kind of problem for an exceeded limit, by the limit's name.
     fn of_limit(limit: &str) -> Self {
         match limit {
             "devices_per_user" => Self::LimitReached,
@@ -195,7 +195,7 @@ impl Problem {
         Self { header: Some(Box::new((RETRY_AFTER, seconds))), ..self }
     }
 
-    /// Why, for the log: what the daemon says by itself, and of what it repeats of the request only the names of fields.
+    /// The reason for the log: the daemon's own words, and of the request only the names of fields.
     fn reason(&self) -> String {
         let name = self.kind.described().0;
         match self.kind {

@@ -286,7 +286,7 @@ fn lenient<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// Which pages of other origins may call; `None` when none may.
+/// The CORS layer for the origins that may call; `None` when none may.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;

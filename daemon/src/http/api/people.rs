@@ -41,9 +41,9 @@ const PASSED_ON: [HeaderName; 9] = [
 ];
 /// The header in which browsers say how the asking page is related to the address that it asks.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Why a request gets none that may be somebody else's.
+/// The refusal of a request that may be somebody else's.
 const FROM_ELSEWHERE: &str = "throw-away people are for this machine alone, and something has passed this request on";
-/// Why there are none without a secret.
+/// The reason for making no people without a secret.
 const UNSIGNED: &str = "there is no secret here that a throw-away person's token could be signed with (auth.hs256): tokens \
                         come from the issuer whose public keys are configured";
 

@@ -115,7 +115,7 @@ impl Unpacked {
 }
 
 impl Bounded {
-    /// Why no more was taken.
+    /// The reason for which no more was taken.
     fn fault(&self) -> Bad {
         if self.is_over { Bad::TooLong } else { Bad::NoGzip }
     }

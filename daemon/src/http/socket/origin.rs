@@ -1,4 +1,5 @@
-//! Which web pages may open a socket. Browsers ask nobody before they do, as they do for a call, and say where the page is from. Pure.
+//! The web pages that may open a socket. Browsers send no preflight request for a socket, but they name the page's
+//! origin. Pure.
 
 use std::sync::Arc;
 

@@ -32,7 +32,7 @@ const LAST_FRAMES: usize = 1000;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 8 << 20;
 
-/// Why a socket is over.
+/// The reason for the end of a socket.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// The daemon closes it.
