@@ -116,7 +116,8 @@ impl Service {
         self.store.gone().await
     }
 
-    /// Why the database can't be written just now, in words for an operator; none as far as nothing has shown it.
+    /// The reason why the database can't be written just now, in words for an operator; none as far as nothing has
+    /// shown it.
     #[must_use]
     pub fn storage_fault(&self) -> Option<&'static str> {
         self.store.storage_fault()

@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// For how long, where tombstones are kept for `keep`.
+    /// The time that entries of this kind are kept, where tombstones are kept for `keep`.
     fn kept(self, keep: TimeDelta) -> TimeDelta {
         match self {
             Self::Tombstones => keep,

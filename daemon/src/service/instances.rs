@@ -1,4 +1,5 @@
-//! Which instances share the database, and which devices are connected to each. Only what several can share is asked.
+//! The directory of instances on the database, and of the devices connected to each. Only a database that several can
+//! share has one.
 
 use async_trait::async_trait;
 use futures_util::FutureExt;

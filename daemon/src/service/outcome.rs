@@ -9,7 +9,7 @@ use crate::metrics::{DatabaseError, metrics};
 use crate::store::StoreError;
 use crate::store::tokens::Refusal;
 
-/// Why a use case did not happen. Nothing of it was stored.
+/// The reason for which a use case failed. Nothing of it was stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// Fields of the request are at fault.

@@ -80,7 +80,7 @@ struct Task<'t> {
     before: &'t [ScopeState],
 }
 
-/// Why the transaction is rolled back.
+/// The reason for rolling back the transaction.
 pub(super) enum Stop {
     /// One change of an atomic request was rejected.
     Atomic(Box<Pushed>),

@@ -258,7 +258,7 @@ async fn freshen(tx: &mut dyn Transaction, push: &Push) -> Result<(), StoreError
     if stale.is_empty() { Ok(()) } else { tx.touch(&stale, &format_time(push.now)).await }
 }
 
-/// Why an upload's transaction was rolled back.
+/// The reason for rolling back an upload's transaction.
 enum PushError {
     Stop(Stop),
     Service(ServiceError),

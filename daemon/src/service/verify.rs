@@ -32,7 +32,7 @@ pub struct Verdict {
     pub found: BTreeMap<Difference, u64>,
     /// The number of mended rows.
     pub mended: u64,
-    /// Why rows may have changed unseen, where that is noted and was not taken back.
+    /// The noted reason for unseen changes of rows, unless the note was taken back.
     pub note: Option<String>,
 }
 

@@ -252,7 +252,7 @@ impl PushRun<'_> {
         }
     }
 
-    /// Which places the request has freed and taken, of the tables in which a row is refused.
+    /// Collects the unique values that the request has freed and taken, of the tables in which a row is refused.
     async fn room(&self, tx: &mut dyn Transaction, ready: &[&ParsedChange], own: &[usize]) -> Result<Room, Stop> {
         let mut rules: HashMap<usize, Vec<Vec<String>>> = HashMap::new();
         for index in self.refused.keys().chain(own) {

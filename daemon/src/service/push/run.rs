@@ -21,7 +21,7 @@ use crate::sync::{RowId, Scope, Version};
 /// The most changes that other devices get with their values, so that these are read at once.
 const FEW: usize = 20;
 
-/// Why a change is not done.
+/// The reason for refusing a change.
 pub(super) enum Refusal {
     /// It is at fault.
     Fields(Vec<FieldError>),
