@@ -1,5 +1,5 @@
 //! A table with other columns than the adapter's: as a database has it that was there before, with fewer and with others beside
-//! them; or as the configuration wants it, with columns that stay home or that devices may not write.
+//! them; or as the configuration wants it, with columns that are hidden or that devices may not write.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub struct ColumnFacts {
     pub fills_itself: bool,
     /// True if the database alone computes the value.
     pub is_computed: bool,
-    /// True if it stays home: rows travel without it.
+    /// True if it is hidden: rows travel without it.
     pub is_hidden: bool,
     /// True if devices may not write it.
     pub read_only: bool,
@@ -31,7 +31,7 @@ pub struct ColumnFacts {
     pub references: Option<String>,
 }
 
-/// The schema of a row that has these columns and no others, those that stay home included.
+/// The schema of a row that has these columns and no others, hidden ones included.
 pub(crate) fn schema(adapter: &Value, columns: &[ColumnFacts], has_table: impl Fn(&str) -> bool) -> Value {
     let mut properties = Map::new();
     let mut required: BTreeSet<&str> =
@@ -56,7 +56,7 @@ pub(crate) fn schema(adapter: &Value, columns: &[ColumnFacts], has_table: impl F
     schema
 }
 
-/// The same schema without what stays home, and with what devices may not write marked as such.
+/// The same schema without hidden columns, and with those that devices may not write marked as such.
 pub(crate) fn shown(row: &Value, hidden: &BTreeSet<&str>, read_only: &BTreeSet<&str>) -> Value {
     let mut shown = row.clone();
     if let Some(properties) = shown["properties"].as_object_mut() {

@@ -29,7 +29,7 @@ pub struct Table {
     pub strategy: Strategy,
     /// Every column that travels, the base columns first.
     pub columns: Vec<Column>,
-    /// The columns that stay home.
+    /// The hidden columns.
     pub hidden: Vec<Column>,
     /// The JSON Schema of one row as it travels.
     pub schema: Value,
@@ -76,7 +76,7 @@ impl Table {
     }
 
     /// The same table with the columns that a database has, which was there before and belongs to an application. Rows have
-    /// these columns and no others, but for those that stay home; of an edit, only what it brings is written.
+    /// these columns and no others, but for hidden ones; of an edit, only what it brings is written.
     #[must_use]
     pub fn restricted_to(&self, columns: &[ColumnFacts], has_table: impl Fn(&str) -> bool) -> Self {
         let row = restrict::schema(&self.schema, columns, has_table);
@@ -122,7 +122,7 @@ impl Table {
         Ok(self.to_wire(&self.schema, self.columns.clone(), &hidden, &read_only, self.is_external))
     }
 
-    /// The same table with these columns, of which some stay home and others are not written by devices.
+    /// The same table with these columns, of which some are hidden and others are not written by devices.
     fn to_wire(
         &self,
         row: &Value,
@@ -176,7 +176,7 @@ impl Table {
         self.column("id").is_none_or(|id| !id.read_only)
     }
 
-    /// Every column that the table has, those that stay home included.
+    /// Every column that the table has, hidden ones included.
     pub fn every_column(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().chain(&self.hidden)
     }

@@ -17,7 +17,7 @@ pub struct TableRules {
     pub hidden: BTreeSet<String>,
     /// Are not written by devices.
     pub read_only: BTreeSet<String>,
-    /// Are let out although they would stay home.
+    /// Are sent although they would be hidden.
     pub send: BTreeSet<String>,
     /// May be written by devices although they would be read-only.
     pub write: BTreeSet<String>,
