@@ -52,7 +52,7 @@ impl Realtime {
         }
     }
 
-    /// Ends the actors, once nobody asks anything any more, and says so to other instances.
+    /// Ends the actors, once no request is left, and tells other instances.
     pub async fn stop(&self) {
         let bridge = &self.shared.bridge;
         let said = async {

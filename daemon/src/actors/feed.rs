@@ -36,7 +36,7 @@ pub(crate) enum FeedMsg {
     Sweep,
     /// Somebody else wrote.
     Outside,
-    /// A device of this person was revoked, as somebody says.
+    /// A device of this person was revoked, according to a message.
     Revoked(UserId),
     /// Fails, as a fault in the code would.
     #[cfg(any(test, feature = "faults"))]

@@ -24,7 +24,7 @@ use crate::sync::Scope;
 /// The pause before the next comparison after the database refused.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// It is asked for so many people one by one whether their devices may stay; for more, it is asked for everybody at once.
+/// The number of people whose devices are checked one by one; beyond it, everybody's are checked at once.
 const ONE_BY_ONE: usize = 8;
 
 /// The messages to the bridge.

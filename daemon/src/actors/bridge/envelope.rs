@@ -18,7 +18,7 @@ const FORM: u8 = 2;
 #[derive(Serialize, Deserialize)]
 struct Envelope<'m> {
     v: u8,
-    /// The same was handed to Redis: whoever hears that gets it twice.
+    /// The same was handed to Redis: a receiver with Redis gets it twice.
     #[serde(default, skip_serializing_if = "is_false")]
     again: bool,
     #[serde(borrow)]
@@ -60,7 +60,7 @@ pub(crate) enum Message<'m> {
     Resync,
     /// Anything may have been said unheard: ask the database.
     Missed,
-    /// An instance has come, or is heard in another way than before: ask who there is, and look.
+    /// An instance has come, or its way has changed: read the instances from the database, and resync.
     Hello,
 }
 

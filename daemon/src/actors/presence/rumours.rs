@@ -30,12 +30,12 @@ impl Rumours {
         self.with(std::mem::take)
     }
 
-    /// It is asked who there is: whoever is heard of from here on is another reason to ask.
+    /// Starts a read of the instances: a message of an unknown one from here on asks for another.
     pub(super) fn look_around(&self) {
         self.strangers.store(false, Ordering::Release);
     }
 
-    /// It is compared who is connected where: what is missed from here on is another reason to.
+    /// Starts a comparison of the connected devices: a message missed from here on asks for another.
     pub(super) fn compare(&self) {
         self.missed.store(false, Ordering::Release);
     }
