@@ -115,7 +115,7 @@ pub trait RealtimeApi: Send + Sync + 'static {
     fn is_draining(&self) -> bool;
     /// Closes every socket with 1012, spread over most of `window`, and returns when they are closed or it is over.
     async fn drain(&self, window: Duration);
-    /// Ends what is behind this, once nobody asks anything any more.
+    /// Ends the realtime layer, once no request is left.
     async fn stop(&self);
 }
 

@@ -47,7 +47,7 @@ impl Claims {
         let user = self.sub.as_str().and_then(|sub| Uuid::try_parse(sub).ok());
         let user = user.ok_or(AuthError::Refused("the token's sub is not a UUID"))?;
         let expires_at = self.exp.as_f64().and_then(|exp| DateTime::from_timestamp((exp as i64).min(LAST_SECOND), 0));
-        // Issuers have roles of their own; whoever has none of ours has the least rights.
+        // Issuers have roles of their own; a person with none of ours has the least rights.
         let role = Role::deserialize(&self.role).unwrap_or_default();
         let email = self.email.as_str().filter(|email| is_email(email));
         Ok(Caller {

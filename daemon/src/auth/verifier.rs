@@ -13,7 +13,7 @@ use super::{AuthError, Caller, LEEWAY, Secret, Verify};
 use crate::config::Auth;
 use crate::private;
 
-/// The longest token that is looked at.
+/// The longest token that is read.
 const LONGEST_TOKEN: usize = 16 << 10;
 
 const MALFORMED: AuthError = AuthError::Refused("this is not a token that this server can read");

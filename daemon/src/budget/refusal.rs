@@ -65,7 +65,7 @@ pub enum Who {
     User(UserId),
     /// Somebody at this address.
     Address(IpAddr),
-    /// Somebody of whom nothing is known.
+    /// An unauthenticated client without a known address.
     Nobody,
 }
 

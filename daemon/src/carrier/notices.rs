@@ -67,7 +67,7 @@ impl Carrier for Notices {
     async fn followed(&self, _: UserId) {}
 }
 
-/// Starts to send, in notices of at most `largest` bytes. What comes is heard by [`hearing`].
+/// Starts to send, in notices of at most `largest` bytes. [`hearing`] receives.
 pub fn start(trust: Arc<Trust>, notify: Arc<dyn Notify>, largest: usize) -> Started {
     let (queue, mut waiting) = mpsc::channel(QUEUE);
     let waits = Arc::new(AtomicUsize::new(0));

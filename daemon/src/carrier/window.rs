@@ -1,4 +1,4 @@
-//! Which numbered messages of one sender were heard, so that none is heard twice. Pure, and of a fixed size.
+//! The window of message numbers already received from one sender, so that none counts twice. Pure, and of a fixed size.
 
 /// Numbers that share a word.
 const WORD: u64 = 64;

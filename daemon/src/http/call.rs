@@ -284,7 +284,7 @@ fn fit(template: &str, path: &str) -> Option<Option<String>> {
     segments.next().is_none().then_some(name)
 }
 
-/// The filter of one route: whatever is asked of its path is answered here, other paths are passed on.
+/// The filter of one route: it answers every request for its path, and passes on other paths.
 pub(super) fn at(app: &Arc<App>, route: Route) -> SocketFilter {
     let template = route.path;
     let (app, endpoints): (_, Arc<[Endpoint]>) = (Arc::clone(app), route.endpoints.into());

@@ -7,7 +7,7 @@ use super::{Service, ServiceError};
 use crate::store::Access;
 use crate::sync::UserId;
 
-/// By how much the clocks of daemon and database may differ before it is said.
+/// The difference between the clocks of daemon and database that is logged.
 const APART: TimeDelta = TimeDelta::seconds(60);
 
 impl Service {

@@ -73,7 +73,7 @@ impl Service {
         Coming { user: caller.user, device: device.clone(), uses: uses.collect(), most }
     }
 
-    /// Looks whether a caller is refused, where nothing else is asked of the database on their behalf.
+    /// Checks that a caller is not refused, for requests that read nothing else from the database.
     ///
     /// # Errors
     /// [`ServiceError::Revoked`], [`ServiceError::TokenRevoked`] or [`ServiceError::TokenTooOld`].

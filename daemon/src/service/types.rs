@@ -45,7 +45,7 @@ pub struct DeviceSeen {
     pub cursor: Option<Cursor>,
 }
 
-/// A device as `/devices` lists it; `is_active` is added by whoever knows the sockets.
+/// A device as `/devices` lists it; the realtime layer adds `is_active`.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeviceInfo {
     /// Its id.

@@ -111,7 +111,7 @@ pub(super) async fn end(mut socket: Socket, mut stream: SharedStream, ended: End
     let _ = timeout(LINGER, stream.linger()).await;
 }
 
-/// Hyper's stream, held by the library and by whoever ends it, with a meter for what comes.
+/// Hyper's stream, shared by the library and the task that ends it, with a meter for incoming bytes.
 #[derive(Clone)]
 pub(super) struct SharedStream(Arc<Mutex<Metered>>);
 
