@@ -33,7 +33,7 @@ pub struct Table {
     pub hidden: Vec<Column>,
     /// The JSON Schema of one row as it travels.
     pub schema: Value,
-    /// True if the table belongs to an application whose database was there before, see [`Table::fitted`].
+    /// True if the table belongs to an application whose database was there before, see [`Table::restricted_to`].
     pub is_external: bool,
     /// Hours that a row's times may lie ahead of the server's clock.
     future_hours: u32,
