@@ -6,7 +6,6 @@ pub mod compare;
 mod decode;
 mod open;
 mod outage;
-pub mod parts;
 pub mod postgres;
 mod releases;
 mod rights;
@@ -29,7 +28,6 @@ use crate::metrics::PoolUse;
 use crate::sync::digest::TableDigest;
 use crate::sync::{Caller, DeviceId, Role, RowId, Scope, UserId, Version};
 use compare::Compare;
-use parts::Parts;
 use times::Times;
 use tokens::{Credentials, Refusal, Tokens};
 
@@ -241,7 +239,7 @@ impl dyn Store {
 
 /// The operations of a transaction.
 #[async_trait]
-pub trait Transaction: Compare + OpenConflicts + Parts + Times + Tokens {
+pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
     /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
     /// makes it forget what was not asked for yet.
     async fn prefetch(&mut self, _reads: &[Query<'_>]) -> Result<(), StoreError> {

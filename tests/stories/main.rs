@@ -69,7 +69,6 @@ mod openapi;
 mod operator_log;
 mod order_of_changes;
 mod origins;
-mod parts_ahead;
 mod planted;
 mod polling_bounds;
 mod refused_rows;

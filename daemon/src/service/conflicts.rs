@@ -152,7 +152,7 @@ impl Settle {
         let mut pushed = push.run(tx).await.map_err(|stop| match stop {
             Stop::Store(error) => ServiceError::from(error),
             Stop::Limit { limit, detail } => ServiceError::Limit { limit, detail },
-            Stop::Atomic(_) | Stop::Waits(_) | Stop::Nothing => unreadable(),
+            Stop::Atomic(_) | Stop::Waits(_) => unreadable(),
         })?;
         if let Some(table) = pushed.waits_for.first() {
             return Err(ServiceError::Stopped(table));

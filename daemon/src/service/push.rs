@@ -7,7 +7,6 @@ mod lineage;
 mod open;
 mod order;
 mod owner;
-mod parts;
 mod places;
 mod put_off;
 mod receipt;
@@ -37,7 +36,6 @@ use crate::sync::wire::{ChangeResult, Conflict, Intent, Status};
 use crate::sync::{ChangeRecord, DeviceId, Scope, Version};
 use held::joined;
 use open::OpenBook;
-pub(super) use parts::MOST_AHEAD;
 use receipt::{Receipt, Seen};
 use row_cache::{Key, RowCache};
 use run::PushRun;
@@ -86,8 +84,6 @@ pub(super) enum Stop {
     Atomic(Box<Pushed>),
     /// The request is beyond a named limit.
     Limit { limit: &'static str, detail: String },
-    /// There is nothing to do.
-    Nothing,
     /// One change of an atomic request waits for a stopped table.
     Waits(Box<Pushed>),
     /// The database failed.

@@ -4,16 +4,14 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use futures_util::future::BoxFuture;
 use ryzed_adapters::{code, format_time};
 use serde_json::value::RawValue;
 
-use super::push::{MOST_AHEAD, Push, Stop};
+use super::push::{Push, Stop};
 use super::request::Change;
 use super::{DeviceSeen, Pushed, Served, Service, ServiceError, devices};
 use crate::auth::Caller;
 use crate::budget::Kind;
-use crate::store::parts::Gone;
 use crate::store::{Access, Query, StoreError, Transaction};
 use crate::sync::raw::{MOST_CHANGES, RowBounds, Uploads};
 use crate::sync::wire::{SyncRequest, SyncResponse};
@@ -22,9 +20,6 @@ use crate::sync::{Cursor, DeviceId, Scope};
 /// A scope's time is brought up to now when it is older than this, so that timestamp pulls stay short. It
 /// bounds how far `sync_timestamp` lies back, and how often syncing writes to the scope.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
-
-/// What was told in a turn that cleared some parts, and which.
-type Cleared = Result<(Pushed, Vec<Gone>), PushError>;
 
 impl Service {
     /// `POST /sync`: registers the device, uploads, downloads.
@@ -65,18 +60,10 @@ impl Service {
         };
         let device = seen.device.clone();
         for part in push.early(self.store.rows_at_once()) {
-            let stored = self
-                .upload(Arc::new(part), seen.clone(), Arc::default())
-                .await
-                .inspect_err(|error| self.tell_of_doubt(error))?;
+            let stored = self.upload(part, seen.clone()).await.inspect_err(|error| self.tell_of_doubt(error))?;
             self.tell(&stored);
         }
-        let gone = self.clear(&push, |ahead, at_once| self.clear_some(ahead, seen.clone(), at_once)).await;
-        let push = Arc::new(push);
-        let pushed = match self.upload(Arc::clone(&push), seen, Arc::clone(&gone)).await {
-            Ok(pushed) => pushed,
-            Err(error) => return Err(self.not_done(error, push, gone).await),
-        };
+        let pushed = self.upload(push, seen).await.inspect_err(|error| self.tell_of_doubt(error))?;
         drop(memory);
         self.known_users.note(caller.user);
         self.noted.note(caller, &device);
@@ -100,66 +87,15 @@ impl Service {
         Ok(Served { answer, turn })
     }
 
-    /// One transaction: the device has called, these changes are done. `gone` is what was cleared ahead of them.
-    async fn upload(&self, push: Arc<Push>, seen: DeviceSeen, gone: Arc<Vec<Gone>>) -> Result<Pushed, ServiceError> {
-        let outcome = self.called(push, seen, move |push, tx| {
-            let gone = Arc::clone(&gone);
-            Box::pin(async move {
-                if push.changes.is_empty() { Ok(Pushed::default()) } else { push.run_behind(tx, &gone).await }
-            })
-        });
-        outcome.await.or_else(PushError::settled)
-    }
-
-    /// One transaction: the device has called, some parts of what is to be deleted are gone.
-    async fn clear_some(&self, push: Arc<Push>, seen: DeviceSeen, at_once: usize) -> Cleared {
-        self.called(push, seen, move |push, tx| Box::pin(push.clear(tx, at_once))).await
-    }
-
-    /// Deletes parts of what an upload is about to delete, some in each turn; all that are gone.
-    async fn clear<F>(&self, push: &Push, turn: impl Fn(Arc<Push>, usize) -> F) -> Arc<Vec<Gone>>
-    where
-        F: Future<Output = Cleared>,
-    {
-        let (at_once, mut gone) = (self.store.rows_at_once(), Vec::new());
-        let ahead = if at_once == usize::MAX { None } else { push.with_parts().map(Arc::new) };
-        while let Some(ahead) = ahead.as_ref().filter(|_| gone.len() < MOST_AHEAD) {
-            // There is nothing to clear; or what fails here fails again behind it, and is told.
-            let Ok((stored, some)) = turn(Arc::clone(ahead), at_once).await else { break };
-            self.tell(&stored);
-            gone.extend(some);
-        }
-        Arc::new(gone)
-    }
-
-    /// What an upload that was not done is answered with; what was cleared ahead of it is there again.
-    async fn not_done(&self, error: ServiceError, push: Arc<Push>, gone: Arc<Vec<Gone>>) -> ServiceError {
-        self.tell_of_doubt(&error);
-        if !gone.is_empty() {
-            let back = self.store.write(Access::of(&push.caller, push.device.as_ref()), move |tx| {
-                let (push, gone) = (Arc::clone(&push), Arc::clone(&gone));
-                Box::pin(async move { push.give_back(tx, &gone).await.map_err(PushError::from) })
-            });
-            match back.await.or_else(PushError::settled) {
-                Ok(stored) => self.tell(&stored),
-                Err(error) => tracing::error!(%error, "parts of rows that stay could not be made again"),
-            }
-        }
-        error
-    }
-
-    /// A transaction in which the device has called, and then does this.
-    async fn called<T, W>(&self, push: Arc<Push>, seen: DeviceSeen, work: W) -> Result<T, PushError>
-    where
-        T: Send + 'static,
-        W: for<'t> Fn(&'t Push, &'t mut dyn Transaction) -> BoxFuture<'t, Result<T, Stop>> + Send + Sync + 'static,
-    {
+    /// One transaction: the device has called, these changes are done.
+    async fn upload(&self, push: Push, seen: DeviceSeen) -> Result<Pushed, ServiceError> {
+        let push = Arc::new(push);
         let (access, most) = (Access::of(&push.caller, Some(&seen.device)), self.limits.devices_per_user);
-        let (coming, work) = (self.coming(&push.caller, &seen.device), Arc::new(work));
-        self.store
+        let coming = self.coming(&push.caller, &seen.device);
+        let outcome = self
+            .store
             .write(access, move |tx| {
                 let (push, seen, coming) = (Arc::clone(&push), seen.clone(), coming.clone());
-                let work = Arc::clone(&work);
                 Box::pin(async move {
                     let now = format_time(push.now);
                     tx.ensure_user(push.caller.user, push.caller.email.as_deref(), &now).await?;
@@ -167,10 +103,14 @@ impl Service {
                     devices::register(tx, &push.caller, &seen, &now, most, true).await?;
                     coming.keep(tx, &now).await?;
                     freshen(tx, &push).await?;
-                    work(&push, tx).await.map_err(PushError::from)
+                    if push.changes.is_empty() {
+                        return Ok(Pushed::default());
+                    }
+                    push.run(tx).await.map_err(PushError::from)
                 })
             })
-            .await
+            .await;
+        outcome.or_else(PushError::settled)
     }
 
     /// Uploads from a socket, or of no device at all. The changes come as they were sent; each is read on its own.
@@ -201,22 +141,14 @@ impl Service {
             now,
             limits: Arc::clone(&self.limits),
         });
-        let clear = |ahead: Arc<Push>, at_once| {
-            self.store.write(Access::of(caller, device), move |tx| {
-                let ahead = Arc::clone(&ahead);
-                Box::pin(async move { ahead.clear(tx, at_once).await.map_err(PushError::from) })
+        let outcome = self
+            .store
+            .write(Access::of(caller, device), move |tx| {
+                let push = Arc::clone(&push);
+                Box::pin(async move { push.run(tx).await.map_err(PushError::from) })
             })
-        };
-        let gone = self.clear(&push, clear).await;
-        let (job, cleared) = (Arc::clone(&push), Arc::clone(&gone));
-        let outcome = self.store.write(Access::of(caller, device), move |tx| {
-            let (push, gone) = (Arc::clone(&job), Arc::clone(&cleared));
-            Box::pin(async move { push.run_behind(tx, &gone).await.map_err(PushError::from) })
-        });
-        let pushed = match outcome.await.or_else(PushError::settled) {
-            Ok(pushed) => pushed,
-            Err(error) => return Err(self.not_done(error, push, gone).await),
-        };
+            .await;
+        let pushed = outcome.or_else(PushError::settled).inspect_err(|error| self.tell_of_doubt(error))?;
         self.tell(&pushed);
         // A client that sends one change at a time, or a file, gets the error; the rest is done.
         match pushed.waits_for.first() {
@@ -287,7 +219,6 @@ impl PushError {
     fn settled(self) -> Result<Pushed, ServiceError> {
         match self {
             Self::Stop(Stop::Atomic(pushed) | Stop::Waits(pushed)) => Ok(*pushed),
-            Self::Stop(Stop::Nothing) => Ok(Pushed::default()),
             Self::Stop(Stop::Limit { limit, detail }) => Err(ServiceError::Limit { limit, detail }),
             Self::Stop(Stop::Store(error)) => Err(error.into()),
             Self::Service(error) => Err(error),

@@ -1,7 +1,6 @@
 //! The backend for one machine: SQLite in WAL mode, one writer thread with group commit, a few readers.
 
 pub mod archive;
-mod below;
 mod checkpoints;
 mod compare;
 mod epoch;

@@ -371,7 +371,7 @@ fn ids_by_table(changes: &[&ParsedChange]) -> BTreeMap<usize, Vec<RowId>> {
     ids.into_iter().map(|(rank, ids)| (rank, ids.into_iter().collect())).collect()
 }
 
-pub(super) fn known(state: RowState) -> (StoredRow, Option<Row>) {
+fn known(state: RowState) -> (StoredRow, Option<Row>) {
     let object = |json: &str| said::object(json);
     let row = state.row.as_deref().map(object);
     let known = StoredRow {

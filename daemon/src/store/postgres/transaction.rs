@@ -13,7 +13,6 @@ use super::session::PostgresTransaction;
 use super::wire_format::Form;
 use crate::store::cluster::Presence;
 use crate::store::decode::{KEPT, NOT_TAKEN, count, device_of, receipts_of};
-use crate::store::parts::Parts;
 use crate::store::statement::statement;
 use crate::store::unsaid;
 use crate::store::{
@@ -25,8 +24,6 @@ use crate::sync::{DeviceId, Operation, RowId, Scope, UserId, Version};
 
 /// Parts JSON texts: JSON has no such character outside of an escape. An array of texts would have each taken apart twice.
 pub(super) const SEPARATOR: &str = "\x1e";
-
-impl Parts for PostgresTransaction<'_> {}
 
 #[async_trait]
 impl Transaction for PostgresTransaction<'_> {
