@@ -11,7 +11,7 @@ use crate::{Account, Answer};
 /// How long a request is to wait, in seconds, and how soon it has to be there.
 const WAIT: u64 = 25;
 const THERE: Duration = Duration::from_secs(15);
-/// Less than [`WAIT`]: an answer by then did not come because the time was over.
+/// Less than `WAIT`: an answer by then did not come because the time was over.
 pub const EARLY: Duration = Duration::from_secs(20);
 
 /// A request that waits.
