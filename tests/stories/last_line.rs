@@ -81,7 +81,10 @@ async fn without_the_daemons_own_check_no_foreign_row_is_written() {
         "0"
     );
     assert_eq!(thief.row("food_entries", &own["id"]).await.expect("the thief's own row")["user_id"], thief.user());
-    assert!(daemon.log().contains("row-level security rejected a write that the daemon had allowed"), "an operator has to hear of it");
+    assert!(
+        daemon.log().contains("row-level security rejected a write that the daemon had allowed"),
+        "an operator has to hear of it"
+    );
 
     // It is the fault that is refused, not the person.
     thief.store("food_entries", &food_entry(json!({}))).await;
