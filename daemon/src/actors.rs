@@ -24,19 +24,24 @@ mod admission;
 mod backend;
 mod backoff;
 mod bridge;
+mod cell;
 mod close;
 mod cluster;
 mod connection;
 mod connection_registry;
+mod context;
 mod device;
 mod devices;
 mod drain;
 #[cfg(any(test, feature = "faults"))]
 mod fault;
+#[cfg(any(test, feature = "faults"))]
+mod fault_delivery;
 mod feed;
 mod frame;
 mod janitor;
 mod link;
+mod mailbox;
 mod message;
 mod outbox;
 mod presence;
@@ -46,9 +51,11 @@ mod replay;
 mod root;
 mod session;
 mod sessions;
+mod siblings;
 mod stopped;
 mod timeout_backend;
 mod waiter;
+mod waiting;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -57,12 +64,14 @@ pub use backend::Backend;
 pub use bridge::ClusterSettings;
 pub use close::CloseReason;
 pub use connection::{Connection, Hello};
-pub use device::{Answer, Input, token_of, unread_of_auth};
+pub use context::RealtimeSettings;
+pub use device::mailbox::{Answer, Input};
+pub use device::{token_of, unread_of_auth};
 #[cfg(any(test, feature = "faults"))]
 pub use fault::{Fault, Victim};
 pub use janitor::Housekeeping;
 pub use link::Link;
 pub use outbox::Outgoing;
-pub use realtime::{Counts, Realtime, RealtimeSettings, SocketGuard, StartError};
+pub use realtime::{Counts, Realtime, SocketGuard, StartError};
 pub use replay::{Replay, ReplayPage};
-pub use waiter::{Wait, Woken};
+pub use waiting::{Wait, Woken};

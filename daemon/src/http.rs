@@ -36,6 +36,7 @@ use crate::actors::{CloseReason, Connection, Hello, SocketGuard, Wait, Woken};
 use crate::auth::Verify;
 use crate::config::Config;
 use crate::service::{Service, ServiceError};
+use crate::sync::wire::SyncResponse;
 use crate::sync::{DeviceId, UserId};
 
 pub use api::people::People;
@@ -97,8 +98,9 @@ pub trait RealtimeApi: Send + Sync + 'static {
     async fn active_users(&self) -> Vec<ActiveUser>;
     /// Sends `sync_triggered` to the user's devices but `from`; how many it reached.
     async fn trigger_sync(&self, user: UserId, from: Option<&DeviceId>) -> usize;
-    /// A device has synced: `sync_completed` to its own socket, `other_device_synced` to the user's other ones.
-    async fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize);
+    /// A device has synced; if that is of note: `sync_completed` to its own socket, `other_device_synced` to the user's other
+    /// ones.
+    async fn synced(&self, user: UserId, device: &DeviceId, answer: &SyncResponse, full: bool);
     /// The device was revoked: its socket closes with 4403, and so do those that came with a token of it.
     async fn close_device(&self, user: UserId, device: &DeviceId);
     /// Sends `message` to those of the user's devices that receive `topic`, or to all of them; how many it reached.

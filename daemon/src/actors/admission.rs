@@ -1,16 +1,17 @@
 //! Closes the sockets of devices that were revoked after they connected. Only the database is believed. It is read at
 //! every sweep, at once after a message that a person's device was revoked, and when such a message may have been lost.
 
+use super::cell;
 use super::close::CloseReason;
-use super::feed::FeedMsg;
-use super::realtime::{self, ActorContext};
+use super::context::ActorContext;
+use super::mailbox::FeedMsg;
 use crate::service::ServiceError;
 use crate::sync::{Scope, UserId};
 
 impl ActorContext {
     /// Has it looked whether this person's devices may stay.
     pub(crate) fn look_at_devices_of(&self, user: UserId) {
-        if let Some(feed) = realtime::get(&self.feed) {
+        if let Some(feed) = cell::get(&self.feed) {
             let _ = feed.cast(FeedMsg::Revoked(user));
         }
     }

@@ -4,9 +4,9 @@
 //! sockets are believed from there alone; only what the database does not hold, messages of devices to each other, goes over
 //! it as it is.
 
-mod actor;
-mod envelope;
-mod heard;
+pub(crate) mod actor;
+pub(crate) mod envelope;
+pub(crate) mod heard;
 mod route;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,18 +18,13 @@ use tokio::time::Instant;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::realtime;
+use super::cell;
 use crate::carrier::{Carrier, Letter, Start, Topic, Trust};
 use crate::metrics::metrics;
 use crate::service::{Committed, InstanceDirectory};
 use crate::store::cluster::Other;
 use crate::sync::{DeviceId, Scope, UserId};
-pub(crate) use actor::BridgeActor;
-#[cfg(any(test, feature = "faults"))]
-pub(crate) use actor::BridgeMsg;
-use envelope::Passed;
-pub(crate) use envelope::{Addressees, Message};
-pub(crate) use heard::heard;
+use envelope::{Addressees, Message, Passed};
 use route::{Route, Ways};
 
 /// This instance's part in the cluster: its identity, its lease, and the ways to the others.
@@ -158,7 +153,7 @@ impl Bridge {
 
     /// Hands a message to a carrier. False when it is dropped.
     fn over(&self, carrier: &RwLock<Option<Arc<dyn Carrier>>>, topic: Topic, message: Bytes) -> bool {
-        let Some(carrier) = realtime::get(carrier) else { return false };
+        let Some(carrier) = cell::get(carrier) else { return false };
         let is_taken = carrier.publish(topic, message);
         if !is_taken {
             metrics().bridge_dropped.inc();
@@ -170,19 +165,19 @@ impl Bridge {
 
     /// True if nothing is on its way to others any more.
     pub(crate) fn is_idle(&self) -> bool {
-        [&self.redis, &self.notices].into_iter().filter_map(realtime::get).all(|carrier| carrier.is_idle())
+        [&self.redis, &self.notices].into_iter().filter_map(cell::get).all(|carrier| carrier.is_idle())
     }
 
     /// Asks for what concerns a person, or for it no more, as `is_wanted` says.
     pub(crate) fn follow(&self, user: UserId, is_wanted: &dyn Fn() -> bool) {
-        if let Some(redis) = realtime::get(&self.redis) {
+        if let Some(redis) = cell::get(&self.redis) {
             redis.follow(user, is_wanted);
         }
     }
 
     /// Ends once what others say of a person, which was asked for, is heard here; or can't be, as Redis is away.
     pub(crate) async fn followed(&self, user: UserId) {
-        if let Some(redis) = realtime::get(&self.redis) {
+        if let Some(redis) = cell::get(&self.redis) {
             redis.followed(user).await;
         }
     }

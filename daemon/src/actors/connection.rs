@@ -9,18 +9,18 @@ use futures_util::future::BoxFuture;
 use ractor::ActorRef;
 use tokio::time::Instant;
 
+use super::cell;
 use super::close::CloseReason;
 use super::connection_registry::Left;
-use super::device::{Answer, DeviceMsg, Input, Setup};
-use super::devices::DevicesMsg;
+use super::device::mailbox::{Answer, DeviceMsg, Input, Setup};
 use super::frame;
 use super::link::Link;
+use super::mailbox::{DevicesMsg, SessionsMsg};
 use super::message::ServerMessage;
 use super::outbox::{Outbox, Outgoing};
 use super::presence::queue::PresenceChange;
-use super::realtime::{self, Realtime};
+use super::realtime::Realtime;
 use super::replay::Replay;
-use super::sessions::SessionsMsg;
 use crate::auth::{Caller, Verify};
 use crate::budget::CONNECTING;
 use crate::config::Limits;
@@ -78,7 +78,7 @@ impl Drop for Membership {
         }
         if left == Left::Last {
             shared.bridge.follow(self.link.user, &|| shared.connections.has(self.link.user));
-            if let Some(sessions) = realtime::get(&shared.sessions) {
+            if let Some(sessions) = cell::get(&shared.sessions) {
                 let _ = sessions.cast(SessionsMsg::Close(self.link.user));
             }
         }
@@ -126,7 +126,7 @@ impl Realtime {
         self.shared.in_time(followed.map(Some)).await;
         // Asked after it was attached: what is committed between is in the outbox.
         let (starts, replay) = self.place(&caller, &link, cursor).await?;
-        let welcome = self.encoded(&ServerMessage::ConnectionEstablished {
+        let welcome = self.shared.encoded(&ServerMessage::ConnectionEstablished {
             user_id: caller.user,
             device_id: &link.device,
             server_version: env!("CARGO_PKG_VERSION"),
@@ -136,8 +136,8 @@ impl Realtime {
         });
         let stopped = self.shared.stopped_tables.read().unwrap_or_else(PoisonError::into_inner).clone();
         self.tell_stopped(&link, &stopped);
-        let setup = Box::new(Setup { live: self.clone(), link: Arc::clone(&link), caller, verify });
-        let devices = realtime::get(&self.shared.devices).ok_or(CloseReason::TryLater)?;
+        let setup = Box::new(Setup { link: Arc::clone(&link), caller, verify });
+        let devices = cell::get(&self.shared.devices).ok_or(CloseReason::TryLater)?;
         let started = async { ractor::call!(devices, DevicesMsg::Start, setup).ok().flatten() };
         let device = self.shared.in_time(started).await.ok_or(CloseReason::TryLater)?;
         let welcome = Some(welcome);
@@ -246,7 +246,7 @@ impl Connection {
         match outgoing {
             Outgoing::Message(bytes) => bytes,
             Outgoing::SyncRequired { reason, cursor } => {
-                self.live.encoded(&ServerMessage::SyncRequired { reason, cursor: &cursor })
+                self.live.shared.encoded(&ServerMessage::SyncRequired { reason, cursor: &cursor })
             }
         }
     }

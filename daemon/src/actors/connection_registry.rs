@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::close::CloseReason;
 use super::link::Link;
 use super::message::{self, ServerMessage};
-use super::session::SessionRef;
+use super::session::mailbox::SessionRef;
 use super::waiter::Waiter;
 use crate::sync::{DeviceId, Scope, UserId};
 

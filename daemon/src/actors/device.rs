@@ -4,6 +4,7 @@
 
 mod incoming;
 mod machine;
+pub(crate) mod mailbox;
 mod problem;
 mod requests;
 
@@ -11,68 +12,24 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
 use super::close::CloseReason;
-#[cfg(any(test, feature = "faults"))]
-use super::fault::Fault;
+use super::context::ActorContext;
 use super::link::Link;
 use super::message::ServerMessage;
-use super::realtime::Realtime;
 use crate::auth::{AuthError, Caller, Verify};
-use crate::budget::{Arriving, Held, Refused, SMALL, cost_of};
+use crate::budget::{Arriving, Refused, SMALL, cost_of};
 use crate::service::ServiceError;
 pub use incoming::{token_of, unread_of_auth};
 use machine::{Effect, Event, Machine, Now};
-
-/// What a socket passes on to its device.
-#[derive(Debug)]
-pub enum Input {
-    /// A text message.
-    Text(Bytes),
-    /// A binary message.
-    Binary,
-    /// A ping or pong of the WebSocket protocol.
-    Heard,
-    /// The deadline of the last [`Answer`] has come.
-    Tick,
-}
-
-/// The device's answer to its socket.
-#[derive(Debug)]
-pub struct Answer {
-    /// Messages to write, after what is queued.
-    pub messages: Vec<Bytes>,
-    /// The memory that the messages hold until they are written.
-    pub memory: Option<Held>,
-    /// The reason to close after that, if any.
-    pub close: Option<CloseReason>,
-    /// The time for the next [`Input::Tick`].
-    pub deadline: Instant,
-}
-
-/// The arguments of a device's actor.
-pub(crate) struct Setup {
-    pub live: Realtime,
-    pub link: Arc<Link>,
-    pub caller: Caller,
-    pub verify: Arc<dyn Verify>,
-}
-
-/// The messages to a device's actor.
-pub(crate) enum DeviceMsg {
-    /// Something happened at the socket.
-    Input(Input, RpcReplyPort<Answer>),
-    /// Fails, as a fault in the code would.
-    #[cfg(any(test, feature = "faults"))]
-    Fault(Fault),
-}
+use mailbox::{Answer, DeviceMsg, Input, Setup};
 
 pub(crate) struct Device;
 
 pub(crate) struct DeviceState {
-    live: Realtime,
+    shared: Arc<ActorContext>,
     link: Arc<Link>,
     caller: Caller,
     verify: Arc<dyn Verify>,
@@ -84,14 +41,18 @@ pub(crate) struct DeviceState {
 impl Actor for Device {
     type Msg = DeviceMsg;
     type State = DeviceState;
-    type Arguments = Box<Setup>;
+    type Arguments = (Arc<ActorContext>, Box<Setup>);
 
-    async fn pre_start(&self, _: ActorRef<DeviceMsg>, setup: Box<Setup>) -> Result<DeviceState, ActorProcessingErr> {
-        let Setup { live, link, caller, verify } = *setup;
-        let heartbeat = live.shared.settings.heartbeat;
-        let now = now(&live);
-        let machine = Machine::new(&caller, link.device.clone(), heartbeat, live.shared.backend.limits(), now);
-        Ok(DeviceState { live, link, caller, verify, machine, admitted: None })
+    async fn pre_start(
+        &self,
+        _: ActorRef<DeviceMsg>,
+        (shared, setup): Self::Arguments,
+    ) -> Result<DeviceState, ActorProcessingErr> {
+        let Setup { link, caller, verify } = *setup;
+        let heartbeat = shared.settings.heartbeat;
+        let now = now(&shared);
+        let machine = Machine::new(&caller, link.device.clone(), heartbeat, shared.backend.limits(), now);
+        Ok(DeviceState { shared, link, caller, verify, machine, admitted: None })
     }
 
     async fn handle(
@@ -113,8 +74,8 @@ impl Actor for Device {
     }
 }
 
-fn now(live: &Realtime) -> Now {
-    Now { instant: Instant::now(), time: live.shared.backend.now() }
+fn now(shared: &ActorContext) -> Now {
+    Now { instant: Instant::now(), time: shared.backend.now() }
 }
 
 impl DeviceState {
@@ -134,16 +95,16 @@ impl DeviceState {
             Input::Heard => Event::Heard,
             Input::Tick => Event::Tick,
         };
-        let mut effects = VecDeque::from(self.machine.on(now(&self.live), event));
+        let mut effects = VecDeque::from(self.machine.on(now(&self.shared), event));
         while let Some(effect) = effects.pop_front() {
             if let Some(event) = self.perform(effect, &mut answer).await {
-                effects.extend(self.machine.on(now(&self.live), event));
+                effects.extend(self.machine.on(now(&self.shared), event));
             }
             if answer.close.is_some() {
                 break;
             }
         }
-        answer.deadline = self.machine.deadline(now(&self.live));
+        answer.deadline = self.machine.deadline(now(&self.shared));
         answer
     }
 
@@ -152,7 +113,7 @@ impl DeviceState {
         if text.len() <= SMALL {
             return Ok(None);
         }
-        let mut memory = self.live.shared.backend.budget().arriving(self.caller.user, text.len()).await?;
+        let mut memory = self.shared.backend.budget().arriving(self.caller.user, text.len()).await?;
         memory.came(text.len()).await?;
         self.link.pulse.heartbeat();
         Ok(Some(memory))
@@ -160,7 +121,7 @@ impl DeviceState {
 
     /// Reads a long message, once it is paid for.
     async fn read(&self, text: Bytes) -> Result<Event, Refused> {
-        let (backend, device) = (&self.live.shared.backend, self.link.device.clone());
+        let (backend, device) = (&self.shared.backend, self.link.device.clone());
         let (budget, limits) = (backend.budget(), Arc::clone(backend.limits()));
         let bytes = text.len();
         budget.charge_in_time(self.caller.user, cost_of(bytes, 0)).await?;
@@ -174,7 +135,7 @@ impl DeviceState {
     /// Does what the machine decided; what came of it may be an event for the machine.
     async fn perform(&mut self, effect: Effect, answer: &mut Answer) -> Option<Event> {
         match effect {
-            Effect::Hear(time) => self.live.shared.backend.hear_clock(self.caller.user, time),
+            Effect::Hear(time) => self.shared.backend.hear_clock(self.caller.user, time),
             Effect::Pong(ignored) => self.say(answer, &ServerMessage::Pong { ignored: ignored.names() }),
             Effect::Ignore(answers, ignored) => {
                 self.say(answer, &ServerMessage::Ignored { answers, ignored: ignored.names() });
@@ -216,7 +177,7 @@ impl DeviceState {
 
     /// A new token of the same person, which may be one that is refused.
     async fn renewed(&mut self, caller: Caller, answer: &mut Answer) -> Option<Event> {
-        match self.live.shared.backend.admit(&caller, &self.link.device).await {
+        match self.shared.backend.admit(&caller, &self.link.device).await {
             Ok(()) => Some(Event::Renewed(Box::new(caller))),
             Err(ServiceError::Unavailable { .. }) => Some(Event::NotRenewed(AuthError::Unavailable)),
             Err(error) => {
@@ -227,6 +188,6 @@ impl DeviceState {
     }
 
     fn say(&self, answer: &mut Answer, message: &ServerMessage<'_>) {
-        answer.messages.push(self.live.encoded(message));
+        answer.messages.push(self.shared.encoded(message));
     }
 }

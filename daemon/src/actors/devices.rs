@@ -2,40 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tracing::warn;
 
+use super::cell;
 use super::close::CloseReason;
-use super::device::{Device, DeviceMsg, Setup};
-#[cfg(any(test, feature = "faults"))]
-use super::fault::Fault;
+use super::context::ActorContext;
+use super::device::Device;
+use super::device::mailbox::{DeviceMsg, Setup};
 use super::link::Link;
+use super::mailbox::DevicesMsg;
 use super::pulse::{self, Pulse};
-use super::realtime::{self, ActorContext};
 use crate::metrics::{ActorKind, metrics};
-#[cfg(any(test, feature = "faults"))]
-use crate::sync::{DeviceId, UserId};
-
-/// The messages to the supervisor of the devices.
-pub(crate) enum DevicesMsg {
-    /// Start the actor of a device that has connected. None when it does not start.
-    Start(Box<Setup>, RpcReplyPort<Option<ActorRef<DeviceMsg>>>),
-    /// Checks for hung actors.
-    CheckHung,
-    /// Fails, as a fault in the code would.
-    #[cfg(any(test, feature = "faults"))]
-    Fault(Fault),
-    /// Has a device fail.
-    #[cfg(any(test, feature = "faults"))]
-    Within(UserId, DeviceId, Fault),
-}
 
 pub(crate) struct Devices;
 
 pub(crate) struct DevicesState {
-    patience: Duration,
+    shared: Arc<ActorContext>,
     pulse: Pulse,
     running: HashMap<ActorId, (Arc<Link>, ActorRef<DeviceMsg>)>,
 }
@@ -52,8 +36,8 @@ impl Actor for Devices {
     ) -> Result<DevicesState, ActorProcessingErr> {
         let patience = shared.settings.hang_timeout;
         myself.send_interval(pulse::interval(patience), || DevicesMsg::CheckHung);
-        realtime::set(&shared.devices, myself);
-        Ok(DevicesState { patience, pulse, running: HashMap::new() })
+        cell::set(&shared.devices, myself);
+        Ok(DevicesState { shared, pulse, running: HashMap::new() })
     }
 
     async fn handle(
@@ -106,7 +90,7 @@ impl Actor for Devices {
 impl DevicesState {
     async fn start(&mut self, setup: Box<Setup>, myself: &ActorRef<DevicesMsg>) -> Option<ActorRef<DeviceMsg>> {
         let link = Arc::clone(&setup.link);
-        match Device::spawn_linked(None, Device, setup, myself.get_cell()).await {
+        match Device::spawn_linked(None, Device, (Arc::clone(&self.shared), setup), myself.get_cell()).await {
             Ok((device, _)) => {
                 self.running.insert(device.get_id(), (link, device.clone()));
                 Some(device)
@@ -120,7 +104,7 @@ impl DevicesState {
 
     /// Ends the devices that hang.
     fn check_hung(&mut self) {
-        let patience = self.patience;
+        let patience = self.shared.settings.hang_timeout;
         for (_, (link, device)) in self.running.extract_if(|_, (link, _)| link.pulse.is_hung(patience)) {
             device.kill();
             failed(&link, "it hung", true);

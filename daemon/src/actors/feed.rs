@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::admission;
-#[cfg(any(test, feature = "faults"))]
-use super::fault::Fault;
+use super::cell;
+use super::context::ActorContext;
+use super::mailbox::FeedMsg;
 use super::pulse::Pulse;
-use super::realtime::{self, ActorContext};
-use super::session::SessionRef;
+use super::session::mailbox::SessionRef;
 use crate::metrics::metrics;
 use crate::service::ServiceError;
-use crate::sync::{Scope, UserId};
+use crate::sync::Scope;
 
 /// Outside writes are looked for at most this often.
 const DEBOUNCE: Duration = Duration::from_millis(50);
@@ -29,19 +29,6 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// The pause after the database could not be asked.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// The messages to the feed.
-pub(crate) enum FeedMsg {
-    /// The time has come.
-    Sweep,
-    /// Somebody else wrote.
-    Outside,
-    /// A device of this person was revoked, according to a message.
-    Revoked(UserId),
-    /// Fails, as a fault in the code would.
-    #[cfg(any(test, feature = "faults"))]
-    Fault(Fault),
-}
 
 pub(crate) struct Feed;
 
@@ -63,7 +50,7 @@ impl Actor for Feed {
         (shared, pulse): Self::Arguments,
     ) -> Result<FeedState, ActorProcessingErr> {
         shared.outside.store(false, Ordering::Release);
-        realtime::set(&shared.feed, myself.clone());
+        cell::set(&shared.feed, myself.clone());
         // At once: one that failed may have taken a notice with it.
         myself.cast(FeedMsg::Sweep)?;
         Ok(FeedState { shared, pulse, rested: Instant::now() })
@@ -135,7 +122,7 @@ async fn look(shared: &ActorContext) -> Result<(), ServiceError> {
     for (user, session) in shared.connections.sessions() {
         sessions.extend(session.map(|session| (Scope::User(user), session)));
     }
-    sessions.extend(realtime::get(&shared.catalogue).map(|session| (Scope::Global, session)));
+    sessions.extend(cell::get(&shared.catalogue).map(|session| (Scope::Global, session)));
     sessions.sort_unstable_by_key(|(scope, _)| *scope);
     let scopes: Vec<Scope> = sessions.iter().map(|(scope, _)| *scope).collect();
     for (scope, version) in shared.backend.heads(&scopes).await? {

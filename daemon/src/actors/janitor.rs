@@ -8,9 +8,10 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tracing::{info, warn};
 
 #[cfg(any(test, feature = "faults"))]
-use super::fault::Fault;
+use super::cell;
+use super::context::ActorContext;
+use super::mailbox::JanitorMsg;
 use super::pulse::Pulse;
-use super::realtime::ActorContext;
 use crate::service::{Forgotten, Service};
 use crate::sync::{DeviceId, Scope, UserId};
 
@@ -48,15 +49,6 @@ impl Housekeeping for Service {
     }
 }
 
-/// The messages to the janitor.
-pub(crate) enum JanitorMsg {
-    /// The time has come.
-    Collect,
-    /// Fails, as a fault in the code would.
-    #[cfg(any(test, feature = "faults"))]
-    Fault(Fault),
-}
-
 pub(crate) struct Janitor;
 
 pub(crate) struct JanitorState {
@@ -76,7 +68,7 @@ impl Actor for Janitor {
         (shared, pulse, housekeeping): Self::Arguments,
     ) -> Result<JanitorState, ActorProcessingErr> {
         #[cfg(any(test, feature = "faults"))]
-        super::realtime::set(&shared.janitor, myself.clone());
+        cell::set(&shared.janitor, myself.clone());
         myself.send_after(SOON.min(shared.settings.housekeeping), || JanitorMsg::Collect);
         Ok(JanitorState { housekeeping, shared, pulse })
     }

@@ -4,8 +4,7 @@
 pub(crate) mod queue;
 pub(crate) mod rumours;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -14,14 +13,15 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::bridge::{self, Addressees, Bridge, Message};
+use super::bridge::envelope::{Addressees, Message};
+use super::bridge::heard::heard;
+use super::cell;
 use super::close::CloseReason;
-#[cfg(any(test, feature = "faults"))]
-use super::fault::Fault;
+use super::context::ActorContext;
 use super::link::Link;
+use super::mailbox::PresenceMsg;
 use super::message::{self, ServerMessage};
 use super::pulse::Pulse;
-use super::realtime::{self, ActorContext};
 use crate::carrier::Topic;
 use crate::service::{ClusterView, InstanceDirectory, ServiceError};
 use crate::store::cluster::{Arrival, DevicePlace, Differs, Gone, Lease, Renewed};
@@ -34,42 +34,6 @@ const RENEWALS: u32 = 3;
 const SHARES: u32 = 6;
 /// The least time between two reads of the instances, or of their devices, however often somebody gives reason to.
 const LOOK_AROUND: Duration = Duration::from_millis(500);
-
-/// The messages to the presence actor.
-pub(crate) enum PresenceMsg {
-    /// Devices have come or gone: see [`PresenceQueue`].
-    Moved,
-    /// Renews the lease.
-    Renew,
-    /// The way to this instance is another, or another instance has come (which one): renew the lease now.
-    RenewNow(Option<Uuid>),
-    /// A message of an unknown instance came.
-    LookAround,
-    /// Devices are in doubt: see [`rumours::Rumours`].
-    Doubted,
-    /// Compares the connected devices with the database.
-    Compare,
-    /// The same, as something may have been missed.
-    Missed,
-    /// Fails, as a fault in the code would.
-    #[cfg(any(test, feature = "faults"))]
-    Fault(Fault),
-}
-
-/// Devices that have come or gone, until the actor takes them. It outlives the actor.
-#[derive(Default)]
-pub(crate) struct PresenceQueue(Mutex<VecDeque<PresenceChange>>);
-
-impl PresenceQueue {
-    fn with<T>(&self, act: impl FnOnce(&mut VecDeque<PresenceChange>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// True if all changes were taken.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.with(|waiting| waiting.is_empty())
-    }
-}
 
 impl ActorContext {
     /// Enters a device that has connected. False when the database could not be reached.
@@ -85,7 +49,7 @@ impl ActorContext {
     /// Notes that a device has come or gone.
     pub(crate) fn moved(&self, what: PresenceChange) {
         self.moves.with(|waiting| waiting.push_back(what));
-        if let Some(presence) = realtime::get(&self.presence) {
+        if let Some(presence) = cell::get(&self.presence) {
             let _ = presence.cast(PresenceMsg::Moved);
         }
     }
@@ -126,7 +90,7 @@ impl Actor for PresenceActor {
         myself: ActorRef<PresenceMsg>,
         (shared, pulse, directory): Self::Arguments,
     ) -> Result<PresenceState, ActorProcessingErr> {
-        realtime::set(&shared.presence, myself.clone());
+        cell::set(&shared.presence, myself.clone());
         shared.rumours.look_around();
         shared.rumours.compare();
         myself.cast(PresenceMsg::Renew)?;
@@ -268,7 +232,7 @@ impl PresenceState {
         }
         self.gone(&around.gone);
         let notice = bridge.say_hello();
-        said_before.iter().for_each(|letter| bridge::heard(&self.shared, letter));
+        said_before.iter().for_each(|letter| heard(&self.shared, letter));
         if let Some(notice) = notice
             && let Err(error) = self.asked(self.directory.notify(vec![notice])).await
         {
@@ -395,15 +359,6 @@ impl PresenceState {
                 Differs::Missing => self.shared.moved(PresenceChange::Joined(Arc::clone(link), None)),
                 Differs::OnOtherInstance => link.close(CloseReason::Replaced),
             }
-        }
-    }
-}
-
-impl Bridge {
-    /// Has the lease renewed at once: the way to this instance is another now, or somebody has come.
-    pub(crate) fn renew_now(shared: &ActorContext, newcomer: Option<Uuid>) {
-        if let Some(presence) = realtime::get(&shared.presence) {
-            let _ = presence.cast(PresenceMsg::RenewNow(newcomer));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! [`Realtime`]: the handle by which everybody else speaks to the actors. Cheap to clone; nothing in it blocks.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,56 +10,30 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::backend::Backend;
-use super::bridge::{Addressees, Bridge, ClusterSettings, Message};
+use super::bridge::ClusterSettings;
+use super::bridge::envelope::{Addressees, Message};
+use super::cell::get;
 use super::close::CloseReason;
-use super::connection_registry::ConnectionRegistry;
-use super::devices::DevicesMsg;
-use super::feed::FeedMsg;
+use super::context::{ActorContext, HANG_TIMEOUT_SHARES, RealtimeSettings};
 use super::janitor::Housekeeping;
 use super::link::Link;
-use super::message::{self, ServerMessage};
-use super::presence::{PresenceMsg, PresenceQueue, rumours::Rumours};
+use super::mailbox::SessionsMsg;
+use super::message::ServerMessage;
 use super::root::{Root, RootMsg};
-use super::session::{SessionMsg, SessionRef, Subscriber};
-use super::sessions::SessionsMsg;
+use super::session::mailbox::{SessionMsg, SessionRef, Subscriber};
 use super::timeout_backend::TimeoutBackend;
 use super::waiter::Waiter;
 use crate::budget::Budget;
 use crate::carrier::Topic;
 use crate::config::Limits;
 use crate::service::{Committed, Hints, Service};
-use crate::sync::{DeviceId, Scope, UserId, Version};
+use crate::sync::wire::SyncResponse;
+use crate::sync::{DeviceId, Scope, UserId};
 
 /// The number of tries to reach an actor that is being restarted.
 const ATTEMPTS: u32 = 8;
 /// The first pause between two attempts; doubled each time.
 const PAUSE: Duration = Duration::from_millis(10);
-/// The database, and other actors, are waited for no longer than this part of an actor's own time.
-pub(crate) const HANG_TIMEOUT_SHARES: u32 = 2;
-
-/// The actors' own times.
-#[derive(Debug, Clone)]
-pub struct RealtimeSettings {
-    /// The time within which a client is expected to say something.
-    pub heartbeat: Duration,
-    /// The time between two sweeps, which ask the database for the scopes' versions.
-    pub sweep: Duration,
-    /// The time between two runs of the housekeeping.
-    pub housekeeping: Duration,
-    /// How long an actor may be busy with one thing before it is taken for hung and replaced.
-    pub hang_timeout: Duration,
-}
-
-impl Default for RealtimeSettings {
-    fn default() -> Self {
-        Self {
-            heartbeat: Duration::from_secs(30),
-            sweep: Duration::from_secs(30),
-            housekeeping: Duration::from_secs(300),
-            hang_timeout: Duration::from_secs(60),
-        }
-    }
-}
 
 /// The actors could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -73,78 +47,6 @@ pub struct Counts {
     pub connections: usize,
     /// People with at least one.
     pub users: usize,
-}
-
-/// The state that all actors share, and that outlives each of them.
-pub(crate) struct ActorContext {
-    pub backend: Arc<dyn Backend>,
-    pub settings: RealtimeSettings,
-    pub connections: ConnectionRegistry,
-    pub bridge: Bridge,
-    pub catalogue: RwLock<Option<SessionRef>>,
-    pub sessions: RwLock<Option<ActorRef<SessionsMsg>>>,
-    pub devices: RwLock<Option<ActorRef<DevicesMsg>>>,
-    pub feed: RwLock<Option<ActorRef<FeedMsg>>>,
-    #[cfg(any(test, feature = "faults"))]
-    pub bridge_actor: RwLock<Option<ActorRef<super::bridge::BridgeMsg>>>,
-    #[cfg(any(test, feature = "faults"))]
-    pub janitor: RwLock<Option<ActorRef<super::janitor::JanitorMsg>>>,
-    pub presence: RwLock<Option<ActorRef<PresenceMsg>>>,
-    pub moves: PresenceQueue,
-    pub rumours: Rumours,
-    /// An outside write was told and not yet looked for.
-    pub outside: AtomicBool,
-    /// Anything that other instances said may have been missed, and was not yet looked for.
-    pub missed: AtomicBool,
-    pub stopped_tables: RwLock<Vec<&'static str>>,
-    /// Requests that wait.
-    pub polls: AtomicUsize,
-    sockets: AtomicUsize,
-    next_link: AtomicU64,
-    draining: watch::Sender<bool>,
-}
-
-/// The content of `place`.
-pub(crate) fn get<T: Clone>(place: &RwLock<Option<T>>) -> Option<T> {
-    place.read().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-/// Puts `value` into `place`.
-pub(crate) fn set<T>(place: &RwLock<Option<T>>, value: T) {
-    *place.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
-}
-
-impl ActorContext {
-    /// Has the feed look where the scopes are.
-    pub(crate) fn request_resync(&self) {
-        if !self.outside.swap(true, Ordering::AcqRel)
-            && let Some(feed) = get(&self.feed)
-        {
-            let _ = feed.cast(FeedMsg::Outside);
-        }
-    }
-
-    /// Has everything looked for that other instances may have said unheard: where the scopes are, who may not stay, and who
-    /// has connected elsewhere.
-    pub(crate) fn missed_something(&self) {
-        self.missed.store(true, Ordering::Release);
-        self.request_resync();
-        self.compare_soon();
-    }
-
-    /// Waits for another actor's answer, but not so long that the waiting actor would count as hung.
-    pub(crate) async fn in_time<T>(&self, answer: impl Future<Output = Option<T>>) -> Option<T> {
-        let patience = self.settings.hang_timeout / HANG_TIMEOUT_SHARES;
-        tokio::time::timeout(patience, answer).await.ok().flatten()
-    }
-
-    /// The session of a scope, if it runs.
-    pub(crate) fn session_of(&self, scope: Scope) -> Option<SessionRef> {
-        match scope {
-            Scope::Global => get(&self.catalogue),
-            Scope::User(user) => self.connections.session(user),
-        }
-    }
 }
 
 /// The realtime layer of the daemon.
@@ -185,34 +87,7 @@ impl Realtime {
     ) -> Result<Self, StartError> {
         let backend: Arc<dyn Backend> =
             Arc::new(TimeoutBackend::new(backend, settings.hang_timeout / HANG_TIMEOUT_SHARES));
-        let shared = Arc::new(ActorContext {
-            backend,
-            settings,
-            connections: if cluster.directory.is_some() {
-                ConnectionRegistry::silent()
-            } else {
-                ConnectionRegistry::default()
-            },
-            bridge: Bridge::new(cluster),
-            catalogue: RwLock::default(),
-            sessions: RwLock::default(),
-            devices: RwLock::default(),
-            feed: RwLock::default(),
-            #[cfg(any(test, feature = "faults"))]
-            bridge_actor: RwLock::default(),
-            #[cfg(any(test, feature = "faults"))]
-            janitor: RwLock::default(),
-            presence: RwLock::default(),
-            moves: PresenceQueue::default(),
-            rumours: Rumours::default(),
-            outside: AtomicBool::new(false),
-            missed: AtomicBool::new(false),
-            stopped_tables: RwLock::default(),
-            polls: AtomicUsize::new(0),
-            sockets: AtomicUsize::new(0),
-            next_link: AtomicU64::new(1),
-            draining: watch::Sender::new(false),
-        });
+        let shared = Arc::new(ActorContext::new(backend, settings, cluster));
         let arguments = (Arc::clone(&shared), housekeeping);
         let started = Root::spawn(None, Root, arguments).await;
         let (root, task) = started.map_err(|error| StartError(error.to_string()))?;
@@ -280,20 +155,13 @@ impl Realtime {
 
     /// Asks the user's devices to sync, but not the one that wants them to. Returns how many were asked.
     pub fn trigger_sync(&self, user: UserId, from: Option<&DeviceId>) -> usize {
-        self.tell_others(user, from, &ServerMessage::SyncTriggered { device_id: from, changes_count: 0 })
+        self.shared.trigger_sync(user, from)
     }
 
-    /// Sends to the user's devices but one, wherever they are. Returns how many there were here.
-    pub(crate) fn tell_others(&self, user: UserId, except: Option<&DeviceId>, message: &ServerMessage<'_>) -> usize {
-        let bytes = self.encoded(message);
-        let to = Addressees { user: Some(user), except: except.cloned(), ..Addressees::default() };
-        self.shared.bridge.pass(to, &bytes);
-        self.shared.connections.tell_others(user, except, &bytes)
-    }
-
-    /// A device has synced something of note: tells its socket and the user's others.
-    pub fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
-        let completed = self.encoded(&ServerMessage::SyncCompleted { device_id: device, changes_count });
+    /// A device has synced over REST: tells the user's others and its own socket, if that is of note.
+    pub fn synced(&self, user: UserId, device: &DeviceId, answer: &SyncResponse, full: bool) {
+        let Some(changes_count) = self.shared.synced(user, device, answer, full) else { return };
+        let completed = self.shared.encoded(&ServerMessage::SyncCompleted { device_id: device, changes_count });
         match self.shared.connections.link(user, device) {
             Some(link) => link.message(completed),
             None => {
@@ -301,11 +169,6 @@ impl Realtime {
                 self.shared.bridge.pass(to, &completed);
             }
         }
-        self.others_synced(user, device, changes_count);
-    }
-
-    pub(crate) fn others_synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
-        self.tell_others(user, Some(device), &ServerMessage::OtherDeviceSynced { device_id: device, changes_count });
     }
 
     /// Closes the socket of a device that was revoked, wherever it is, and those that came with what is refused since.
@@ -327,8 +190,11 @@ impl Realtime {
         if scope != Scope::Global && scope != Scope::User(user) {
             return 0;
         }
-        let bytes =
-            self.encoded(&ServerMessage::Broadcast { event: "test", payload: Some(message), source_device: None });
+        let bytes = self.shared.encoded(&ServerMessage::Broadcast {
+            event: "test",
+            payload: Some(message),
+            source_device: None,
+        });
         let to = Addressees {
             user: (scope != Scope::Global).then_some(user),
             table: table.map(ToOwned::to_owned),
@@ -373,10 +239,6 @@ impl Realtime {
         self.shared.next_link.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn encoded(&self, message: &ServerMessage<'_>) -> bytes::Bytes {
-        message::encode(message, self.shared.backend.now())
-    }
-
     /// Makes sure that both sessions hand on to this device what is committed from now on.
     pub(crate) async fn attach(&self, link: &Arc<Link>) -> Result<(), CloseReason> {
         self.subscribe(link.user, Subscriber::Device(Arc::clone(link))).await
@@ -418,15 +280,6 @@ impl Realtime {
         }
         let sessions = get(&self.shared.sessions)?;
         self.shared.in_time(async { ractor::call!(sessions, SessionsMsg::Open, user).ok().flatten() }).await
-    }
-
-    /// Waits until everything up to `version` was put into the outboxes.
-    pub(crate) async fn settled(&self, scope: Scope, version: Version) {
-        if let Some(session) = self.shared.session_of(scope) {
-            // Late or failed: the answer comes before the changes, and the versions still tell.
-            let _ =
-                self.shared.in_time(async { ractor::call!(session.actor, SessionMsg::Settled, version).ok() }).await;
-        }
     }
 }
 

@@ -8,8 +8,10 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, 
 use tracing::{error, warn};
 
 use super::backoff::Backoff;
-use super::bridge::BridgeActor;
+use super::bridge::actor::BridgeActor;
+use super::cell;
 use super::close::CloseReason;
+use super::context::ActorContext;
 use super::devices::Devices;
 #[cfg(any(test, feature = "faults"))]
 use super::fault::Fault;
@@ -17,7 +19,6 @@ use super::feed::Feed;
 use super::janitor::{Housekeeping, Janitor};
 use super::presence::PresenceActor;
 use super::pulse::{self, Pulse};
-use super::realtime::{self, ActorContext};
 use super::session;
 use super::sessions::Sessions;
 use crate::metrics::{ActorKind, metrics};
@@ -182,7 +183,7 @@ impl RootState {
             Branch::Catalogue => {
                 let started = session::start(Arc::clone(&shared), Scope::Global, is_restart, root).await;
                 let catalogue = started.ok_or_else(|| SpawnErr::StartupFailed("the catalogue".into()))?;
-                realtime::set(&shared.catalogue, catalogue.clone());
+                cell::set(&shared.catalogue, catalogue.clone());
                 (catalogue.actor.get_cell(), catalogue.pulse)
             }
             Branch::Sessions => (Sessions::spawn_linked(None, Sessions, with, root).await?.0.get_cell(), pulse),

@@ -2,141 +2,32 @@
 //!
 //! A thin shell round [`Order`]: it reads pages, encodes each change once and puts it into the devices' outboxes.
 
+pub(crate) mod mailbox;
 mod order;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tracing::{debug, warn};
 
 use super::backend::Backend;
-#[cfg(any(test, feature = "faults"))]
-use super::fault::Fault;
+use super::context::ActorContext;
 use super::frame::ChangeFrame;
-use super::link::Link;
 use super::pulse::Pulse;
-use super::realtime::ActorContext;
-use super::waiter::Waiter;
 use crate::metrics::metrics;
 use crate::service::{Committed, ServiceError};
-use crate::sync::{ChangeRecord, Scope, Version};
+use crate::sync::{ChangeRecord, Scope};
+use mailbox::{Backlog, Guess, SessionMsg, SessionRef};
 use order::{Next, Order};
 
-/// The bytes of changes that may wait in a session's mailbox; beyond it only the version is passed on.
-const MAILBOX_BYTES: usize = 256 << 10;
 /// Changes that are handed on without a pause, when many were read at once.
 const CHUNK: usize = 50;
 /// The pause, in which devices that read can empty their outboxes. The session does not wait for a slow one.
 const BREATH: Duration = Duration::from_millis(2);
 /// The pause before the next read after the database refused.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// The messages to a session.
-pub(crate) enum SessionMsg {
-    /// The scope has moved, and these are the changes.
-    Committed(Committed),
-    /// The scope may have moved: see [`Backlog::hinted`].
-    Check,
-    /// A device has come. Answered once it will get everything beyond what was handed on before; false when the
-    /// database could not be asked where that is.
-    Attach(Subscriber, RpcReplyPort<bool>),
-    /// Answered once everything up to this version was handed on, or could not be.
-    Settled(Version, RpcReplyPort<()>),
-    /// Fails, as a fault in the code would.
-    #[cfg(any(test, feature = "faults"))]
-    Fault(Fault),
-}
-
-/// Who is to hear of changes.
-#[derive(Debug, Clone)]
-pub(crate) enum Subscriber {
-    /// A device with a socket.
-    Device(Arc<Link>),
-    /// A request that waits.
-    Request(Arc<Waiter>),
-}
-
-impl Subscriber {
-    fn joined(&self, scope: Scope, version: Version) {
-        match self {
-            Self::Device(link) => link.joined(scope, version),
-            Self::Request(waiter) => waiter.joined(scope, version),
-        }
-    }
-}
-
-/// How a session is reached. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct SessionRef {
-    pub actor: ActorRef<SessionMsg>,
-    pub pulse: Pulse,
-    backlog: Arc<Backlog>,
-}
-
-/// The state of a session's mailbox, which keeps it small however fast commits come.
-#[derive(Default)]
-struct Backlog {
-    bytes: AtomicUsize,
-    /// The version of the scope according to the database or a commit of this instance; no other source counts.
-    hinted: AtomicI64,
-    /// Somebody else says that there is more: the database is to be asked, once for all who have said so by then.
-    told: Mutex<Option<Guess>>,
-    checking: AtomicBool,
-    last: AtomicI64,
-}
-
-/// The one table whose rows are likely to be read; none when they may be of several.
-type Guess = Option<&'static str>;
-
-impl Backlog {
-    fn told(&self) -> MutexGuard<'_, Option<Guess>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl SessionRef {
-    /// Tells of a commit; never blocks.
-    pub(crate) fn committed(&self, commit: Committed) {
-        let size: usize = commit.records.iter().map(ChangeRecord::size).sum();
-        let waits = self.backlog.bytes.load(Ordering::Relaxed);
-        if commit.records.is_empty() || waits + size > MAILBOX_BYTES {
-            self.moved(commit.version);
-            return;
-        }
-        self.backlog.bytes.fetch_add(size, Ordering::Relaxed);
-        // A session that has just died is started again and reads what it lacks.
-        let _ = self.actor.cast(SessionMsg::Committed(commit));
-    }
-
-    /// Tells that the scope stands at `version`, at least. False when everything up to there was handed on.
-    pub(crate) fn moved(&self, version: Version) -> bool {
-        if version <= self.backlog.last.load(Ordering::Acquire) {
-            return false;
-        }
-        self.backlog.hinted.fetch_max(version, Ordering::AcqRel);
-        self.check();
-        true
-    }
-
-    /// Another instance says that the scope stands at `version`, at least, after changes of `table`. Whatever it is, it only
-    /// makes the session look.
-    pub(crate) fn told(&self, version: Version, table: Guess) {
-        if version > self.backlog.last.load(Ordering::Acquire) {
-            let mut told = self.backlog.told();
-            *told = Some(table.filter(|_| told.is_none_or(|former| former == table)));
-            drop(told);
-            self.check();
-        }
-    }
-
-    fn check(&self) {
-        if !self.backlog.checking.swap(true, Ordering::AcqRel) {
-            let _ = self.actor.cast(SessionMsg::Check);
-        }
-    }
-}
 
 /// Starts a session below `supervisor`. `resumes` when devices may be waiting for what was missed.
 pub(crate) async fn start(

@@ -5,32 +5,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tracing::warn;
 
 use super::backoff::Backoff;
-#[cfg(any(test, feature = "faults"))]
-use super::fault::Fault;
+use super::cell;
+use super::context::ActorContext;
+use super::mailbox::SessionsMsg;
 use super::pulse::{self, Pulse};
-use super::realtime::{self, ActorContext};
-use super::session::{self, SessionRef};
+use super::session;
+use super::session::mailbox::SessionRef;
 use crate::metrics::{ActorKind, metrics};
 use crate::sync::{Scope, UserId};
-
-/// The messages to the supervisor of the sessions.
-pub(crate) enum SessionsMsg {
-    /// The user's session; started when there is none. None while a failed one pauses.
-    Open(UserId, RpcReplyPort<Option<SessionRef>>),
-    /// The user's last device has gone.
-    Close(UserId),
-    /// The pause after a failure is over.
-    Restart(UserId),
-    /// Checks for hung actors.
-    CheckHung,
-    /// Fails, as a fault in the code would.
-    #[cfg(any(test, feature = "faults"))]
-    Fault(Fault),
-}
 
 pub(crate) struct Sessions;
 
@@ -53,7 +39,7 @@ impl Actor for Sessions {
         (shared, pulse): Self::Arguments,
     ) -> Result<SessionsState, ActorProcessingErr> {
         myself.send_interval(pulse::interval(shared.settings.hang_timeout), || SessionsMsg::CheckHung);
-        realtime::set(&shared.sessions, myself.clone());
+        cell::set(&shared.sessions, myself.clone());
         // After a failure of the registry itself: every user who is still connected gets a session again.
         shared.connections.forget_sessions();
         for (user, _) in shared.connections.sessions() {

@@ -28,7 +28,7 @@ impl Realtime {
             let detail =
                 format!("stopped until they are mended: {}; keep changes to them for later", copied.join(", "));
             let (code, answers, mutation_id, request_id) = (TABLE_STOPPED, None, None, None);
-            link.message(self.encoded(&ServerMessage::Error {
+            link.message(self.shared.encoded(&ServerMessage::Error {
                 code,
                 detail: &detail,
                 answers,

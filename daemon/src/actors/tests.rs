@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::close::CloseReason;
 use super::fault::{Fault, Victim};
 use super::outbox::Outgoing;
-use super::session::SessionMsg;
-use super::{ClusterSettings, Connection, Hello, Input, Realtime, RealtimeSettings, realtime};
+use super::session::mailbox::SessionMsg;
+use super::{ClusterSettings, Connection, Hello, Input, Realtime, RealtimeSettings, cell};
 use crate::service::{Committed, Hints};
 use crate::sync::{Cursor, Scope, Version};
 use fake::{Fake, Idle, Open, caller, user};
@@ -186,7 +186,7 @@ async fn a_session_that_fails_is_started_again_with_its_devices() {
         live.committed(fake.commit(scope, "phone"));
         web.until(|got| got.iter().any(|message| message["scope"] == scope.to_string())).await;
         let session = match scope {
-            Scope::Global => realtime::get(&live.shared.catalogue),
+            Scope::Global => cell::get(&live.shared.catalogue),
             Scope::User(user) => live.shared.connections.session(user),
         };
         session.unwrap().actor.cast(SessionMsg::Fault(Fault::Panic)).unwrap();
@@ -270,7 +270,7 @@ async fn what_another_instance_says_only_makes_a_session_look() {
     for _ in 0..1000 {
         session.told(1_000_000_000_000_000, None);
     }
-    live.settled(Scope::User(user(1)), 0).await;
+    live.shared.settled(Scope::User(user(1)), 0).await;
     let reads = fake.reads.load(Ordering::Relaxed);
     assert!((1..=2).contains(&reads), "{reads} reads");
     fake.commit(Scope::User(user(1)), "phone");
@@ -279,7 +279,7 @@ async fn what_another_instance_says_only_makes_a_session_look() {
     // What is known by the database's own word is not asked for again.
     let reads = fake.reads.load(Ordering::Relaxed);
     session.told(1, None);
-    live.settled(Scope::User(user(1)), 0).await;
+    live.shared.settled(Scope::User(user(1)), 0).await;
     assert_eq!(fake.reads.load(Ordering::Relaxed), reads);
 }
 

@@ -15,3 +15,6 @@ pub(super) mod people;
 mod poll;
 pub(super) mod sync;
 pub(super) mod tables;
+
+/// The form of a device id, for errors.
+const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";

@@ -10,6 +10,7 @@ use super::{ActiveUser, Counts, RealtimeApi};
 use crate::actors::{CloseReason, Connection, Hello, Realtime, SocketGuard, Wait, Woken};
 use crate::auth::Verify;
 use crate::service::ServiceError;
+use crate::sync::wire::SyncResponse;
 use crate::sync::{DeviceId, UserId};
 
 #[async_trait]
@@ -45,8 +46,8 @@ impl RealtimeApi for Realtime {
         Self::trigger_sync(self, user, from) + self.count_on_other_instances(user, from).await
     }
 
-    async fn synced(&self, user: UserId, device: &DeviceId, changes_count: usize) {
-        Self::synced(self, user, device, changes_count);
+    async fn synced(&self, user: UserId, device: &DeviceId, answer: &SyncResponse, full: bool) {
+        Self::synced(self, user, device, answer, full);
     }
 
     async fn close_device(&self, user: UserId, device: &DeviceId) {

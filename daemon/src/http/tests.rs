@@ -52,8 +52,10 @@ impl RealtimeApi for Quiet {
         self.note(format!("trigger from {from:?}"));
         1
     }
-    async fn synced(&self, _user: UserId, device: &DeviceId, changes_count: usize) {
-        self.note(format!("{device} synced {changes_count}"));
+    async fn synced(&self, _user: UserId, device: &DeviceId, answer: &SyncResponse, full: bool) {
+        if let Some(changes_count) = answer.notable_changes(full) {
+            self.note(format!("{device} synced {changes_count}"));
+        }
     }
     async fn close_device(&self, _user: UserId, device: &DeviceId) {
         self.note(format!("close {device}"));

@@ -9,13 +9,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
-use super::Bridge;
 use super::heard::heard;
 use super::route::Turn;
-#[cfg(any(test, feature = "faults"))]
-use crate::actors::fault::Fault;
+use crate::actors::cell;
+use crate::actors::context::ActorContext;
+use crate::actors::mailbox::BridgeMsg;
 use crate::actors::pulse::Pulse;
-use crate::actors::realtime::{self, ActorContext};
 use crate::carrier::{CarrierEvent, Listener, Started, Topic, notices};
 use crate::service::InstanceDirectory;
 use crate::store::cluster::LARGEST_NOTICE;
@@ -26,21 +25,6 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The number of people whose devices are checked one by one; beyond it, everybody's are checked at once.
 const ONE_BY_ONE: usize = 8;
-
-/// The messages to the bridge.
-pub(crate) enum BridgeMsg {
-    /// Redis works, or does not, and why.
-    Redis(Result<(), String>),
-    /// Messages of these scopes may have been missed.
-    Compare(Vec<Scope>),
-    /// The pause after a failed comparison is over.
-    Again,
-    /// A carrier's task has ended, which it never does by itself.
-    Ended,
-    /// Fails, as a fault in the code would.
-    #[cfg(any(test, feature = "faults"))]
-    Fault(Fault),
-}
 
 pub(crate) struct BridgeActor;
 
@@ -74,7 +58,7 @@ impl Actor for BridgeActor {
         (shared, pulse): Self::Arguments,
     ) -> Result<BridgeState, ActorProcessingErr> {
         #[cfg(any(test, feature = "faults"))]
-        realtime::set(&shared.bridge_actor, myself.clone());
+        cell::set(&shared.bridge_actor, myself.clone());
         let bridge = &shared.bridge;
         // What the carriers of one that failed had in hand is lost.
         bridge.route().begin();
@@ -82,7 +66,7 @@ impl Actor for BridgeActor {
         let (mut tasks, trust) = (Vec::new(), &bridge.cluster.trust);
         if let Some(redis) = &bridge.cluster.redis {
             let Started { carrier, task } = redis.start(Arc::clone(trust), listener(&shared, &myself));
-            realtime::set(&bridge.redis, carrier);
+            cell::set(&bridge.redis, carrier);
             // Who came before the carrier was there.
             for (user, _) in shared.connections.sessions() {
                 bridge.follow(user, &|| shared.connections.has(user));
@@ -92,11 +76,11 @@ impl Actor for BridgeActor {
         if let Some(directory) = &bridge.cluster.directory {
             let sender = Arc::new(Sender(Arc::clone(directory)));
             let Started { carrier, task } = notices::start(Arc::clone(trust), sender, LARGEST_NOTICE);
-            realtime::set(&bridge.notices, carrier);
+            cell::set(&bridge.notices, carrier);
             tasks.push(watched(task, &myself));
             directory.subscribe(Arc::new(notices::hearing(Arc::clone(trust), messages(&shared))));
         }
-        Bridge::renew_now(&shared, None);
+        shared.renew_now(None);
         Ok(BridgeState { shared, pulse, _tasks: tasks, behind: HashSet::new(), retrying: false })
     }
 
@@ -137,7 +121,7 @@ impl BridgeState {
         }
         if turn != Turn::Same {
             self.shared.bridge.owe_hello();
-            Bridge::renew_now(&self.shared, None);
+            self.shared.renew_now(None);
         }
     }
 

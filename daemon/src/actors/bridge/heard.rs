@@ -5,10 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::debug;
 
-use super::Bridge;
 use super::envelope::{self, Addressees, Message, Passed};
+use crate::actors::context::ActorContext;
 use crate::actors::link::Link;
-use crate::actors::realtime::ActorContext;
 use crate::carrier::Letter;
 use crate::sync::Scope;
 
@@ -38,7 +37,7 @@ pub(crate) fn heard(shared: &ActorContext, letter: &Letter) {
         Message::Resync => shared.request_resync(),
         Message::Missed => shared.missed_something(),
         Message::Hello => {
-            Bridge::renew_now(shared, Some(letter.from));
+            shared.renew_now(Some(letter.from));
             shared.missed_something();
         }
     }

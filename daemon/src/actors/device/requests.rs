@@ -6,9 +6,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::DeviceState;
 use super::incoming::Request;
+use super::mailbox::Answer;
 use super::problem::{Problem, Refused, code};
-use super::{Answer, DeviceState};
 use crate::actors::message::{SMALL, ServerMessage, written};
 use crate::budget::Turn;
 use crate::service::{DeviceSeen, Served, ServiceError};
@@ -23,7 +24,7 @@ impl DeviceState {
     /// Everything is charged to the person, whichever door it came by. Here who has spent what they had waits: their socket
     /// is not read meanwhile.
     pub(super) async fn serve(&mut self, request: Request, answer: &mut Answer) -> Result<(), Refused> {
-        let charged = self.live.shared.backend.budget().charge_in_time(self.caller.user, request.cost()).await;
+        let charged = self.shared.backend.budget().charge_in_time(self.caller.user, request.cost()).await;
         charged.map_err(|refused| request.refused(refused))?;
         self.link.pulse.heartbeat();
         match request {
@@ -32,7 +33,7 @@ impl DeviceState {
             Request::Sync { request, request_id } => self.sync(*request, &request_id, answer).await,
             Request::TriggerSync => {
                 self.stays("trigger_sync").await?;
-                self.live.trigger_sync(self.caller.user, Some(&self.link.device));
+                self.shared.trigger_sync(self.caller.user, Some(&self.link.device));
                 Ok(())
             }
             Request::Subscribe(names) => self.subscribe(&names, true),
@@ -51,7 +52,7 @@ impl DeviceState {
         if self.admitted.is_some_and(|admitted| admitted.elapsed() < BELIEVED) {
             return Ok(());
         }
-        match self.live.shared.backend.admit(&self.caller, &self.link.device).await {
+        match self.shared.backend.admit(&self.caller, &self.link.device).await {
             Ok(()) => self.admitted = Some(Instant::now()),
             Err(ServiceError::Unavailable { .. }) => {}
             Err(error) => return Err(Refused::of(&error, kind)),
@@ -68,7 +69,7 @@ impl DeviceState {
             pending_uploads: Some(pending_uploads),
             cursor: None,
         };
-        let backend = &self.live.shared.backend;
+        let backend = &self.shared.backend;
         backend.seen(&self.caller, seen).await.map_err(|error| Refused::of(&error, "ping"))
     }
 
@@ -78,7 +79,7 @@ impl DeviceState {
             Refused::Say(problem) => Refused::Say(Problem { mutation_id: mutation_id.clone(), ..problem }),
             close => close,
         };
-        let backend = &self.live.shared.backend;
+        let backend = &self.shared.backend;
         self.link.outbox().set_uploading(true);
         let ignored = change.ignored.clone();
         let pushed = backend.push(&self.caller, &self.link.device, change).await;
@@ -86,7 +87,7 @@ impl DeviceState {
         let settled = async {
             let pushed = pushed.map_err(|error| named(Refused::of(&error, KIND)))?;
             for (scope, version) in &pushed.scopes {
-                self.live.settled(*scope, *version).await;
+                self.shared.settled(*scope, *version).await;
                 self.link.pulse.heartbeat();
             }
             Ok(pushed)
@@ -114,7 +115,7 @@ impl DeviceState {
         let ignored = request.changes.ignored.clone();
         let all_tables = request.tables.0.is_empty();
         self.link.outbox().set_uploading(uploads);
-        let done = self.live.shared.backend.sync(&self.caller, request).await;
+        let done = self.shared.backend.sync(&self.caller, request).await;
         self.link.pulse.heartbeat();
         if let Ok(served) = &done {
             self.settled_at(&served.answer.cursor).await;
@@ -129,17 +130,16 @@ impl DeviceState {
         if all_tables && !response.has_more && !response.reset {
             self.link.outbox().pulled(&response.cursor);
         }
-        if let Some(changes_count) = response.notable_changes(full) {
-            let device_id = &self.link.device;
+        let device_id = &self.link.device;
+        if let Some(changes_count) = self.shared.synced(self.caller.user, device_id, &response, full) {
             self.say(answer, &ServerMessage::SyncCompleted { device_id, changes_count });
-            self.live.others_synced(self.caller.user, device_id, changes_count);
         }
         Ok(())
     }
 
     /// Answers with what may be long, about so many bytes, in memory of the person's share. `turn` is kept until there is some.
     async fn say_in_memory(&self, answer: &mut Answer, message: &ServerMessage<'_>, about: usize, turn: Option<Turn>) {
-        let backend = &self.live.shared.backend;
+        let backend = &self.shared.backend;
         let text = written(message, about, backend.now());
         // It is done: too late for a refusal.
         loop {
@@ -158,7 +158,7 @@ impl DeviceState {
     /// Waits until the outbox holds all changes up to `cursor`, so that versions arrive in order before the answer.
     async fn settled_at(&self, cursor: &Cursor) {
         for scope in [Scope::User(self.caller.user), Scope::Global] {
-            self.live.settled(scope, cursor.at(scope)).await;
+            self.shared.settled(scope, cursor.at(scope)).await;
             self.link.pulse.heartbeat();
         }
     }
@@ -166,12 +166,12 @@ impl DeviceState {
     fn subscribe(&self, names: &[String], add: bool) -> Result<(), Refused> {
         let kind = if add { "subscribe" } else { "unsubscribe" };
         let refused = |code, detail: String| Refused::Say(Problem::new(code, detail).answering(kind));
-        let most = self.live.shared.backend.limits().subscriptions;
+        let most = self.shared.backend.limits().subscriptions;
         let over = || refused(code::LIMIT, format!("at most {most} tables can be named (limits.subscriptions)"));
         if names.len() > most {
             return Err(over());
         }
-        let registry = self.live.shared.backend.registry();
+        let registry = self.shared.backend.registry();
         let mut tables = Vec::with_capacity(names.len());
         for name in names {
             let Some(table) = registry.get(name) else {
@@ -192,6 +192,6 @@ impl DeviceState {
     fn broadcast(&self, event: &str, payload: Option<&RawValue>) {
         let source_device = Some(&self.link.device);
         let message = ServerMessage::Broadcast { event, payload, source_device };
-        self.live.tell_others(self.caller.user, source_device, &message);
+        self.shared.tell_others(self.caller.user, source_device, &message);
     }
 }

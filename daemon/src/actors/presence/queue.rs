@@ -1,7 +1,7 @@
 //! Devices that have come and gone and are to be entered into the database, in groups as large as their order allows. No I/O.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -17,6 +17,21 @@ pub(crate) enum PresenceChange {
     Joined(Arc<Link>, Option<oneshot::Sender<bool>>),
     /// It has gone.
     Left(Arc<Link>),
+}
+
+/// Devices that have come or gone, until the actor takes them. It outlives the actor.
+#[derive(Default)]
+pub(crate) struct PresenceQueue(Mutex<VecDeque<PresenceChange>>);
+
+impl PresenceQueue {
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut VecDeque<PresenceChange>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether all were taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.with(|waiting| waiting.is_empty())
+    }
 }
 
 /// Changes of different devices, which can be entered in any order.

@@ -5,8 +5,6 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::PresenceMsg;
-use crate::actors::realtime::{self, ActorContext};
 use crate::sync::{DeviceId, UserId};
 
 /// The rumours until the actor takes them. They outlive the actor.
@@ -25,6 +23,25 @@ impl Rumours {
         act(&mut self.doubted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Notes a device in doubt. True when it is the first since they were taken.
+    pub(crate) fn doubt(&self, user: UserId, device: DeviceId) -> bool {
+        self.with(|doubted| {
+            let is_first = doubted.is_empty();
+            doubted.insert((user, device));
+            is_first
+        })
+    }
+
+    /// Notes an instance that is not known. True when none was noted since it was asked who there is.
+    pub(crate) fn stranger(&self) -> bool {
+        !self.strangers.swap(true, Ordering::AcqRel)
+    }
+
+    /// Notes that something may have been missed. True when that was not noted since it was compared.
+    pub(crate) fn missed(&self) -> bool {
+        !self.missed.swap(true, Ordering::AcqRel)
+    }
+
     /// All devices in doubt, once.
     pub(super) fn doubted(&self) -> HashSet<(UserId, DeviceId)> {
         self.with(std::mem::take)
@@ -38,42 +55,5 @@ impl Rumours {
     /// Starts a comparison of the connected devices: a message missed from here on asks for another.
     pub(super) fn compare(&self) {
         self.missed.store(false, Ordering::Release);
-    }
-}
-
-impl ActorContext {
-    /// A device may be connected elsewhere by now: asks the database, if it is connected here.
-    pub(crate) fn doubt(&self, user: UserId, device: DeviceId) {
-        if self.connections.link(user, &device).is_none() {
-            return;
-        }
-        let is_first = self.rumours.with(|doubted| {
-            let is_first = doubted.is_empty();
-            doubted.insert((user, device));
-            is_first
-        });
-        if is_first {
-            self.tell_presence(PresenceMsg::Doubted);
-        }
-    }
-
-    /// Asks who there is, if that is not about to be done.
-    pub(crate) fn look_around_soon(&self) {
-        if !self.rumours.strangers.swap(true, Ordering::AcqRel) {
-            self.tell_presence(PresenceMsg::LookAround);
-        }
-    }
-
-    /// Compares what is connected with what the database knows, if that is not about to be done.
-    pub(crate) fn compare_soon(&self) {
-        if !self.rumours.missed.swap(true, Ordering::AcqRel) {
-            self.tell_presence(PresenceMsg::Missed);
-        }
-    }
-
-    fn tell_presence(&self, message: PresenceMsg) {
-        if let Some(presence) = realtime::get(&self.presence) {
-            let _ = presence.cast(message);
-        }
     }
 }

@@ -18,7 +18,7 @@ use warp::reply::{Reply, Response};
 use super::super::call::{Answer, Call};
 use super::super::problem::Problem;
 use super::super::{App, Seat};
-use super::sync::A_DEVICE;
+use super::A_DEVICE;
 use crate::actors::{CloseReason, Connection, Hello, Input, SocketGuard};
 use crate::auth::Caller;
 use crate::budget::Who;

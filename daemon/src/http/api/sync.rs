@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::super::call::{Answer, Call, json};
 use super::super::problem::Problem;
-use super::events;
 use super::poll::{self, Patience};
+use super::{A_DEVICE, events};
 use crate::auth::Caller;
 use crate::budget::{LONG_READ, cost_of};
 use crate::service::{PullRequest, Served};
@@ -19,8 +19,6 @@ use crate::sync::{Cursor, DeviceId};
 
 /// What `server_version` says: the daemon's release.
 pub(in crate::http) const RELEASE: &str = env!("CARGO_PKG_VERSION");
-
-pub(in crate::http) const A_DEVICE: &str = "a device id: 1 to 64 characters of [A-Za-z0-9._-]";
 
 /// `POST /sync`.
 pub(in crate::http) async fn sync(mut call: Call, caller: Caller) -> Answer {
@@ -35,8 +33,8 @@ pub(in crate::http) async fn sync(mut call: Call, caller: Caller) -> Answer {
     let (device, full) = (request.device_id.clone(), request.force_full_sync);
     device.iter().for_each(|device| call.is_device(device));
     let Served { answer, turn } = call.app.service.sync(&caller, request).await?;
-    if let (Some(device), Some(count)) = (device, answer.notable_changes(full)) {
-        call.app.live.synced(caller.user, &device, count).await;
+    if let Some(device) = device {
+        call.app.live.synced(caller.user, &device, &answer, full).await;
     }
     call.result(caller.user, &answer, answer.about_bytes(), turn).await
 }
