@@ -88,10 +88,10 @@ export class RyzeRealtimeClient {
    * @param {Token | Options} [how]
    */
   constructor(url, how = {}) {
-    const options = /** @type {Options & {tables?: string[]}} */ (typeof how === 'object' ? { ...how } : { token: how });
-    if (!/^(http|ws)s?:\/\//.test(url)) throw new Error(`The server’s address begins with https:// or http://, unlike ${url}.`);
+    const options = /** @type {Options & {tables?: string[]}} */ (typeof how === 'object' ? Object.create(how) : { token: how });
+    if (!/^(http|ws)s?:\/\//.test(url)) throw new Error(`No http(s) address: ${url}`);
     const { deviceId, app = '' } = options;
-    if (!/^(?!ryzed$)[\w.-]{1,64}$/.test(deviceId ?? '-')) throw new Error('A deviceId is 1 to 64 of A-Za-z0-9._- and not ryzed.');
+    if (!/^(?!ryzed$)[\w.-]{1,64}$/.test(deviceId ?? '-')) throw new Error('A deviceId is 1 to 64 of A-Za-z0-9._-, not ryzed.');
     const platform = { ...surroundings(), ...options.platform };
     this.#platform = platform;
     const api = `${url.replace(/^ws/, 'http').replace(/\/(api\/realtime\/?)?$/, '')}/api/realtime`;

@@ -98,7 +98,8 @@ export function scripted(options = {}, answer = (path, body) => page({ results: 
       return told instanceof Response ? told : Response.json(told);
     },
   };
-  script.client = new RyzeRealtimeClient('http://server', { token: 'token', deviceId: 'phone', ...options, platform });
+  const given = Object.defineProperties({ token: 'token', deviceId: 'phone' }, Object.getOwnPropertyDescriptors(options));
+  script.client = new RyzeRealtimeClient('http://server', Object.assign(given, { platform }));
   script.socket = () => script.sockets.at(-1);
   /** Connects, and greets. */
   script.live = async () => {

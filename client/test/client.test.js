@@ -128,3 +128,13 @@ test('whenSynced ends once what was edited by then is judged and the copy is as 
   script.answer = () => problem(403, { detail: 'no' });
   await assert.rejects(script.client.whenSynced(), /no/);
 });
+
+test('an option that the app changes counts from then on', async () => {
+  let conflictStrategy = 'manual';
+  const options = { token: 'token', get conflictStrategy() { return conflictStrategy; } };
+  const script = scripted(options);
+  await script.client.performSync();
+  conflictStrategy = 'server_wins';
+  await script.client.performSync();
+  assert.deepEqual(script.asked.map(({ body }) => body.conflict_strategy), ['manual', 'server_wins']);
+});
