@@ -3,6 +3,7 @@
 import 'fake-indexeddb/auto';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { prepare } from '../src/lazy.js';
 import { indexedDbStorage } from '../src/index.js';
 import '../src/lazy.js';
 import { applied, page, scripted, settled } from '../test-support/scripted.js';
@@ -274,4 +275,14 @@ test('a table that stays in storage is repaired when the server’s digest diffe
   await waitFor(async () => !(await held(name)).p0007);
   assert.equal(await script.client.table('points').get('p0007'), undefined);
   assert.equal(await script.client.table('points').query({}).count(), 49);
+});
+
+test('a client that is used again after forget() knows its lazy tables', async () => {
+  let told = 0;
+  const storage = { lazy: () => void told++ };
+  const options = { tables: { meals: 'lazy' } };
+  for (const _ of ['first', 'again']) await prepare(options, storage);
+  assert.deepEqual([told, options.tables], [1, []]);
+  const wrong = { tables: { meals: 'lasy' } };
+  for (const _ of ['first', 'again']) await assert.rejects(prepare(wrong, storage), /lazy or whole/);
 });
