@@ -1,5 +1,5 @@
-//! The common parts of the benches: the daemon that they measure, and figures with their spread. What is measured, and
-//! how, stands in each bench; the daemon is known only from outside.
+//! The common parts of the benches: the daemon that they measure, and figures with their spread. Each bench says
+//! what it measures, and by which way; the daemon is known only from outside.
 
 pub mod abusers;
 mod figures;

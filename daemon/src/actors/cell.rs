@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-/// What `place` holds.
+/// The content of `place`.
 pub(crate) fn get<T: Clone>(place: &RwLock<Option<T>>) -> Option<T> {
     place.read().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -193,7 +193,7 @@ impl Realtime {
 }
 
 impl Connection {
-    /// How often a client is expected to say something.
+    /// The time within which a client is expected to say something.
     #[must_use]
     pub fn heartbeat(&self) -> Duration {
         self.live.shared.settings.heartbeat

@@ -44,7 +44,7 @@ struct UserEntry {
 }
 
 impl UserEntry {
-    /// Whether anybody hears of their changes.
+    /// True while anybody hears of their changes.
     fn is_here(&self) -> bool {
         !self.links.is_empty() || !self.waiters.is_empty() || self.lingers
     }
@@ -136,7 +136,7 @@ impl ConnectionRegistry {
         }
     }
 
-    /// Whether the user has a device here, or a request that waits.
+    /// True if the user has a device here, or a request that waits.
     pub(crate) fn has(&self, user: UserId) -> bool {
         self.people().get(&user).is_some_and(UserEntry::is_here)
     }

@@ -26,11 +26,11 @@ pub(crate) const HANG_TIMEOUT_SHARES: u32 = 2;
 /// The actors' own times.
 #[derive(Debug, Clone)]
 pub struct RealtimeSettings {
-    /// How often a client is expected to say something.
+    /// The time within which a client is expected to say something.
     pub heartbeat: Duration,
-    /// How often the database is asked where the scopes are.
+    /// The time between two sweeps, which ask the database for the versions of the scopes.
     pub sweep: Duration,
-    /// How often the housekeeping runs.
+    /// The time between two runs of the housekeeping.
     pub housekeeping: Duration,
     /// How long an actor may be busy with one thing before it is taken for hung and replaced.
     pub hang_timeout: Duration,
