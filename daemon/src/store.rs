@@ -4,6 +4,7 @@ pub mod archive;
 pub mod cluster;
 pub mod compare;
 mod decode;
+mod error;
 mod open;
 mod outage;
 pub mod postgres;
@@ -15,29 +16,30 @@ mod statement;
 mod stopped;
 pub mod times;
 pub mod tokens;
+mod transaction;
 mod turns;
 mod unsaid;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use ryzed_adapters::Table;
 use std::sync::{Arc, Mutex, PoisonError};
-use uuid::Uuid;
 
 use crate::metrics::PoolUse;
-use crate::sync::digest::TableDigest;
-use crate::sync::{Caller, DeviceId, Role, RowId, Scope, UserId, Version};
-use compare::Compare;
-use times::Times;
-use tokens::{Credentials, Refusal, Tokens};
+use crate::sync::{Caller, DeviceId, Role, Scope, UserId};
+use tokens::Credentials;
 
 pub use decode::NOT_TAKEN;
+pub use error::StoreError;
 use open::HOLDS_PARTS;
 pub use open::{OpenConflict, OpenConflicts, OpenPage, OpenStand};
 pub use releases::MigrationState;
 pub use rights::Rights;
 pub use rows::{DeviceRow, Entry, PAGE_BYTES, Passed, Range, Receipts, Records, RowState, Rows, ScopeState, States};
 pub use stopped::{OnStopped, Stopped};
+pub use transaction::{
+    DeviceOperations, HousekeepingOperations, IndexOperations, Query, ReceiptOperations, RowOperations,
+    ScopeOperations, Transaction,
+};
 
 /// A database. Everything happens in transactions: `read` sees one snapshot,
 /// `write` is done whole or not at all.
@@ -234,217 +236,5 @@ impl dyn Store {
             (Err(error), _) => Err(error.into()),
             (Ok(()), None) => Err(StoreError::RolledBack.into()),
         }
-    }
-}
-
-/// The operations of a transaction.
-#[async_trait]
-pub trait Transaction: Compare + OpenConflicts + Times + Tokens {
-    /// Tells which reads are about to come. A database that is far away fetches their answers in one round trip; a write
-    /// makes it forget what was not asked for yet.
-    async fn prefetch(&mut self, _reads: &[Query<'_>]) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Tells of which table the changes are most likely that are about to be read. Others come as well.
-    fn expect_rows_of(&mut self, _table: Option<&'static str>) {}
-
-    /// The registry of the instances that share the database; none where there is only one.
-    fn presence(&mut self) -> Option<&mut dyn cluster::Presence> {
-        None
-    }
-
-    /// The tables that are stopped, as far as this transaction knows: nothing of them is read or written.
-    fn stopped(&self) -> Arc<Stopped> {
-        Arc::default()
-    }
-
-    /// Reports that something written is not as it should be. Has the database look, before anything is promised,
-    /// whether its tables are still the ones that the daemon knows.
-    fn doubt(&mut self) {}
-
-    /// Reports a write that no trigger has booked, so that it would reach nobody: the transaction is not to be
-    /// committed.
-    fn refuse_unbooked(&mut self);
-
-    /// The rights of people on a table's rows, where an application's grants limit them.
-    fn rights(&self, _table: &str) -> Option<Rights> {
-        None
-    }
-
-    /// Notes that a device passes over entries of stopped tables, so that it gets them once those tables are served
-    /// again.
-    async fn pass_over(&mut self, _passed: &[Passed]) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// The tables that are served again and of which entries that were passed over in these scopes are still to be
-    /// sent.
-    async fn untold(&mut self, _scopes: &[Scope]) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    // Scopes.
-    /// The state of these scopes, in the order asked; one without changes is at version 0.
-    async fn scopes(&mut self, scopes: &[Scope]) -> Result<Vec<ScopeState>, StoreError>;
-    /// Makes sure that no later change of these scopes gets a time before `now`.
-    async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError>;
-
-    // Rows.
-    /// The stored state of these rows: live ones wherever they are, tombstones only in `scopes`. Unknown ids are
-    /// missing. Reading stops behind the row that exceeds `bytes`; the first row always comes.
-    async fn states(
-        &mut self,
-        table: &Table,
-        ids: &[RowId],
-        scopes: &[Scope],
-        bytes: usize,
-    ) -> Result<States, StoreError>;
-    /// The scopes of these live rows.
-    async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError>;
-    /// Writes whole rows, given as a JSON array, on behalf of `device`; all, or none and an error.
-    async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError>;
-    /// Sets `fields` of rows that are there (empty: those that each part brings), given as a JSON array of parts of rows, each
-    /// with its id; returns how many rows were there. When not all were there, none is changed.
-    async fn update(
-        &mut self,
-        table: &Table,
-        fields: &[String],
-        parts: &str,
-        device: Option<&DeviceId>,
-    ) -> Result<usize, StoreError>;
-    /// The columns by which each rule of the database goes that wants different rows, but for their ids.
-    async fn unique(&mut self, table: &Table) -> Result<Vec<Vec<String>>, StoreError>;
-    /// Notes where the transaction stands.
-    async fn mark(&mut self) -> Result<(), StoreError>;
-    /// Takes back what was written since the mark, which stays.
-    async fn take_back(&mut self) -> Result<(), StoreError>;
-    /// Deletes rows on behalf of `device`.
-    async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError>;
-    /// The ids of these rows that exist, whether the caller sees them or not.
-    async fn standing(&mut self, table: &Table, ids: &[RowId]) -> Result<Vec<RowId>, StoreError>;
-    /// Makes the person's row unless it is there, or a rule of the database says that it may not be.
-    async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError>;
-
-    // The change index.
-    /// Entries of `scope` after `after`, in version order, at most `limit`; `tables` empty means all.
-    async fn entries(
-        &mut self,
-        scope: Scope,
-        after: Version,
-        tables: &[&'static str],
-        limit: i64,
-    ) -> Result<Vec<Entry>, StoreError>;
-    /// Live rows of one table in `range`, as JSON with `_version`, in version order.
-    async fn rows(&mut self, table: &Table, scope: Scope, range: Range) -> Result<Rows, StoreError>;
-    /// Changes with `after < version`, whole, in version order, at most `limit` and about [`PAGE_BYTES`].
-    async fn records(&mut self, scope: Scope, after: Version, limit: i64) -> Result<Records, StoreError>;
-    /// The last version of `scope` whose time is before `time`, or 0.
-    async fn version_before(&mut self, scope: Scope, time: &str) -> Result<Version, StoreError>;
-    /// The number of entries of `scope` after `after`, counted up to `most`.
-    async fn count_after(&mut self, scope: Scope, after: Version, most: i64) -> Result<i64, StoreError>;
-    /// The digests of the live rows of these scopes, by table; a table may come several times, once for each scope.
-    async fn digest(&mut self, scopes: &[Scope]) -> Result<Vec<(String, TableDigest)>, StoreError>;
-
-    // Receipts.
-    /// The results of mutations that were seen before, and how many there are of the person.
-    async fn receipts(&mut self, user: UserId, mutations: &[Uuid]) -> Result<Receipts, StoreError>;
-    /// Keeps the results of mutations.
-    async fn keep_receipts(&mut self, user: UserId, receipts: &[(Uuid, String)], now: &str) -> Result<(), StoreError>;
-
-    // Devices.
-    /// The person's devices.
-    async fn devices(&mut self, user: UserId) -> Result<Vec<DeviceRow>, StoreError>;
-    /// One device.
-    async fn device(&mut self, user: UserId, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError>;
-    /// Writes one device, new or not.
-    async fn keep_device(&mut self, user: UserId, device: &DeviceRow) -> Result<(), StoreError>;
-    /// Notes that devices were seen `now`, those of them that were last seen before `before`.
-    async fn see_devices(&mut self, seen: &[(UserId, DeviceId)], now: &str, before: &str) -> Result<(), StoreError>;
-    /// The number of the person's devices that are not revoked.
-    async fn count_devices(&mut self, user: Option<UserId>) -> Result<i64, StoreError>;
-
-    // Housekeeping.
-    /// Forgets at most `limit` tombstones older than `before`, raising the floors; returns how many.
-    async fn prune_tombstones(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
-    /// Forgets at most `limit` receipts older than `before`; returns how many.
-    async fn prune_receipts(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
-    /// Forgets the person's device that was seen least lately of those that were never seen after their first hour, nor for
-    /// three before `now`; returns how many. Revoked ones stay.
-    async fn forget_passing_device(&mut self, user: UserId, now: &str) -> Result<usize, StoreError>;
-    /// Forgets at most `limit` devices that were last seen before `before` and are not revoked; returns how many.
-    async fn prune_devices(&mut self, before: &str, limit: i64) -> Result<usize, StoreError>;
-}
-
-/// A read of a [`Transaction`], with what it is going to be called with.
-#[derive(Debug, Clone, Copy)]
-pub enum Query<'r> {
-    /// [`Transaction::scopes`].
-    Scopes(&'r [Scope]),
-    /// [`Transaction::states`].
-    States(&'r Table, &'r [RowId], &'r [Scope], usize),
-    /// [`Transaction::owners`].
-    Owners(&'r str, &'r [RowId]),
-    /// [`Transaction::entries`].
-    Entries(Scope, Version, &'r [&'static str], i64),
-    /// [`Transaction::records`].
-    Records(Scope, Version, i64),
-    /// [`Transaction::receipts`].
-    Receipts(UserId, &'r [Uuid]),
-    /// [`Transaction::device`].
-    Device(UserId, &'r DeviceId),
-}
-
-/// A failure of the database. Never holds row contents.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Not reachable, busy, out of connections or shutting down: safe to try again later.
-    #[error("not available: {0}")]
-    Unavailable(String),
-    /// A rule of the schema refused a row.
-    #[error("a constraint refused the row: {0}")]
-    Constraint(String),
-    /// The row belongs to somebody else, which the daemon should have seen before: a mistake of its own, stopped in time.
-    #[error("the row is not the caller's: {0}")]
-    Denied(String),
-    /// The caller's token or device is refused; nothing was done.
-    #[error("refused: {0:?}")]
-    Refused(Refusal),
-    /// A row refers to one that is not there; the text names the foreign key.
-    #[error("a row refers to one that is not there: {0}")]
-    Reference(String),
-    /// The table is stopped, and was not asked. It may go on at any time.
-    #[error("the table {0} is stopped until it is mended; the server's log says why")]
-    Stopped(&'static str),
-    /// The job decided against committing.
-    #[error("rolled back")]
-    RolledBack,
-    /// The work is too much for one transaction; less at once may succeed.
-    #[error("{0}")]
-    TooMuch(String),
-    /// Another process works on the database, and what is asked for wants it alone.
-    #[error("{0}")]
-    InUse(String),
-    /// The database was taken elsewhere as a whole.
-    #[error("{0}")]
-    Sealed(String),
-    /// The database is missing or not one that this release can work on; the text says what to do.
-    #[error("{0}")]
-    Unsuitable(String),
-    /// The statement failed.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl StoreError {
-    /// No trigger has booked what was written.
-    fn unbooked() -> Self {
-        Self::Unavailable("what was written moved no version, and was taken back".into())
-    }
-
-    /// True if a person has to act first, so that trying again changes nothing.
-    #[must_use]
-    pub fn is_for_people(&self) -> bool {
-        matches!(self, Self::InUse(_) | Self::Sealed(_) | Self::Unsuitable(_))
     }
 }

@@ -8,6 +8,8 @@ use chrono::{DateTime, Utc};
 use super::StoreError;
 use crate::sync::{DeviceId, Mark, Token, UserId};
 
+pub use super::error::Refusal;
+
 /// The token and device of a request. Every transaction on behalf of a person first checks that neither is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
@@ -21,29 +23,6 @@ impl Credentials {
     /// True if there is nothing that could be refused.
     pub(super) fn are_none(&self) -> bool {
         self.token.is_none() && self.device.is_none()
-    }
-}
-
-/// The reason for refusing a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The device is revoked.
-    Device,
-    /// The token was used by a device that was revoked since, or names it, or is of its session.
-    Token,
-    /// The device was revoked and allowed again, and the token is older than that.
-    Age,
-}
-
-impl Refusal {
-    /// Reads the reason as both backends name it; none when nothing is refused.
-    pub(super) fn of(word: &str) -> Option<Self> {
-        match word {
-            "device" => Some(Self::Device),
-            "token" => Some(Self::Token),
-            "age" => Some(Self::Age),
-            _ => None,
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::json::Json;
 use super::reads;
 use super::transaction::SqliteTransaction;
 use crate::store::decode::{former_said, raw};
-use crate::store::{PAGE_BYTES, Range, Records, StoreError, Transaction};
+use crate::store::{IndexOperations, PAGE_BYTES, Range, Records, StoreError};
 use crate::sync::{ChangeRecord, Operation, Scope, Version};
 
 impl SqliteTransaction<'_> {

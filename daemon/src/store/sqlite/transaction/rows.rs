@@ -1,0 +1,118 @@
+//! Rows of synced tables.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use diesel::connection::DefaultLoadingMode;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use ryzed_adapters::Table;
+
+use super::super::json::Json;
+use super::super::reads::{self, json};
+use super::SqliteTransaction;
+use crate::store::decode::{KEPT, NOT_TAKEN, count, to_wire};
+use crate::store::statement::statement;
+use crate::store::{RowOperations, RowState, States, StoreError};
+use crate::sync::{DeviceId, Operation, RowId, Scope, UserId};
+
+#[async_trait]
+impl RowOperations for SqliteTransaction<'_> {
+    async fn states(
+        &mut self,
+        table: &Table,
+        ids: &[RowId],
+        scopes: &[Scope],
+        bytes: usize,
+    ) -> Result<States, StoreError> {
+        type Row = (String, Option<Json>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<Json>);
+        let schema = Arc::clone(self.schema);
+        let wanted = reads::states(&schema, table, ids, scopes)?;
+        let (mut found, mut size) = (States { rows: Vec::new(), is_whole: true }, 0);
+        for row in wanted.load_iter::<Row, DefaultLoadingMode>(self.connection)? {
+            let (id, row, scope, version, operation, field_versions, previous) = row?;
+            if row.is_none() && scope.is_none() {
+                continue;
+            }
+            if size > bytes {
+                found.is_whole = false;
+                break;
+            }
+            let state = RowState {
+                id: id.into(),
+                row: row.map(|Json(row)| row),
+                scope: scope.and_then(|scope| scope.parse().ok()),
+                version: version.unwrap_or(0),
+                operation: operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert),
+                field_versions: field_versions.unwrap_or_else(|| "{}".into()),
+                previous: previous.map_or_else(|| "{}".into(), |Json(previous)| to_wire(table, previous)),
+            };
+            size += state.size();
+            found.rows.push(state);
+        }
+        Ok(found)
+    }
+
+    async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError> {
+        let rows: Vec<(String, String)> = self.load(reads::owners(table, ids))?;
+        Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
+    }
+
+    async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
+        let (schema, wanted) = (Arc::clone(self.schema), count(rows));
+        let written = self.attempt(statement(&schema.of(table)?.upsert).text(rows), (wanted, wanted), device)?;
+        if written < wanted { Err(StoreError::Constraint(NOT_TAKEN.into())) } else { Ok(()) }
+    }
+
+    async fn update(
+        &mut self,
+        table: &Table,
+        _fields: &[String],
+        parts: &str,
+        device: Option<&DeviceId>,
+    ) -> Result<usize, StoreError> {
+        let (schema, wanted) = (Arc::clone(self.schema), count(parts));
+        self.attempt(statement(&schema.of(table)?.update).text(parts), (wanted, wanted), device)
+    }
+
+    async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
+        let schema = Arc::clone(self.schema);
+        let deleted = self.attempt(statement(&schema.of(table)?.delete).text(json(&ids)), (ids.len(), 0), device)?;
+        if deleted == ids.len() || self.standing(table, ids).await?.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Constraint(KEPT.into()))
+    }
+
+    async fn standing(&mut self, table: &Table, ids: &[RowId]) -> Result<Vec<RowId>, StoreError> {
+        let standing = format!("SELECT id FROM {} WHERE id IN (SELECT value FROM json_each(?1))", table.name);
+        let found: Vec<String> = self.load(statement::<Text>(&standing).text(json(&ids)))?;
+        Ok(found.into_iter().map(RowId::from).collect())
+    }
+
+    async fn unique(&mut self, table: &Table) -> Result<Vec<Vec<String>>, StoreError> {
+        let rules = "SELECT json_group_array(c.name) FROM pragma_index_list(?1) l, pragma_index_info(l.name) c \
+                     WHERE l.\"unique\" AND l.origin <> 'pk' AND c.name IS NOT NULL GROUP BY l.name";
+        let found: Vec<String> = self.load(statement::<Text>(rules).text(table.name))?;
+        Ok(found.iter().filter_map(|columns| serde_json::from_str(columns).ok()).collect())
+    }
+
+    async fn mark(&mut self) -> Result<(), StoreError> {
+        self.run(statement("SAVEPOINT upload")).map(|_| ())
+    }
+
+    async fn take_back(&mut self) -> Result<(), StoreError> {
+        self.run(statement("ROLLBACK TO upload")).map(|_| ())
+    }
+
+    async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
+        let id = user.to_string();
+        let insert =
+            "INSERT INTO users (id, email, created_at, updated_at) VALUES (?1, ?2, ?3, ?3) ON CONFLICT (id) DO NOTHING";
+        // A rule of the operator's may say who can be a user. Who is none may still read.
+        match self.attempt(statement(insert).text(&id).maybe(email).text(now), (1, 0), None) {
+            Ok(_) | Err(StoreError::Constraint(_) | StoreError::Reference(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
