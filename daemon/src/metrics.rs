@@ -277,6 +277,8 @@ pub struct Metrics {
     pub forgetting: Histogram,
     /// The time for which each write kept the one writer of SQLite, or a connection to PostgreSQL, from others.
     pub database_writes: Histogram,
+    /// Writes that shared their statements with those of other people.
+    pub shared_writes: Counter,
     /// Errors of the database that ended somebody's work.
     pub database_errors: Counters<DatabaseError>,
     /// Transactions that were begun again.
@@ -356,6 +358,11 @@ impl Metrics {
             forgetting,
             database_writes,
             database_errors: Counters::new(r, "database_errors", "Errors of the database that ended somebody's work"),
+            shared_writes: counter(
+                r,
+                "database_writes_shared",
+                "Writes that shared their statements with those of other people",
+            ),
             database_retries: counter(r, "database_retries", "Transactions that were begun again"),
             auth_refusals: Counters::new(r, "auth_refusals", "Tokens that were not believed, by reason"),
             limit_refusals: Counters::new(r, "limit_refusals", "What was refused, by the limit that it was over"),

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod cluster;
+mod combine;
 pub mod compare;
 mod decode;
 mod error;

@@ -84,6 +84,13 @@ pub struct RowState {
 }
 
 impl RowState {
+    /// The row without what the index says of it.
+    pub(super) fn without_entry(self) -> Self {
+        let nothing = || "{}".to_owned();
+        let (field_versions, previous) = (nothing(), nothing());
+        Self { scope: None, version: 0, operation: Operation::Insert, field_versions, previous, ..self }
+    }
+
     /// About the bytes of its parts.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Schema;
+use crate::store::combine::Span;
 use crate::store::statement::{Statement, statement};
 use crate::store::{Range, StoreError};
 use crate::sync::{DeviceId, RowId, Scope, UserId, Version};
@@ -16,8 +17,8 @@ type Maybe = Nullable<Text>;
 type ScopeColumns = (Text, BigInt, BigInt, Text);
 /// Id, row, scope, version, operation, field versions, previous.
 type StateColumns = (Text, Maybe, Maybe, Nullable<BigInt>, Maybe, Maybe, Maybe);
-/// Version, table, id, operation, device, former values.
-type RecordColumns = (BigInt, Text, Text, Text, Maybe, Maybe);
+/// Place of the span, version, table, id, operation, device, former values.
+type RecordColumns = (BigInt, BigInt, Text, Text, Text, Maybe, Maybe);
 /// A device, as [`devices`] has it.
 type DeviceColumns = (Text, Maybe, Maybe, Maybe, Text, Text, Maybe, BigInt, Maybe, Maybe);
 
@@ -63,6 +64,16 @@ pub(super) fn entries(
     .int(limit)
 }
 
+/// Everything behind the version of each span: the span's place, and the columns of [`entries`].
+pub(super) fn all_entries(spans: &[Span]) -> Statement<'static, (BigInt, BigInt, Text, Text, Text)> {
+    statement(
+        "SELECT i.key, c.version, c.table_name, c.row_id, c.operation FROM json_each(?1) i CROSS JOIN sync_changes c \
+         WHERE c.scope = i.value ->> 0 AND c.version > i.value ->> 1 ORDER BY i.key, c.version",
+    )
+    .text(json(&spans))
+}
+
+/// The rows in a range, read row by row.
 pub(super) fn rows<'s>(
     schema: &'s Schema,
     table: &Table,
@@ -72,21 +83,31 @@ pub(super) fn rows<'s>(
     Ok(statement(&schema.of(table)?.rows).text(scope.to_string()).int(range.after).int(range.upto))
 }
 
-/// The columns changed by the latest version, with their former values; of a tombstone the former row. Of more than 16
-/// KiB of those there is the id alone.
-pub(super) fn records(scope: Scope, after: Version, limit: i64) -> Statement<'static, RecordColumns> {
+/// The rows of a table that changed behind the version of each span: the span's place, version, row.
+pub(super) fn all_rows<'s>(
+    schema: &'s Schema,
+    table: &Table,
+    spans: &[Span],
+) -> Result<Statement<'s, (BigInt, BigInt, Text)>, StoreError> {
+    Ok(statement(&schema.of(table)?.all_rows).text(json(&spans)))
+}
+
+/// The changes behind the version of each span, at most `limit` in all (a negative one is none): the span's place, the
+/// entry, and the columns changed by the latest version, with their former values; of a tombstone the former row. Of
+/// more than 16 KiB of those there is the id alone.
+pub(super) fn records(spans: &[Span], limit: i64) -> Statement<'static, RecordColumns> {
     statement(
-        "SELECT version, table_name, row_id, operation, source_device, \
-         iif(length(old) > 16384, json_object('id', row_id), old) FROM (SELECT version, table_name, row_id, operation, \
-         source_device, CASE operation WHEN 'DELETE' THEN previous \
+        "SELECT span, version, table_name, row_id, operation, source_device, \
+         iif(length(old) > 16384, json_object('id', row_id), old) FROM (SELECT i.key AS span, version, table_name, row_id, \
+         operation, source_device, CASE operation WHEN 'DELETE' THEN previous \
          WHEN 'UPDATE' THEN (SELECT json_group_object(key, json(value)) FROM (SELECT 'id' AS key, json_quote(row_id) AS value \
              UNION ALL SELECT f.key, json_extract(previous -> f.key, '$[#-1]') -> 1 \
              FROM json_each(field_versions) f WHERE f.value = version AND f.key <> '*' \
              AND json_array_length(previous -> f.key) > 0)) END AS old \
-         FROM sync_changes WHERE scope = ?1 AND version > ?2 ORDER BY version LIMIT ?3)",
+         FROM json_each(?1) i CROSS JOIN sync_changes WHERE scope = i.value ->> 0 AND version > i.value ->> 1 \
+         ORDER BY i.key, version LIMIT ?2)",
     )
-    .text(scope.to_string())
-    .int(after)
+    .text(json(&spans))
     .int(limit)
 }
 
@@ -112,20 +133,21 @@ pub(super) fn count_after(scope: Scope, after: Version, most: i64) -> Statement<
         .int(most)
 }
 
-/// Receipts, and in a row without an id how many there are. Those of older releases may hold whole rows and thousands of
-/// errors; of them only what is still kept of any is read.
-pub(super) fn receipts(user: UserId, mutations: &[Uuid]) -> Statement<'static, (Text, Text)> {
+/// Receipts of people with their mutations, and in a row without an id how many there are of the person. Those of older
+/// releases may hold whole rows and thousands of errors; of them only what is still kept of any is read.
+pub(super) fn receipts(wanted: &[(UserId, Vec<Uuid>)]) -> Statement<'static, (BigInt, Text, Text)> {
     statement(
-        "SELECT mutation_id, iif(length(result) < 16384, result, json_object('result', json_set(result -> '$.result', '$.errors', \
+        "SELECT i.key, mutation_id, iif(length(result) < 16384, result, json_object('result', json_set(result -> '$.result', '$.errors', \
          (SELECT json_group_array(json(e.value)) FROM (SELECT value FROM json_each(result, '$.result.errors') LIMIT 20) e)), \
          'conflict', iif(result -> '$.conflict' IS NULL, NULL, json_object('conflict_id', result ->> '$.conflict.conflict_id', \
          'strategy', result ->> '$.conflict.strategy', 'fields', (SELECT json_group_array(f.value ->> '$.field') \
          FROM json_each(result, '$.conflict.fields') f))))) \
-         FROM sync_receipts WHERE user_id = ?1 AND mutation_id IN (SELECT value FROM json_each(?2)) \
-         UNION ALL SELECT '', coalesce((SELECT count FROM sync_counts WHERE kind = 'receipts' AND whose = ?1), 0)",
+         FROM json_each(?1) i CROSS JOIN json_each(i.value, '$[1]') m CROSS JOIN sync_receipts \
+         WHERE user_id = i.value ->> 0 AND mutation_id = m.value \
+         UNION ALL SELECT i.key, '', coalesce((SELECT count FROM sync_counts WHERE kind = 'receipts' AND whose = i.value ->> 0), 0) \
+         FROM json_each(?1) i",
     )
-    .text(user.to_string())
-    .text(json(&mutations))
+    .text(json(&wanted))
 }
 
 /// All devices of a person, or this one.

@@ -9,6 +9,8 @@ pub(super) struct TableSql {
     pub states: String,
     /// Live rows of scope `?1` with `?2 < version <= ?3`, as JSON with `_version`, in version order.
     pub rows: String,
+    /// Live rows behind the version of each span in `?1` (`[[scope, version], …]`), with the span's place.
+    pub all_rows: String,
     /// Writes the rows in `?1` (a JSON array of whole rows).
     pub upsert: String,
     /// Sets the fields in `?1` (a JSON array of parts of rows, each with its id) of rows that are there.
@@ -35,6 +37,11 @@ impl TableSql {
                 "SELECT c.version, {versioned} FROM sync_changes c JOIN {name} t ON t.id = c.row_id \
                  WHERE c.scope = ?1 AND c.version > ?2 AND c.version <= ?3 AND c.table_name = '{name}' \
                  AND c.operation <> 'DELETE' ORDER BY c.version"
+            ),
+            all_rows: format!(
+                "SELECT i.key, c.version, {versioned} FROM json_each(?1) i CROSS JOIN sync_changes c JOIN {name} t ON t.id = c.row_id \
+                 WHERE c.scope = i.value ->> 0 AND c.version > i.value ->> 1 AND c.table_name = '{name}' \
+                 AND c.operation <> 'DELETE' ORDER BY i.key, c.version"
             ),
             upsert: upsert(table),
             update: update(table),

@@ -7,6 +7,7 @@ mod index;
 mod receipts;
 mod rows;
 mod scopes;
+mod sets;
 
 use std::sync::Arc;
 
@@ -16,10 +17,13 @@ use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 
 use super::Schema;
+use super::reads::json;
+use crate::store::combine::Writer;
 use crate::store::statement::{Statement, statement};
 use crate::store::{StoreError, Transaction};
 use crate::sync::{DeviceId, Scope, UserId};
 pub(in crate::store::sqlite) use attempt::Care;
+pub(in crate::store::sqlite) use sets::at;
 
 /// A transaction that somebody else began and will end.
 pub(super) struct SqliteTransaction<'c> {
@@ -74,11 +78,23 @@ impl Transaction for SqliteTransaction<'_> {
 }
 
 impl SqliteTransaction<'_> {
-    pub(super) fn on_behalf_of(&mut self, device: Option<&DeviceId>) -> Result<(), StoreError> {
-        let scope = device.and(self.user).map(|user| Scope::User(user).to_string());
-        let context = statement("UPDATE sync_context SET device = ?1, scope = ?2");
-        self.run(context.maybe(device.map(DeviceId::as_str)).maybe(scope.as_deref()))?;
-        Ok(())
+    /// The device of the transaction's person, in each scope that they may write.
+    fn writers(&self, device: Option<&DeviceId>) -> Vec<Writer> {
+        let scopes = self.user.map(Scope::User).into_iter().chain([Scope::Global]);
+        device.map(|device| scopes.map(|scope| (scope, device.clone())).collect()).unwrap_or_default()
+    }
+
+    /// Tells the triggers on whose behalf the next statement writes.
+    fn name_writers(&mut self, by: &[Writer]) -> Result<(), StoreError> {
+        if by.is_empty() {
+            return Ok(());
+        }
+        let name = "INSERT INTO sync_writers (scope, device) SELECT value ->> 0, value ->> 1 FROM json_each(?1)";
+        self.run(statement(name).text(json(&by))).map(|_| ())
+    }
+
+    fn forget_writers(&mut self, by: &[Writer]) -> Result<(), StoreError> {
+        if by.is_empty() { Ok(()) } else { self.run(statement("DELETE FROM sync_writers")).map(|_| ()) }
     }
 
     fn number(&mut self, statement: Statement<'_, BigInt>) -> Result<i64, StoreError> {

@@ -109,6 +109,7 @@ impl Writer {
             tried,
             held_since: None,
             guard,
+            alone: 0,
             queue: Arc::clone(&queue),
         };
         work.data_version = work.look();
@@ -178,6 +179,8 @@ struct WriteJob {
     /// Since when another process has kept the writer from its work.
     held_since: Option<Instant>,
     guard: Guard,
+    /// The number of jobs that are yet to be run alone, behind a set that took its transaction back.
+    alone: usize,
     queue: Arc<Queue>,
 }
 

@@ -11,8 +11,8 @@ use diesel::{QueryResult, RunQueryDsl};
 use super::super::is_passing;
 use super::SqliteTransaction;
 use crate::store::StoreError;
+use crate::store::combine::Writer;
 use crate::store::statement::{Statement, statement};
-use crate::sync::DeviceId;
 
 /// The device's error for a row that a trigger refuses. The trigger's own words may quote other rows.
 const REFUSED: &str = "a trigger of the database refuses it";
@@ -37,13 +37,13 @@ pub(in crate::store::sqlite) struct Care {
 }
 
 impl SqliteTransaction<'_> {
-    /// Writes so many rows on behalf of `device`, and says how many it were. When those are fewer than `least`, since a trigger
+    /// Writes so many rows on behalf of these devices, and says how many it were. When those are fewer than `least`, since a trigger
     /// has passed over one without a word, none is written.
     pub(super) fn attempt(
         &mut self,
         write: Statement<'_>,
         (rows, least): (usize, usize),
-        device: Option<&DeviceId>,
+        by: &[Writer],
     ) -> Result<usize, StoreError> {
         let key = self.care.as_ref().map(|_| write.key());
         if let (Some(care), Some(key)) = (&self.care, &key)
@@ -52,11 +52,11 @@ impl SqliteTransaction<'_> {
             return Err(StoreError::Constraint(REFUSED.into()));
         }
         self.run(statement("SAVEPOINT attempt"))?;
-        let done = self.on_behalf_of(device).and_then(|()| {
+        let done = self.name_writers(by).and_then(|()| {
             let done = write.execute(self.connection);
             self.judged(done)
         });
-        let done = done.and_then(|count| self.on_behalf_of(None).map(|()| count));
+        let done = done.and_then(|count| self.forget_writers(by).map(|()| count));
         let is_whole = done.as_ref().is_ok_and(|count| *count >= least);
         let end = if is_whole { "RELEASE attempt" } else { "ROLLBACK TO attempt; RELEASE attempt" };
         let ended = self.connection.batch_execute(end);

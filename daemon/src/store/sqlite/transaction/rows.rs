@@ -11,6 +11,7 @@ use ryzed_adapters::Table;
 use super::super::json::Json;
 use super::super::reads::{self, json};
 use super::SqliteTransaction;
+use crate::store::combine::Writer;
 use crate::store::decode::{KEPT, NOT_TAKEN, count, to_wire};
 use crate::store::statement::statement;
 use crate::store::{RowOperations, RowState, States, StoreError};
@@ -59,9 +60,8 @@ impl RowOperations for SqliteTransaction<'_> {
     }
 
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {
-        let (schema, wanted) = (Arc::clone(self.schema), count(rows));
-        let written = self.attempt(statement(&schema.of(table)?.upsert).text(rows), (wanted, wanted), device)?;
-        if written < wanted { Err(StoreError::Constraint(NOT_TAKEN.into())) } else { Ok(()) }
+        let by = self.writers(device);
+        self.upsert_by(table, rows, &by)
     }
 
     async fn update(
@@ -71,17 +71,13 @@ impl RowOperations for SqliteTransaction<'_> {
         parts: &str,
         device: Option<&DeviceId>,
     ) -> Result<usize, StoreError> {
-        let (schema, wanted) = (Arc::clone(self.schema), count(parts));
-        self.attempt(statement(&schema.of(table)?.update).text(parts), (wanted, wanted), device)
+        let by = self.writers(device);
+        self.update_by(table, parts, &by)
     }
 
     async fn delete(&mut self, table: &Table, ids: &[RowId], device: Option<&DeviceId>) -> Result<(), StoreError> {
-        let schema = Arc::clone(self.schema);
-        let deleted = self.attempt(statement(&schema.of(table)?.delete).text(json(&ids)), (ids.len(), 0), device)?;
-        if deleted == ids.len() || self.standing(table, ids).await?.is_empty() {
-            return Ok(());
-        }
-        Err(StoreError::Constraint(KEPT.into()))
+        let by = self.writers(device);
+        self.delete_by(table, ids, &by).await
     }
 
     async fn standing(&mut self, table: &Table, ids: &[RowId]) -> Result<Vec<RowId>, StoreError> {
@@ -110,9 +106,34 @@ impl RowOperations for SqliteTransaction<'_> {
         let insert =
             "INSERT INTO users (id, email, created_at, updated_at) VALUES (?1, ?2, ?3, ?3) ON CONFLICT (id) DO NOTHING";
         // A rule of the operator's may say who can be a user. Who is none may still read.
-        match self.attempt(statement(insert).text(&id).maybe(email).text(now), (1, 0), None) {
+        match self.attempt(statement(insert).text(&id).maybe(email).text(now), (1, 0), &[]) {
             Ok(_) | Err(StoreError::Constraint(_) | StoreError::Reference(_)) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl SqliteTransaction<'_> {
+    /// Writes whole rows, each on behalf of the device that writes its scope; all, or none and an error.
+    pub(super) fn upsert_by(&mut self, table: &Table, rows: &str, by: &[Writer]) -> Result<(), StoreError> {
+        let (schema, wanted) = (Arc::clone(self.schema), count(rows));
+        let written = self.attempt(statement(&schema.of(table)?.upsert).text(rows), (wanted, wanted), by)?;
+        if written < wanted { Err(StoreError::Constraint(NOT_TAKEN.into())) } else { Ok(()) }
+    }
+
+    /// Writes parts of rows; returns how many rows were there. When not all were there, none is changed.
+    pub(super) fn update_by(&mut self, table: &Table, parts: &str, by: &[Writer]) -> Result<usize, StoreError> {
+        let (schema, wanted) = (Arc::clone(self.schema), count(parts));
+        self.attempt(statement(&schema.of(table)?.update).text(parts), (wanted, wanted), by)
+    }
+
+    /// Deletes rows.
+    pub(super) async fn delete_by(&mut self, table: &Table, ids: &[RowId], by: &[Writer]) -> Result<(), StoreError> {
+        let schema = Arc::clone(self.schema);
+        let deleted = self.attempt(statement(&schema.of(table)?.delete).text(json(&ids)), (ids.len(), 0), by)?;
+        if deleted == ids.len() || self.standing(table, ids).await?.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Constraint(KEPT.into()))
     }
 }

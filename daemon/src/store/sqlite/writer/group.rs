@@ -1,5 +1,7 @@
 //! Jobs that share a transaction: how it is begun and committed, and what becomes of them when it is lost.
 
+mod set;
+
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
@@ -23,6 +25,8 @@ pub(super) struct Group(pub(super) Vec<(Whose, Waiting, Result<(), StoreError>)>
 pub(super) enum Loss {
     /// A row of the last job took it back.
     Row,
+    /// A row of one of the jobs that ran together took it back.
+    Set,
     /// The database can't go on with it.
     Database(StoreError),
 }
@@ -43,15 +47,16 @@ impl WriteJob {
             tracing::info!(seconds = since.elapsed().as_secs_f32(), "the other process has released the database");
         }
         let mut group = Group::default();
-        let mut whole = self.timed(whose, waiting, &mut group, &mut None);
+        let mut whole = self.turn(whose, waiting, &mut group);
         while whole.is_ok() && began.elapsed() < LONGEST_GROUP {
             let (Next::Do(whose, waiting), _) = self.next(true) else { break };
-            whole = self.timed(whose, waiting, &mut group, &mut None);
+            whole = self.turn(whose, waiting, &mut group);
         }
         match whole {
             Ok(()) => self.commit(group, Ok(())),
             Err(Loss::Database(error)) => self.commit(group, Err(error)),
             Err(Loss::Row) => self.apart(group),
+            Err(Loss::Set) => self.singly(group),
         }
     }
 
@@ -77,6 +82,13 @@ impl WriteJob {
         group.answer(committed, &self.ground);
     }
 
+    /// Some job of a set has a row that took everybody's transaction back: all come again, one by one.
+    fn singly(&mut self, group: Group) {
+        self.alone = group.0.len();
+        let mut state = self.queue.state();
+        group.0.into_iter().rev().for_each(|(whose, waiting, _)| state.turns.put_back(whose, waiting));
+    }
+
     /// The last job has a row that took everybody's transaction back: the others come again, and it is done alone, with care.
     fn apart(&mut self, mut group: Group) {
         let Some((whose, mut waiting, _)) = group.0.pop() else { return };
@@ -99,7 +111,7 @@ impl WriteJob {
             match self.timed(whose, waiting, &mut group, &mut care) {
                 Ok(()) => return self.commit(group, Ok(())),
                 Err(Loss::Database(error)) => return self.commit(group, Err(error)),
-                Err(Loss::Row) => {}
+                Err(Loss::Row | Loss::Set) => {}
             }
             let Some((_, again, _)) = group.0.pop() else { return };
             waiting = again;
