@@ -9,6 +9,7 @@ mod digest;
 mod epoch;
 mod fault;
 mod fit;
+mod functions;
 mod kept;
 mod lanes;
 mod layout;

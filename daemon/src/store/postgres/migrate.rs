@@ -1,11 +1,13 @@
-//! The schema: plain SQL migrations, then the triggers and policies of the synced tables, which follow the adapters.
+//! The schema: plain SQL migrations, then the functions, then the triggers and policies of the synced tables, which follow the
+//! adapters.
 
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection};
+use diesel_async::{AnsiTransactionManager, AsyncMigrationHarness, AsyncPgConnection, TransactionManager};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::fit::must_fit;
+use super::functions;
 use super::server::connect;
 use super::sql_text::{execute, texts};
 use crate::store::StoreError;
@@ -17,10 +19,24 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations/postgres
 /// tables of its own.
 const OF_SIDECAR: &str = "_sync";
 
+/// The last migration that brings functions of its own. Those after it bring tables and data alone.
+const LAST_WITH_FUNCTIONS: &str = "0019";
+
 /// The migrations that a database gets: all, or those of the schema `ryzed` alone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Migrations {
     pub is_adopted: bool,
+}
+
+/// The migrations that bring functions of their own, out of those that a database gets.
+struct WithFunctions(Migrations);
+
+impl MigrationSource<Pg> for WithFunctions {
+    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Pg>>>> {
+        let mut migrations = self.0.migrations()?;
+        migrations.retain(|migration| migration.name().version().to_string().as_str() <= LAST_WITH_FUNCTIONS);
+        Ok(migrations)
+    }
 }
 
 impl MigrationSource<Pg> for Migrations {
@@ -31,7 +47,7 @@ impl MigrationSource<Pg> for Migrations {
     }
 }
 
-/// Every migration, in order, with its state in the database. Changes nothing.
+/// Every migration, in order, and then the functions, with their state in the database. Changes nothing.
 ///
 /// # Errors
 /// When the database can't be read, or is of a later release.
@@ -41,7 +57,11 @@ pub async fn migration_states(url: &str) -> Result<Vec<MigrationState>, StoreErr
     let is_adopted = is_adopted(&mut connection).await?;
     let applied = applied(&mut connection).await?;
     let known = known(Migrations { is_adopted })?;
-    Ok(known.into_iter().map(|name| MigrationState { applied: applied.contains(&name), name }).collect())
+    let mut states: Vec<MigrationState> =
+        known.into_iter().map(|name| MigrationState { applied: applied.contains(&name), name }).collect();
+    let applied = states.iter().all(|state| state.applied) && functions::are_new_enough(&mut connection).await?;
+    states.push(MigrationState { applied, name: functions::NAME.into() });
+    Ok(states)
 }
 
 /// True if the database has anything of ours.
@@ -77,21 +97,33 @@ pub(super) async fn applied(connection: &mut AsyncPgConnection) -> Result<Vec<St
     Ok(applied)
 }
 
-/// Applies what is missing of these migrations. The caller has the lock.
+/// Applies what is missing of these migrations, and installs the functions. What a function does and the tables that it needs
+/// change in one transaction. The caller has the lock.
 pub(super) async fn migrated(
     mut connection: AsyncPgConnection,
     migrations: Migrations,
 ) -> Result<AsyncPgConnection, StoreError> {
     execute(&mut connection, "CREATE SCHEMA IF NOT EXISTS ryzed; SET search_path = ryzed, public").await?;
+    let mut connection = applied_in_order(connection, WithFunctions(migrations)).await?;
+    AnsiTransactionManager::begin_transaction(&mut connection).await.map_err(failed)?;
+    let mut connection = applied_in_order(connection, migrations).await?;
+    functions::install(&mut connection).await?;
+    AnsiTransactionManager::commit_transaction(&mut connection).await.map_err(failed)?;
+    execute(&mut connection, "RESET search_path").await?;
+    Ok(connection)
+}
+
+async fn applied_in_order(
+    connection: AsyncPgConnection,
+    migrations: impl MigrationSource<Pg> + Send + 'static,
+) -> Result<AsyncPgConnection, StoreError> {
     let migrated = tokio::task::spawn_blocking(move || {
         // The harness blocks, and tells its connection's runtime so; a runtime of its own would not drive the connection.
         let mut harness = AsyncMigrationHarness::new(connection);
         let done = harness.run_pending_migrations(migrations).map(|_| ()).map_err(failed);
         done.map(|()| harness.into_inner())
     });
-    let mut connection = migrated.await.map_err(failed)??;
-    execute(&mut connection, "RESET search_path").await?;
-    Ok(connection)
+    migrated.await.map_err(failed)?
 }
 
 /// True if the tables of this database existed before the daemon.

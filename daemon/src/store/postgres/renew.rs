@@ -8,6 +8,7 @@ use diesel_async::AsyncPgConnection;
 use ryzed_adapters::{Registry, ScopeRule, Table};
 
 use super::adopt::{self, AdoptError, Facts, Naming, Watch};
+use super::functions;
 use super::layout::{Layout, Place, literal};
 use super::migrate::{Migrations, applied, is_adopted, known, migrated, open};
 use super::sql_text::execute;
@@ -61,8 +62,11 @@ pub(super) async fn up_to_date(url: &str, ground: Ground<'_>, stay: Stay) -> Res
     if stay == Stay::Visitor {
         let has = applied(&mut connection).await?;
         let is_adopted = is_adopted(&mut connection).await?;
-        let pending: Vec<String> =
+        let mut pending: Vec<String> =
             known(Migrations { is_adopted })?.into_iter().filter(|name| !has.contains(name)).collect();
+        if pending.is_empty() && !functions::are_new_enough(&mut connection).await? {
+            pending.push(functions::NAME.into());
+        }
         up_to_date_only(&pending)?;
         execute(&mut connection, "RESET ryzed.device").await?;
         return Ok(connection);
