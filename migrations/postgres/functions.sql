@@ -8,13 +8,21 @@
 -- Locks scopes against other writers until the transaction ends, always in the same order. Every version is taken under
 -- this lock, so the order of versions is the order of commits. As ryzed.book(), it sets nothing itself and is called by
 -- functions that have set the search path; those that run with every write also keep the planner from reading tables from end
--- to end.
+-- to end, and from planning what it has planned.
 CREATE OR REPLACE FUNCTION ryzed.hold(wanted text[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    sorted text[] := ARRAY(SELECT DISTINCT w FROM unnest(wanted) w WHERE w IS NOT NULL ORDER BY w);
+    sorted text[] := array_remove(wanted, NULL);
     held bigint;
 BEGIN
+    -- Most writers need one, which needs no order.
+    IF cardinality(sorted) = 1 THEN
+        PERFORM FROM ryzed.scopes s WHERE s.scope = sorted[1] FOR NO KEY UPDATE;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    sorted := ARRAY(SELECT DISTINCT w FROM unnest(sorted) w ORDER BY w);
     LOOP
         PERFORM FROM ryzed.scopes s WHERE s.scope = ANY (sorted) ORDER BY s.scope FOR NO KEY UPDATE;
         GET DIAGNOSTICS held = ROW_COUNT;
@@ -42,6 +50,10 @@ DECLARE
     below_ids uuid[];
     below_scopes text[];
 BEGIN
+    -- The triggers of the index keep the sums, whatever the caller's session has set.
+    IF current_setting('ryzed.counted', true) = 'yes' THEN
+        PERFORM set_config('ryzed.counted', '', true);
+    END IF;
     IF formers IS NOT NULL THEN
         strange := ryzed.strange_formers(of_table, scopes, operations, formers);
         IF strange <> '{}' THEN
@@ -124,6 +136,79 @@ BEGIN
     END IF;
 END $$;
 
+-- Books the change of one row as ryzed.book() does, in few statements: an INSERT of a row that the index does not know in this
+-- scope or, where former values are given, an UPDATE of one that it knows there. Says whether it was; else nothing has happened.
+CREATE OR REPLACE FUNCTION ryzed.book_row(of_table text, id uuid, in_scope text, former jsonb, deep text[]) RETURNS boolean
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    p CONSTANT bigint := 67108859;
+    q CONSTANT bigint := 67108763;
+    device text := nullif(current_setting('ryzed.device', true), '');
+    source text;
+    taken bigint;
+    moment timestamptz;
+    before bigint := 0;
+    is_booked boolean;
+    counted text;
+    weight bigint;
+    more bigint := CASE WHEN former IS NULL THEN 1 ELSE 0 END;
+BEGIN
+    IF device <> '*' THEN
+        source := CASE WHEN in_scope IN ('global', 'user:' || auth.uid()) THEN device ELSE 'ryzed' END;
+    END IF;
+    -- Takes the version and so locks the scope: all that follows sees what those did who had it before.
+    UPDATE ryzed.scopes s SET version = s.version + 1, changed_at = greatest(s.changed_at, clock_timestamp())
+        WHERE s.scope = in_scope RETURNING s.version, s.changed_at INTO taken, moment;
+    IF taken IS NULL THEN
+        RETURN FALSE;
+    END IF;
+    -- The sums are kept below: the triggers of the index, which would take longer for one row, leave it.
+    counted := set_config('ryzed.counted', 'yes', true);
+    IF former IS NULL THEN
+        INSERT INTO ryzed.changes (table_name, row_id, scope, version, operation, changed_at, source_device, field_versions)
+        VALUES (of_table, id, in_scope, taken, 'INSERT', moment, source, jsonb_build_object('*', taken))
+        ON CONFLICT (table_name, row_id, scope) DO NOTHING;
+    ELSE
+        UPDATE ryzed.changes c SET version = taken, operation = 'UPDATE', changed_at = moment, source_device = source,
+            field_versions = c.field_versions || (SELECT jsonb_object_agg(k, taken) FROM jsonb_object_keys(former) k),
+            -- As ryzed.book() has it.
+            previous = c.previous || (
+                SELECT jsonb_object_agg(f.key, CASE WHEN pg_column_size(f.value) > 16384 THEN '[]' ELSE
+                    CASE WHEN f.key = ANY (deep) AND c.previous ? f.key
+                    THEN CASE WHEN jsonb_array_length(c.previous -> f.key) < 32
+                        THEN c.previous -> f.key ELSE (c.previous -> f.key) - 0 END
+                    ELSE '[]' END
+                    || jsonb_build_array(jsonb_build_array(
+                        coalesce(c.field_versions -> f.key, c.field_versions -> '*'), f.value)) END)
+                FROM jsonb_each(former) f)
+        FROM ryzed.changes o WHERE o.row_id = id AND o.table_name = of_table AND o.scope = in_scope AND o.operation <> 'DELETE'
+            AND c.row_id = o.row_id AND c.table_name = o.table_name AND c.scope = o.scope
+        RETURNING o.version INTO before;
+    END IF;
+    is_booked := FOUND;
+    counted := set_config('ryzed.counted', '', true);
+    IF NOT is_booked THEN
+        UPDATE ryzed.scopes s SET version = s.version - 1 WHERE s.scope = in_scope;
+        RETURN FALSE;
+    END IF;
+    weight := ryzed.number_of(id);
+    weight := ryzed.weight(weight);
+    UPDATE ryzed.sums s SET rows = s.rows + more, version_sum = s.version_sum + taken - before,
+        hash_p = (s.hash_p + (weight >> 26) * ((taken - before) % p)) % p,
+        hash_q = (s.hash_q + (weight & 67108863) * ((taken - before) % q)) % q
+        WHERE s.scope = in_scope AND s.table_name = of_table;
+    IF NOT FOUND THEN
+        INSERT INTO ryzed.sums (scope, table_name, rows, version_sum, hash_p, hash_q)
+        VALUES (in_scope, of_table, more, taken - before, (weight >> 26) * ((taken - before) % p) % p,
+            (weight & 67108863) * ((taken - before) % q) % q);
+    END IF;
+    IF device IS NULL THEN
+        is_booked := pg_notify('ryzed', '') IS NOT NULL;
+    END IF;
+    RETURN TRUE;
+END $$;
+
 -- The scope of a row as the tables have it, for rows that the index does not know yet. NULL where a parent is missing.
 CREATE OR REPLACE FUNCTION ryzed.owner_of(of_table text, id uuid) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -186,14 +271,17 @@ END $$;
 -- The trigger of every synced table, once a statement. Its arguments: rule, owner column, parent, deep columns, the table's
 -- name on the wire, whether the table was adopted.
 -- Rows are worked through in parts, so that the memory it takes is bounded; a part is more than most statements have.
--- Plans are kept for a session, and the first may be made for one row and an empty index: so the index is asked in scalar
--- subqueries, whose plan no size of a transition table changes, and never read from end to end.
+-- Plans for few rows are made once and kept for a session: making one takes longer than such a statement does. They may be made
+-- for one row and an empty index: so the index is asked in scalar subqueries, whose plan no size of a transition table changes,
+-- and never read from end to end. Statements of many rows are planned for what they are.
 CREATE OR REPLACE FUNCTION ryzed.record() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET enable_seqscan = off SET jit = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET enable_seqscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 -- A synced table may have columns of any name.
 #variable_conflict use_variable
 DECLARE
     part_rows CONSTANT bigint := 50000;
+    few_rows CONSTANT bigint := 100;
     of_table text := TG_ARGV[4];
     adopted boolean := TG_ARGV[5];
     -- Whether statements see what others have committed since the transaction began.
@@ -203,18 +291,26 @@ DECLARE
     above text := TG_ARGV[2];
     deep text[] := TG_ARGV[3];
     total bigint;
+    -- The first row, in a form that needs no column to be there.
+    former jsonb;
+    given jsonb;
     is_as_made boolean;
     part record;
     wanted text[];
     held text[] := '{}';
+    travelling text[];
+    in_scope text;
 BEGIN
     -- An INSERT that may become an UPDATE calls both triggers, one of them with nothing.
     IF TG_OP = 'DELETE' THEN
         total := (SELECT count(*) FROM old_rows);
+    ELSIF TG_OP = 'INSERT' THEN
+        SELECT count(*) OVER (), to_jsonb(n) INTO total, given FROM new_rows n LIMIT 1;
     ELSE
-        total := (SELECT count(*) FROM new_rows);
+        SELECT count(*) OVER (), to_jsonb(n), (SELECT to_jsonb(o) FROM old_rows o LIMIT 1) INTO total, given, former
+        FROM new_rows n LIMIT 1;
     END IF;
-    IF total = 0 THEN
+    IF total IS NULL OR total = 0 THEN
         RETURN NULL;
     END IF;
     -- As ryzed.strayed() has it, in one statement, since it comes with every write.
@@ -284,6 +380,32 @@ BEGIN
         PERFORM ryzed.hold(wanted);
         held := held || wanted;
     END LOOP;
+
+    -- The short way of most statements: one row, which stays where it is. Where the index knows it otherwise, all is asked below.
+    IF total = 1 AND TG_OP <> 'DELETE' AND (TG_OP = 'INSERT'
+        OR (former -> 'id' = given -> 'id' AND former -> owner_column = given -> owner_column)) THEN
+        IF rule = 'via' THEN
+            in_scope := (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
+                AND c.row_id = (given ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1);
+        ELSE
+            in_scope := CASE WHEN given ->> owner_column IS NOT NULL THEN 'user:' || (given ->> owner_column)
+                WHEN rule = 'owner_or_global' THEN 'global' END;
+        END IF;
+        IF TG_OP = 'UPDATE' AND in_scope IS NOT NULL THEN
+            travelling := (SELECT k.columns FROM ryzed.kept k WHERE k.table_name = of_table);
+            former := (SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(former) e
+                WHERE e.value IS DISTINCT FROM given -> e.key AND (e.key = ANY (travelling)) IS NOT FALSE);
+            IF former IS NULL THEN
+                in_scope := NULL;
+            END IF;
+        END IF;
+        IF in_scope IS NOT NULL AND ryzed.book_row(of_table, (given ->> 'id')::uuid, in_scope, former, deep) THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF total > few_rows THEN
+        PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+    END IF;
 
     IF TG_OP = 'INSERT' THEN
         FOR place IN 0 .. total - 1 BY part_rows LOOP
@@ -503,7 +625,8 @@ CREATE OR REPLACE FUNCTION ryzed.keeps_catalogue() RETURNS boolean LANGUAGE sql 
 
 -- Locks what the caller may write, so that whoever comes second reads what the first has done.
 CREATE OR REPLACE FUNCTION ryzed.hold_own() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     PERFORM ryzed.hold(ARRAY['user:' || auth.uid(), CASE WHEN ryzed.keeps_catalogue() THEN 'global' END]);
 END $$;
@@ -522,7 +645,8 @@ END $$;
 
 -- Which of these rows somebody else has. Not who: the scope is nobody's. Written so that its plan is kept.
 CREATE OR REPLACE FUNCTION ryzed.elsewhere(of_table text, ids uuid[]) RETURNS TABLE (row_id uuid, scope text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     own text := 'user:' || auth.uid();
 BEGIN
@@ -1145,6 +1269,10 @@ DECLARE
     versions bigint[];
     signs bigint[];
 BEGIN
+    -- ryzed.book_row(), which runs in a trigger, keeps the sums itself.
+    IF current_setting('ryzed.counted', true) = 'yes' AND pg_trigger_depth() > 1 THEN
+        RETURN NULL;
+    END IF;
     -- What is copied under this role from another database brings the sums along. ryzed.record_row() books under it, too.
     IF current_setting('session_replication_role') = 'replica' AND pg_trigger_depth() = 1 THEN
         RETURN NULL;
@@ -1207,7 +1335,7 @@ END $$;
 
 -- Rights, in full: a function that is made anew may be run by everybody.
 REVOKE ALL ON FUNCTION ryzed.admit(text, text, text, text, bigint), ryzed.before_truncate(), ryzed.blind_note(text),
-    ryzed.book(text, uuid[], text[], text[], jsonb[], text[]), ryzed.bring_below(), ryzed.carry(text, uuid[], text[]),
+    ryzed.book(text, uuid[], text[], text[], jsonb[], text[]), ryzed.book_row(text, uuid, text, jsonb, text[]), ryzed.bring_below(), ryzed.carry(text, uuid[], text[]),
     ryzed.claimed_role(), ryzed.count_changes(), ryzed.count_device(), ryzed.count_scopes(text[]), ryzed.differences(text, uuid[]),
     ryzed.elsewhere(text, uuid[]), ryzed.enter(text, bigint), ryzed.enter_gone(text, bigint), ryzed.fires(oid),
     ryzed.forget_below(text, uuid[], text[]), ryzed.hold(text[]), ryzed.hold_own(), ryzed.ids_after(text, uuid, bigint),
