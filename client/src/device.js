@@ -211,13 +211,15 @@ export class Device {
     return { table, operation, data, asks: [ask], base };
   }
 
-  /** Edits that only another tab has. @param {Edit[]} edits @param {string} [life] Of the copy that they were made on */
-  async adopt(edits, life) {
+  /** Edits and verdicts that only another tab has. @param {Edit[]} edits @param {string} [life] Of the copy that they were made on @param {Meta['judged']} [known] */
+  adopt(edits, life, known) {
     const { queue, meta } = this.copy;
     this.#refuseDropped(life);
-    const news = missing(queue, meta.judged, edits);
-    if (news.length) await this.keep({ queue: [...queue, ...news.map((edit) => ({ ...edit, sent: true }))] });
+    const judged = { ...known, ...meta.judged };
+    const news = missing(queue, judged, edits).map((edit) => ({ ...edit, sent: true }));
+    const kept = this.keep({ queue: [...queue, ...news], meta: { ...meta, judged } });
     this.#online?.changed();
+    return kept;
   }
 
   /** Learns what the tables in use are like, once there is a line. @param {string} table One more */

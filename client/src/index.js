@@ -17,7 +17,7 @@ import { Tabs } from './tabs.js';
 import { Watch } from './watch.js';
 import { Watched } from './watched.js';
 
-/** @import { Changed, Edited, Info, Insertable, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
+/** @import { Changed, Copy, Edited, Info, Insertable, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
 /** @typedef {import('./types.js').Conflict} Conflict */
 /** @typedef {import('./types.js').Diagnosis} Diagnosis */
 /** @typedef {import('./types.js').Edit} Edit */
@@ -75,6 +75,8 @@ export class RyzeRealtimeClient {
   #toShow;
   /** The queue as followers have it. @type {Edit[]} */
   #told = [];
+  /** The copy that was a leader's, and takes its patches. @type {Copy | undefined} */
+  #followed;
   /** Calls whose edits have no verdict yet. @type {Map<string, {settle: (verdict: Verdict) => void, settled: Promise<Verdict>, worst: Verdict, isQueued: boolean}>} */
   #unsettled = new Map();
 
@@ -102,9 +104,13 @@ export class RyzeRealtimeClient {
       run: (task, given, sub) => this.#run(task, given, sub),
       yields: (sub) => this.#yields(sub),
       snapshot: () => this.#snapshot(),
-      follow: (message) => this.#follow(message),
+      follow: (message, isOurs) => this.#follow(message, isOurs),
+      life: () => this.#keeper.copy.meta.life,
       lead: () => this.#lead(),
-      rest: () => this.#rest(),
+      rest: () => {
+        this.#device.rest();
+        this.#keeper.rest();
+      },
       lost: () => this.#lost(),
     });
     /** @type {Storage | undefined} */
@@ -440,15 +446,22 @@ export class RyzeRealtimeClient {
     return { patch: wholeOf(this.#keeper.copy), status: this.status.value };
   }
 
-  /** @param {Told} message From the tab that leads */
-  #follow({ to, patch, edits, status, event, told }) {
+  /** @param {Told} message From a tab that leads @param {boolean} isOurs From the one that is followed */
+  #follow({ to, patch, edits, status, event, told, life }, isOurs) {
     const { copy } = this.#keeper;
-    const before = copy.queue;
-    const { life } = copy.meta;
+    const { queue, meta: { life: own, judged } } = copy;
+    const adopt = (/** @type {any[]} */ ...given) => void this.#tabs.ask('adopt', given, this.#device.sub).catch(() => {});
+    if (to) this.#followed = copy;
+    if (!isOurs || copy !== this.#followed) {
+      // Of another one, and late: what only that one had is not lost.
+      if (patch) adopt(edits?.come ?? patch.queue ?? [], life, patch.meta?.judged);
+      if (life !== own) return;
+      patch = edits = status = undefined;
+    }
     if (edits) {
       // By their names: a tab that takes over, or has only begun, may have another queue.
       const { after, gone, come } = edits;
-      const others = copy.queue.filter(({ mutation_id }) => !gone.includes(mutation_id));
+      const others = queue.filter(({ mutation_id }) => !gone.includes(mutation_id));
       const at = others.findIndex(({ mutation_id }) => mutation_id === after) + 1;
       if (at || !after) patch = { ...patch, queue: [...others.slice(0, at), ...come, ...others.slice(at)] };
       else this.#tabs.begin();
@@ -460,8 +473,9 @@ export class RyzeRealtimeClient {
     }
     if (to && patch?.queue) {
       // Another one leads, and may not know what the last one could not store.
-      const news = missing(patch.queue, patch.meta?.judged, before);
-      if (news.length) this.#tabs.ask('adopt', [news, life], this.#device.sub).catch(() => {});
+      const known = patch.meta?.judged;
+      const news = missing(patch.queue, known, queue);
+      if (news.length || Object.keys(judged ?? {}).some((ask) => !known?.[ask])) adopt(news, own, judged);
       this.#lookForVerdicts();
     }
     // Of another person’s copy only that it is one.
@@ -474,18 +488,15 @@ export class RyzeRealtimeClient {
   async #lead() {
     const { state } = this.status.value;
     await this.#ready();
+    const { copy } = this.#keeper;
     await this.#keeper.load(true);
+    // What the one before said, and could not store.
+    const { queue, meta: { user, life, judged } } = copy;
+    attempt(() => (this.#device.admit(user, false), this.#device.adopt(queue, life, judged)));
     await this.#device.name();
     this.#refresh();
     this.#lookForVerdicts();
     if (!this.#keeper.isResting && !['off', 'stopped'].includes(state)) this.#device.connect().catch(() => {});
-  }
-
-  /** Another tab leads. */
-  #rest() {
-    this.#device.rest();
-    const edits = this.#keeper.rest();
-    return edits.length ? [edits, this.#keeper.copy.meta.life] : [];
   }
 
   /** What it said is not known any more. */

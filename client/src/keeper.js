@@ -2,10 +2,9 @@
 
 import { more } from './later.js';
 import { uuid, within } from './platform.js';
-import { missing } from './queue.js';
-import { applyPatch, open, returned, wholeOf } from './replica.js';
+import { applyPatch, open, wholeOf } from './replica.js';
 
-/** @import { Changed, Edit, Kept, Patch, Platform, Storage } from './types.js' */
+/** @import { Changed, Patch, Platform, Storage } from './types.js' */
 
 /** Patches that wait for a storage that is slow or fails. Once there are more, the whole copy is stored in their stead. */
 const UNSTORED_MOST = 1000;
@@ -58,7 +57,7 @@ export class Keeper {
     this.#owner = owner;
   }
 
-  /** The copy as it is stored, with the edits that are known here besides. A storage that can't be read leaves the copy as it is, and is tried again.
+  /** The copy as it is stored. A storage that can't be read leaves the copy as it is, and is tried again.
    * @param {boolean} leads Whether it is this tab's to write from now on
    */
   async load(leads) {
@@ -78,14 +77,12 @@ export class Keeper {
     this.copy = open();
   }
 
-  /** Leaves the storage to another tab. @returns {Edit[]} The edits that only this one has */
+  /** Leaves the storage to another tab. */
   rest() {
-    const { queue } = (this.#isUnread ? this.copy : this.#queued) ?? {};
     this.#writes = this.#isUnread = this.#isFailing = false;
     this.#unstored = [];
     this.#queued = null;
     this.#owner.platform.clearTimeout(this.#timer);
-    return queue?.filter(({ done }) => !done) ?? [];
   }
 
   /** Memory has a patch at once. What piles up while storage is busy goes in one transaction.
@@ -144,7 +141,7 @@ export class Keeper {
         const patch = merged(this.copy, kept);
         this.#isUnread = false;
         this.keep(patch);
-      } else this.#take(kept);
+      } else this.copy = open(kept);
       // It may have failed another tab.
       this.#isFailing = leads;
       this.#works();
@@ -153,18 +150,6 @@ export class Keeper {
       this.#isUnread = leads;
       this.#failed(/** @type {Error} */ (fault));
     }
-  }
-
-  /** @param {Kept | null} kept */
-  #take(kept) {
-    const { queue, meta: { user, life = '', judged } } = this.copy;
-    this.copy = open(kept);
-    // What the one before was told, though it could not store it.
-    if (judged) this.copy.meta = { ...this.copy.meta, judged: { ...this.copy.meta.judged, ...judged } };
-    const all = joined(this.copy.queue, returned(queue), this.copy.meta.judged);
-    const { user: theirs, dropped } = this.copy.meta;
-    const isSame = (!user || !theirs || user === theirs) && !dropped?.includes(life);
-    if (this.#writes && isSame && all.length > this.copy.queue.length) this.keep({ queue: all });
   }
 
   #begin() {
@@ -211,12 +196,4 @@ export class Keeper {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => (this.#isUnread ? this.#read(true, true) : this.#begin()), Math.min(AGAIN_MOST_MS, AGAIN_MS * 2 ** this.#failures++));
   }
-}
-
-/** All edits of the two queues, those that are in both as they are in the second.
- * @param {Edit[]} queue @param {Edit[]} other @param {Record<string, unknown>} [judged] Calls that have their verdict
- */
-export function joined(queue, other, judged) {
-  const also = new Map(other.map((edit) => [edit.mutation_id, edit]));
-  return [...queue.map((edit) => also.get(edit.mutation_id) ?? edit), ...missing(queue, judged, other)];
 }

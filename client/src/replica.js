@@ -2,7 +2,7 @@
 // server's answers mean in `answers.js`.
 
 import { canonical } from './plain.js';
-import { difference, overlaid } from './queue.js';
+import { difference, keyOf, overlaid } from './queue.js';
 
 /** @import { Changed, Copy, Cursor, Edit, Found, Kept, Message, Meta, Page, Patch, Row } from './types.js' */
 
@@ -67,12 +67,10 @@ function index(copy, { gone, come }, note) {
   /** @type {Map<string, Edit[]>} */
   const fresh = new Map();
   for (const edit of [...gone, ...come]) {
-    const { table, data: { id } } = edit;
-    if (!fresh.has(`${table} ${id}`)) fresh.set(`${table} ${id}`, []);
-    if (has.has(edit) && !had.has(edit)) note(table, id);
-    if (had.has(edit) && !has.has(edit)) note(table, id);
+    if (!fresh.has(keyOf(edit))) fresh.set(keyOf(edit), []);
+    if (has.has(edit) !== had.has(edit)) note(edit.table, edit.data.id);
   }
-  for (const edit of come) fresh.get(`${edit.table} ${edit.data.id}`)?.push(edit);
+  for (const edit of come) fresh.get(keyOf(edit))?.push(edit);
   for (const [key, some] of fresh) {
     const before = edits.get(key) ?? [];
     const at = before.findIndex((edit) => had.has(edit));

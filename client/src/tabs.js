@@ -1,6 +1,7 @@
 // One line a browser. Of all tabs with the same copy, the one that holds the lock leads: it has the line and the storage.
 // The others follow: they hold a copy of its copy, and ask it to do what they can't. When it goes, or gives no sign of
-// life, the next one leads. Storage takes nothing more from one that led before, should it wake up (`indexeddb.js`).
+// life, the next one leads. Storage takes nothing more from one that led before, should it wake up (`indexeddb.js`), and a tab
+// believes only the leader whose copy it has: messages may come late.
 
 import { attempt, uuid, within } from './platform.js';
 import { Failure } from './server.js';
@@ -21,9 +22,10 @@ const BEAT_LOOKS = 3;
  * @property {(task: string, given: any[], sub?: string) => Promise<any>} run Does a task, as the leader, for that person
  * @property {(sub?: string) => boolean} yields Gives up leading if another tab should, for that person
  * @property {() => any} snapshot What a follower begins with
- * @property {(message: any) => void} follow Takes what the leader tells
+ * @property {(message: any, isOurs: boolean) => void} follow Takes what a leader tells: the one whose copy this tab has, or another one
+ * @property {() => string | undefined} life Names the copy
  * @property {() => Promise<void>} lead Takes over
- * @property {() => any[]} rest Leads no more; answers with what to hand over: the edits that only this tab has, and of which copy; nothing if there are none
+ * @property {() => void} rest Leads no more
  * @property {() => void} lost The tab that leads gives no sign of life
  */
 
@@ -37,6 +39,10 @@ export class Tabs {
   /** Counts what was wished of the lock: what an earlier wish brings is none of ours any more. */
   #turn = 0;
   #isFollowed = false;
+  /** Whether this tab has a leader's copy, and knows of no later leader; else it asks nobody yet. */
+  #isFollowing = false;
+  /** The leader whose copy it has. Those of releases that don't name it are one. @type {string | undefined} */
+  #leader = '';
   /** Whether a tab of a release follows that takes whole queues only. */
   #isPlain = false;
   #platform;
@@ -54,7 +60,7 @@ export class Tabs {
   #looks = 0;
   /** @type {any} */
   #timer;
-  /** Tasks that the leader was asked to do. @type {Map<string, {task: string, given: any[], sub?: string, resolve: (value: any) => void, reject: (fault: Error) => void}>} */
+  /** Tasks that the leader is asked to do. @type {Map<string, {task: string, given: any[], sub?: string, resolve: (value: any) => void, reject: (fault: Error) => void}>} */
   #asked = new Map();
 
   /** @param {Platform} platform @param {string} name @param {Tab} tab */
@@ -89,7 +95,7 @@ export class Tabs {
   /** Lets another tab lead, until `join`. @param {Promise<unknown>} stored What this one still does */
   leave(stored) {
     this.#turn++;
-    this.leads = this.#begun = this.#holds = this.#isFollowed = this.#isPlain = false;
+    this.leads = this.#begun = this.#holds = this.#isFollowed = this.#isFollowing = this.#isPlain = false;
     this.#platform.clearTimeout(this.#timer);
     this.#channel?.close();
     this.#channel = undefined;
@@ -103,30 +109,40 @@ export class Tabs {
   depose() {
     if (!this.#holds) return;
     this.#turn++;
-    this.leads = this.#holds = this.#isFollowed = this.#isPlain = false;
+    this.leads = this.#holds = this.#isFollowed = this.#isFollowing = this.#isPlain = false;
     this.#misses = this.#signs = 0;
     this.#release(undefined);
-    const edits = this.#tab.rest();
+    this.#tab.rest();
     this.#queue();
     this.begin();
-    if (edits.length) this.ask('adopt', edits).catch(() => {});
   }
 
   /** @param {any} message To all other tabs */
   tell(message) {
     // A first download is costly to copy for nobody. Who follows has said so, and says so again to a new leader.
     if (this.leads && !this.#isFollowed && message.type !== 'lead') return;
-    const { whole, ...told } = message;
+    const { whole, ...told } = { ...message, by: this.#by, life: this.#tab.life() };
     this.#channel?.postMessage(whole && this.#isPlain ? { ...told, patch: whole } : told);
+  }
+
+  /** Names this time of leading. */
+  get #by() {
+    return this.#id + this.#turn;
+  }
+
+  /** @param {{task: string, given: any[], sub?: string}} asked @param {string} id */
+  #send({ task, given, sub }, id) {
+    this.tell({ type: 'ask', id, task, given, sub, of: this.#leader });
   }
 
   /** Has the leader do something. @param {string} task @param {any[]} given @param {string} [sub] For whom @returns {Promise<any>} */
   ask(task, given, sub) {
     const id = uuid();
     return new Promise((resolve, reject) => {
+      const asked = { task, given, sub, resolve, reject };
       // First, since it may fail: then it was not asked.
-      this.tell({ type: 'ask', id, task, given, sub });
-      this.#asked.set(id, { task, given, sub, resolve, reject });
+      if (this.#isFollowing) this.#send(asked, id);
+      this.#asked.set(id, asked);
       this.#look();
     });
   }
@@ -150,18 +166,20 @@ export class Tabs {
 
   /** @param {any} message */
   async #hear(message) {
-    const { type, id } = message;
+    const { type, id, by, to } = message;
     // Before, it has nothing to show, and it will say when it has.
     if (this.leads && !this.#begun) return;
     if (this.leads) {
+      // Another one has the lock by now, whether or not this one was told.
+      if (/^lead/.test(type)) return this.depose();
       if (type === 'hello') {
         this.#isFollowed = true;
         this.#isPlain ||= !message.takes;
         this.tell({ to: message.from, ...this.#tab.snapshot() });
       }
       // Whoever leads next is asked again.
-      if (type !== 'ask' || this.#tab.yields(message.sub)) return;
-      const { task, given, sub } = message;
+      const { task, given, sub, of } = message;
+      if (type !== 'ask' || (of && of !== this.#by) || this.#tab.yields(sub)) return;
       this.#tab.run(task, given, sub).then(
         (value) => this.tell({ type: 'answer', id, value }),
         ({ message: text, status, errors }) => this.leads && this.tell({ type: 'answer', id, fault: { text, status, errors } }),
@@ -171,15 +189,20 @@ export class Tabs {
     if (type === 'ask' || type === 'hello') return;
     this.#signs++;
     if (type === 'lead') {
+      this.#isFollowing = false;
       this.begin();
-      // The one before may have gone without an answer.
-      this.#asked.forEach(({ task, given, sub }, asked) => this.tell({ type: 'ask', id: asked, task, given, sub }));
     } else if (type === 'answer') {
       const { resolve, reject } = this.#asked.get(id) ?? {};
       this.#asked.delete(id);
       if (message.fault) reject?.(new Failure(message.fault.text, { ...message.fault, loss: { code: 1006 } }));
       else resolve?.(message.value);
-    } else if (!message.to || message.to === this.#id) this.#tab.follow(message);
+    } else if (to ? to === this.#id : this.#isFollowing || by === this.#leader) {
+      // The one before may have gone without an answer. What it knew comes first.
+      const asked = new Map(to && !this.#isFollowing ? this.#asked : []);
+      if (to) [this.#isFollowing, this.#leader] = [true, by];
+      this.#tab.follow(message, by === this.#leader);
+      asked.forEach((one, its) => this.#send(one, its));
+    }
   }
 
   /** Waits for its turn. */

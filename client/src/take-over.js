@@ -1,11 +1,11 @@
 // Copies that turn up beside the one in use: under another address of the server, or in a storage that could not be read before.
 
-import { joined } from './keeper.js';
+import { missing } from './queue.js';
 import { open, returned, wholeOf } from './replica.js';
 import { indexedDbStorage } from './storage/indexeddb.js';
 
 /** @import { Keeper } from './keeper.js' */
-/** @import { Copy, Kept, Patch, Platform } from './types.js' */
+/** @import { Copy, Edit, Kept, Patch, Platform } from './types.js' */
 
 /**
  * Takes over what is kept under other addresses: the edits of the same person and life of the database, and the whole of
@@ -38,4 +38,12 @@ export function merged(copy, kept) {
   // Tables that stay in storage can be read from now on.
   if (!isOlder) Object.assign(copy, { rows: old.rows, lazy: old.lazy });
   return { ...wholeOf(isOlder ? copy : old), queue: joined(old.queue, copy.queue, old.meta.judged), meta };
+}
+
+/** All edits of the two queues, those that are in both as they are in the second.
+ * @param {Edit[]} queue @param {Edit[]} other @param {Record<string, unknown>} [judged] Calls that have their verdict
+ */
+function joined(queue, other, judged) {
+  const also = new Map(other.map((edit) => [edit.mutation_id, edit]));
+  return [...queue.map((edit) => also.get(edit.mutation_id) ?? edit), ...missing(queue, judged, other)];
 }

@@ -32,7 +32,7 @@
 /** @template T @typedef {Promise<T> & {settled: Promise<Verdict>}} Edited Ends when the edit is stored here, or with a row whose `_stored` is false; `settled` is the server's verdict. */
 /** @typedef {{isReady: boolean, isStale: boolean}} Info Whether the copy was ever synced, and whether it may be old. */
 /** @typedef {Map<string, Set<string> | null>} Changed The ids by table; null is the whole table. */
-/** @typedef {{to?: string, patch?: Patch, edits?: {after?: string, gone: string[], come: Edit[]}, status?: Status, event?: string, told?: any}} Told What a leading tab tells. */
+/** @typedef {{to?: string, life?: string, patch?: Patch, edits?: {after?: string, gone: string[], come: Edit[]}, status?: Status, event?: string, told?: any}} Told What a leading tab tells; `life` names its copy. */
 
 /**
  * @typedef {object} Page The answer of `POST /sync`.

@@ -203,11 +203,18 @@ test('what could not be asked for is not asked for later', async () => {
   };
   const channel = { postMessage: (message) => post(message), close: () => {} };
   const locks = { request: (name, { ifAvailable }, run) => ifAvailable && run(null) };
-  const tabs = new Tabs({ locks, channel: () => channel, setTimeout: () => {}, clearTimeout: () => {} }, 'name', {});
+  const tabs = new Tabs({ locks, channel: () => channel, setTimeout: () => {}, clearTimeout: () => {} }, 'name', { life: () => 'life', follow: () => {} });
   await tabs.join();
+  let to;
+  const closed = post;
+  post = ({ from }) => (to = from);
+  tabs.begin();
+  channel.onmessage({ data: { to, by: 'one' } });
+  post = closed;
   await assert.rejects(tabs.ask('write', []), /closed/);
   post = ({ type }) => asked.push(type);
-  channel.onmessage({ data: { type: 'lead' } });
+  channel.onmessage({ data: { type: 'lead', by: 'two' } });
+  channel.onmessage({ data: { to, by: 'two' } });
   assert.deepEqual(asked, ['hello']);
 });
 
