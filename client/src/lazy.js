@@ -19,5 +19,6 @@ export async function prepare(options, storage) {
   if (wrong) throw new Error(`A table is lazy or whole, unlike ${wrong}: ${how[wrong]}.`);
   options.tables = Array.isArray(given) ? given.flatMap((one) => (typeof one === 'string' ? one : Object.keys(one))) : [];
   prepared.add(options);
-  storage.lazy?.(inDatabase(Object.keys(how).filter((table) => how[table] === 'lazy').sort()));
+  const lazy = Object.keys(how).filter((table) => how[table] === 'lazy').sort();
+  storage.lazy?.(inDatabase(lazy), lazy);
 }

@@ -1,6 +1,7 @@
 // A copy in SQLite, whatever it is reached by. Rows, queue and cursor change in one transaction, so an app killed at any moment
 // goes on from a state that once was whole. The newest that leads writes: an older one in another part of the app fails.
 
+import { inSql } from '../lazy/sql.js';
 import { uuid } from '../platform.js';
 import { difference } from '../queue.js';
 
@@ -31,29 +32,36 @@ const FENCE = "INSERT INTO ryzed_state (name, value) SELECT NULL, '' WHERE ? <> 
 const CHUNK = 500;
 
 /** @param {Driver} driver @returns {Storage} */
-export function sqlStorage({ all, batch }) {
+export function sqlStorage(driver) {
+  const { all, batch } = inTurn(driver);
   /** The queue as its table holds it; null once that is not certain. @type {Edit[] | null} */
   let stored = null;
   /** Names the one that leads. */
   let term = '';
+  /** Tables that are not loaded whole. @type {ReturnType<typeof inSql> | undefined} */
+  let lazy;
 
   return {
+    lazy: (_, tables = []) => (lazy = inSql(tables, { all, batch })),
+
     async load(leads = false) {
       await batch(TABLES.map((text) => [text]));
       const before = await state();
       if (before.least > SCHEMA) throw new Error('A newer release stored it: update the app.');
       // From here on an older one stores nothing any more.
       if (leads) await batch([[PUT_STATE, ['term', JSON.stringify(term = uuid())]]]);
-      const [{ cursor, meta }, rows, edits] = [await state(), await all('SELECT of_table, row FROM ryzed_rows'), await all('SELECT edit FROM ryzed_queue ORDER BY at')];
+      const [{ cursor, meta }, rows, edits] = [await state(), await (lazy?.loaded() ?? all('SELECT of_table, row FROM ryzed_rows')), await all('SELECT edit FROM ryzed_queue ORDER BY at')];
       stored = edits.map(({ edit }) => JSON.parse(edit));
-      return { rows: rows.map(({ of_table: table, row }) => [table, JSON.parse(row)]), queue: stored, cursor: cursor ?? null, meta: meta ?? {} };
+      return { rows: rows.map(({ of_table: table, row }) => [table, JSON.parse(row)]), queue: stored, cursor: cursor ?? null, meta: meta ?? {}, lazy: lazy?.opened() };
     },
 
     async commit(patches) {
       const last = (/** @type {'queue' | 'cursor' | 'meta'} */ part) => patches.findLast((patch) => patch[part] !== undefined)?.[part];
       const queue = /** @type {Edit[] | undefined} */ (last('queue'));
       const kept = (/** @type {Statement[]} */ ([['cursor', last('cursor')], ['meta', last('meta')]]).flatMap(([name, value]) => (value === undefined ? [] : [[PUT_STATE, [name, JSON.stringify(value)]]])));
+      lazy?.storing();
       await write([...patches.flatMap(rowsOf), ...(queue ? putQueue(queue) : []), .../** @type {Statement[]} */ (kept)], queue ?? stored);
+      lazy?.stored(patches);
     },
 
     clear: () => write([['DELETE FROM ryzed_rows'], ['DELETE FROM ryzed_queue'], ["DELETE FROM ryzed_state WHERE name IN ('cursor', 'meta')"]], []),
@@ -100,3 +108,11 @@ function rowsOf({ clear, rows = [] }) {
 
 /** @param {string} text @param {any[]} all @returns {Statement[]} */
 const chunked = (text, all) => Array.from({ length: Math.ceil(all.length / CHUNK) }, (_, at) => [text, [JSON.stringify(all.slice(at * CHUNK, (at + 1) * CHUNK))]]);
+
+/** One call at a time: a read sees no half of a transaction. @param {Driver} driver @returns {Driver} */
+function inTurn({ all, batch }) {
+  /** @type {Promise<any>} */
+  let last = Promise.resolve();
+  const turn = (/** @type {() => Promise<any>} */ run) => (last = last.catch(() => {}).then(run));
+  return { all: (text) => turn(() => all(text)), batch: (statements) => turn(() => batch(statements)) };
+}
