@@ -8,10 +8,10 @@ import { enqueue, enqueueSet, keyOf, missing } from './queue.js';
 import { see } from './replica.js';
 import { Failure } from './server.js';
 
-/** @import { Keeper } from './keeper.js' */
+/** @import { Persister } from './persister.js' */
 /** @import { Online } from './online.js' */
 /** @import { Edit, Meta, Operation, Options, Patch, Platform, Row, Status, Token } from './types.js' */
-/** @import { Watched } from './watched.js' */
+/** @import { Observable } from './observable.js' */
 
 /** The part that goes online is loaded again after this, should that have failed. */
 const LOAD_AGAIN_MS = 5000;
@@ -30,8 +30,8 @@ export const DEPOSED = new Error('Another tab leads.');
  * @property {string} api
  * @property {Options & {tables?: string[]}} options
  * @property {Platform} platform
- * @property {Keeper} keeper
- * @property {Watched<Status>} status
+ * @property {Persister} persister
+ * @property {Observable<Status>} status
  * @property {(event: string, told: any) => void} emit
  * @property {string} [name] Of the copy, where the browser's other store keeps the device's id too
  */
@@ -72,7 +72,7 @@ export class Device {
   }
 
   get copy() {
-    return this.owner.keeper.copy;
+    return this.owner.persister.copy;
   }
 
   /** What is done with the server. @returns {Promise<Online>} */
@@ -167,7 +167,7 @@ export class Device {
    * @returns {Promise<(Row | undefined)[]>} The rows as they are shown; `_stored` is false if they are in memory only
    */
   async writeAll(writes, ask = uuid(), life) {
-    const { emit, keeper } = this.owner;
+    const { emit, persister } = this.owner;
     this.#refuseDropped(life);
     if (writes.length > SET_MOST) throw new Error(`A batch has ${SET_MOST} writes at most.`);
     // They build on what is stored, too.
@@ -194,7 +194,7 @@ export class Device {
     this.#withdrawn([...before, { asks: [ask] }], ofRows());
     this.#online?.changed();
     const isStored = await stored;
-    if (!isStored && keeper.isResting) throw DEPOSED;
+    if (!isStored && persister.isResting) throw DEPOSED;
     return shown().map((row) => (isStored || !row ? row : { ...row, _stored: false }));
   }
 
@@ -229,19 +229,19 @@ export class Device {
   }
 
   async forget() {
-    const { keeper, status, emit } = this.owner;
+    const { persister, status, emit } = this.owner;
     this.disconnect();
     // What it downloads would come after the drop.
     await this.#online?.end();
     this.log.clear();
-    await keeper.drop();
+    await persister.drop();
     if (!this.#isWanted) status.set({ ...status.value, state: 'off', why: 'The person signed out: the copy was dropped.', retryInMs: 0 });
     emit('forgotten', {});
   }
 
   /** @param {Patch} patch */
   keep(patch) {
-    return this.owner.keeper.keep(patch);
+    return this.owner.persister.keep(patch);
   }
 
   /** Notes what else is to be kept. @param {Partial<Meta>} news */

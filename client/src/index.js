@@ -2,7 +2,7 @@
 // choice whether this tab does it or asks the one that leads.
 
 import { DEPOSED, Device, LOG_MOST } from './device.js';
-import { Keeper } from './keeper.js';
+import { Persister } from './persister.js';
 import { inspector, lazily, more, preload, queries } from './later.js';
 import { nameOf } from './naming.js';
 import { canonical, plain } from './plain.js';
@@ -15,7 +15,7 @@ import { memoryStorage } from './storage/memory.js';
 import { matcher, Table } from './table.js';
 import { Tabs } from './tabs.js';
 import { Watch } from './watch.js';
-import { Watched } from './watched.js';
+import { Observable } from './observable.js';
 
 /** @import { Changed, Copy, Edited, Info, Insertable, Operation, Patch, Query, QuerySpec, Refused, Told, Token, Verdict } from './types.js' */
 /** @typedef {import('./types.js').Conflict} Conflict */
@@ -41,11 +41,11 @@ const VERDICTS = ['withdrawn', 'unknown', 'applied', 'merged', 'conflict', 'reje
  */
 export class RyzeRealtimeClient {
   /** `state` of the line, `why` it is no better, `retryInMs` while it waits; `stored`: this device can store; `refused`: edits that wait for the person. */
-  status = new Watched(/** @type {Status} */ ({ state: 'off', why: '', retryInMs: 0, stored: true, refused: 0 }));
+  status = new Observable(/** @type {Status} */ ({ state: 'off', why: '', retryInMs: 0, stored: true, refused: 0 }));
   /** How many edits the server has not judged yet. */
-  pending = new Watched(0);
+  pending = new Observable(0);
   /** Edits that the server refused, oldest first, until the person has decided. Each is named by its `mutation_id`. */
-  refused = Object.assign(new Watched(/** @type {Refused[]} */ ([])), {
+  refused = Object.assign(new Observable(/** @type {Refused[]} */ ([])), {
     list: () => this.refused.value,
     /** Makes the edit again, perhaps mended. @param {string} id @param {Record<string, any>} [changes] @returns {Edited<any>} */
     retry: (id, changes = {}) => this.#write('retry', id, changes),
@@ -53,8 +53,8 @@ export class RyzeRealtimeClient {
     discard: (id) => this.#do('discard', ...(id ? [id] : [])),
   });
   #platform;
-  /** @type {Keeper} */
-  #keeper;
+  /** @type {Persister} */
+  #persister;
   /** @type {Device} */
   #device;
   /** @type {Tabs} */
@@ -105,11 +105,11 @@ export class RyzeRealtimeClient {
       yields: (sub) => this.#yields(sub),
       snapshot: () => this.#snapshot(),
       follow: (message, isOurs) => this.#follow(message, isOurs),
-      life: () => this.#keeper.copy.meta.life,
+      life: () => this.#persister.copy.meta.life,
       lead: () => this.#lead(),
       rest: () => {
         this.#device.rest();
-        this.#keeper.rest();
+        this.#persister.rest();
       },
       lost: () => this.#lost(),
     });
@@ -126,7 +126,7 @@ export class RyzeRealtimeClient {
       this.#queries = /** @type {any} */ (lazily);
       this.#prepare = () => /** @type {Promise<unknown>} */ (lazily().then(({ prepare }) => prepare(/** @type {Options} */ (options), storage), () => new Promise((resolve) => platform.setTimeout(() => resolve(this.#prepare()), TAKE_OVER_MS))));
     }
-    this.#keeper = new Keeper(storage, {
+    this.#persister = new Persister(storage, {
       platform,
       changed: (patch, changed) => this.#changed(patch, changed),
       storing: (stored, message) => {
@@ -138,7 +138,7 @@ export class RyzeRealtimeClient {
     const emit = (/** @type {string} */ event, /** @type {any} */ told) => this.#emit(event, told);
     this.#nameIt = () => nameOf(platform, { api, app, deviceId, hasDatabase });
     const ofCopy = hasDatabase ? ['ryzed', app, deviceId].filter(Boolean).join(' ') : undefined;
-    this.#device = new Device({ api, options, platform, keeper: this.#keeper, status: this.status, emit, name: ofCopy });
+    this.#device = new Device({ api, options, platform, persister: this.#persister, status: this.status, emit, name: ofCopy });
     this.status.subscribe((status) => this.#tabs.leads && this.#tabs.tell({ status }));
     this.#ready();
   }
@@ -328,14 +328,14 @@ export class RyzeRealtimeClient {
     this.#isReady = false;
     this.#made = [];
     this.#device.rest();
-    this.#tabs.leave(this.#keeper.stored());
-    this.#keeper.reset();
+    this.#tabs.leave(this.#persister.stored());
+    this.#persister.reset();
     this.#refresh();
   }
 
   /** The copy, as far as it is this person’s. */
   get #shown() {
-    return this.#device.isForeign ? open() : this.#keeper.copy;
+    return this.#device.isForeign ? open() : this.#persister.copy;
   }
 
   async #begin() {
@@ -343,9 +343,9 @@ export class RyzeRealtimeClient {
     this.#tabs.name = name;
     await this.#tabs.join();
     await this.#prepare();
-    await this.#keeper.load(this.#tabs.leads);
+    await this.#persister.load(this.#tabs.leads);
     if (this.#tabs.leads) {
-      const taking = others.length ? more().then(({ takeOver }) => takeOver(this.#platform, others, this.#keeper)) : Promise.resolve();
+      const taking = others.length ? more().then(({ takeOver }) => takeOver(this.#platform, others, this.#persister)) : Promise.resolve();
       await within(this.#platform, TAKE_OVER_MS, taking).catch(() => {});
       await this.#device.name();
     }
@@ -368,12 +368,12 @@ export class RyzeRealtimeClient {
     let settle = () => {};
     const settled = new Promise((/** @type {(verdict: Verdict) => void} */ resolve) => (settle = resolve));
     this.#unsettled.set(ask, { settle, settled, worst: { status: 'withdrawn' }, isQueued: false });
-    const done = this.#do(task, ...given, ask, this.#keeper.copy.meta.life);
+    const done = this.#do(task, ...given, ask, this.#persister.copy.meta.life);
     done.then(() => {
       const waiting = this.#unsettled.get(ask);
       if (!waiting) return;
       waiting.isQueued = true;
-      if (!this.#keeper.copy.asks.has(ask)) this.#settleMissed(ask);
+      if (!this.#persister.copy.asks.has(ask)) this.#settleMissed(ask);
     }, ({ message, errors = [] }) => {
       this.#made = this.#made.filter((made) => made !== ask);
       this.#settle(ask, { status: 'rejected', errors: errors.length ? errors : [{ field: '', code: 'invalid', message }] }, true);
@@ -383,7 +383,7 @@ export class RyzeRealtimeClient {
 
   /** @param {(Verdict & {asks: string[]})[]} verdicts */
   #judge(verdicts) {
-    const queued = this.#keeper.copy.asks;
+    const queued = this.#persister.copy.asks;
     for (const { asks, ...verdict } of verdicts) asks.forEach((ask) => this.#settle(ask, verdict, !queued.has(ask)));
   }
 
@@ -435,20 +435,20 @@ export class RyzeRealtimeClient {
   /** Leaves the copy to a tab of its person. @param {string} [sub] Who asks */
   #yields(sub) {
     const own = this.#device.sub;
-    const owner = this.#keeper.copy.meta.user ?? sub;
+    const owner = this.#persister.copy.meta.user ?? sub;
     const isTheirs = Boolean(own && owner && sub === owner && own !== owner);
     if (isTheirs) this.#leave();
     return isTheirs;
   }
 
   #snapshot() {
-    this.#told = this.#keeper.copy.queue;
-    return { patch: wholeOf(this.#keeper.copy), status: this.status.value };
+    this.#told = this.#persister.copy.queue;
+    return { patch: wholeOf(this.#persister.copy), status: this.status.value };
   }
 
   /** @param {Told} message From a tab that leads @param {boolean} isOurs From the one that is followed */
   #follow({ to, patch, edits, status, event, told, life }, isOurs) {
-    const { copy } = this.#keeper;
+    const { copy } = this.#persister;
     const { queue, meta: { life: own, judged } } = copy;
     const adopt = (/** @type {any[]} */ ...given) => void this.#tabs.ask('adopt', given, this.#device.sub).catch(() => {});
     if (to) this.#followed = copy;
@@ -488,15 +488,15 @@ export class RyzeRealtimeClient {
   async #lead() {
     const { state } = this.status.value;
     await this.#ready();
-    const { copy } = this.#keeper;
-    await this.#keeper.load(true);
+    const { copy } = this.#persister;
+    await this.#persister.load(true);
     // What the one before said, and could not store.
     const { queue, meta: { user, life, judged } } = copy;
     attempt(() => (this.#device.admit(user, false), this.#device.adopt(queue, life, judged)));
     await this.#device.name();
     this.#refresh();
     this.#lookForVerdicts();
-    if (!this.#keeper.isResting && !['off', 'stopped'].includes(state)) this.#device.connect().catch(() => {});
+    if (!this.#persister.isResting && !['off', 'stopped'].includes(state)) this.#device.connect().catch(() => {});
   }
 
   /** What it said is not known any more. */
@@ -507,18 +507,18 @@ export class RyzeRealtimeClient {
 
   /** What is no longer queued, and was never told of, went with a tab that ended. */
   #lookForVerdicts() {
-    const queued = this.#keeper.copy.asks;
+    const queued = this.#persister.copy.asks;
     this.#unsettled.forEach(({ isQueued }, ask) => isQueued && !queued.has(ask) && this.#settleMissed(ask));
   }
 
   /** @param {string} ask */
   #settleMissed(ask) {
-    this.#settle(ask, { status: this.#keeper.copy.meta.judged?.[ask] ?? 'unknown' }, true);
+    this.#settle(ask, { status: this.#persister.copy.meta.judged?.[ask] ?? 'unknown' }, true);
   }
 
   /** Shows a copy that is wholly another one. */
   #refresh() {
-    this.#changed({ queue: this.#keeper.copy.queue, meta: this.#keeper.copy.meta }, null);
+    this.#changed({ queue: this.#persister.copy.queue, meta: this.#persister.copy.meta }, null);
   }
 
   /** @param {Patch} patch @param {Changed | null} changed Null is everything */

@@ -141,7 +141,7 @@ export class Online {
     const { signal } = this.connection;
     try {
       const summary = await this.#exchange({ full });
-      await this.device.owner.keeper.stored();
+      await this.device.owner.persister.stored();
       return summary;
     } catch (fault) {
       if (fault instanceof Failure && !signal.aborted) this.connection.lose(fault.loss);
@@ -184,7 +184,7 @@ export class Online {
       },
       settled: (judged) => judged.length && emit('settled', judged.map(([{ asks = [] }, { status, errors }]) => ({ asks, status, ...(errors && { errors }) }))),
       replay: () => this.#replay(),
-      stored: () => this.device.owner.keeper.stored(),
+      stored: () => this.device.owner.persister.stored(),
       now: platform.now,
     }, how)).then((summary) => {
       if (!how.ifNeeded || summary.totalChanges || summary.conflicts.length) emit('sync_completed', summary);

@@ -8,14 +8,14 @@ import './plain.js';
 import './later.js';
 import './table.js';
 import './naming.js';
-import './keeper.js';
+import './persister.js';
 import './platform.js';
 import './replica.js';
 import './server.js';
 import './watch.js';
 import './device.js';
 import './tabs.js';
-import './watched.js';
+import './observable.js';
 
 export * from './index.js';
 export { more } from './later.js';

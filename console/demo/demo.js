@@ -6,7 +6,7 @@ import { Device } from './device.js';
 import { button, element, say } from './element.js';
 import { Guide } from './guide.js';
 import { icon } from './icons.js';
-import { read, write } from './kept.js';
+import { read, write } from './local-storage.js';
 import { Mirror } from './mirror.js';
 import { Pane } from './pane.js';
 import { fillDay } from './person.js';

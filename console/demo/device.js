@@ -3,7 +3,7 @@
 import { RyzeRealtimeClient } from '/client.js';
 import { digestOf } from './digest.js';
 import { uuid } from './ids.js';
-import { read, write } from './kept.js';
+import { read, write } from './local-storage.js';
 
 const API = '/api/realtime';
 const TYPES = { phone: 'mobile', tablet: 'mobile', watch: 'watch', browser: 'web' };

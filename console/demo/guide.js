@@ -3,7 +3,7 @@
 import { announce } from './announce.js';
 import { button, element, say } from './element.js';
 import { icon } from './icons.js';
-import { read, write } from './kept.js';
+import { read, write } from './local-storage.js';
 import * as steps from './steps.js';
 import { t } from './words.js';
 

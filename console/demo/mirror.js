@@ -1,7 +1,7 @@
 // Keeps the interval timers of a person's devices alike: each command goes to the others with `broadcast`, and whoever comes
 // late asks. Nothing of it is stored but the session's row, which the device writes that started it.
 
-import { read, write } from './kept.js';
+import { read, write } from './local-storage.js';
 import * as timer from './timer.js';
 
 const STATE = 'demo_timer';

@@ -1,7 +1,7 @@
 // A field that finds one of many by name: type, choose with the arrow keys or the mouse. Follows the combobox pattern of ARIA.
 
 import { element } from './element.js';
-import { found } from './finding.js';
+import { found } from './search.js';
 
 const SHOWN = 8;
 let made = 0;

@@ -1,6 +1,6 @@
 // Who said what: the edits that this browser's devices made lately, so that a conflict can name its sides.
 
-import { read, write } from './kept.js';
+import { read, write } from './local-storage.js';
 
 /** Of older edits nobody is asked any more. */
 const MOST = 200;

@@ -1,6 +1,6 @@
 // Light or dark: as the system has it, or as the person chose.
 
-import { read, write } from './kept.js';
+import { read, write } from './local-storage.js';
 
 const KEY = 'demo-theme';
 const THEMES = ['auto', 'light', 'dark'];

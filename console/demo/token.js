@@ -1,6 +1,6 @@
 // The person's token: from the address's fragment or the form, kept for this tab only.
 
-import { read, write } from './kept.js';
+import { read, write } from './local-storage.js';
 
 const KEY = 'ryzed-demo-token';
 

@@ -2,7 +2,7 @@
 
 import { ENGLISH } from './english.js';
 import { FRENCH } from './french.js';
-import { read, write } from './kept.js';
+import { read, write } from './local-storage.js';
 
 const LANGUAGES = { en: ENGLISH, fr: FRENCH };
 const KEY = 'demo-language';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { ENGLISH } from '../demo/english.js';
-import { found, plain } from '../demo/finding.js';
+import { found, plain } from '../demo/search.js';
 import * as formats from '../demo/formats.js';
 import { FRENCH } from '../demo/french.js';
 import { chosenLanguage, nameOf, speak, t, term } from '../demo/words.js';

@@ -14,14 +14,14 @@ const ASK_MS = 5000;
  * @returns {Promise<Diagnosis>}
  */
 export async function diagnosed(copy, device, leads, status, ask) {
-  const { owner: { keeper, options, name, platform } } = device;
+  const { owner: { persister, options, name, platform } } = device;
   let timer;
   const late = new Promise((resolve) => (timer = setTimeout(resolve, ASK_MS)));
   /** @type {{calls?: any[][], digest?: any}} */
   const { calls = [], digest = null } = Object(await Promise.race([ask().catch(() => null), late]));
   clearTimeout(timer);
   const disk = options.storage ? {} : await estimate();
-  const sums = await copy.lazy?.sums(() => keeper.stored());
+  const sums = await copy.lazy?.sums(() => persister.stored());
   const now = platform.now();
   const { meta, queue, cursor } = copy;
   const waits = queue.filter(({ done }) => !done);

@@ -234,6 +234,6 @@ export class Lazy {
       }
     });
     // The copy may have been loaded anew meanwhile.
-    return this.#waiting.then(() => (device.copy.lazy && device.copy.lazy !== this ? device.copy.lazy.want(writes, device) : device.owner.keeper.isResting));
+    return this.#waiting.then(() => (device.copy.lazy && device.copy.lazy !== this ? device.copy.lazy.want(writes, device) : device.owner.persister.isResting));
   }
 }

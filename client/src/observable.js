@@ -1,7 +1,7 @@
-// A value that can be watched.
+// A value whose changes can be observed.
 
 /** @template T */
-export class Watched {
+export class Observable {
   /** @type {Set<(value: T) => void>} */
   #watchers = new Set();
 

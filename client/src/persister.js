@@ -27,7 +27,7 @@ const AGAIN_MOST_MS = 60_000;
  * @property {() => void} fenced Hears that another tab has taken the storage
  */
 
-export class Keeper {
+export class Persister {
   copy = open();
   #storage;
   #owner;
