@@ -174,7 +174,7 @@ export class Connection {
       case 'beat': return this.#after('beat', this.#beatMs, () => this.dispatch({ type: 'beat' }));
       case 'auth': return void this.send({ type: 'auth', token: this.#token });
       case 'ping':
-        this.send({ type: 'ping', pending_uploads: this.#owner.pending() });
+        this.send({ type: 'ping', pending_uploads: this.#owner.pending(), timestamp: new Date(this.#owner.platform.now()).toISOString() });
         return this.#expect();
       case 'hang_up':
         Object.keys(this.#timers).forEach((name) => this.#clear(name));

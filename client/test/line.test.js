@@ -39,7 +39,7 @@ test('sends a ping every 30 s, and gives up a line that is silent', async () => 
   const script = scripted();
   await script.live();
   await script.clock.forward(30_000);
-  assert.deepEqual(script.socket().sent, [{ type: 'ping', pending_uploads: 0 }]);
+  assert.deepEqual(script.socket().sent, [{ type: 'ping', pending_uploads: 0, timestamp: new Date(script.clock.now).toISOString() }]);
   script.socket().hear({ type: 'pong' });
   await script.clock.forward(30_000);
   assert.equal(script.socket().sent.length, 2);

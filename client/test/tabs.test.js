@@ -224,7 +224,7 @@ test('a leader whose timers sleep, as in a hidden page, keeps its line by those 
   await second.client.connect();
   for (let beats = 1; beats <= 3; beats++) {
     await second.clock.forward(30_000);
-    assert.deepEqual(first.socket().sent, Array(beats).fill({ type: 'ping', pending_uploads: 0 }));
+    assert.deepEqual(first.socket().sent, Array(beats).fill({ type: 'ping', pending_uploads: 0, timestamp: new Date(first.clock.now).toISOString() }));
     first.socket().hear({ type: 'pong' });
   }
   first.socket().end(4408);
