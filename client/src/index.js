@@ -502,7 +502,7 @@ export class RyzeRealtimeClient {
   /** What it said is not known any more. */
   #lost() {
     const { state } = this.status.value;
-    if (!['off', 'stopped'].includes(state)) this.status.set({ ...this.status.value, state: 'waiting', why: 'The leading tab does not answer: this one takes over.' });
+    if (!['off', 'stopped'].includes(state)) this.status.set({ ...this.status.value, state: 'waiting', why: 'The leading tab does not answer.' });
   }
 
   /** What is no longer queued, and was never told of, went with a tab that ended. */

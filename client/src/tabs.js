@@ -186,7 +186,8 @@ export class Tabs {
       );
       return;
     }
-    if (type === 'ask' || type === 'hello') return;
+    // A tab that takes over does nothing for others yet, but it is no dead one.
+    if (type === 'ask' || type === 'hello') return this.#holds ? this.tell({ type: 'taking' }) : undefined;
     this.#signs++;
     if (type === 'lead') {
       this.#isFollowing = false;

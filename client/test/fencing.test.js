@@ -128,3 +128,5 @@ for (const [seed, tables, why] of [
   [353, undefined, 'asked of a leader that had not begun, by a tab that froze before it knew, an edit was done by two'],
   [2238, { notes: 'lazy' }, 'the verdict that a leader could not store was known to the tab that asked again'],
 ]) test(`an edit is applied once: ${why}`, () => new World(seed, tables).run());
+
+test('two tabs with slow storage don’t take the lock from each other for ever', () => new World(20218, { notes: 'lazy' }).run());
