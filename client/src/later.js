@@ -7,7 +7,7 @@ export const more = () => import('./more.js');
 /** Reports, and their panel: loaded only when asked for. */
 export const inspector = () => import('./inspector.js');
 /** Tables that are not loaded whole, and queries with them: only for who has such. */
-export const lazily = () => import('./lazy.js');
+export const lazily = () => import('./lazy/anywhere.js');
 /** Queries. */
 export const queries = () => import('./query.js');
 

@@ -9,8 +9,10 @@ export { made } from './lazy/query.js';
 /** Options that have their form already: the storage knows what is lazy for as long as it is there. @type {WeakSet<Options>} */
 const prepared = new WeakSet();
 
-/** Brings `tables` into the form of a list, and has the storage leave those that are lazy, if it can. @param {Options} options @param {Storage} storage */
-export async function prepare(options, storage) {
+/** Brings `tables` into the form of a list, and has the storage leave those that are lazy, if it can. @param {Options} options @param {Storage} storage
+ * @param {(tables: string[]) => any} [inSql] Where there may be SQL
+ */
+export async function prepare(options, storage, inSql) {
   if (prepared.has(options)) return;
   const given = options.tables ?? [];
   /** @type {Record<string, string>} */
@@ -20,5 +22,5 @@ export async function prepare(options, storage) {
   options.tables = Array.isArray(given) ? given.flatMap((one) => (typeof one === 'string' ? one : Object.keys(one))) : [];
   prepared.add(options);
   const lazy = Object.keys(how).filter((table) => how[table] === 'lazy').sort();
-  storage.lazy?.(inDatabase(lazy), lazy);
+  storage.lazy?.(inDatabase(lazy), inSql?.(lazy));
 }

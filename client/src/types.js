@@ -99,7 +99,7 @@
  * @property {(leads?: boolean) => Promise<Kept | null>} load `leads`: to write it from now on
  * @property {(patches: Patch[]) => Promise<void>} commit Stores all of them or none
  * @property {() => Promise<void>} clear
- * @property {(make: any, tables?: string[]) => unknown} [lazy] Leaves tables to be read when they are needed; `make` is for IndexedDB
+ * @property {(make: any, inSql?: any) => unknown} [lazy] Leaves tables to be read when they are needed; `make` is for IndexedDB
  */
 
 /**

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { digestOf } from '../src/damage.js';
-import { indexOf, textOf } from '../src/lazy/sql.js';
+import { indexOf, inSql, textOf } from '../src/lazy/sql.js';
 import { planOf } from '../src/lazy/plan.js';
 import { open } from '../src/replica.js';
 import { expoStorage, opStorage } from '../src/storage/expo.js';
@@ -32,7 +32,7 @@ for (const [kind, make] of Object.entries(kinds)) answersAsWhole(kind, () => mak
 /** A storage with these rows, whose points are lazy. */
 async function filled(rows, name = file()) {
   const storage = sqliteStorage(name);
-  storage.lazy(null, ['points']);
+  storage.lazy(null, inSql(['points']));
   const { lazy, rows: loaded } = await storage.load(true);
   await storage.commit([{ rows: rows.map((row) => ['points', row.id, row]), cursor: { epoch: 'e', user: rows.length } }]);
   return { storage, name, points: lazy.of('points'), loaded };
@@ -101,7 +101,7 @@ test('eight indexes of a table are kept, and none of a table that is loaded whol
   storage.close();
   assert.equal(indexesIn(name).filter((one) => !one.endsWith('order')).length, INDEXES_MOST);
   const again = sqliteStorage(name);
-  again.lazy(null, ['others']);
+  again.lazy(null, inSql(['others']));
   const { lazy, rows } = await again.load(true);
   assert.equal(rows.length, 50);
   await again.commit([{ rows: [['others', 'x', { id: 'x', _version: 1 }]] }]);
@@ -125,7 +125,7 @@ test('what its rows add up to is what the digest says, after each change', async
     const whole = digestOf(open({ rows, queue: [], cursor: null, meta: {} }), ['points']).points;
     assert.equal((await client.diagnose()).tables.find(({ table }) => table === 'points').rows, whole.rows);
     const lazily = sqliteStorage(file());
-    lazily.lazy(null, ['points']);
+    lazily.lazy(null, inSql(['points']));
     const { lazy } = await lazily.load(true);
     await lazily.commit([{ rows: rows.map(([table, row]) => [table, row.id, row]) }]);
     assert.deepEqual(await lazy.of('points').source.sums('points'), whole);

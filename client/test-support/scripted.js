@@ -5,7 +5,7 @@ import { RyzeRealtimeClient } from '../src/index.js';
 import '../src/more.js';
 import '../src/online.js';
 import '../src/query.js';
-import '../src/lazy.js';
+import '../src/lazy/anywhere.js';
 
 /** Lets everything run that needs no time. */
 export async function settled() {

@@ -1,6 +1,7 @@
 // The size of each entry point in an app's bundle, besides the client and without what the app has anyway.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -29,4 +30,13 @@ test('each entry point has types where it is, and its peers are optional', () =>
     readFileSync(client + file);
   }
   assert.deepEqual(Object.keys(peerDependencies), Object.keys(peerDependenciesMeta).filter((name) => peerDependenciesMeta[name].optional));
+});
+
+for (const folder of ['', 'tanstack-db/']) test(`what is packed of ${folder || 'the client'} has both licences, as the project has them`, () => {
+  const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: client + folder, encoding: 'utf8' }));
+  assert.equal(JSON.parse(readFileSync(`${client}${folder}package.json`)).license, 'MIT OR Apache-2.0');
+  for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) {
+    assert.ok(files.some(({ path }) => path === name), name);
+    assert.equal(readFileSync(client + folder + name, 'utf8'), readFileSync(`${client}../${name}`, 'utf8'));
+  }
 });

@@ -21,8 +21,11 @@ const INDEXES_MOST = 8;
 const PREFIX = 'ryzed lazy ';
 const BAD = ' without order';
 
-/** @param {string[]} tables In order @param {Driver} driver Whose calls are done one at a time */
-export function inSql(tables, { all, batch }) {
+/** @param {string[]} tables In order @returns {(driver: Driver) => ReturnType<typeof hooks>} The driver's calls are done one at a time */
+export const inSql = (tables) => (driver) => hooks(tables, driver);
+
+/** @param {string[]} tables @param {Driver} driver */
+function hooks(tables, { all, batch }) {
   /** @type {LazyRows[]} */
   let opened = [];
   /** How often each table was cleared since. @type {Record<string, number>} */

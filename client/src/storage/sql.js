@@ -1,7 +1,6 @@
 // A copy in SQLite, whatever it is reached by. Rows, queue and cursor change in one transaction, so an app killed at any moment
 // goes on from a state that once was whole. The newest that leads writes: an older one in another part of the app fails.
 
-import { inSql } from '../lazy/sql.js';
 import { uuid } from '../platform.js';
 import { difference } from '../queue.js';
 
@@ -38,11 +37,11 @@ export function sqlStorage(driver) {
   let stored = null;
   /** Names the one that leads. */
   let term = '';
-  /** Tables that are not loaded whole. @type {ReturnType<typeof inSql> | undefined} */
+  /** Tables that are not loaded whole. @type {ReturnType<ReturnType<typeof import('../lazy/sql.js').inSql>> | undefined} */
   let lazy;
 
   return {
-    lazy: (_, tables = []) => (lazy = inSql(tables, { all, batch })),
+    lazy: (_, make) => (lazy = make?.({ all, batch })),
 
     async load(leads = false) {
       await batch(TABLES.map((text) => [text]));
