@@ -4,7 +4,7 @@ import { announce } from './announce.js';
 import { button, element, say } from './element.js';
 import { fixed, longDay, measure, nearDay, number, percent } from './formats.js';
 import { icon } from './icons.js';
-import { Keyed, light } from './keyed.js';
+import { Keyed, light, OpenRow } from './keyed.js';
 import { Picker } from './picker.js';
 import * as sums from './totals.js';
 import { nameOf, t } from './words.js';
@@ -16,7 +16,7 @@ export class Diary {
   #foods = new Map();
   #isDrawn = false;
   /** The entry whose fields are open: one at a time. */
-  #open = null;
+  #open = new OpenRow(() => this.#draw());
   /** An entry that was moved to another meal from here: the keyboard goes along. */
   #moved = null;
 
@@ -138,7 +138,7 @@ export class Diary {
     ];
     const parts = [element('span', { className: 'what-is' }, name, facts), small];
     const fields = this.isSmall ? null : this.#fields(id);
-    const row = fields ? button({ className: 'row', onclick: () => this.#toggle(id) }, ...parts) : element('div', { className: 'row' }, ...parts);
+    const row = fields ? button({ className: 'row', onclick: () => this.#open.toggle(id) }, ...parts) : element('div', { className: 'row' }, ...parts);
     const root = element('li', {}, row, fields?.root);
     root.dataset.row = id;
     const shown = {};
@@ -148,7 +148,7 @@ export class Diary {
       say(name, title);
       say(facts, `${number(sums.nutrition(entry, food).calories)} ${t('diary.kcal')}${entry._pending ? ` · ${t('diary.waits')}` : ''}`);
       say(small, measure(entry.quantity, 'gram', 1));
-      if (fields) row.ariaExpanded = String(this.#open === id);
+      if (fields) row.ariaExpanded = String(this.#open.is(id));
       fields?.fill(entry, title, shown.quantity);
       root.classList.toggle('pending', Boolean(entry._pending));
       if (this.#isDrawn && !entry._pending && shown.version !== entry._version) light(root);
@@ -169,9 +169,9 @@ export class Diary {
     });
     const away = button({ className: 'plain', onclick: () => this.#delete(id) }, icon('remove'));
     away.dataset.does = 'delete';
-    const root = element('div', { className: 'fields', onkeydown: (event) => this.#pressed(event) }, element('span', { className: 'with-unit' }, quantity, 'g'), meal, away);
+    const root = element('div', { className: 'fields', onkeydown: (event) => this.#open.pressed(event) }, element('span', { className: 'with-unit' }, quantity, 'g'), meal, away);
     const fill = (entry, food, before) => {
-      root.hidden = this.#open !== id;
+      root.hidden = !this.#open.is(id);
       quantity.ariaLabel = t('diary.quantity.of', { food });
       meal.ariaLabel = t('diary.meal.of', { food });
       away.ariaLabel = t('diary.delete.of', { food });
@@ -180,17 +180,6 @@ export class Diary {
       meal.value = sums.MEALS.includes(entry.meal_type) ? entry.meal_type : 'other';
     };
     return { root, fill };
-  }
-
-  #toggle(id) {
-    this.#open = this.#open === id ? null : id;
-    this.#draw();
-  }
-
-  #pressed({ key, currentTarget }) {
-    if (key !== 'Escape') return;
-    this.#toggle(this.#open);
-    currentTarget.previousElementSibling.focus();
   }
 
   #change(id, changes) {

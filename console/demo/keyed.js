@@ -51,6 +51,34 @@ export class Keyed {
   }
 }
 
+/** The row whose fields are open: one at a time. */
+export class OpenRow {
+  #id = null;
+  #draw;
+
+  /** `draw()` shows which it is. */
+  constructor(draw) {
+    this.#draw = draw;
+  }
+
+  is(id) {
+    return this.#id === id;
+  }
+
+  /** Opens a row, or closes it. */
+  toggle(id) {
+    this.#id = this.is(id) ? null : id;
+    this.#draw();
+  }
+
+  /** Closes it on Escape, for what is pressed in its fields. The row has the focus then. */
+  pressed({ key, currentTarget }) {
+    if (key !== 'Escape') return;
+    this.toggle(this.#id);
+    currentTarget.parentElement.querySelector('.row').focus();
+  }
+}
+
 /** Lights an element up once: something new came. */
 export function light({ classList }) {
   classList.remove('new');

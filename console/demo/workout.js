@@ -5,7 +5,7 @@ import { button, element, say } from './element.js';
 import { measure, moment, number } from './formats.js';
 import { icon } from './icons.js';
 import { uuid } from './ids.js';
-import { Keyed, light } from './keyed.js';
+import { Keyed, light, OpenRow } from './keyed.js';
 import { Picker } from './picker.js';
 import { firstWeight, fromTemplate, furtherSet, moved, nextPlace, ordered, progress } from './sets.js';
 import { nameOf, t } from './words.js';
@@ -18,7 +18,7 @@ export class Workout {
   /** Tables that have come; until all have, nothing that shows is news. */
   #known = new Set();
   /** The set whose fields are open: one at a time. */
-  #open = null;
+  #open = new OpenRow(() => this.#draw());
 
   constructor(root, { device, follow, total, isSmall }) {
     Object.assign(this, { device, total, isSmall });
@@ -195,7 +195,7 @@ export class Workout {
   #set(id) {
     const [at, text, spoken] = [element('span', { className: 'at', ariaHidden: 'true' }), element('span', { className: 'quantity' }), element('span', { className: 'hidden' })];
     const fields = this.#fields(id);
-    const row = button({ className: 'row', onclick: () => this.#toggle(id) }, spoken, at, text);
+    const row = button({ className: 'row', onclick: () => this.#open.toggle(id) }, spoken, at, text);
     const tick = element('input', { type: 'checkbox', className: 'tick', onchange: () => this.#tick(id, tick.checked) });
     const root = element('li', {}, row, element('label', { className: 'ticking' }, tick), fields.root);
     root.dataset.row = id;
@@ -205,7 +205,7 @@ export class Workout {
       say(at, number(n));
       say(spoken, t('workout.set.of', { n, exercise }));
       say(text, t('workout.lifted', { reps: number(set.reps), weight: measure(set.weight, 'kilogram', 2) }));
-      row.ariaExpanded = String(this.#open === id);
+      row.ariaExpanded = String(this.#open.is(id));
       tick.ariaLabel = t('workout.tick.of', { n, exercise });
       tick.checked = Boolean(set.is_completed);
       fields.fill(set, shown);
@@ -228,13 +228,13 @@ export class Workout {
     const away = button({ className: 'plain', onclick: () => this.device.remove('exercise_sets', id) }, icon('remove'));
     away.dataset.does = 'delete';
     const named = (key, input) => element('span', { className: 'with-unit' }, input, t(key));
-    const root = element('div', { className: 'fields', onkeydown: (event) => this.#pressed(event) },
+    const root = element('div', { className: 'fields', onkeydown: (event) => this.#open.pressed(event) },
       named('workout.reps', reps), named('workout.weight', weight), !this.isSmall && away);
     const put = (input, value, before) => {
       if (document.activeElement !== input || Number(input.value) === before) input.value = value;
     };
     const fill = ({ n, exercise, ...set }, before) => {
-      root.hidden = this.#open !== id;
+      root.hidden = !this.#open.is(id);
       reps.ariaLabel = t('workout.reps.of', { n, exercise });
       weight.ariaLabel = t('workout.weight.of', { n, exercise });
       away.ariaLabel = t('workout.delete.of', { n, exercise });
@@ -247,16 +247,5 @@ export class Workout {
   #tick(id, is_completed) {
     this.device.did('tick');
     this.device.update('exercise_sets', id, { is_completed });
-  }
-
-  #toggle(id) {
-    this.#open = this.#open === id ? null : id;
-    this.#draw();
-  }
-
-  #pressed({ key, currentTarget }) {
-    if (key !== 'Escape') return;
-    this.#toggle(this.#open);
-    currentTarget.parentElement.querySelector('.row').focus();
   }
 }

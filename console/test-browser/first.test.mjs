@@ -1,13 +1,10 @@
 // The first minute: somebody new by a button, a day that is filled in, and steps that tick themselves off.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Bench, change, device, grams, live, log, sent, turn, until } from '../test-support/bench.js';
 
-let bench;
-before(async () => { bench = await Bench.start(); });
-after(() => bench?.end());
-afterEach(() => bench.clear());
+const bench = new Bench();
 
 /** A tab in which somebody new was made. */
 async function begun(options) {

@@ -1,14 +1,11 @@
 // What is seen at a glance: all devices on a phone, how fast an edit arrived, whose conflict it is, and rows that open on a tap.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { Bench, change, device, grams, log, open, sent, turn, until } from '../test-support/bench.js';
+import { test } from 'node:test';
+import { Bench, change, collide, device, go, grams, log, open, turn, until } from '../test-support/bench.js';
 
 const PHONE = { width: 360, height: 780 };
-let bench;
-before(async () => { bench = await Bench.start(); });
-after(() => bench?.end());
-afterEach(() => bench.clear());
+const bench = new Bench();
 
 const chip = (page, kind) => page.locator(`#strip [data-kind=${kind}]`);
 
@@ -51,22 +48,16 @@ test('the row that arrives says how long after the tap, and nothing moves for it
 
 test('a conflict names the other device, and stands only on devices and scenes that have a part in it', async () => {
   const page = await bench.open(await bench.context(), bench.person());
-  await log(page, 'phone', 'banana', 100);
-  await grams(page, 'tablet', 'Banana', [100]);
-  await turn(page, 'tablet', false);
-  await change(page, 'phone', 'Banana', 200);
-  await change(page, 'tablet', 'Banana', 300);
-  await sent(page, 'phone');
-  await turn(page, 'tablet', true);
+  await collide(page);
   const bar = (kind) => device(page, kind).locator('.collisions');
   await bar('phone').getByText('Settle 1 conflict with Tablet').waitFor();
   await bar('tablet').getByText('Settle 1 conflict with Phone').waitFor();
   assert.ok(await bar('watch').isHidden());
-  await page.evaluate(() => { location.hash = 'run'; });
+  await go(page, 'run');
   await device(page, 'phone').locator('.run').waitFor();
   for (const kind of ['phone', 'tablet', 'watch']) assert.ok(await bar(kind).isHidden(), kind);
   await page.reload();
-  await page.evaluate(() => { location.hash = 'diary'; });
+  await go(page, 'diary');
   await bar('phone').getByText('Settle 1 conflict with Tablet').click();
   const dialog = page.getByRole('dialog');
   for (const name of ['Phone said', 'Tablet said']) await dialog.getByRole('columnheader', { name }).waitFor();
@@ -92,7 +83,7 @@ test('a row opens on a tap and closes, one at a time', async () => {
   await page.keyboard.press('Escape');
   assert.equal(await fields('Apple').count(), 0);
   assert.ok(await row('Apple').locator('.row').evaluate((node) => node === document.activeElement));
-  await page.evaluate(() => { location.hash = 'workout'; });
+  await go(page, 'workout');
   await device(page, 'phone').getByRole('combobox', { name: 'Begin with' }).selectOption('Push Day');
   await device(page, 'phone').getByRole('button', { name: 'Start the session' }).click();
   const sets = device(page, 'phone').locator('.sets');

@@ -3,17 +3,14 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
-import { after, afterEach, before, test } from 'node:test';
-import { Bench, change, device, grams, live, log, sent, turn } from '../test-support/bench.js';
+import { test } from 'node:test';
+import { Bench, collide, device, go, live, sent, turn } from '../test-support/bench.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SIZES = [{ width: 390, height: 844 }, { width: 820, height: 1180 }, { width: 1440, height: 900 }];
 /** The smallest phone there is. */
 const NARROW = { width: 320, height: 568 };
-let bench;
-before(async () => { bench = await Bench.start(); });
-after(() => bench?.end());
-afterEach(() => bench.clear());
+const bench = new Bench();
 
 /** What axe finds that is serious or worse. */
 async function faults(page, where) {
@@ -38,22 +35,15 @@ async function wrongs(page, where) {
 async function filled(locale, { food, session, run, end }) {
   const page = await bench.open(await bench.context({ locale }), bench.person());
   const press = (kind, name) => device(page, kind).getByRole('button', { name, exact: true }).click();
-  const go = (name) => page.evaluate((hash) => { location.hash = hash; }, name);
-  await log(page, 'phone', food, 100);
-  await grams(page, 'tablet', '', [100]);
-  await turn(page, 'tablet', false);
-  await change(page, 'phone', '', 200);
-  await change(page, 'tablet', '', 300);
-  await sent(page, 'phone');
-  await turn(page, 'tablet', true);
-  await go('workout');
+  await collide(page, food, '');
+  await go(page, 'workout');
   await press('phone', session);
   await sent(page, 'phone');
-  await go('timer');
+  await go(page, 'timer');
   await device(page, 'phone').locator('.begin .primary').click();
   await device(page, 'watch').locator('.timer[data-phase=work]').waitFor();
   await device(page, 'watch').locator('.actions .primary').click();
-  await go('run');
+  await go(page, 'run');
   await press('phone', run);
   await press('phone', end);
   return page;
@@ -62,11 +52,11 @@ async function filled(locale, { food, session, run, end }) {
 async function everyScene(page, where) {
   const found = [];
   for (const scene of ['diary', 'workout', 'timer', 'run']) {
-    await page.evaluate((name) => { location.hash = name; }, scene);
+    await go(page, scene);
     await device(page, 'watch').locator(`.${scene}`).waitFor();
     found.push(...await wrongs(page, `${scene}, ${where}`));
   }
-  await page.evaluate(() => { location.hash = 'diary'; });
+  await go(page, 'diary');
   await device(page, 'tablet').locator('.collisions').click();
   await page.getByRole('dialog').waitFor();
   found.push(...await wrongs(page, `conflicts, ${where}`));

@@ -1,13 +1,10 @@
 // Who uses the page and how: with a keyboard alone, in French, without a token.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { Bench, change, device, grams, live, log, open, sent, turn, until } from '../test-support/bench.js';
+import { test } from 'node:test';
+import { Bench, change, device, grams, live, log, open, sent, until } from '../test-support/bench.js';
 
-let bench;
-before(async () => { bench = await Bench.start(); });
-after(() => bench?.end());
-afterEach(() => bench.clear());
+const bench = new Bench();
 
 const focused = (page) => page.evaluate(() => document.activeElement.ariaLabel ?? document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent);
 

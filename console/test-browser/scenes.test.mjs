@@ -1,13 +1,10 @@
 // What devices do together: the mirrored timer, the run that arrives, the workout, the conflict settled by hand.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
-import { Bench, change, device, grams, live, log, open, sent, turn, until } from '../test-support/bench.js';
+import { test } from 'node:test';
+import { Bench, change, collide, device, grams, live, log, open, sent, turn, until } from '../test-support/bench.js';
 
-let bench;
-before(async () => { bench = await Bench.start(); });
-after(() => bench?.end());
-afterEach(() => bench.clear());
+const bench = new Bench();
 
 const face = (page, kind) => device(page, kind).locator('.face').evaluate((node) => [...node.children].map((line) => line.textContent));
 const phase = (page, kind, name) => device(page, kind).locator(`.timer[data-phase=${name}]`).waitFor();
@@ -133,13 +130,7 @@ test('a conflict is settled by hand, field by field, and every device has the ou
 test('where the server wins, the device that lost is told which value stayed', async () => {
   const page = await bench.open(await bench.context(), bench.person());
   await page.getByRole('combobox', { name: 'Conflicts' }).selectOption('The server’s value stays');
-  await log(page, 'phone', 'banana', 100);
-  await grams(page, 'tablet', 'Banana', [100]);
-  await turn(page, 'tablet', false);
-  await change(page, 'tablet', 'Banana', 300);
-  await change(page, 'phone', 'Banana', 200);
-  await sent(page, 'phone');
-  await turn(page, 'tablet', true);
+  await collide(page);
   const notice = device(page, 'tablet').locator('.notice');
   await notice.getByText('A conflict in Diary entry: the server’s value stayed, Quantity 200.').waitFor();
   await grams(page, 'tablet', 'Banana', [200]);

@@ -1,13 +1,10 @@
 // The diary between pages, tabs and devices: with a line, without one, and when a tab dies.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Bench, change, device, grams, live, log, open, sent, turn, until } from '../test-support/bench.js';
 
-let bench;
-before(async () => { bench = await Bench.start(); });
-after(() => bench?.end());
-afterEach(() => bench.clear());
+const bench = new Bench();
 
 test('two pages see each other’s edits', async () => {
   const token = bench.person();

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { after, afterEach, before } from 'node:test';
 import { chromium } from 'playwright-core';
 import { Daemon } from '../../client/test-support/daemon.js';
 
@@ -21,16 +22,17 @@ export class Bench {
   complaints = [];
   #contexts = [];
 
-  static async start() {
-    const bench = new Bench();
-    bench.daemon = await Daemon.start();
-    bench.browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
-    return bench;
-  }
-
-  async end() {
-    await this.browser?.close();
-    await this.daemon?.end();
+  /** One for all stories of a file. */
+  constructor() {
+    before(async () => {
+      this.daemon = await Daemon.start();
+      this.browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+    });
+    after(async () => {
+      await this.browser?.close();
+      await this.daemon?.end();
+    });
+    afterEach(() => this.#clear());
   }
 
   /** A token of a new person. */
@@ -65,13 +67,13 @@ export class Bench {
     page.on('pageerror', (fault) => this.complaints.push(fault.stack));
     page.on('console', (line) => line.type() === 'error' && !/Failed to load resource|WebSocket connection/.test(line.text()) && this.complaints.push(line.text()));
     await page.goto(`${this.daemon.url}/demo#token=${token}`);
-    if (scene !== 'diary') await page.evaluate((name) => { location.hash = name; }, scene);
+    if (scene !== 'diary') await go(page, scene);
     for (const kind of ['phone', 'tablet', 'watch']) await live(page, kind);
     return page;
   }
 
   /** Ends what a story opened. A page that complained fails it. */
-  async clear() {
+  async #clear() {
     await Promise.all(this.#contexts.splice(0).map((context) => context.close()));
     assert.deepEqual(this.complaints.splice(0), []);
   }
@@ -97,6 +99,9 @@ export async function turn(page, kind, on) {
   if (on) await live(page, kind);
   else await device(page, kind).locator('.badge[data-state=off]').waitFor();
 }
+
+/** Shows a scene on all devices. */
+export const go = (page, scene) => page.evaluate((name) => { location.hash = name; }, scene);
 
 /** Logs a meal by what is typed to find its food. */
 export async function log(page, kind, food, grams) {
@@ -128,6 +133,17 @@ export async function change(page, kind, food, to) {
   const field = device(page, kind).locator('.entries li').filter({ hasText: food }).first().getByRole('spinbutton');
   await field.fill(String(to));
   await field.press('Tab');
+}
+
+/** Logs a meal that phone and tablet change apart, to 200 and 300 g: a conflict, once the tablet is back. `name` is the food's on the page. */
+export async function collide(page, food = 'banana', name = 'Banana') {
+  await log(page, 'phone', food, 100);
+  await grams(page, 'tablet', name, [100]);
+  await turn(page, 'tablet', false);
+  await change(page, 'phone', name, 200);
+  await change(page, 'tablet', name, 300);
+  await sent(page, 'phone');
+  await turn(page, 'tablet', true);
 }
 
 /** Waits for `check` to pass. */
