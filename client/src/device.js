@@ -235,7 +235,7 @@ export class Device {
     await this.#online?.end();
     this.log.clear();
     await persister.drop();
-    if (!this.#isWanted) status.set({ ...status.value, state: 'off', why: 'The person signed out: the copy was dropped.', retryInMs: 0 });
+    if (!this.#isWanted) status.set({ ...status.value, state: 'off', why: 'Signed out: the copy was dropped.', retryInMs: 0 });
     emit('forgotten', {});
   }
 

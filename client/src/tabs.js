@@ -167,8 +167,11 @@ export class Tabs {
   /** @param {any} message */
   async #hear(message) {
     const { type, id, by, to } = message;
-    // Before, it has nothing to show, and it will say when it has.
-    if (this.leads && !this.#begun) return;
+    if (/^(ask|hello)$/.test(type) && !(this.leads && this.#begun)) {
+      // It has nothing to show yet, and it will say when it has; but it is no dead one, unless it is frozen.
+      if (this.#holds) this.#platform.lives?.(() => this.#channel?.postMessage({ type: 'here' }));
+      return;
+    }
     if (this.leads) {
       // Another one has the lock by now, whether or not this one was told.
       if (/^lead/.test(type)) return this.depose();
@@ -186,8 +189,6 @@ export class Tabs {
       );
       return;
     }
-    // A tab that takes over does nothing for others yet, but it is no dead one.
-    if (type === 'ask' || type === 'hello') return this.#holds ? this.tell({ type: 'taking' }) : undefined;
     this.#signs++;
     if (type === 'lead') {
       this.#isFollowing = false;

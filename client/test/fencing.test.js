@@ -20,7 +20,7 @@ function world() {
   ear.onmessage = ({ data }) => told.push(data);
   const open = async (token, answer, disk) => {
     const tab = browser.tab();
-    const script = scripted({ deviceId: name, token }, answer, { ...tab.platform, ...(disk && { disk }) });
+    const script = scripted({ deviceId: name, token }, answer, { ...tab.platform, lives: (run) => run(), ...(disk && { disk }) });
     await script.client.table('meals').all();
     await settled();
     return Object.assign(script, { kill: tab.kill });
@@ -128,5 +128,38 @@ for (const [seed, tables, why] of [
   [353, undefined, 'asked of a leader that had not begun, by a tab that froze before it knew, an edit was done by two'],
   [2238, { notes: 'lazy' }, 'the verdict that a leader could not store was known to the tab that asked again'],
 ]) test(`an edit is applied once: ${why}`, () => new World(seed, tables).run());
+
+test('a tab whose copy takes long to load keeps the lock, first and taking over', async () => {
+  const { open } = world();
+  let load = () => {};
+  const disk = (storage) => ({ ...storage, load: async (leads) => {
+    if (leads) await new Promise((resolve) => (load = resolve));
+    return storage.load(leads);
+  } });
+  const opening = open(one, undefined, disk);
+  await settled();
+  const second = await open(one);
+  const connecting = second.client.connect();
+  for (let waits = 0; waits < 20; waits++) await second.clock.forward(1500);
+  assert.equal(second.asked.length, 0, 'it waits for the first');
+  load();
+  const first = await opening;
+  await settled();
+  first.socket().greet();
+  assert.equal(await connecting, true);
+  const third = await open(one, undefined, disk);
+  first.kill();
+  await settled();
+  assert.equal(second.client.status.value.state, 'opening');
+  second.kill();
+  await settled();
+  const fourth = await open(one);
+  const writing = fourth.client.table('meals').insert({ id: 'mine' });
+  for (let waits = 0; waits < 20; waits++) await fourth.clock.forward(1500);
+  assert.equal(fourth.sockets.length, 0, 'it waits for the third');
+  load();
+  await writing;
+  assert.deepEqual(await ids(third), ['mine']);
+});
 
 test('two tabs with slow storage don’t take the lock from each other for ever', () => new World(20218, { notes: 'lazy' }).run());
