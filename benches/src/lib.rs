@@ -1,8 +1,10 @@
-//! The common parts of the benches: the daemon that they measure, and figures with their spread. Each bench says
-//! what it measures, and by which way; the daemon is known only from outside.
+//! The common parts of the benches: the daemon that they measure, the load on it, the yardstick beside it, and figures with
+//! their spread. Each bench says what it measures, and by which way; the daemon is known only from outside.
 
 pub mod abusers;
 mod figures;
+pub mod generator;
+pub mod relay;
 mod spread;
 mod subject;
 
