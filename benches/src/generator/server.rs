@@ -87,7 +87,7 @@ impl Daemon {
             Some("https") => true,
             _ => bail!("--url {url}: write http://host:port or https://host"),
         };
-        if uri.path().trim_end_matches('/') != "" || uri.query().is_some() {
+        if !uri.path().trim_end_matches('/').is_empty() || uri.query().is_some() {
             bail!("--url {url}: write the address alone, without a path");
         }
         let host = uri.host().context("--url names no host")?;
