@@ -4,6 +4,7 @@
 pub mod abusers;
 mod figures;
 pub mod generator;
+pub mod goals;
 pub mod relay;
 mod spread;
 mod subject;
