@@ -65,7 +65,7 @@ pub fn round(places: &Places, kind: Kind, round: usize, plan: &Plan, rows: &mut 
     for measurement in &ALL {
         let arguments = [measurement.arguments, &["--seconds", &seconds]].concat();
         for turn in 0..2 {
-            let is_daemon = (turn + round) % 2 == 0;
+            let is_daemon = (turn + round).is_multiple_of(2);
             let subject = if is_daemon { places.daemon(kind) } else { places.relay(kind) };
             let result = subject.load(&arguments, faults);
             for (row, (_, path, _)) in rows[at..].iter_mut().zip(measurement.figures) {

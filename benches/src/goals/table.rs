@@ -98,9 +98,10 @@ impl Row {
     /// The cells of the row as text: what, yardstick, daemon, ratio, goal, verdict.
     #[must_use]
     pub fn cells(&self) -> [String; 6] {
-        let figure = |figures: &[f64]| match figures {
-            [] => "–".to_owned(),
-            figures => format!("{} {}", Spread::of(figures.to_vec()), self.unit),
+        let figure = |figures: &[f64]| {
+            let is_whole = !figures.is_empty() && figures.iter().all(|figure| figure.is_finite());
+            let whole = is_whole.then(|| format!("{} {}", Spread::of(figures.to_vec()), self.unit));
+            whole.unwrap_or_else(|| "–".to_owned())
         };
         let judged = self.judged().filter(|_| self.is_ratio()).map_or("–".to_owned(), |spread| spread.to_string());
         let goal = match self.goal {
@@ -163,6 +164,7 @@ mod tests {
         let nothing = row(Goal::Share(0.4), &[], &[]);
         assert_eq!((nothing.is_met(), nothing.cells()[5].as_str()), (None, "not measured"));
         assert_eq!(row(Goal::Share(0.4), &[1.0], &[0.0]).is_met(), None);
+        assert_eq!(row(Goal::AtMost(0.4), &[f64::NAN, 0.1], &[]).cells()[2], "–");
     }
 
     #[test]
