@@ -69,6 +69,7 @@ pub use device::mailbox::{Answer, Input};
 pub use device::{token_of, unread_of_auth};
 #[cfg(any(test, feature = "faults"))]
 pub use fault::{Fault, Victim};
+pub use frame::encode as encode_change;
 pub use janitor::Housekeeping;
 pub use link::Link;
 pub use outbox::Outgoing;

@@ -44,7 +44,8 @@ impl ChangeFrame {
 }
 
 /// The record as a message.
-pub(crate) fn encode(record: &ChangeRecord, now: DateTime<Utc>) -> Bytes {
+#[must_use]
+pub fn encode(record: &ChangeRecord, now: DateTime<Utc>) -> Bytes {
     let (table, operation) = (record.table, record.operation.as_str());
     let (scope, version) = (record.scope, record.version);
     let only_id = message::OnlyId { id: &record.id };
