@@ -61,7 +61,8 @@ after(async () => {
 
 test('the package has what it needs and nothing else', () => {
   const installed = join(app, 'node_modules/ryzed-client');
-  assert.deepEqual(readdirSync(installed).sort(), ['README.md', 'SPEC.md', 'bin', 'package.json', 'src', 'types']);
+  const needed = ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'SPEC.md', 'bin', 'package.json', 'src', 'types'];
+  assert.deepEqual(readdirSync(installed).sort(), needed);
   assert.equal(JSON.parse(readFileSync(join(installed, 'package.json'))).dependencies, undefined);
 });
 
