@@ -202,7 +202,7 @@ test('after forget and disconnect, as React cleans up, the next person has the c
     window.dispatchEvent(new Event('online'));
     off();
   });
-  assert.match(await second.evaluate(() => client.status.value.why), /signed out/, 'the other tab knows why it is empty');
+  assert.match(await second.evaluate(() => client.status.value.why), /signed out/i, 'the other tab knows why it is empty');
   await second.close();
   await load(page, daemon.url, other);
   assert.equal(await ends(page, () => client.connect()), true);
