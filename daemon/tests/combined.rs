@@ -12,7 +12,7 @@ use ryzed::auth::{Caller, Role};
 use ryzed::clock::SystemClock;
 use ryzed::config::Limits;
 use ryzed::metrics::metrics;
-use ryzed::service::{Committed, Hints, Pushed, Service};
+use ryzed::service::{Committed, DeviceSeen, Hints, Pushed, Service};
 use ryzed::store::Stay;
 use ryzed::store::sqlite::{SqliteSettings, SqliteStore};
 use ryzed::sync::{ChangeRecord, DeviceId, UserId};
@@ -25,6 +25,9 @@ use uuid::Uuid;
 const PEOPLE: usize = 6;
 /// Rows that each of them has ids for.
 const ROWS: usize = 3;
+
+/// Devices that each of them may have.
+const DEVICES: usize = 2;
 
 /// Rules of an operator: one refuses a row, one takes back the whole transaction.
 const RULES: &str = "CREATE TRIGGER refuse BEFORE INSERT ON foods WHEN NEW.name_en = 'Refused' BEGIN SELECT RAISE(ABORT, 'no'); END; \
@@ -64,7 +67,8 @@ impl World {
         let settings = SqliteSettings { path: path.clone(), durable: false, readers: 1, stay: Stay::Resident };
         let store = SqliteStore::open(&settings, Arc::clone(&registry), Arc::new(|| {})).expect("a database");
         let clock = Arc::new(SystemClock);
-        let service = Service::new(Arc::new(store), registry, clock, Limits::default(), TimeDelta::days(90));
+        let limits = Limits { devices_per_user: DEVICES, ..Limits::default() };
+        let service = Service::new(Arc::new(store), registry, clock, limits, TimeDelta::days(90));
         let heard = Arc::new(Heard::default());
         service.set_hints(Arc::clone(&heard) as _);
         rule(&path);
@@ -72,10 +76,30 @@ impl World {
         let caller =
             |user: &UserId| Caller { user: *user, role: Role::Authenticated, email: None, expires_at, token: None };
         let people: Vec<Caller> = people.iter().map(caller).collect();
-        for caller in &people {
-            service.ensure_user(caller).await.expect("a user");
-        }
         Self { heard, service, people, _folder: folder }
+    }
+
+    /// The same, whose rows are there.
+    async fn known(people: &[UserId]) -> Self {
+        let world = Self::new(people).await;
+        for caller in &world.people {
+            world.service.ensure_user(caller).await.expect("a user");
+        }
+        world
+    }
+
+    /// A device connects; says whether it may.
+    async fn connect(&self, person: usize, device: &str) -> bool {
+        let device = device.parse().expect("a device's id");
+        let seen = DeviceSeen {
+            device,
+            device_type: None,
+            app_version: None,
+            name: None,
+            pending_uploads: None,
+            cursor: None,
+        };
+        self.service.seen(&self.people[person], seen).await.is_ok()
     }
 
     /// The results of one upload, without what differs between two databases.
@@ -161,7 +185,7 @@ fn rounds() -> impl Strategy<Value = Rounds> {
 
 /// Runs all rounds, each person's uploads at once or one by one.
 async fn run(people: &[UserId], rounds: &Rounds, together: bool) -> Vec<Value> {
-    let world = World::new(people).await;
+    let world = World::known(people).await;
     let mut told = Vec::new();
     for (number, round) in rounds.iter().enumerate() {
         let uploads: Vec<Vec<Value>> =
@@ -199,7 +223,7 @@ proptest! {
 fn of_people_who_claim_the_same_row_one_gets_it_and_uploads_are_shared() {
     let people: Vec<UserId> = (0..PEOPLE).map(|_| UserId(Uuid::new_v4())).collect();
     Runtime::new().expect("a runtime").block_on(async {
-        let world = World::new(&people).await;
+        let world = World::known(&people).await;
         let before = metrics().shared_writes.get();
         for _ in 0..20 {
             let claimed = food(Uuid::new_v4(), "Apple");
@@ -217,6 +241,30 @@ fn of_people_who_claim_the_same_row_one_gets_it_and_uploads_are_shared() {
             assert!(told.iter().all(|told| told["results"][0]["status"] == "applied"), "{told:?}");
         }
         assert!(metrics().shared_writes.get() > before, "no upload has shared its statements");
+        world.service.close().await;
+    });
+}
+
+/// People who are new connect at once; one of them comes with another device each time, until there is room for no more.
+#[test]
+fn devices_that_connect_at_once_are_registered_and_one_without_room_takes_nobody_along() {
+    let people: Vec<UserId> = (0..PEOPLE).map(|_| UserId(Uuid::new_v4())).collect();
+    Runtime::new().expect("a runtime").block_on(async {
+        let world = World::new(&people).await;
+        let before = metrics().shared_writes.get();
+        let world = &world;
+        for round in 0..10 {
+            let device = |person| if person == 0 { format!("device-{round}") } else { "phone".into() };
+            let connected =
+                join_all((0..PEOPLE).map(|person| async move { world.connect(person, &device(person)).await })).await;
+            let has_room = |person| person > 0 || round < DEVICES;
+            assert_eq!(connected, (0..PEOPLE).map(has_room).collect::<Vec<_>>(), "round {round}");
+        }
+        for (person, caller) in world.people.iter().enumerate() {
+            let devices = world.service.devices(caller).await.expect("devices");
+            assert_eq!(devices.len(), if person == 0 { DEVICES } else { 1 });
+        }
+        assert!(metrics().shared_writes.get() > before, "no device has shared its statements");
         world.service.close().await;
     });
 }

@@ -11,6 +11,7 @@
 
 mod alone;
 mod call;
+mod devices;
 mod member;
 mod round;
 
@@ -26,6 +27,7 @@ use crate::sync::{RowId, UserId};
 use call::{Answer, Call};
 use member::Member;
 
+pub(super) use call::{KeptUses, NewUser};
 pub(super) use round::{KeptReceipts, Sets, Span, Writer};
 
 /// The bytes of one call beyond which its job is run alone: a large one is not others' to wait for.

@@ -6,11 +6,8 @@ use uuid::Uuid;
 use super::member::Member;
 use crate::store::compare::{BlindNote, Compare, Difference};
 use crate::store::times::{StoredTimes, Times};
-use crate::store::tokens::{Presented, Refusal, Tokens, Use};
-use crate::store::{
-    DeviceOperations, DeviceRow, HousekeepingOperations, OpenConflict, OpenConflicts, OpenPage, OpenStand, StoreError,
-};
-use crate::sync::{DeviceId, RowId, UserId};
+use crate::store::{HousekeepingOperations, OpenConflict, OpenConflicts, OpenPage, OpenStand, StoreError};
+use crate::sync::{RowId, UserId};
 
 macro_rules! alone {
     ($($name:ident { $($method:ident($($kind:ty),*) -> $answer:ty;)* })*) => {
@@ -46,19 +43,6 @@ alone! {
     Times {
         times() -> StoredTimes;
         keep_time(&str) -> ();
-    }
-    Tokens {
-        keep_uses(UserId, &DeviceId, &[Use], &str, i64) -> ();
-        bar(UserId, &DeviceId, &str) -> ();
-        refused(&[Presented]) -> Vec<(usize, Refusal)>;
-        prune_uses(&str, i64) -> usize;
-    }
-    DeviceOperations {
-        devices(UserId) -> Vec<DeviceRow>;
-        device(UserId, &DeviceId) -> Option<DeviceRow>;
-        keep_device(UserId, &DeviceRow) -> ();
-        see_devices(&[(UserId, DeviceId)], &str, &str) -> ();
-        count_devices(Option<UserId>) -> i64;
     }
     HousekeepingOperations {
         prune_tombstones(&str, i64) -> usize;

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::store::{Entry, Receipts, Records, ScopeState, States};
+use crate::store::tokens::Use;
+use crate::store::{DeviceRow, Entry, Receipts, Records, ScopeState, States};
 use crate::sync::{DeviceId, RowId, Scope, UserId, Version};
 
 /// An operation of a [`Transaction`](crate::store::Transaction), with its values.
@@ -16,6 +17,31 @@ pub(super) enum Call {
     Records { scope: Scope, after: Version },
     Write { table: &'static str, write: Write, user: UserId, device: DeviceId },
     KeepReceipts { user: UserId, receipts: Vec<(Uuid, String)>, now: String },
+    Touch { scopes: Vec<Scope>, now: String },
+    EnsureUser(NewUser),
+    Device { user: UserId, device: DeviceId },
+    CountDevices(UserId),
+    KeepDevice { user: UserId, device: DeviceRow },
+    KeepUses(KeptUses),
+}
+
+/// A person whose row is made, unless it is there.
+#[derive(Debug)]
+pub(in crate::store) struct NewUser {
+    pub user: UserId,
+    pub email: Option<String>,
+    pub now: String,
+}
+
+/// Marks of tokens that a device has used.
+#[derive(Debug)]
+pub(in crate::store) struct KeptUses {
+    pub user: UserId,
+    pub device: DeviceId,
+    pub uses: Vec<Use>,
+    pub now: String,
+    /// The marks of the person that are kept at most.
+    pub most: i64,
 }
 
 /// A write of rows of one table.
@@ -37,12 +63,23 @@ pub(super) enum Answer {
     Receipts(Receipts),
     Entries(Vec<Entry>),
     Records(Records),
+    Device(Option<DeviceRow>),
+    Count(i64),
+    /// Whether rows of people were made.
+    Ensured(bool),
     Written,
 }
 
 impl Call {
     pub(super) fn writes(&self) -> bool {
-        matches!(self, Self::Write { .. } | Self::KeepReceipts { .. })
+        matches!(
+            self,
+            Self::Write { .. }
+                | Self::KeepReceipts { .. }
+                | Self::Touch { .. }
+                | Self::KeepDevice { .. }
+                | Self::KeepUses(_)
+        )
     }
 
     /// The rows that the job is about to decide on.
@@ -64,7 +101,8 @@ impl Call {
             }
             Self::KeepReceipts { receipts, .. } => ONE * (1 + receipts.len()),
             Self::Receipts { mutations, .. } => ONE * (1 + mutations.len()),
-            Self::Scopes(_) | Self::Entries { .. } | Self::Records { .. } => ONE,
+            Self::KeepDevice { device, .. } => ONE + device.cursor.as_ref().map_or(0, String::len),
+            _ => ONE,
         }
     }
 }

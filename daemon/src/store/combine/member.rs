@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use ryzed_adapters::Table;
 use uuid::Uuid;
 
-use super::call::{Answer, Call, Write};
+use super::call::{Answer, Call, NewUser, Write};
 use super::{Desk, lock};
 use crate::store::decode::count;
 use crate::store::{
@@ -35,7 +35,7 @@ impl Member {
         Self { place, user, desk }
     }
 
-    async fn ask(&self, call: Call) -> Result<Answer, StoreError> {
+    pub(super) async fn ask(&self, call: Call) -> Result<Answer, StoreError> {
         if !lock(&self.desk).put(self.place, call) {
             return Err(left());
         }
@@ -66,6 +66,7 @@ macro_rules! answer {
         }
     };
 }
+pub(super) use answer;
 
 #[async_trait]
 impl Transaction for Member {
@@ -80,8 +81,8 @@ impl ScopeOperations for Member {
         answer!(self.ask(Call::Scopes(scopes.to_vec())).await?, Scopes)
     }
 
-    async fn touch(&mut self, _scopes: &[Scope], _now: &str) -> Result<(), StoreError> {
-        self.leave()
+    async fn touch(&mut self, scopes: &[Scope], now: &str) -> Result<(), StoreError> {
+        self.ask(Call::Touch { scopes: scopes.to_vec(), now: now.into() }).await.map(|_| ())
     }
 }
 
@@ -137,8 +138,12 @@ impl RowOperations for Member {
         self.leave()
     }
 
-    async fn ensure_user(&mut self, _user: UserId, _email: Option<&str>, _now: &str) -> Result<(), StoreError> {
-        self.leave()
+    async fn ensure_user(&mut self, user: UserId, email: Option<&str>, now: &str) -> Result<(), StoreError> {
+        let new = NewUser { user, email: email.map(str::to_owned), now: now.into() };
+        if answer!(self.ask(Call::EnsureUser(new)).await?, Ensured)? {
+            lock(&self.desk).seats[self.place].has_written = true;
+        }
+        Ok(())
     }
 }
 

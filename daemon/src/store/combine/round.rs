@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use ryzed_adapters::{Registry, Table};
 use uuid::Uuid;
 
-use super::call::{Answer, Call, Write};
-use crate::store::{Entry, Receipts, Records, RowState, ScopeState, States, StoreError, Transaction};
+use super::call::{Answer, Call, KeptUses, NewUser, Write};
+use crate::store::{DeviceRow, Entry, Receipts, Records, RowState, ScopeState, States, StoreError, Transaction};
 use crate::sync::{DeviceId, Operation, RowId, Scope, UserId, Version};
 
 /// A scope, and the version behind which its changes are wanted.
@@ -44,6 +44,16 @@ pub(in crate::store) trait Sets: Transaction {
     async fn update_all(&mut self, table: &Table, parts: &str, by: &[Writer]) -> Result<(), StoreError>;
     /// The same for rows that go.
     async fn delete_all(&mut self, table: &Table, ids: &[RowId], by: &[Writer]) -> Result<(), StoreError>;
+    /// Makes the rows of people, unless they are there; says whether any was made.
+    async fn ensure_users(&mut self, new: &[NewUser]) -> Result<bool, StoreError>;
+    /// Each of these devices, where it is known.
+    async fn all_devices(&mut self, wanted: &[(UserId, DeviceId)]) -> Result<Vec<Option<DeviceRow>>, StoreError>;
+    /// The number of each person's devices that are not revoked.
+    async fn count_all_devices(&mut self, people: &[UserId]) -> Result<Vec<i64>, StoreError>;
+    /// Writes devices, new or not.
+    async fn keep_devices(&mut self, kept: &[(UserId, DeviceRow)]) -> Result<(), StoreError>;
+    /// Remembers the tokens that devices have used.
+    async fn keep_all_uses(&mut self, kept: &[KeptUses]) -> Result<(), StoreError>;
 }
 
 type Answers = Of<Answer>;
@@ -67,6 +77,12 @@ struct Sorted {
     records: Of<Span>,
     writes: ByTable<(Write, Writer)>,
     kept: Of<KeptReceipts>,
+    touched: BTreeMap<String, Of<Vec<Scope>>>,
+    people: Of<NewUser>,
+    devices: Of<(UserId, DeviceId)>,
+    counts: Of<UserId>,
+    kept_devices: Of<(UserId, DeviceRow)>,
+    uses: Of<KeptUses>,
 }
 
 impl Sorted {
@@ -88,6 +104,12 @@ impl Sorted {
                 Call::KeepReceipts { user, receipts, now } => {
                     sorted.kept.push((place, KeptReceipts { user, receipts, now }));
                 }
+                Call::Touch { scopes, now } => sorted.touched.entry(now).or_default().push((place, scopes)),
+                Call::EnsureUser(new) => sorted.people.push((place, new)),
+                Call::Device { user, device } => sorted.devices.push((place, (user, device))),
+                Call::CountDevices(user) => sorted.counts.push((place, user)),
+                Call::KeepDevice { user, device } => sorted.kept_devices.push((place, (user, device))),
+                Call::KeepUses(uses) => sorted.uses.push((place, uses)),
             }
         }
         sorted
@@ -112,6 +134,11 @@ pub(super) async fn answer<S: Sets + ?Sized>(tx: &mut S, calls: Vec<(usize, Call
     for (table, calls) in sorted.writes {
         write(tx, table, calls, &mut answers).await?;
     }
+    devices(tx, sorted.people, sorted.devices, sorted.counts, &mut answers).await?;
+    keep_devices(tx, sorted.kept_devices, sorted.uses, &mut answers).await?;
+    for (now, calls) in sorted.touched {
+        touch(tx, &now, calls, &mut answers).await?;
+    }
     entries(tx, sorted.entries, &mut answers).await?;
     if !sorted.kept.is_empty() {
         let (places, kept): (Vec<_>, Vec<_>) = sorted.kept.into_iter().unzip();
@@ -120,6 +147,51 @@ pub(super) async fn answer<S: Sets + ?Sized>(tx: &mut S, calls: Vec<(usize, Call
     }
     records(tx, sorted.records, &mut answers).await?;
     Ok(answers)
+}
+
+/// Makes people's rows, and finds their devices.
+async fn devices<S: Sets + ?Sized>(
+    tx: &mut S,
+    people: Of<NewUser>,
+    wanted: Of<(UserId, DeviceId)>,
+    counts: Of<UserId>,
+    answers: &mut Answers,
+) -> Result<(), StoreError> {
+    if !people.is_empty() {
+        let (places, new): (Vec<_>, Vec<_>) = people.into_iter().unzip();
+        let has_made = tx.ensure_users(&new).await?;
+        answers.extend(places.into_iter().map(|place| (place, Answer::Ensured(has_made))));
+    }
+    if !wanted.is_empty() {
+        let (places, wanted): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
+        let found = tx.all_devices(&wanted).await?;
+        answers.extend(places.into_iter().zip(found.into_iter().map(Answer::Device)));
+    }
+    if !counts.is_empty() {
+        let (places, people): (Vec<_>, Vec<_>) = counts.into_iter().unzip();
+        let found = tx.count_all_devices(&people).await?;
+        answers.extend(places.into_iter().zip(found.into_iter().map(Answer::Count)));
+    }
+    Ok(())
+}
+
+async fn keep_devices<S: Sets + ?Sized>(
+    tx: &mut S,
+    devices: Of<(UserId, DeviceRow)>,
+    uses: Of<KeptUses>,
+    answers: &mut Answers,
+) -> Result<(), StoreError> {
+    if !devices.is_empty() {
+        let (places, kept): (Vec<_>, Vec<_>) = devices.into_iter().unzip();
+        tx.keep_devices(&kept).await?;
+        answers.extend(places.into_iter().map(|place| (place, Answer::Written)));
+    }
+    if !uses.is_empty() {
+        let (places, kept): (Vec<_>, Vec<_>) = uses.into_iter().unzip();
+        tx.keep_all_uses(&kept).await?;
+        answers.extend(places.into_iter().map(|place| (place, Answer::Written)));
+    }
+    Ok(())
 }
 
 async fn scopes<S: Sets + ?Sized>(tx: &mut S, calls: Of<Vec<Scope>>, answers: &mut Answers) -> Result<(), StoreError> {
@@ -133,6 +205,18 @@ async fn scopes<S: Sets + ?Sized>(tx: &mut S, calls: Of<Vec<Scope>>, answers: &m
     answers.extend(calls.into_iter().map(|(place, scopes)| {
         (place, Answer::Scopes(scopes.iter().filter_map(|scope| found.get(scope).cloned()).collect()))
     }));
+    Ok(())
+}
+
+async fn touch<S: Sets + ?Sized>(
+    tx: &mut S,
+    now: &str,
+    calls: Of<Vec<Scope>>,
+    answers: &mut Answers,
+) -> Result<(), StoreError> {
+    let scopes: HashSet<Scope> = calls.iter().flat_map(|(_, scopes)| scopes).copied().collect();
+    tx.touch(&scopes.into_iter().collect::<Vec<_>>(), now).await?;
+    answers.extend(calls.into_iter().map(|(place, _)| (place, Answer::Written)));
     Ok(())
 }
 

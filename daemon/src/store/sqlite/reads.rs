@@ -161,6 +161,15 @@ pub(super) fn devices(user: UserId, device: Option<&DeviceId>) -> Statement<'_, 
     .maybe(device.map(DeviceId::as_str))
 }
 
+/// Each of these devices that is known: its place among them, and the columns of [`devices`].
+pub(super) fn all_devices(wanted: &[(UserId, DeviceId)]) -> Statement<'static, (BigInt, DeviceColumns)> {
+    statement(
+        "SELECT i.key, device_id, device_type, app_version, name, first_seen, last_seen, last_sync, pending_uploads, \
+         cursor, revoked_at FROM json_each(?1) i CROSS JOIN sync_devices WHERE user_id = i.value ->> 0 AND device_id = i.value ->> 1",
+    )
+    .text(json(&wanted))
+}
+
 /// The number of devices of a person, or of all, that are not revoked.
 pub(super) fn count_devices(user: Option<&str>) -> Statement<'_, BigInt> {
     match user {

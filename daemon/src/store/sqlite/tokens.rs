@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use diesel::RunQueryDsl;
-use diesel::sql_types::{BigInt, Nullable};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use ryzed_adapters::format_time;
 use serde_json::json;
 
 use super::reads::json;
 use super::transaction::SqliteTransaction;
+use crate::store::combine::KeptUses;
 use crate::store::statement::statement;
 use crate::store::tokens::{Credentials, Presented, Refusal, Tokens, Use};
 use crate::store::{Access, StoreError};
@@ -85,6 +86,57 @@ impl SqliteTransaction<'_> {
         let refusal = severity.first().copied().flatten().and_then(refusal_of);
         refusal.map_or(Ok(()), |refusal| Err(StoreError::Refused(refusal)))
     }
+
+    /// Remembers the tokens that devices of people have used.
+    pub(super) fn write_uses(&mut self, kept: &[KeptUses]) -> Result<(), StoreError> {
+        let rows: Vec<_> = kept
+            .iter()
+            .flat_map(|of| of.uses.iter().map(move |use_| (of, use_)))
+            .map(|(of, use_)| (of.user, &of.device, use_.mark, &of.now, format_time(use_.until)))
+            .collect();
+        self.run(
+            statement(
+                "INSERT INTO sync_tokens (user_id, device_id, mark, used_at, expires_at) \
+                 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) WHERE TRUE \
+                 ON CONFLICT (user_id, mark, device_id) DO UPDATE SET used_at = excluded.used_at, \
+                 expires_at = max(expires_at, excluded.expires_at)",
+            )
+            .text(json(&rows)),
+        )?;
+        let most: Vec<_> = kept.iter().map(|of| (of.user, of.most)).collect();
+        let full: Vec<(String, i64)> = self.load(
+            statement::<(Text, BigInt)>(
+                "SELECT i.value ->> 0, i.value ->> 1 FROM json_each(?1) i \
+                 WHERE (SELECT count(*) FROM sync_tokens WHERE user_id = i.value ->> 0) > i.value ->> 1",
+            )
+            .text(json(&most)),
+        )?;
+        full.iter().try_for_each(|(user, most)| self.forget_beyond(user, *most))
+    }
+
+    /// Forgets the marks of a person beyond the `most` that are kept, and notes which devices had some of them.
+    fn forget_beyond(&mut self, user: &str, most: i64) -> Result<(), StoreError> {
+        self.run(
+            statement(concat!(
+                "UPDATE sync_devices SET lost_until = max(coalesce(lost_until, ''), g.until) FROM (SELECT device_id, \
+                 max(expires_at) AS until FROM (",
+                beyond!(),
+                ") GROUP BY device_id) g WHERE sync_devices.user_id = ?1 AND sync_devices.device_id = g.device_id"
+            ))
+            .text(user)
+            .int(most),
+        )?;
+        self.run(
+            statement(concat!(
+                "DELETE FROM sync_tokens WHERE user_id = ?1 AND (device_id, mark) IN (SELECT device_id, mark FROM (",
+                beyond!(),
+                "))"
+            ))
+            .text(user)
+            .int(most),
+        )
+        .map(|_| ())
+    }
 }
 
 #[async_trait]
@@ -97,40 +149,8 @@ impl Tokens for SqliteTransaction<'_> {
         now: &str,
         most: i64,
     ) -> Result<(), StoreError> {
-        let user = user.to_string();
-        let uses: Vec<_> = uses.iter().map(|use_| (use_.mark, format_time(use_.until))).collect();
-        self.run(
-            statement(
-                "INSERT INTO sync_tokens (user_id, device_id, mark, used_at, expires_at) \
-                 SELECT ?1, ?2, value ->> 0, ?4, value ->> 1 FROM json_each(?3) WHERE TRUE \
-                 ON CONFLICT (user_id, mark, device_id) DO UPDATE SET used_at = excluded.used_at, \
-                 expires_at = max(expires_at, excluded.expires_at)",
-            )
-            .text(&user)
-            .text(device.as_str())
-            .text(json(&uses))
-            .text(now),
-        )?;
-        self.run(
-            statement(concat!(
-                "UPDATE sync_devices SET lost_until = max(coalesce(lost_until, ''), g.until) FROM (SELECT device_id, \
-                 max(expires_at) AS until FROM (",
-                beyond!(),
-                ") GROUP BY device_id) g WHERE sync_devices.user_id = ?1 AND sync_devices.device_id = g.device_id"
-            ))
-            .text(&user)
-            .int(most),
-        )?;
-        self.run(
-            statement(concat!(
-                "DELETE FROM sync_tokens WHERE user_id = ?1 AND (device_id, mark) IN (SELECT device_id, mark FROM (",
-                beyond!(),
-                "))"
-            ))
-            .text(&user)
-            .int(most),
-        )?;
-        Ok(())
+        let kept = KeptUses { user, device: device.clone(), uses: uses.to_vec(), now: now.into(), most };
+        self.write_uses(&[kept])
     }
 
     async fn bar(&mut self, user: UserId, device: &DeviceId, at: &str) -> Result<(), StoreError> {

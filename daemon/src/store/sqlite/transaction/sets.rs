@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 use ryzed_adapters::{Registry, Table};
 use uuid::Uuid;
 
 use super::super::reads::{self, json};
 use super::SqliteTransaction;
-use crate::store::combine::{KeptReceipts, Sets, Span, Writer};
-use crate::store::decode::{NOT_TAKEN, count, receipts_of};
+use crate::store::combine::{KeptReceipts, KeptUses, NewUser, Sets, Span, Writer};
+use crate::store::decode::{DeviceTuple, NOT_TAKEN, count, device_of, receipts_of};
 use crate::store::statement::statement;
-use crate::store::{Entry, Receipts, Records, StoreError};
-use crate::sync::{Operation, RowId, UserId};
+use crate::store::{DeviceRow, Entry, Receipts, Records, StoreError};
+use crate::sync::{DeviceId, Operation, RowId, UserId};
 
 #[async_trait]
 impl Sets for SqliteTransaction<'_> {
@@ -85,6 +85,42 @@ impl Sets for SqliteTransaction<'_> {
 
     async fn delete_all(&mut self, table: &Table, ids: &[RowId], by: &[Writer]) -> Result<(), StoreError> {
         self.delete_by(table, ids, by).await
+    }
+
+    async fn ensure_users(&mut self, new: &[NewUser]) -> Result<bool, StoreError> {
+        let rows: Vec<_> = new.iter().map(|new| (new.user, &new.email, &new.now)).collect();
+        let insert = "INSERT INTO users (id, email, created_at, updated_at) \
+                      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 2 FROM json_each(?1) WHERE TRUE \
+                      ON CONFLICT (id) DO NOTHING";
+        self.attempt(statement(insert).text(json(&rows)), (rows.len(), 0), &[]).map(|made| made > 0)
+    }
+
+    async fn all_devices(&mut self, wanted: &[(UserId, DeviceId)]) -> Result<Vec<Option<DeviceRow>>, StoreError> {
+        let mut found: Vec<Option<DeviceRow>> = vec![None; wanted.len()];
+        for (place, device) in self.load::<_, (i64, DeviceTuple)>(reads::all_devices(wanted))? {
+            if let Some(of) = at(&mut found, place) {
+                *of = device_of(device);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn count_all_devices(&mut self, people: &[UserId]) -> Result<Vec<i64>, StoreError> {
+        self.load(
+            statement::<BigInt>(
+                "SELECT (SELECT count(*) FROM sync_devices WHERE user_id = i.value AND revoked_at IS NULL) \
+                 FROM json_each(?1) i ORDER BY i.key",
+            )
+            .text(json(&people)),
+        )
+    }
+
+    async fn keep_devices(&mut self, kept: &[(UserId, DeviceRow)]) -> Result<(), StoreError> {
+        self.write_devices(kept.iter().map(|(user, device)| (*user, device)))
+    }
+
+    async fn keep_all_uses(&mut self, kept: &[KeptUses]) -> Result<(), StoreError> {
+        self.write_uses(kept)
     }
 }
 
