@@ -17,6 +17,7 @@ mod push;
 mod request;
 mod sync;
 mod times;
+mod together;
 mod tokens;
 mod types;
 mod verify;
@@ -30,6 +31,7 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Outcome, PoolUse, metrics};
+use crate::store::tokens::Presented;
 use crate::store::{OnStopped, Stopped, Store};
 use crate::sync::Scope;
 use crate::sync::wire::Status;
@@ -38,9 +40,10 @@ pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
 pub use instances::{ClusterView, InstanceDirectory};
 pub use outcome::ServiceError;
+use together::Together;
 pub use types::{
     ConflictPage, Counted, DeviceInfo, DeviceSeen, PullRequest, Pushed, Resolution, ScopePage, Served, Settlement,
-    SyncStatus,
+    Standing, SyncStatus,
 };
 pub use verify::Verdict;
 
@@ -62,6 +65,8 @@ pub struct Service {
     chronicle: chronicle::Chronicle,
     noted: tokens::Noted,
     samples: verify::Samples,
+    arrivals: Arc<Together<Presented, newest::Place>>,
+    heads: Arc<Together<Vec<Scope>, newest::Heads>>,
 }
 
 impl Service {
@@ -77,7 +82,22 @@ impl Service {
         let limits = Arc::new(limits);
         let budget = Budget::new(Arc::clone(&limits));
         let (hints, known_users, chronicle, noted, samples) = Default::default();
-        Self { registry, clock, limits, budget, keep, store, hints, known_users, chronicle, noted, samples }
+        let (arrivals, heads) = Default::default();
+        Self {
+            registry,
+            clock,
+            limits,
+            budget,
+            keep,
+            store,
+            hints,
+            known_users,
+            chronicle,
+            noted,
+            samples,
+            arrivals,
+            heads,
+        }
     }
 
     /// Sets the receiver of hints about commits. Once; later calls change nothing.

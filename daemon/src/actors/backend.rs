@@ -9,7 +9,7 @@ use ryzed_adapters::Registry;
 use crate::auth::Caller;
 use crate::budget::Budget;
 use crate::config::Limits;
-use crate::service::{DeviceSeen, Pushed, ScopePage, Served, Service, ServiceError};
+use crate::service::{DeviceSeen, Pushed, ScopePage, Served, Service, ServiceError, Standing};
 use crate::store::tokens::{Presented, Refusal};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::{SyncRequest, SyncResponse};
@@ -43,10 +43,13 @@ pub trait Backend: Send + Sync + 'static {
     async fn replay_page(&self, user: UserId, scope: Scope, after: Version) -> Result<ScopePage, ServiceError>;
     /// Reads the latest versions of scopes.
     async fn heads(&self, scopes: &[Scope]) -> Result<Vec<(Scope, Version)>, ServiceError>;
-    /// The caller's newest cursor, for this device.
-    async fn newest(&self, caller: &Caller, device: &DeviceId) -> Result<Cursor, ServiceError>;
-    /// True if a cursor can still be served.
-    async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError>;
+    /// The stand of a device that connects with this cursor.
+    async fn standing(
+        &self,
+        caller: &Caller,
+        device: &DeviceId,
+        cursor: Option<&Cursor>,
+    ) -> Result<Standing, ServiceError>;
     /// Registers a device.
     async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError>;
     /// Checks that a caller may use a device.
@@ -102,12 +105,13 @@ impl Backend for Service {
         Self::heads(self, scopes).await
     }
 
-    async fn newest(&self, caller: &Caller, device: &DeviceId) -> Result<Cursor, ServiceError> {
-        Self::newest(self, caller, device).await
-    }
-
-    async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError> {
-        Self::can_serve(self, caller, cursor).await
+    async fn standing(
+        &self,
+        caller: &Caller,
+        device: &DeviceId,
+        cursor: Option<&Cursor>,
+    ) -> Result<Standing, ServiceError> {
+        Self::standing(self, caller, device, cursor).await
     }
 
     async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {

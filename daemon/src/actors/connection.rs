@@ -170,12 +170,13 @@ impl Realtime {
         let backend = &self.shared.backend;
         let refused = |error| CloseReason::of(&error);
         // Also whether it was revoked while it was on its way here, where nobody could tell it.
-        let newest = backend.newest(caller, &link.device).await.map_err(refused)?;
+        let standing = backend.standing(caller, &link.device, cursor.as_ref()).await.map_err(refused)?;
+        let newest = standing.newest;
         let Some(given) = cursor else {
             link.start(newest.clone());
             return Ok((newest, None));
         };
-        if !backend.can_serve(caller, &given).await.map_err(refused)? {
+        if !standing.can_resume {
             link.start(Cursor::zero(&newest.epoch));
             link.outbox().lose(Loss::CursorTooOld);
             return Ok((newest, None));
@@ -188,7 +189,8 @@ impl Realtime {
             link.outbox().lose(Loss::TooFarBehind);
             return Ok((newest, None));
         }
-        Ok((given, Some(Replay::new(Arc::clone(backend), Arc::clone(link), stands))))
+        // What is committed from here on is in the outbox.
+        Ok((given, Replay::between(backend, link, stands, &newest)))
     }
 }
 

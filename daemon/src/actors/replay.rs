@@ -8,15 +8,13 @@ use super::link::Link;
 use crate::metrics::Loss;
 use crate::sync::{ChangeRecord, Cursor, Scope, Version};
 
-/// The catalogue first: a user's rows may refer to it.
-const SCOPES: usize = 2;
-
 /// The rest of a replay.
 pub struct Replay {
     backend: Arc<dyn Backend>,
     link: Arc<Link>,
     at: Cursor,
-    scope: usize,
+    /// The scopes that are left, the next one last.
+    scopes: Vec<Scope>,
 }
 
 /// A part of a replay.
@@ -32,8 +30,13 @@ pub struct ReplayPage {
 }
 
 impl Replay {
-    pub(crate) fn new(backend: Arc<dyn Backend>, link: Arc<Link>, from: Cursor) -> Self {
-        Self { backend, link, at: from, scope: 0 }
+    /// The replay of what lies between two cursors; none where that is nothing.
+    pub(crate) fn between(backend: &Arc<dyn Backend>, link: &Arc<Link>, from: Cursor, newest: &Cursor) -> Option<Self> {
+        // The catalogue comes first: a user's rows may refer to it.
+        let mut scopes = vec![Scope::User(link.user), Scope::Global];
+        scopes.retain(|scope| from.at(*scope) < newest.at(*scope));
+        let (backend, link) = (Arc::clone(backend), Arc::clone(link));
+        (!scopes.is_empty()).then_some(Self { backend, link, at: from, scopes })
     }
 
     /// Reads the next page.
@@ -41,7 +44,7 @@ impl Replay {
     /// # Errors
     /// When the database can't be read: the socket is to be closed.
     pub async fn next(mut self) -> Result<ReplayPage, CloseReason> {
-        let scope = [Scope::Global, Scope::User(self.link.user)][self.scope];
+        let scope = self.scopes.last().copied().unwrap_or(Scope::Global);
         let after = self.at.at(scope);
         let page = self.backend.replay_page(self.link.user, scope, after).await;
         let page = page.map_err(|error| CloseReason::of(&error))?;
@@ -59,9 +62,9 @@ impl Replay {
         }
         self.at.set(scope, page.version.max(after));
         if !page.has_more || page.version <= after {
-            self.scope += 1;
+            self.scopes.pop();
         }
-        let rest = (self.scope < SCOPES).then_some(self);
+        let rest = (!self.scopes.is_empty()).then_some(self);
         Ok(ReplayPage { records, scope, reached: page.version, rest })
     }
 }

@@ -12,7 +12,7 @@ use super::backend::Backend;
 use crate::auth::Caller;
 use crate::budget::Budget;
 use crate::config::Limits;
-use crate::service::{DeviceSeen, Pushed, ScopePage, Served, ServiceError};
+use crate::service::{DeviceSeen, Pushed, ScopePage, Served, ServiceError, Standing};
 use crate::store::StoreError;
 use crate::store::tokens::{Presented, Refusal};
 use crate::sync::raw::Uploads;
@@ -99,12 +99,13 @@ impl Backend for TimeoutBackend {
         self.bounded(self.inner.heads(scopes)).await
     }
 
-    async fn newest(&self, caller: &Caller, device: &DeviceId) -> Result<Cursor, ServiceError> {
-        self.bounded(self.inner.newest(caller, device)).await
-    }
-
-    async fn can_serve(&self, caller: &Caller, cursor: &Cursor) -> Result<bool, ServiceError> {
-        self.bounded(self.inner.can_serve(caller, cursor)).await
+    async fn standing(
+        &self,
+        caller: &Caller,
+        device: &DeviceId,
+        cursor: Option<&Cursor>,
+    ) -> Result<Standing, ServiceError> {
+        self.bounded(self.inner.standing(caller, device, cursor)).await
     }
 
     async fn seen(&self, caller: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {

@@ -45,6 +45,15 @@ pub struct DeviceSeen {
     pub cursor: Option<Cursor>,
 }
 
+/// The stand of a device that connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The newest cursor of the scopes that it reads.
+    pub newest: Cursor,
+    /// True if every change after its own cursor is still known; if not, it has to start over.
+    pub can_resume: bool,
+}
+
 /// A device as `/devices` lists it; the realtime layer adds `is_active`.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeviceInfo {

@@ -14,7 +14,7 @@ use crate::actors::{Backend, Housekeeping, Realtime};
 use crate::auth::{AuthError, Caller, Role, Verify};
 use crate::budget::{Budget, Kind};
 use crate::config::Limits;
-use crate::service::{Committed, DeviceSeen, Hints, Pushed, ScopePage, Served, ServiceError};
+use crate::service::{Committed, DeviceSeen, Hints, Pushed, ScopePage, Served, ServiceError, Standing};
 use crate::store::tokens::{Presented, Refusal};
 use crate::sync::raw::Uploads;
 use crate::sync::wire::{ChangeResult, Status, SyncRequest, SyncResponse};
@@ -177,13 +177,10 @@ impl Backend for Fake {
         Ok(scopes.iter().map(|scope| (*scope, self.head(*scope))).collect())
     }
 
-    async fn newest(&self, caller: &Caller, _: &DeviceId) -> Result<Cursor, ServiceError> {
+    async fn standing(&self, caller: &Caller, _: &DeviceId, cursor: Option<&Cursor>) -> Result<Standing, ServiceError> {
         tokio::task::yield_now().await;
-        Ok(self.newest_of(caller.user))
-    }
-
-    async fn can_serve(&self, _: &Caller, cursor: &Cursor) -> Result<bool, ServiceError> {
-        Ok(cursor.epoch == "e")
+        let can_resume = cursor.is_some_and(|cursor| cursor.epoch == "e");
+        Ok(Standing { newest: self.newest_of(caller.user), can_resume })
     }
 
     async fn seen(&self, _: &Caller, seen: DeviceSeen) -> Result<(), ServiceError> {
