@@ -78,6 +78,25 @@ impl ScopeRule {
         matches!(self, Self::Owner | Self::OwnerOrGlobal)
     }
 
+    /// The column by which the owner is found.
+    #[must_use]
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Person => "id",
+            Self::Owner | Self::OwnerOrGlobal => "user_id",
+            Self::Via { column, .. } => column,
+        }
+    }
+
+    /// The table of the row that a row is a part of.
+    #[must_use]
+    pub fn parent(self) -> Option<&'static str> {
+        match self {
+            Self::Via { parent, .. } => Some(parent),
+            Self::Person | Self::Owner | Self::OwnerOrGlobal => None,
+        }
+    }
+
     /// The rule in a word, as `/tables` shows it.
     #[must_use]
     pub fn label(self) -> &'static str {

@@ -30,7 +30,7 @@ pub use check::{FieldError, MOST_ERRORS, code, first_errors, ordered};
 pub use column::{Column, Kind, format_time, is_in_calendar};
 pub use merge::Merge;
 pub use names::{Meaning, Sort};
-pub use registry::Registry;
+pub use registry::{Registry, UnknownTable};
 pub use restrict::ColumnFacts;
 pub use schema::UNSAID;
 pub use table::{Purpose, Table};

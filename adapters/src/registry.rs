@@ -1,6 +1,7 @@
 //! The list of all tables. A new table is one line in [`Registry::standard`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use crate::{ScopeRule, Table, TableAdapter, TableRules};
 use crate::{account::*, cardio::*, hiit::*, nutrition::*, workout::*};
@@ -93,12 +94,48 @@ impl Registry {
         self.tables.iter()
     }
 
+    /// The names of these tables, as the registry has them, and the names that are of none.
+    pub fn resolve<'n, N: AsRef<str>>(&self, names: &'n [N]) -> (Vec<&'static str>, Vec<UnknownTable<'n>>) {
+        let (mut found, mut unknown) = (Vec::with_capacity(names.len()), Vec::new());
+        for name in names {
+            match self.get(name.as_ref()) {
+                Some(table) => found.push(table.name),
+                None => unknown.push(UnknownTable(name.as_ref())),
+            }
+        }
+        (found, unknown)
+    }
+
+    /// True if rows of the table can be in the catalogue: by its own rule, or by its parent's.
+    #[must_use]
+    pub fn has_catalogue(&self, table: &Table) -> bool {
+        match table.scope {
+            ScopeRule::OwnerOrGlobal => true,
+            ScopeRule::Via { parent, .. } => self.get(parent).is_some_and(|parent| self.has_catalogue(parent)),
+            ScopeRule::Person | ScopeRule::Owner => false,
+        }
+    }
+
     /// The tables whose rows take their owner from a row of `parent`.
     pub fn children_of<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = (&'a Table, &'static str)> {
         self.tables.iter().filter_map(move |table| match table.scope {
             ScopeRule::Via { column, parent: via } if via == parent => Some((table, column)),
             _ => None,
         })
+    }
+}
+
+/// A name that no table has. As a text it says so, and quotes the name's beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownTable<'n>(pub &'n str);
+
+/// The most of an unknown name that is quoted, in characters.
+const LONGEST_NAME: usize = 64;
+
+impl fmt::Display for UnknownTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = self.0.chars().take(LONGEST_NAME).collect();
+        write!(f, "there is no table {shown:?}")
     }
 }
 

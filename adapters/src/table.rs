@@ -162,12 +162,7 @@ impl Table {
     /// True if the column identifies a row, or its owner.
     #[must_use]
     pub fn is_key(&self, name: &str) -> bool {
-        match self.scope {
-            _ if name == "id" => true,
-            ScopeRule::Person => false,
-            ScopeRule::Owner | ScopeRule::OwnerOrGlobal => name == "user_id",
-            ScopeRule::Via { column, .. } => name == column,
-        }
+        name == "id" || name == self.scope.column()
     }
 
     /// True where devices may make rows: not where a row's id names something elsewhere that no device sees.

@@ -17,7 +17,9 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand};
+use ryzed_adapters::{Registry, UnknownTable};
 
 use crate::config::{Flag, Sources, has_password};
 use crate::telemetry;
@@ -99,6 +101,15 @@ enum Command {
     CheckConfig,
     /// Print a completion script for a shell
     Completions(completions::Options),
+}
+
+/// Checks that a flag names tables that there are.
+fn check_tables(registry: &Registry, flag: &str, names: &[String]) -> Result<(), Failure> {
+    let (_, unknown) = registry.resolve(names);
+    let complaint = |name: &UnknownTable<'_>| {
+        Failure::Usage(anyhow!("{flag} {}: there is no such table; `ryzed tables` lists them", name.0))
+    };
+    unknown.first().map_or(Ok(()), |name| Err(complaint(name)))
 }
 
 /// The failure of a command.

@@ -3,12 +3,14 @@
 //! Only this module knows warp. It decides nothing about data: it reads a request, asks [`Service`] and the realtime
 //! layer ([`RealtimeApi`]), and writes the answer.
 
+mod answer;
 mod api;
 mod body;
 mod call;
 mod erased;
 mod gate;
 mod guests;
+mod headers;
 mod ignored;
 mod kept;
 mod observe;

@@ -16,6 +16,7 @@ macro_rules! aside {
 
 pub mod actors;
 pub mod auth;
+mod backoff;
 pub mod budget;
 pub mod carrier;
 pub mod cli;

@@ -25,20 +25,20 @@ mod verify;
 use std::sync::{Arc, OnceLock};
 
 use chrono::TimeDelta;
-use ryzed_adapters::{FieldError, MOST_ERRORS, Registry, first_errors};
+use ryzed_adapters::{FieldError, MOST_ERRORS, Registry, UnknownTable, first_errors};
 
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::metrics::{Outcome, PoolUse, metrics};
-use crate::store::tokens::Presented;
 use crate::store::{OnStopped, Stopped, Store};
 use crate::sync::Scope;
+use crate::sync::token::Presented;
 use crate::sync::wire::Status;
 
 pub use hints::{Committed, Hints};
 pub use housekeeping::Forgotten;
-pub use instances::{ClusterView, InstanceDirectory};
+pub use instances::InstanceDirectory;
 pub use outcome::ServiceError;
 use together::Together;
 pub use types::{
@@ -199,19 +199,9 @@ impl Service {
             let detail = format!("a request may name {most} tables; none named means all");
             return Err(ServiceError::Limit { limit: "subscriptions", detail });
         }
-        let known = |name: &String| {
-            self.registry.get(name).map(|table| table.name).ok_or_else(|| {
-                let shown: String = name.chars().take(64).collect();
-                FieldError::new("tables", "unknown_table", format!("there is no table {shown:?}"))
-            })
-        };
-        let (mut found, mut errors) = (Vec::new(), Vec::new());
-        for name in names {
-            match known(name) {
-                Ok(name) => found.push(name),
-                Err(error) => errors.push(error),
-            }
-        }
+        let (found, unknown) = self.registry.resolve(names);
+        let error = |unknown: UnknownTable<'_>| FieldError::new("tables", "unknown_table", unknown.to_string());
+        let errors: Vec<FieldError> = unknown.into_iter().map(error).collect();
         if errors.is_empty() { Ok(found) } else { Err(ServiceError::Invalid(first_errors(errors, MOST_ERRORS))) }
     }
 }

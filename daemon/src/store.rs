@@ -26,8 +26,8 @@ use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::metrics::PoolUse;
+use crate::sync::token::Credentials;
 use crate::sync::{Caller, DeviceId, Role, Scope, UserId};
-use tokens::Credentials;
 
 pub use decode::NOT_TAKEN;
 pub use error::StoreError;

@@ -13,6 +13,7 @@ mod fuzz_tests;
 pub mod ids;
 pub mod names;
 pub mod page;
+pub mod presence;
 pub mod raw;
 pub mod record;
 pub mod rounds;

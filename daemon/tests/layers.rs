@@ -13,14 +13,14 @@ const MAP: [(&str, &[&str]); 10] = [
     ("store", &["metrics", "sync"]),
     ("service", &["auth", "budget", "clock", "config", "metrics", "store", "sync"]),
     ("carrier", &["config", "metrics", "sync"]),
-    ("actors", &["auth", "budget", "carrier", "config", "metrics", "service", "store", "sync"]),
+    ("actors", &["auth", "budget", "carrier", "config", "metrics", "service", "sync"]),
     ("http", &["actors", "auth", "budget", "clock", "config", "metrics", "service", "sync"]),
     ("transfer", &["auth", "clock", "config", "progress", "service", "store", "sync"]),
 ];
 
-/// The modules that may be imported anywhere: the switches by which stories break the daemon, and how files are kept
-/// from others.
-const EVERYWHERE: [&str; 2] = ["faults", "private"];
+/// The modules that may be imported anywhere: the pauses of what is tried again, the switches by which stories break the
+/// daemon, and how files are kept from others.
+const EVERYWHERE: [&str; 3] = ["backoff", "faults", "private"];
 
 /// All that is compiled into the daemon: tests may build what they like.
 fn code(path: &Path, all: &mut String) {

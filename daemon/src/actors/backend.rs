@@ -10,8 +10,8 @@ use crate::auth::Caller;
 use crate::budget::Budget;
 use crate::config::Limits;
 use crate::service::{DeviceSeen, Pushed, ScopePage, Served, Service, ServiceError, Standing};
-use crate::store::tokens::{Presented, Refusal};
 use crate::sync::raw::Uploads;
+use crate::sync::token::{Presented, Refusal};
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 

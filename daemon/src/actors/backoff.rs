@@ -1,29 +1,33 @@
-//! The pause before something that failed is started again.
+//! The pause before an actor that failed is started again.
 
 use std::time::Duration;
+
+use crate::backoff::Backoff;
 
 /// The pause after the first failure.
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(10);
-/// The run time after which something has recovered: its next failure counts as a first one.
+/// The run time after which an actor has recovered: its next failure counts as a first one.
 const RECOVERED: Duration = Duration::from_secs(60);
 
-/// Doubles the pause with every failure in a row.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Backoff {
-    failures: u32,
+/// The pauses between the starts of one actor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RestartBackoff(Backoff);
+
+impl Default for RestartBackoff {
+    fn default() -> Self {
+        Self(Backoff::new(FIRST, LONGEST))
+    }
 }
 
-impl Backoff {
-    /// The pause after a failure of something that `ran` for so long.
+impl RestartBackoff {
+    /// The pause after a failure of an actor that `ran` for so long.
     pub(crate) fn after(&mut self, ran: Duration) -> Duration {
         if ran >= RECOVERED {
-            self.failures = 0;
+            self.0.reset();
         }
-        let pause = FIRST.saturating_mul(1 << self.failures.min(16));
-        self.failures = self.failures.saturating_add(1);
-        pause.min(LONGEST)
+        self.0.pause()
     }
 }
 
@@ -32,12 +36,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grows_to_a_bound_and_forgets_after_a_good_run() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..12).map(|_| backoff.after(Duration::ZERO)).collect();
-        assert_eq!(pauses[0], FIRST);
-        assert_eq!(pauses[1], FIRST * 2);
-        assert_eq!(pauses[11], LONGEST);
+    fn forgets_after_a_good_run() {
+        let mut backoff = RestartBackoff::default();
+        assert_eq!([(); 2].map(|()| backoff.after(Duration::ZERO)), [FIRST, FIRST * 2]);
         assert_eq!(backoff.after(RECOVERED), FIRST);
     }
 }

@@ -22,7 +22,7 @@ use super::cell;
 use crate::carrier::{Carrier, Letter, Start, Topic, Trust};
 use crate::metrics::metrics;
 use crate::service::{Committed, InstanceDirectory};
-use crate::store::cluster::Other;
+use crate::sync::presence::Other;
 use crate::sync::{DeviceId, Scope, UserId};
 use envelope::{Addressees, Message, Passed};
 use route::{Route, Ways};
@@ -39,7 +39,7 @@ pub struct ClusterSettings {
     /// Redis, when it is to be used.
     pub redis: Option<Arc<dyn Start>>,
     /// The database's directory of instances, when there can be others.
-    pub directory: Option<Arc<dyn InstanceDirectory>>,
+    pub directory: Option<InstanceDirectory>,
 }
 
 impl ClusterSettings {

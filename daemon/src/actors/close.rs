@@ -6,7 +6,7 @@ use crate::auth::AuthError;
 use crate::budget::{Who, note_key};
 use crate::metrics::metrics;
 use crate::service::ServiceError;
-use crate::store::tokens::Refusal;
+use crate::sync::token::Refusal;
 
 /// The room for a reason in a close frame, besides its code, in bytes.
 const LONGEST_REASON: usize = 123;

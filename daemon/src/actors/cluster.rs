@@ -28,7 +28,9 @@ impl Realtime {
     /// Counts the devices that are connected to other instances.
     pub async fn connections_on_other_instances(&self) -> usize {
         let Some(directory) = &self.shared.bridge.cluster.directory else { return 0 };
-        let on_others = known(directory.count_on_other_instances(self.me())).await.unwrap_or_default();
+        let me = self.me();
+        let counting = directory.read(move |presence| presence.count_on_other_instances(me));
+        let on_others = known(counting).await.unwrap_or_default();
         usize::try_from(on_others).unwrap_or_default()
     }
 
@@ -37,7 +39,9 @@ impl Realtime {
         let here = self.active_users().into_iter().map(|(user, devices)| (user, devices.len()));
         let mut active: HashMap<UserId, usize> = here.collect();
         if let Some(directory) = &self.shared.bridge.cluster.directory {
-            for (user, devices) in known(directory.users_elsewhere(self.me())).await.unwrap_or_default() {
+            let me = self.me();
+            let asking = directory.read(move |presence| presence.users_elsewhere(me));
+            for (user, devices) in known(asking).await.unwrap_or_default() {
                 *active.entry(user).or_default() += usize::try_from(devices).unwrap_or_default();
             }
         }
@@ -50,10 +54,9 @@ impl Realtime {
     }
 
     async fn on_other_instances(&self, user: UserId) -> Vec<DeviceId> {
-        match &self.shared.bridge.cluster.directory {
-            Some(directory) => known(directory.on_other_instances(self.me(), user)).await.unwrap_or_default(),
-            None => Vec::new(),
-        }
+        let (me, directory) = (self.me(), &self.shared.bridge.cluster.directory);
+        let Some(directory) = directory else { return Vec::new() };
+        known(directory.read(move |presence| presence.on_other_instances(me, user))).await.unwrap_or_default()
     }
 
     fn me(&self) -> uuid::Uuid {

@@ -32,9 +32,6 @@ use crate::sync::{ChangeRecord, Cursor, DeviceId};
 /// The longest replay, in versions. A device further behind pulls, which is cheaper for both.
 const LONGEST_REPLAY: i64 = 5000;
 
-/// The part of an unknown name that an error repeats, in characters.
-const LONGEST_NAME: usize = 64;
-
 /// A device's introduction when it connects.
 pub struct Hello {
     /// The caller of its token.
@@ -150,13 +147,10 @@ impl Realtime {
         if names.len() > most {
             return Err(CloseReason::Limit(format!("at most {most} tables (limits.subscriptions)").into()));
         }
-        let registry = self.shared.backend.registry();
-        let known = names.iter().map(|name| {
-            let shown: String = name.chars().take(LONGEST_NAME).collect();
-            let unknown = || CloseReason::Protocol(format!("tables: there is no table {shown:?}").into());
-            registry.get(name).map(|table| table.name).ok_or_else(unknown)
-        });
-        let known = known.collect::<Result<Vec<_>, _>>()?;
+        let (known, unknown) = self.shared.backend.registry().resolve(names);
+        if let Some(unknown) = unknown.first() {
+            return Err(CloseReason::Protocol(format!("tables: {unknown}").into()));
+        }
         Ok((!known.is_empty()).then_some(known))
     }
 

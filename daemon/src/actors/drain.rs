@@ -61,8 +61,9 @@ impl Realtime {
             }
         };
         let _: Result<(), _> = tokio::time::timeout(LAST_WORDS, said).await;
+        let me = bridge.cluster.me();
         if let Some(directory) = &bridge.cluster.directory
-            && let Err(error) = directory.retire(bridge.cluster.me()).await
+            && let Err(error) = directory.write(move |presence| presence.retire(me)).await
         {
             debug!(%error, "the lease could not be released at shutdown; it will expire");
         }

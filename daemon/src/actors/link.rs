@@ -12,8 +12,8 @@ use super::close::CloseReason;
 use super::frame::{ChangeFrame, Mark};
 use super::outbox::{Outbox, Outgoing};
 use super::pulse::Pulse;
-use crate::store::cluster::DevicePlace;
-use crate::store::tokens::{Credentials, Presented};
+use crate::sync::presence::DevicePlace;
+use crate::sync::token::{Credentials, Presented};
 use crate::sync::{Cursor, DeviceId, Scope, Token, UserId, Version};
 
 /// One connected device: who it is, what waits for it, and the bell that wakes its socket.

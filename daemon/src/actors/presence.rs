@@ -23,8 +23,8 @@ use super::mailbox::PresenceMsg;
 use super::message::{self, ServerMessage};
 use super::pulse::Pulse;
 use crate::carrier::Topic;
-use crate::service::{ClusterView, InstanceDirectory, ServiceError};
-use crate::store::cluster::{Arrival, DevicePlace, Differs, Gone, Lease, Renewed};
+use crate::service::{InstanceDirectory, ServiceError};
+use crate::sync::presence::{Arrival, ClusterView, DevicePlace, Differs, Gone, Lease, Renewed};
 use crate::sync::{DeviceId, Scope, UserId};
 use queue::{Group, PresenceChange};
 
@@ -69,7 +69,7 @@ pub(crate) struct PresenceActor;
 pub(crate) struct PresenceState {
     shared: Arc<ActorContext>,
     pulse: Pulse,
-    directory: Arc<dyn InstanceDirectory>,
+    directory: InstanceDirectory,
     /// The time to renew the lease, before anything else is done.
     due: Instant,
     /// The time of the last read of the instances.
@@ -83,7 +83,7 @@ pub(crate) struct PresenceState {
 impl Actor for PresenceActor {
     type Msg = PresenceMsg;
     type State = PresenceState;
-    type Arguments = (Arc<ActorContext>, Pulse, Arc<dyn InstanceDirectory>);
+    type Arguments = (Arc<ActorContext>, Pulse, InstanceDirectory);
 
     async fn pre_start(
         &self,
@@ -167,6 +167,10 @@ fn pause_after(asked: Option<Instant>) -> Option<Duration> {
         .filter(|pause| !pause.is_zero())
 }
 
+fn places(links: &[Arc<Link>]) -> Vec<DevicePlace> {
+    links.iter().map(|link| link.place()).collect()
+}
+
 impl PresenceState {
     fn me(&self) -> Uuid {
         self.shared.bridge.cluster.me()
@@ -197,19 +201,20 @@ impl PresenceState {
             hears_redis: self.shared.bridge.hears_redis(),
         };
         let asked = Instant::now();
-        let Renewed { is_new, now } = match self.asked(self.directory.renew(&lease)).await {
-            Ok(renewed) => renewed,
-            Err(error) => return self.away(&error),
-        };
+        let Renewed { is_new, now } =
+            match self.asked(self.directory.write(move |presence| presence.renew(lease.clone()))).await {
+                Ok(renewed) => renewed,
+                Err(error) => return self.away(&error),
+            };
         self.shared.bridge.cluster.trust.tick(asked, Instant::now(), now);
         self.due = asked + self.shared.bridge.cluster.lease / RENEWALS;
         self.is_away = false;
         if is_new {
             self.shared.bridge.owe_hello();
         }
-        let asked = Instant::now();
+        let (asked, me) = (Instant::now(), self.me());
         self.looked = Some(asked);
-        match self.asked(self.directory.look_around(self.me())).await {
+        match self.asked(self.directory.write(move |presence| presence.look_around(me))).await {
             Ok(around) => {
                 self.met(asked, &around).await;
             }
@@ -234,7 +239,8 @@ impl PresenceState {
         let notice = bridge.say_hello();
         said_before.iter().for_each(|letter| heard(&self.shared, letter));
         if let Some(notice) = notice
-            && let Err(error) = self.asked(self.directory.notify(vec![notice])).await
+            && let Err(error) =
+                self.asked(self.directory.write(move |presence| presence.notify(vec![notice.clone()]))).await
         {
             self.away(&error);
         }
@@ -291,7 +297,8 @@ impl PresenceState {
         let arrivals = links
             .iter()
             .map(|link| Arrival { place: link.place(), device_type: link.device_type.as_deref().map(Into::into) });
-        let entered = self.asked(self.directory.enter(self.me(), arrivals.collect())).await?;
+        let (me, arrivals) = (self.me(), arrivals.collect::<Vec<_>>());
+        let entered = self.asked(self.directory.write(move |presence| presence.enter(me, arrivals.clone()))).await?;
         for entered in entered {
             let Some(link) = links.iter().find(|link| link.is(&entered.place)) else { continue };
             link.set_entered();
@@ -306,9 +313,11 @@ impl PresenceState {
     }
 
     async fn went(&mut self, links: &[Arc<Link>]) {
-        let places: Vec<DevicePlace> = links.iter().map(|link| link.place()).collect();
+        let places = places(links);
         // Where the database can't say whether a device is elsewhere by now, it is not here at least.
-        let gone = self.asked(self.directory.leave(self.me(), places.clone())).await.unwrap_or_else(|error| {
+        let (me, left) = (self.me(), places.clone());
+        let leaving = self.directory.write(move |presence| presence.leave(me, left.clone()));
+        let gone = self.asked(leaving).await.unwrap_or_else(|error| {
             self.away(&error);
             places
         });
@@ -322,8 +331,9 @@ impl PresenceState {
         self.compared = Some(Instant::now());
         let mut links = self.shared.connections.links(Scope::Global);
         links.retain(|link| link.is_entered());
-        let held = links.iter().map(|link| link.place()).collect();
-        let compared = match self.asked(self.directory.compare(self.me(), held)).await {
+        let (me, held) = (self.me(), places(&links));
+        let comparing = self.directory.write(move |presence| presence.compare(me, held.clone()));
+        let compared = match self.asked(comparing).await {
             Ok(compared) => compared,
             Err(error) => {
                 debug!(%error, "comparing the connected devices with the database failed; retrying soon");
@@ -343,8 +353,8 @@ impl PresenceState {
         if links.is_empty() {
             return;
         }
-        let held = links.iter().map(|link| link.place()).collect();
-        match self.asked(self.directory.differing(self.me(), held)).await {
+        let (me, held) = (self.me(), places(&links));
+        match self.asked(self.directory.read(move |presence| presence.differing(me, held.clone()))).await {
             Ok(differing) => self.settle(&links, differing),
             Err(error) => {
                 debug!(%error, "checking devices that may be connected elsewhere failed; the next sweep retries")

@@ -23,6 +23,7 @@ use super::root::{Root, RootMsg};
 use super::session::mailbox::{SessionMsg, SessionRef, Subscriber};
 use super::timeout_backend::TimeoutBackend;
 use super::waiter::Waiter;
+use crate::backoff::Backoff;
 use crate::budget::Budget;
 use crate::carrier::Topic;
 use crate::config::Limits;
@@ -32,8 +33,8 @@ use crate::sync::{DeviceId, Scope, UserId};
 
 /// The number of tries to reach an actor that is being restarted.
 const ATTEMPTS: u32 = 8;
-/// The first pause between two attempts; doubled each time.
-const PAUSE: Duration = Duration::from_millis(10);
+/// The pauses after these.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(1280));
 
 /// The actors could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -257,7 +258,8 @@ impl Realtime {
     }
 
     async fn attach_to(&self, scope: Scope, subscriber: &Subscriber) -> Result<(), CloseReason> {
-        for attempt in 0..ATTEMPTS {
+        let mut backoff = PAUSES;
+        for _ in 0..ATTEMPTS {
             if let Some(session) = self.session(scope).await {
                 let attached = async { ractor::call!(session.actor, SessionMsg::Attach, subscriber.clone()).ok() };
                 match self.shared.in_time(attached).await {
@@ -267,7 +269,7 @@ impl Realtime {
                     None => {}
                 }
             }
-            tokio::time::sleep(PAUSE * 2u32.pow(attempt)).await;
+            tokio::time::sleep(backoff.pause()).await;
         }
         Err(CloseReason::TryLater)
     }

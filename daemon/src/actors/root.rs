@@ -7,7 +7,7 @@ use std::time::Instant;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tracing::{error, warn};
 
-use super::backoff::Backoff;
+use super::backoff::RestartBackoff;
 use super::bridge::actor::BridgeActor;
 use super::cell;
 use super::close::CloseReason;
@@ -78,7 +78,7 @@ pub(crate) struct RootState {
     shared: Arc<ActorContext>,
     housekeeping: Arc<dyn Housekeeping>,
     running: HashMap<ActorId, Running>,
-    failed: HashMap<Branch, Backoff>,
+    failed: HashMap<Branch, RestartBackoff>,
     due: Vec<Branch>,
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tracing::warn;
 
-use super::backoff::Backoff;
+use super::backoff::RestartBackoff;
 use super::cell;
 use super::context::ActorContext;
 use super::mailbox::SessionsMsg;
@@ -24,7 +24,7 @@ pub(crate) struct SessionsState {
     shared: Arc<ActorContext>,
     pulse: Pulse,
     running: HashMap<ActorId, (UserId, Instant, SessionRef)>,
-    failed: HashMap<UserId, Backoff>,
+    failed: HashMap<UserId, RestartBackoff>,
     pausing: HashMap<UserId, Duration>,
 }
 

@@ -13,9 +13,8 @@ use crate::auth::Caller;
 use crate::budget::Budget;
 use crate::config::Limits;
 use crate::service::{DeviceSeen, Pushed, ScopePage, Served, ServiceError, Standing};
-use crate::store::StoreError;
-use crate::store::tokens::{Presented, Refusal};
 use crate::sync::raw::Uploads;
+use crate::sync::token::{Presented, Refusal};
 use crate::sync::wire::{SyncRequest, SyncResponse};
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
@@ -45,7 +44,7 @@ impl TimeoutBackend {
         work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let running = tokio::spawn(work);
-        let lost = |error| Err(StoreError::Failed(format!("a request failed: {error}")).into());
+        let lost = |error| Err(ServiceError::failed(format!("a request failed: {error}")));
         self.bounded(async { running.await.unwrap_or_else(lost) }).await
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::store::tokens::{Credentials, Presented};
+use crate::sync::token::{Credentials, Presented};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Scope, Token, UserId, Version};
 
 /// One request that waits.

@@ -19,6 +19,7 @@ use super::line::{RedisLine, Signs, locked};
 use super::subscriptions::Subscriptions;
 use super::trust::Trust;
 use super::{Carrier, CarrierEvent, LARGEST_MESSAGE, Listener, Start, Started, Topic};
+use crate::backoff::Backoff;
 use crate::config::RedisAddress;
 use crate::sync::{Scope, UserId};
 
@@ -157,7 +158,7 @@ struct RedisTask {
 
 impl RedisTask {
     async fn run(self, mut waiting: mpsc::Receiver<(Topic, Bytes)>) {
-        let mut longest = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let (wishes, own) = (Arc::clone(&self.wishes), self.own().map(|topic| self.names.of(topic)));
             let is_wanted = move |channel: &str| {
@@ -173,7 +174,7 @@ impl RedisTask {
                     let begun = Instant::now();
                     let reason = self.serve(line, &signs, &mut waiting).await;
                     if begun.elapsed() > LONGEST_PAUSE {
-                        longest = FIRST_PAUSE;
+                        backoff.reset();
                     }
                     reason
                 }
@@ -182,8 +183,7 @@ impl RedisTask {
             debug!(reason, "no connection to Redis");
             self.wishes.begin(false);
             (self.listener)(CarrierEvent::Down(reason));
-            tokio::time::sleep(rand::random_range(Duration::ZERO..longest)).await;
-            longest = (longest * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(rand::random_range(Duration::ZERO..backoff.pause())).await;
         }
     }
 

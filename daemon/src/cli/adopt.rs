@@ -7,7 +7,7 @@ use clap::Args;
 use ryzed_adapters::Registry;
 
 use super::store::{self, failure, naming};
-use super::{Failure, Outcome, print};
+use super::{Failure, Outcome, check_tables, print};
 use crate::config::Config;
 use crate::progress::Progress;
 use crate::store::postgres::adopt::{self, Adopted, AdoptionState, Entered, Inspection, Proof, Undone, Watch};
@@ -95,9 +95,7 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
             return leave(config, url).await;
         }
         let (adapters, naming) = (Registry::standard(), naming(config));
-        if let Some(unknown) = options.accept.iter().find(|table| adapters.get(table).is_none()) {
-            return Err(Failure::Usage(anyhow!("--accept {unknown}: there is no such table; `ryzed tables` lists them")));
-        }
+        check_tables(&adapters, "--accept", &options.accept)?;
         let inspection = adopt::inspect(url, &adapters, &naming).await.map_err(failure)?;
         if inspection.state == AdoptionState::Own {
             let message = "the tables of this database are the daemon's own: there is nothing to adopt, `ryzed serve` works on it";

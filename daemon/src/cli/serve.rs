@@ -24,7 +24,7 @@ use crate::clock::{self, SystemClock};
 use crate::config::{Config, Sources};
 use crate::http::{self, App, Guests, Listening, People, SocketFilter};
 use crate::private;
-use crate::service::Service;
+use crate::service::{InstanceDirectory, Service};
 use crate::store::Stay;
 use crate::transfer::starter;
 
@@ -173,7 +173,7 @@ async fn assemble(
             name: name(&config.server.listen),
             lease: Duration::from_secs(config.sync.lease_seconds),
             redis: redis.map(|redis| Arc::new(redis) as _),
-            directory: Some(Arc::clone(&service) as _),
+            directory: Some(InstanceDirectory::new(Arc::clone(&service))),
         },
         None => ClusterSettings::none(),
     };

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use super::store;
-use super::{Failure, Outcome, print};
+use super::{Failure, Outcome, check_tables, print};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::progress::Progress;
@@ -57,10 +57,7 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't start the runtime")?;
     runtime.block_on(async {
         let opened = store::open(config, Stay::Visitor, Arc::new(|| ())).await?;
-        if let Some(unknown) = options.table.iter().find(|table| opened.registry.get(table).is_none()) {
-            let complaint = anyhow!("--table {unknown}: there is no such table; `ryzed tables` lists them");
-            return Err(Failure::Usage(complaint));
-        }
+        check_tables(&opened.registry, "--table", &options.table)?;
         let keep = TimeDelta::days(config.sync.tombstone_days.into());
         let service = Service::new(opened.store, opened.registry, Arc::new(SystemClock), config.limits.clone(), keep);
         let outcome = verify(&service, options).await;

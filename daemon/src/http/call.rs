@@ -5,19 +5,20 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
-use warp::http::{Method, StatusCode, Version};
+use warp::http::header::HeaderMap;
+use warp::http::{Method, Version};
 use warp::path::FullPath;
 use warp::reply::Response;
 
+use super::answer::{Answer, of_json, written};
 use super::body::{Body, Text};
+use super::headers::{bearer, date};
 use super::ignored::Ignored;
 use super::observe::Identity;
 use super::problem::Problem;
@@ -29,11 +30,6 @@ use crate::metrics::metrics;
 use crate::sync::strangers::Strangers;
 use crate::sync::{DeviceId, UserId};
 
-/// The room for an answer that is not known to be long, in bytes.
-pub(super) const SMALL: usize = 256;
-
-/// The result of a handler.
-pub(super) type Answer = Result<Response, Problem>;
 /// A path that may have one named part.
 type Path = BoxedFilter<(Option<String>,)>;
 
@@ -163,12 +159,6 @@ impl Call {
     pub(super) fn is_device(&self, device: &DeviceId) {
         self.identity.iter().for_each(|identity| identity.is_device(device));
     }
-}
-
-/// What time it is for the client, if it says so. Browsers don't.
-pub(super) fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
-    let date = headers.get(DATE)?.to_str().ok()?;
-    httpdate::parse_http_date(date).ok().map(Into::into)
 }
 
 /// A path and what can be asked of it.
@@ -362,49 +352,6 @@ fn wrong_method(endpoints: &[Endpoint]) -> Problem {
 
 fn whole(mut part: impl Buf) -> Bytes {
     part.copy_to_bytes(part.remaining())
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// A JSON answer, which no cache keeps.
-pub(super) fn json(value: &impl Serialize) -> Answer {
-    Ok(of_json(written(value, SMALL)?))
-}
-
-/// The same under another media type.
-pub(super) fn typed(media_type: &'static str, value: &impl Serialize) -> Answer {
-    let mut response = of_json(written(value, SMALL)?);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    Ok(response)
-}
-
-fn written(value: &impl Serialize, about: usize) -> Result<Vec<u8>, Problem> {
-    let mut text = Vec::with_capacity(about);
-    serde_json::to_writer(&mut text, value).map_err(|error| {
-        tracing::error!(%error, "can't write an answer as JSON");
-        Problem::internal()
-    })?;
-    Ok(text)
-}
-
-/// The same of what is written already.
-pub(super) fn of_json(text: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(text.into().into());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Done, and there is nothing to say.
-pub(super) fn no_content() -> Answer {
-    let mut response = Response::new(Bytes::new().into());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
 }
 
 #[cfg(test)]

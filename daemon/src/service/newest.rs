@@ -7,9 +7,9 @@ use super::pull::stand;
 use super::{ScopePage, Service, ServiceError, Standing};
 use crate::auth::Caller;
 use crate::budget::Kind;
-use crate::store::tokens::{Credentials, Presented, Refusal};
 use crate::store::{Access, Passed, Query, ScopeState, Store, StoreError};
 use crate::sync::page::can_serve;
+use crate::sync::token::{Credentials, Presented, Refusal};
 use crate::sync::{Cursor, DeviceId, Scope, UserId, Version};
 
 /// Changes that are read at once for live delivery.

@@ -7,7 +7,7 @@ use ryzed_adapters::FieldError;
 use crate::budget::Refused;
 use crate::metrics::{DatabaseError, metrics};
 use crate::store::StoreError;
-use crate::store::tokens::Refusal;
+use crate::sync::token::Refusal;
 
 /// The reason for which a use case failed. Nothing of it was stored.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +90,12 @@ impl From<StoreError> for ServiceError {
 }
 
 impl ServiceError {
+    /// The request failed, for a reason of the daemon's own.
+    #[must_use]
+    pub fn failed(reason: String) -> Self {
+        StoreError::Failed(reason).into()
+    }
+
     /// One field of the request is at fault.
     #[must_use]
     pub fn field(field: &str, code: &str, message: impl Into<String>) -> Self {

@@ -8,8 +8,9 @@ use ryzed_adapters::format_time;
 
 use super::{Service, ServiceError};
 use crate::auth::{Caller, LEEWAY};
-use crate::store::tokens::{Presented, Refusal, Use};
+use crate::store::tokens::Use;
 use crate::store::{Access, StoreError, Transaction};
+use crate::sync::token::{Presented, Refusal};
 use crate::sync::{DeviceId, Mark, Scope, UserId};
 
 /// The number of uses known to be in the database without a look-up. One more, and all are forgotten: each costs one

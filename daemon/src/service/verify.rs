@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Service, ServiceError};
 use crate::metrics::metrics;
 use crate::store::Access;
-use crate::store::compare::{BlindNote, Difference};
+use crate::store::compare::{BlindNote, COMPARED, Difference};
 use crate::sync::RowId;
 
 /// Rows that are looked at in one transaction, which only reads.
@@ -199,13 +199,7 @@ impl Service {
     /// Mends a table whose rows may have changed while no trigger stood.
     async fn see_again(&self, table: &'static str, note: &BlindNote) -> Result<(), ServiceError> {
         let verdict = self.verify(table, true, |_| {}).await?;
-        tracing::warn!(
-            table,
-            rows = verdict.rows,
-            mended = verdict.mended,
-            reason = note.reason,
-            "the index was held against the rows"
-        );
+        tracing::warn!(table, rows = verdict.rows, mended = verdict.mended, reason = note.reason, "{COMPARED}");
         if let Some(hints) = self.hints.get() {
             hints.others_may_have_moved();
         }

@@ -5,6 +5,9 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::sync::RowId;
 
+/// The log line of a table whose index was compared with its rows, at a start or later.
+pub const COMPARED: &str = "the index was held against the rows";
+
 /// A disagreement between the index and the table about a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Difference {

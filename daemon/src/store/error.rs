@@ -1,5 +1,7 @@
 //! Failures of the database.
 
+use crate::sync::token::Refusal;
+
 /// A failure of the database. Never holds row contents.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -51,28 +53,5 @@ impl StoreError {
     #[must_use]
     pub fn is_for_people(&self) -> bool {
         matches!(self, Self::InUse(_) | Self::Sealed(_) | Self::Unsuitable(_))
-    }
-}
-
-/// The reason for refusing a caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The device is revoked.
-    Device,
-    /// The token was used by a device that was revoked since, or names it, or is of its session.
-    Token,
-    /// The device was revoked and allowed again, and the token is older than that.
-    Age,
-}
-
-impl Refusal {
-    /// Reads the reason as both backends name it; none when nothing is refused.
-    pub(super) fn of(word: &str) -> Option<Self> {
-        match word {
-            "device" => Some(Self::Device),
-            "token" => Some(Self::Token),
-            "age" => Some(Self::Age),
-            _ => None,
-        }
     }
 }

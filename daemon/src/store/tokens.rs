@@ -1,39 +1,11 @@
 //! Refusal of revoked devices, and the marks of the tokens that devices have used, which it takes.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::StoreError;
-use crate::sync::{DeviceId, Mark, Token, UserId};
-
-pub use super::error::Refusal;
-
-/// The token and device of a request. Every transaction on behalf of a person first checks that neither is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Credentials {
-    /// The token; none for a command beside the daemon.
-    pub token: Option<Arc<Token>>,
-    /// The device that the token is used by, where that is known.
-    pub device: Option<DeviceId>,
-}
-
-impl Credentials {
-    /// True if there is nothing that could be refused.
-    pub(super) fn are_none(&self) -> bool {
-        self.token.is_none() && self.device.is_none()
-    }
-}
-
-/// A connected person.
-#[derive(Debug, Clone)]
-pub struct Presented {
-    /// The person.
-    pub user: UserId,
-    /// The token and device that they use.
-    pub credentials: Credentials,
-}
+use crate::sync::token::{Presented, Refusal};
+use crate::sync::{DeviceId, Mark, UserId};
 
 /// A mark that is to be remembered, and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

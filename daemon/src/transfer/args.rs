@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
-use ryzed_adapters::{Registry, Table};
+use ryzed_adapters::{Registry, Table, UnknownTable};
 use uuid::Uuid;
 
 use super::TransferError;
-use super::owner::{Owner, has_catalogue};
+use super::owner::Owner;
 use crate::sync::{Scope, UserId};
 
 const IMPORT_EXAMPLES: &str = "\
@@ -154,7 +154,7 @@ impl ImportArgs {
         let Some(name) = &self.table else { return Ok(None) };
         registry.get(name).map(Some).ok_or_else(|| {
             let names: Vec<&str> = registry.iter().map(|table| table.name).collect();
-            usage(format!("there is no table {name:?}; the tables are {}", names.join(", ")))
+            usage(format!("{}; the tables are {}", UnknownTable(name), names.join(", ")))
         })
     }
 
@@ -167,7 +167,7 @@ impl ImportArgs {
             return Err(usage("a track belongs to a person: --user <UUID>"));
         }
         match self.table(registry)? {
-            Some(table) if has_catalogue(registry, table) => Ok(Owner::Catalogue),
+            Some(table) if registry.has_catalogue(table) => Ok(Owner::Catalogue),
             Some(table) => Err(usage(format!(
                 "the rows of {} belong to a person, not to the catalogue: --user <UUID>",
                 table.name

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use ryzed_adapters::{FieldError, Registry, Row, ScopeRule, Table, code};
+use ryzed_adapters::{FieldError, Registry, Row, Table, code};
 use serde_json::Value;
 use uuid::{Uuid, uuid};
 
@@ -46,7 +46,7 @@ impl Owner {
     pub(super) fn claim(self, registry: &Registry, table: &Table, row: &mut Row) -> Result<(), FieldError> {
         row.remove("_version");
         if self == Self::Catalogue {
-            if !has_catalogue(registry, table) {
+            if !registry.has_catalogue(table) {
                 let message = format!("{} belong to a person, not to the catalogue; give --user", table.name);
                 return Err(FieldError::new("table", code::NOT_ALLOWED, message));
             }
@@ -64,15 +64,6 @@ impl Owner {
     /// The id of what is described by `content`.
     pub(super) fn id_of(self, table: &str, content: &str) -> Uuid {
         Uuid::new_v5(&NAMESPACE, format!("{}\n{table}\n{content}", self.scope()).as_bytes())
-    }
-}
-
-/// True if rows of the table can be in the catalogue.
-pub(super) fn has_catalogue(registry: &Registry, table: &Table) -> bool {
-    match table.scope {
-        ScopeRule::OwnerOrGlobal => true,
-        ScopeRule::Via { parent, .. } => registry.get(parent).is_some_and(|parent| has_catalogue(registry, parent)),
-        ScopeRule::Person | ScopeRule::Owner => false,
     }
 }
 
@@ -133,7 +124,7 @@ mod tests {
     #[test]
     fn the_catalogue_takes_what_belongs_to_nobody() {
         let registry = Registry::standard();
-        let has = |name: &str| has_catalogue(&registry, registry.get(name).unwrap());
+        let has = |name: &str| registry.has_catalogue(registry.get(name).unwrap());
         assert!(has("foods") && has("workout_template_exercises"));
         assert!(!has("users") && !has("food_entries") && !has("location_points"));
     }

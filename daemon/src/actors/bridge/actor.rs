@@ -17,8 +17,8 @@ use crate::actors::mailbox::BridgeMsg;
 use crate::actors::pulse::Pulse;
 use crate::carrier::{CarrierEvent, Listener, Started, Topic, notices};
 use crate::service::InstanceDirectory;
-use crate::store::cluster::LARGEST_NOTICE;
 use crate::sync::Scope;
+use crate::sync::presence::LARGEST_NOTICE;
 
 /// The pause before the next comparison after the database refused.
 const RETRY: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ impl Actor for BridgeActor {
             tasks.push(watched(task, &myself));
         }
         if let Some(directory) = &bridge.cluster.directory {
-            let sender = Arc::new(Sender(Arc::clone(directory)));
+            let sender = Arc::new(Sender(directory.clone()));
             let Started { carrier, task } = notices::start(Arc::clone(trust), sender, LARGEST_NOTICE);
             cell::set(&bridge.notices, carrier);
             tasks.push(watched(task, &myself));
@@ -164,12 +164,12 @@ impl BridgeState {
 }
 
 /// Sends notices through the database.
-struct Sender(Arc<dyn InstanceDirectory>);
+struct Sender(InstanceDirectory);
 
 #[async_trait]
 impl notices::Notify for Sender {
     async fn notify(&self, messages: Vec<String>) -> bool {
-        self.0.notify(messages).await.is_ok()
+        self.0.write(move |presence| presence.notify(messages.clone())).await.is_ok()
     }
 }
 

@@ -172,13 +172,9 @@ impl DeviceState {
             return Err(over());
         }
         let registry = self.shared.backend.registry();
-        let mut tables = Vec::with_capacity(names.len());
-        for name in names {
-            let Some(table) = registry.get(name) else {
-                let shown: String = name.chars().take(64).collect();
-                return Err(refused(code::UNKNOWN_TABLE, format!("there is no table {shown:?}; see GET /tables")));
-            };
-            tables.push(table.name);
+        let (tables, unknown) = registry.resolve(names);
+        if let Some(unknown) = unknown.first() {
+            return Err(refused(code::UNKNOWN_TABLE, format!("{unknown}; see GET /tables")));
         }
         let mut outbox = self.link.outbox();
         if !add {

@@ -15,8 +15,8 @@ use crate::auth::{AuthError, Caller, Role, Verify};
 use crate::budget::{Budget, Kind};
 use crate::config::Limits;
 use crate::service::{Committed, DeviceSeen, Hints, Pushed, ScopePage, Served, ServiceError, Standing};
-use crate::store::tokens::{Presented, Refusal};
 use crate::sync::raw::Uploads;
+use crate::sync::token::{Presented, Refusal};
 use crate::sync::wire::{ChangeResult, Status, SyncRequest, SyncResponse};
 use crate::sync::{ChangeRecord, Cursor, DeviceId, Operation, Scope, UserId, Version};
 

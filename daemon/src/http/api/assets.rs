@@ -9,7 +9,8 @@ use warp::http::header::{
 };
 use warp::reply::Response;
 
-use super::super::call::{Answer, Call};
+use super::super::answer::Answer;
+use super::super::call::Call;
 use super::super::precompressed::Precompressed;
 use super::super::problem::Problem;
 

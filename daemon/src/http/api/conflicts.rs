@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::super::call::{Answer, Call, SMALL, json};
+use super::super::answer::{Answer, SMALL, json};
+use super::super::call::Call;
 use super::super::problem::Problem;
 use crate::auth::Caller;
 use crate::service::{Served, Settlement};

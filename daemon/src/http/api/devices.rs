@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ryzed_adapters::{FieldError, code};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::super::call::{Answer, Call, json, no_content};
+use super::super::answer::{Answer, json, no_content};
+use super::super::call::Call;
 use super::super::problem::Problem;
 use crate::auth::Caller;
 use crate::service::{DeviceInfo, ServiceError};

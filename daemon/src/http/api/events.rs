@@ -15,7 +15,8 @@ use warp::http::HeaderMap;
 use warp::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use warp::reply::{Reply, Response};
 
-use super::super::call::{Answer, Call};
+use super::super::answer::Answer;
+use super::super::call::Call;
 use super::super::problem::Problem;
 use super::super::{App, Seat};
 use super::A_DEVICE;

@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 use warp::Reply;
 use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 
-use super::super::call::{Answer, Call};
+use super::super::answer::Answer;
+use super::super::call::Call;
 use crate::auth::Caller;
 use crate::budget::LONG_READ;
 use crate::service::ServiceError;

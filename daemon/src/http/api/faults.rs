@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::call::{Answer, Call, json};
+use super::super::answer::{Answer, json};
+use super::super::call::Call;
 use super::super::problem::Problem;
 use crate::actors::{Fault, Victim};
 use crate::sync::{DeviceId, UserId};

@@ -8,7 +8,8 @@ use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
 use super::super::App;
-use super::super::call::{Answer, Call, json};
+use super::super::answer::{Answer, json};
+use super::super::call::Call;
 use super::super::problem::Problem;
 use super::sync::RELEASE;
 use crate::service::Service;

@@ -3,7 +3,8 @@
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use warp::reply::Response;
 
-use super::super::call::{Answer, Call};
+use super::super::answer::Answer;
+use super::super::call::Call;
 use super::health::connections;
 use crate::metrics::{self, Now};
 

@@ -4,7 +4,8 @@
 use ryzed_adapters::Registry;
 use serde_json::{Value, json};
 
-use super::super::call::{Answer, Call, of_json};
+use super::super::answer::{Answer, of_json};
+use super::super::call::Call;
 use super::super::ignored::IGNORED;
 use super::super::problem::Problem;
 use super::sync::RELEASE;

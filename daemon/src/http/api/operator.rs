@@ -4,7 +4,8 @@ use ryzed_adapters::{FieldError, code};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::call::{Answer, Call, json};
+use super::super::answer::{Answer, json};
+use super::super::call::Call;
 use super::super::problem::{Kind, Problem};
 use super::tables::topics_of;
 use crate::auth::Caller;

@@ -14,7 +14,8 @@ use uuid::Uuid;
 use warp::http::header::{FORWARDED, HOST, HeaderName, HeaderValue, ORIGIN, VIA};
 use warp::http::{HeaderMap, Version};
 
-use super::super::call::{Answer, Call, json};
+use super::super::answer::{Answer, json};
+use super::super::call::Call;
 use super::super::problem::{Kind, Problem};
 use crate::auth::{Grant, LEEWAY, Role, Secret, sign};
 use crate::budget::{Refused, Who, refused};

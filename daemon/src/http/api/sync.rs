@@ -7,7 +7,8 @@ use ryzed_adapters::{FieldError, code};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::call::{Answer, Call, json};
+use super::super::answer::{Answer, json};
+use super::super::call::Call;
 use super::super::problem::Problem;
 use super::poll::{self, Patience};
 use super::{A_DEVICE, events};

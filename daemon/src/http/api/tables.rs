@@ -3,7 +3,8 @@
 use ryzed_adapters::{Registry, ScopeRule, Table};
 use serde_json::{Value, json};
 
-use super::super::call::{Answer, Call, json, typed};
+use super::super::answer::{Answer, json, typed};
+use super::super::call::Call;
 use super::super::problem::Problem;
 use crate::auth::Caller;
 use crate::sync::UserId;
@@ -34,17 +35,8 @@ pub(in crate::http) async fn schema(call: Call, _caller: Caller) -> Answer {
 /// The topics that a user may receive: their own of every table, and the catalogue's of tables that have one.
 pub(in crate::http) fn topics_of(registry: &Registry, user: UserId) -> Vec<String> {
     let own = registry.iter().map(|table| format!("user:{user}:{}", table.name));
-    let catalogue = registry.iter().filter(|table| in_catalogue(registry, table));
+    let catalogue = registry.iter().filter(|table| registry.has_catalogue(table));
     own.chain(catalogue.map(|table| format!("global:{}", table.name))).collect()
-}
-
-/// True if some of the table's rows may be everyone's: by its own rule, or by its parent's.
-fn in_catalogue(registry: &Registry, table: &Table) -> bool {
-    match table.scope {
-        ScopeRule::OwnerOrGlobal => true,
-        ScopeRule::Via { parent, .. } => registry.get(parent).is_some_and(|parent| in_catalogue(registry, parent)),
-        ScopeRule::Person | ScopeRule::Owner => false,
-    }
 }
 
 fn described(table: &Table) -> Value {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 use warp::http::HeaderMap;
-use warp::http::header::AUTHORIZATION;
 use yawc::frame::OpCode;
 
 use super::log::SocketLog;
@@ -14,7 +13,7 @@ use super::{Shell, Socket, handshake};
 use crate::actors::{CloseReason, Connection, Hello, token_of, unread_of_auth};
 use crate::auth::Caller;
 use crate::budget::Who;
-use crate::http::call::date;
+use crate::http::headers::{bearer, date};
 use crate::http::origin::Origin;
 use crate::http::query::Query;
 use crate::http::{Guest, Seat};
@@ -54,12 +53,7 @@ pub(super) struct Whence {
 impl Arrival {
     /// The token may come in a header, in the query or as a subprotocol; else it is the first message.
     pub(super) fn of(device: String, headers: &HeaderMap, query: &Query, from: Whence) -> Self {
-        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let header = header.and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let token = header.or_else(|| query.text("token")).or_else(|| handshake::bearer(headers));
+        let token = bearer(headers).or_else(|| query.text("token")).or_else(|| handshake::bearer(headers));
         let text = |name| query.text(name).map(str::to_owned);
         let mut ignored = Strangers::default();
         query.names().filter(|name| !PARAMETERS.contains(name)).for_each(|name| ignored.add(name));

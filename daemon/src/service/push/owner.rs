@@ -39,12 +39,11 @@ impl PushRun<'_> {
             Some(_) => Err(forbidden(column).into()),
         };
         match table.scope {
-            ScopeRule::Person => user("id"),
-            ScopeRule::Owner | ScopeRule::OwnerOrGlobal => user("user_id"),
             ScopeRule::Via { column, parent } => {
                 let id = row.get(column).and_then(Value::as_str).unwrap_or_default();
                 self.owner_above(column, parent, id, NO_PARENT)
             }
+            own => user(own.column()),
         }
     }
 

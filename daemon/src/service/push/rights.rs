@@ -42,20 +42,9 @@ pub(super) fn row_has_owner(row: &Row, table: &Table, brought: bool) -> bool {
     }
 }
 
+/// The column by which a row is a part of another one.
 pub(super) fn via(table: &Table) -> Option<&'static str> {
-    match table.scope {
-        ScopeRule::Via { column, .. } => Some(column),
-        _ => None,
-    }
-}
-
-/// The field to name when the owner is at fault.
-pub(super) fn owner_column(table: &Table) -> &'static str {
-    match table.scope {
-        ScopeRule::Person => "id",
-        ScopeRule::Owner | ScopeRule::OwnerOrGlobal => "user_id",
-        ScopeRule::Via { column, .. } => column,
-    }
+    table.scope.parent().map(|_| table.scope.column())
 }
 
 pub(super) fn forbidden(field: &str) -> FieldError {

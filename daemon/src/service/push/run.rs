@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::request::ParsedChange;
 use super::lineage::{Back, Held, Up};
 use super::open::OpenBook;
-use super::rights::{forbidden, may_do, owner_column, row_has_owner, via};
+use super::rights::{forbidden, may_do, row_has_owner, via};
 use super::row_cache::{Key, RowCache};
 use super::verdict::{Room, Verdict};
 use super::{ATTACHED_RECORDS, Push, Stop};
@@ -182,7 +182,7 @@ impl PushRun<'_> {
         let Some(row) = self.row(key.0, &key.1) else { return Ok(None) };
         let moves = is_new("user_id") || via(table).is_some_and(&is_new);
         let scope = if moves { Some(self.owner_of(table, row)?) } else { self.cache.scope(key) };
-        self.may_write(scope, owner_column(table))?;
+        self.may_write(scope, table.scope.column())?;
         let former = self.working(key.0, &key.1).and_then(|working| working.known.as_ref()?.former_row());
         self.check_references(table, row, scope, former, is_new)?;
         Ok(scope)

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 
 use super::call::{Answer, Call, KeptUses};
 use super::member::{Member, answer};
-use crate::store::tokens::{Presented, Refusal, Tokens, Use};
+use crate::store::tokens::{Tokens, Use};
 use crate::store::{DeviceOperations, DeviceRow, StoreError};
+use crate::sync::token::{Presented, Refusal};
 use crate::sync::{DeviceId, UserId};
 
 #[async_trait]

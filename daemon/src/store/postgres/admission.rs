@@ -1,7 +1,7 @@
 //! The statement by which the database itself judges whether a token or a device is refused.
 
 use super::sql_text::escaped;
-use crate::store::tokens::Credentials;
+use crate::sync::token::Credentials;
 
 /// The statement that ends a transaction of somebody who is refused; none when there is nothing to judge.
 pub(super) fn admission(credentials: &Credentials) -> Option<String> {

@@ -30,6 +30,7 @@ use super::migrate;
 use super::sql_text::{execute, texts};
 use super::triggers::Placed;
 use super::turn;
+use crate::backoff::Backoff;
 use crate::store::StoreError;
 
 pub use advice::setting;
@@ -144,8 +145,10 @@ pub enum Adopted {
 const LOCK_MS: u32 = 100;
 /// The time for which locks are tried in all.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// The pause before the first and the longest before a later try.
-const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+/// The pause between two looks at who else is connected, and the first before a lock is tried for again.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The pauses between the tries for a lock.
+const PAUSES: Backoff = Backoff::new(PAUSE, Duration::from_millis(500));
 /// The time to wait for other daemons that may just have ended: the server does not notice at once that they are gone.
 const OTHERS: Duration = Duration::from_secs(3);
 
@@ -298,7 +301,7 @@ async fn alone(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
                 "another command of ryzed works on this database: {holder}; wait for it to end"
             )));
         }
-        tokio::time::sleep(PAUSES[0]).await;
+        tokio::time::sleep(PAUSE).await;
     }
     loop {
         let Some(another) = turn::another(connection).await? else { return Ok(()) };
@@ -307,7 +310,7 @@ async fn alone(connection: &mut AsyncPgConnection) -> Result<(), StoreError> {
                 "a daemon, or another command of ryzed, is connected to this database; stop it first ({another})"
             )));
         }
-        tokio::time::sleep(PAUSES[0]).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -334,7 +337,7 @@ impl Worker<'_> {
 
     /// Runs statements in the same way; the last one has an answer.
     async fn patiently_reading(&mut self, what: &str, sql: &str, last: &str) -> Result<Vec<String>, StoreError> {
-        let (began, mut pause, mut told) = (std::time::Instant::now(), PAUSES[0], false);
+        let (began, mut backoff, mut told) = (std::time::Instant::now(), PAUSES, false);
         loop {
             match self.once(sql, last).await {
                 Err(StoreError::Unavailable(cause)) => {
@@ -349,8 +352,7 @@ impl Worker<'_> {
                         let blockers = self.blockers().await?;
                         self.watch.step(&format!("{what}: waiting for transactions of others{blockers}"));
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES[1]);
+                    tokio::time::sleep(backoff.pause()).await;
                 }
                 other => return other,
             }

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::session::PostgresTransaction;
 use crate::store::StoreError;
-use crate::store::cluster::{Arrival, Compared, DevicePlace, Differs, Entered, Gone, Lease, Other, Presence, Renewed};
+use crate::store::cluster::Presence;
 use crate::store::statement::statement;
+use crate::sync::presence::{Arrival, Compared, DevicePlace, Differs, Entered, Gone, Lease, Other, Renewed};
 use crate::sync::{DeviceId, UserId};
 
 /// Columns of a device's place: person, device, socket.
@@ -18,7 +19,7 @@ type GoneColumns = (String, String, Option<String>);
 
 #[async_trait]
 impl Presence for PostgresTransaction<'_> {
-    async fn renew(&mut self, lease: &Lease) -> Result<Renewed, StoreError> {
+    async fn renew(&mut self, lease: Lease) -> Result<Renewed, StoreError> {
         // To one that seals nothing, none that seals is heard over Redis.
         let renewed: Vec<(i64, i64)> = self
             .load(
@@ -79,7 +80,7 @@ impl Presence for PostgresTransaction<'_> {
         self.run(statement("DELETE FROM ryzed.instances WHERE id = ?1::uuid").text(me.to_string())).await.map(|_| ())
     }
 
-    async fn enter(&mut self, me: Uuid, arrivals: &[Arrival]) -> Result<Vec<Entered>, StoreError> {
+    async fn enter(&mut self, me: Uuid, arrivals: Vec<Arrival>) -> Result<Vec<Entered>, StoreError> {
         type Row = (String, String, i64, Option<String>, Option<i64>);
         let list: Vec<Value> = arrivals
             .iter()
@@ -113,7 +114,7 @@ impl Presence for PostgresTransaction<'_> {
         Ok(entered.collect())
     }
 
-    async fn leave(&mut self, me: Uuid, gone: &[DevicePlace]) -> Result<Vec<DevicePlace>, StoreError> {
+    async fn leave(&mut self, me: Uuid, gone: Vec<DevicePlace>) -> Result<Vec<DevicePlace>, StoreError> {
         let rows: Vec<PlaceColumns> = self
             .load(
                 statement::<(Text, Text, BigInt)>(
@@ -123,13 +124,13 @@ impl Presence for PostgresTransaction<'_> {
                      RETURNING p.user_id::text, p.device_id, p.link",
                 )
                 .text(me.to_string())
-                .text(rows_of(gone)),
+                .text(rows_of(&gone)),
             )
             .await?;
         Ok(rows.into_iter().filter_map(place_of).collect())
     }
 
-    async fn compare(&mut self, me: Uuid, held: &[DevicePlace]) -> Result<Compared, StoreError> {
+    async fn compare(&mut self, me: Uuid, held: Vec<DevicePlace>) -> Result<Compared, StoreError> {
         let gone: Vec<GoneColumns> = self
             .load(
                 statement::<(Text, Text, Nullable<Text>)>(
@@ -139,14 +140,14 @@ impl Presence for PostgresTransaction<'_> {
                      RETURNING p.user_id::text, p.device_id, p.device_type",
                 )
                 .text(me.to_string())
-                .text(rows_of(held)),
+                .text(rows_of(&held)),
             )
             .await?;
         let differing = self.differing(me, held).await?;
         Ok(Compared { differing, gone: gone.into_iter().filter_map(gone_of).collect() })
     }
 
-    async fn differing(&mut self, me: Uuid, held: &[DevicePlace]) -> Result<Vec<(DevicePlace, Differs)>, StoreError> {
+    async fn differing(&mut self, me: Uuid, held: Vec<DevicePlace>) -> Result<Vec<(DevicePlace, Differs)>, StoreError> {
         let rows: Vec<(String, String, i64, String)> = self
             .load(
                 statement::<(Text, Text, BigInt, Text)>(
@@ -160,7 +161,7 @@ impl Presence for PostgresTransaction<'_> {
                      WHERE c.state <> 'known'",
                 )
                 .text(me.to_string())
-                .text(rows_of(held)),
+                .text(rows_of(&held)),
             )
             .await?;
         let differing = rows.into_iter().filter_map(|(user, device, link, state)| {
@@ -211,7 +212,7 @@ impl Presence for PostgresTransaction<'_> {
         Ok(rows.into_iter().filter_map(|(user, devices)| Some((user_of(&user)?, devices))).collect())
     }
 
-    async fn notify(&mut self, messages: &[String]) -> Result<(), StoreError> {
+    async fn notify(&mut self, messages: Vec<String>) -> Result<(), StoreError> {
         let messages = Value::from(messages).to_string();
         self.number(
             statement("SELECT count(pg_notify('ryzed_bridge', m)) FROM json_array_elements_text(?1::json) AS m")

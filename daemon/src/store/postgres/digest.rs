@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use diesel::sql_types::Text;
-use ryzed_adapters::{Registry, ScopeRule, Table};
+use ryzed_adapters::{Registry, Table};
 
 use super::layout::{Place, literal};
 use super::reads::list;
@@ -194,7 +194,7 @@ fn rulings(registry: &Registry, ruled: &[(&Table, &Place)], guard: &impl Fn(&Tab
 fn lineage<'r>(registry: &'r Registry, table: &'r Table) -> Vec<&'r str> {
     let mut above = Vec::new();
     let mut at = Some(table);
-    while let Some(ScopeRule::Via { parent, .. }) = at.map(|table| table.scope) {
+    while let Some(parent) = at.and_then(|table| table.scope.parent()) {
         if above.contains(&parent) {
             break;
         }

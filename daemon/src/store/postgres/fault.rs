@@ -3,7 +3,7 @@
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind as Kind, Error};
 
 use crate::store::StoreError;
-use crate::store::tokens::Refusal;
+use crate::sync::token::Refusal;
 
 /// What the words begin with in which `ryzed.admit` refuses.
 const REFUSES: &str = "ryzed refuses for its ";

@@ -152,7 +152,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::tokens::Credentials;
+    use crate::sync::token::Credentials;
     use crate::sync::{Role, UserId};
 
     fn person(number: u128, role: Role) -> Access {

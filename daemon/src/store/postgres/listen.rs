@@ -10,9 +10,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::server::connect;
+use crate::backoff::Backoff;
 use crate::store::{OnNotice, OnOutsideWrite};
 
-/// The first pause before the connection is tried again; it doubles up to the longest.
+/// The first pause before the connection is tried again; the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -30,12 +31,13 @@ pub(super) fn start(
     look: OnOutsideWrite,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let (mut pause, mut is_told) = (FIRST_PAUSE, false);
+        let (mut backoff, mut is_told) = (Backoff::new(FIRST_PAUSE, LONGEST_PAUSE), false);
         loop {
             let begun = Instant::now();
             let lost = listen(&url, &outside, &ear, &look, &mut is_told).await;
             if begun.elapsed() > LONGEST_PAUSE {
-                (pause, is_told) = (FIRST_PAUSE, false);
+                backoff.reset();
+                is_told = false;
             }
             // Once, however often it is tried again.
             if !std::mem::replace(&mut is_told, true) {
@@ -44,8 +46,7 @@ pub(super) fn start(
                     "LISTEN lost: until it is restored, the sweep notices writes from outside"
                 );
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(backoff.pause()).await;
         }
     })
 }

@@ -8,20 +8,15 @@ use uuid::Uuid;
 
 use super::Schema;
 use super::sql::time_out;
+use crate::store::decode::{DeviceColumns, EntryColumns, ScopeColumns, StateColumns};
 use crate::store::statement::{Statement, statement};
 use crate::store::{Passed, StoreError};
 use crate::sync::{DeviceId, RowId, Scope, UserId, Version};
 
 type Maybe = Nullable<Text>;
 
-/// Scope, version, floor, time.
-pub(super) type ScopeColumns = (Text, BigInt, BigInt, Text);
-/// Id, row, scope, version, operation, field versions, previous.
-pub(super) type StateColumns = (Text, Maybe, Maybe, Nullable<BigInt>, Maybe, Maybe, Maybe);
 /// Version, table, id, operation, device, former values, row.
 pub(super) type RecordColumns = (BigInt, Text, Text, Text, Maybe, Maybe, Maybe);
-/// A device, as [`DEVICE`] has it.
-pub(super) type DeviceColumns = (Text, Maybe, Maybe, Maybe, Text, Text, Maybe, BigInt, Maybe, Maybe);
 
 pub(super) fn scopes(scopes: &[Scope]) -> Statement<'static, ScopeColumns> {
     statement(
@@ -72,12 +67,7 @@ pub(super) fn standing<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, Text>
     .text(ids_of(ids))
 }
 
-pub(super) fn entries(
-    scope: Scope,
-    after: Version,
-    tables: &[&str],
-    limit: i64,
-) -> Statement<'static, (BigInt, Text, Text, Text)> {
+pub(super) fn entries(scope: Scope, after: Version, tables: &[&str], limit: i64) -> Statement<'static, EntryColumns> {
     statement(
         "SELECT version, table_name, row_id::text, operation FROM ryzed.changes WHERE scope = ?1 \
          AND version > ?2 AND (?3 = '{}' OR table_name = ANY (?3::text[])) ORDER BY version LIMIT ?4",

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel_async::AsyncPgConnection;
-use ryzed_adapters::{Registry, ScopeRule, Table};
+use ryzed_adapters::{Registry, Table};
 
 use super::adopt::{self, AdoptError, Facts, Naming, Watch};
 use super::functions;
@@ -15,6 +15,7 @@ use super::sql_text::execute;
 use super::triggers::Placed;
 use super::turn;
 use super::watch::{EVER, Kind, Sight, Stand, stands};
+use crate::store::compare::COMPARED;
 use crate::store::releases::up_to_date_only;
 use crate::store::{Stay, StoreError};
 
@@ -117,10 +118,7 @@ async fn plan<'a>(
 ) -> Result<Plan<'a>, StoreError> {
     let mut plan = Plan::default();
     for (table, place) in ground.placed.iter() {
-        let above = match table.scope {
-            ScopeRule::Via { parent, .. } => Some(parent),
-            _ => None,
-        };
+        let above = table.scope.parent();
         let is_left = above.is_some_and(|parent| plan.left.contains(parent)) || !fits(sight, place);
         let Some(stand) = sight.stands.get(table.name).filter(|_| !is_left) else {
             if is_left {
@@ -191,7 +189,7 @@ impl Watch for RenewalLog {
 
     fn entered(&mut self, table: &str, rows: u64, of: u64) {
         if rows == of {
-            tracing::info!(table, rows, "the index was held against the rows");
+            tracing::info!(table, rows, "{COMPARED}");
         }
     }
 }

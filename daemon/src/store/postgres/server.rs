@@ -14,6 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::sql_text::{execute, texts};
 use super::tls::{Roots, Trust, connector};
+use crate::backoff::Backoff;
 use crate::store::StoreError;
 
 /// The time that an attempt to connect may take.
@@ -24,8 +25,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 const PROBES: (Duration, u32) = (Duration::from_secs(10), 3);
 /// The library's default.
 const USUAL_SILENCE: Duration = Duration::from_secs(2 * 60 * 60);
-/// The first and the longest pause of a start that waits for the server.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// The pauses of a start that waits for the server.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// The time between two log lines of a start that still waits.
 const STILL_WAITING: Duration = Duration::from_secs(10);
 
@@ -83,7 +84,7 @@ pub fn with_password(url: &str, password: &str) -> Result<String, AddressError> 
 /// At once when waiting would not help; [`StoreError::Unavailable`] when it did not come within `patience`.
 pub async fn wait_until_there(url: &str, patience: Duration) -> Result<(), StoreError> {
     let start = Instant::now();
-    let (mut pause, mut told) = (PAUSES.0, None::<Instant>);
+    let (mut backoff, mut told) = (PAUSES, None::<Instant>);
     loop {
         // Nothing is set before it is known who listens there.
         let Unreachable { message, is_passing } = match opened(url).await {
@@ -105,8 +106,7 @@ pub async fn wait_until_there(url: &str, patience: Duration) -> Result<(), Store
                 "waiting for the database (database.wait_seconds)"
             );
         }
-        tokio::time::sleep(pause.min(left)).await;
-        pause = (pause * 2).min(PAUSES.1);
+        tokio::time::sleep(backoff.pause().min(left)).await;
     }
 }
 

@@ -375,8 +375,8 @@ fn nobody(resident: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tokens::Credentials;
     use crate::sync::UserId;
+    use crate::sync::token::Credentials;
 
     #[test]
     fn what_a_token_says_stays_within_its_quotes() {

@@ -1,29 +1,24 @@
 //! The stored times in PostgreSQL.
 
 use async_trait::async_trait;
-use diesel::sql_types::{Nullable, Text};
 
 use super::session::PostgresTransaction;
 use super::sql::time_out;
 use crate::store::StoreError;
+use crate::store::decode::{TimesColumns, times_of};
 use crate::store::statement::statement;
 use crate::store::times::{StoredTimes, Times};
 
 #[async_trait]
 impl Times for PostgresTransaction<'_> {
     async fn times(&mut self) -> Result<StoredTimes, StoreError> {
-        type Columns = (Nullable<Text>, Nullable<Text>, Text);
         let sql = format!(
             "SELECT (SELECT {} FROM ryzed.scopes), (SELECT {} FROM ryzed.clock), {}",
             time_out("max(changed_at)"),
             time_out("believed"),
             time_out("clock_timestamp()")
         );
-        let rows = self.load::<Columns, (Option<String>, Option<String>, String)>(statement(&sql)).await?;
-        rows.into_iter()
-            .next()
-            .map(|(newest, believed, here)| StoredTimes { newest, believed, here })
-            .ok_or_else(|| StoreError::Failed("the database tells no time".into()))
+        times_of(self.load(statement::<TimesColumns>(&sql)).await?)
     }
 
     async fn keep_time(&mut self, believed: &str) -> Result<(), StoreError> {

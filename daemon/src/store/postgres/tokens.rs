@@ -9,7 +9,8 @@ use super::reads::list;
 use super::session::PostgresTransaction;
 use crate::store::StoreError;
 use crate::store::statement::statement;
-use crate::store::tokens::{Credentials, Presented, Refusal, Tokens, Use};
+use crate::store::tokens::{Tokens, Use};
+use crate::sync::token::{Credentials, Presented, Refusal};
 use crate::sync::{DeviceId, UserId};
 
 #[async_trait]

@@ -185,8 +185,7 @@ impl<'a> Placed<'a> {
         let own =
             |name: &str| format!("{} = (SELECT auth.uid()) OR (SELECT ryzed.is_daemon())", at(place, alias, name));
         match table.scope {
-            ScopeRule::Person => own("id"),
-            ScopeRule::Owner => own("user_id"),
+            rule @ (ScopeRule::Person | ScopeRule::Owner) => own(rule.column()),
             ScopeRule::OwnerOrGlobal => format!("{} IS NULL OR {}", at(place, alias, "user_id"), own("user_id")),
             ScopeRule::Via { column, parent } => self.above(&at(place, alias, column), alias, parent, Self::sees),
         }
@@ -195,8 +194,7 @@ impl<'a> Placed<'a> {
     pub(super) fn writes(self, table: &Table, place: &Place, alias: &str) -> String {
         let own = |name: &str| format!("{} = (SELECT auth.uid())", at(place, alias, name));
         match table.scope {
-            ScopeRule::Person => own("id"),
-            ScopeRule::Owner => own("user_id"),
+            rule @ (ScopeRule::Person | ScopeRule::Owner) => own(rule.column()),
             ScopeRule::OwnerOrGlobal => {
                 let user = at(place, alias, "user_id");
                 format!("{} OR ({user} IS NULL AND (SELECT ryzed.keeps_catalogue()))", own("user_id"))
@@ -232,18 +230,18 @@ struct Ownership<'p> {
 }
 
 fn ownership<'p>(table: &Table, place: &'p Place) -> Ownership<'p> {
-    let (rule, column, parent) = match table.scope {
-        ScopeRule::Person => ("person", "id", None),
-        ScopeRule::Owner => ("owner", "user_id", None),
-        ScopeRule::OwnerOrGlobal => ("owner_or_global", "user_id", None),
-        ScopeRule::Via { column, parent } => ("via", column, Some(parent)),
+    let rule = match table.scope {
+        ScopeRule::Person => "person",
+        ScopeRule::Owner => "owner",
+        ScopeRule::OwnerOrGlobal => "owner_or_global",
+        ScopeRule::Via { .. } => "via",
     };
-    Ownership { rule, column: place.physical(column), parent }
+    Ownership { rule, column: owner_column(table, place), parent: table.scope.parent() }
 }
 
 /// The column that tells whose a row is, as the table names it.
 pub(super) fn owner_column<'p>(table: &Table, place: &'p Place) -> &'p str {
-    ownership(table, place).column
+    place.physical(table.scope.column())
 }
 
 /// An array of the columns whose former values are kept over many versions.

@@ -12,6 +12,12 @@ use crate::sync::said;
 #[diesel(sql_type = Text)]
 pub(super) struct Json(pub String);
 
+impl From<Json> for String {
+    fn from(json: Json) -> Self {
+        json.0
+    }
+}
+
 impl FromSql<Text, Sqlite> for Json {
     fn from_sql(mut value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
         Ok(Self(said::text(value.read_blob())))

@@ -3,18 +3,15 @@
 use async_trait::async_trait;
 use diesel::connection::DefaultLoadingMode;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::BigInt;
 use uuid::Uuid;
 
 use super::reads::json;
 use super::transaction::SqliteTransaction;
-use crate::store::decode::{OpenTuple, open_of, stand_of};
+use crate::store::decode::{OpenColumns, OpenTuple, open_of, stand_of};
 use crate::store::statement::{Statement, statement};
 use crate::store::{HOLDS_PARTS, OpenConflict, OpenConflicts, OpenPage, OpenStand, StoreError};
 use crate::sync::UserId;
-
-/// Id, place, conflict, mutation.
-type OpenColumns = (Text, Nullable<Text>, Text, Text);
 
 #[async_trait]
 impl OpenConflicts for SqliteTransaction<'_> {

@@ -7,20 +7,15 @@ use uuid::Uuid;
 
 use super::Schema;
 use crate::store::combine::Span;
+use crate::store::decode::{DeviceColumns, EntryColumns, ScopeColumns, StateColumns};
 use crate::store::statement::{Statement, statement};
 use crate::store::{Range, StoreError};
 use crate::sync::{DeviceId, RowId, Scope, UserId, Version};
 
 type Maybe = Nullable<Text>;
 
-/// Scope, version, floor, time.
-type ScopeColumns = (Text, BigInt, BigInt, Text);
-/// Id, row, scope, version, operation, field versions, previous.
-type StateColumns = (Text, Maybe, Maybe, Nullable<BigInt>, Maybe, Maybe, Maybe);
 /// Place of the span, version, table, id, operation, device, former values.
 type RecordColumns = (BigInt, BigInt, Text, Text, Text, Maybe, Maybe);
-/// A device, as [`devices`] has it.
-type DeviceColumns = (Text, Maybe, Maybe, Maybe, Text, Text, Maybe, BigInt, Maybe, Maybe);
 
 pub(super) fn scopes(scopes: &[Scope]) -> Statement<'static, ScopeColumns> {
     statement(
@@ -48,12 +43,7 @@ pub(super) fn owners<'s>(table: &'s str, ids: &[RowId]) -> Statement<'s, (Text, 
     .text(json(&ids))
 }
 
-pub(super) fn entries(
-    scope: Scope,
-    after: Version,
-    tables: &[&str],
-    limit: i64,
-) -> Statement<'static, (BigInt, Text, Text, Text)> {
+pub(super) fn entries(scope: Scope, after: Version, tables: &[&str], limit: i64) -> Statement<'static, EntryColumns> {
     statement(
         "SELECT version, table_name, row_id, operation FROM sync_changes WHERE scope = ?1 AND version > ?2 \
          AND (?3 = '[]' OR table_name IN (SELECT value FROM json_each(?3))) ORDER BY version LIMIT ?4",

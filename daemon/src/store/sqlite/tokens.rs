@@ -10,8 +10,9 @@ use super::reads::json;
 use super::transaction::SqliteTransaction;
 use crate::store::combine::KeptUses;
 use crate::store::statement::statement;
-use crate::store::tokens::{Credentials, Presented, Refusal, Tokens, Use};
+use crate::store::tokens::{Tokens, Use};
 use crate::store::{Access, StoreError};
+use crate::sync::token::{Credentials, Presented, Refusal};
 use crate::sync::{DeviceId, Token, UserId};
 
 /// Marks of a person beyond the `?2` that are kept: those of revoked devices are kept longest, then the newest.

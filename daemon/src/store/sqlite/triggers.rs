@@ -81,11 +81,10 @@ fn on_rename(table: &Table, registry: &Registry) -> String {
 /// A row that changes owner takes its descendants with it.
 fn on_move(table: &Table, registry: &Registry) -> Option<String> {
     let name = table.name;
-    let column = match table.scope {
-        ScopeRule::Owner | ScopeRule::OwnerOrGlobal => "user_id",
-        ScopeRule::Via { column, .. } => column,
-        ScopeRule::Person => return None,
-    };
+    if table.scope == ScopeRule::Person {
+        return None;
+    }
+    let column = table.scope.column();
     let scopes = (scope(table, "OLD", registry), scope(table, "NEW", registry));
     let body = moves_below(name, "NEW.id", (&scopes.0, &scopes.1), registry);
     (!body.is_empty()).then(|| {

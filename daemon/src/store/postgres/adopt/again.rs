@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel_async::AsyncPgConnection;
-use ryzed_adapters::{ScopeRule, Table};
+use ryzed_adapters::Table;
 
 use super::super::layout::{Layout, Place};
 use super::super::sql_text::texts;
@@ -49,10 +49,7 @@ pub(super) async fn again(
         plan.stands &= stand.is_made && stand.is_as_made && stand.has_policies && !is_blind;
         plan.stands &= old.shown() == place.shown() && old.allows_orphans == place.allows_orphans && !anew;
         plan.stands &= old.is_granted == place.is_granted;
-        let follows = match table.scope {
-            ScopeRule::Via { parent, .. } => plan.enter.contains_key(parent),
-            _ => false,
-        };
+        let follows = table.scope.parent().is_some_and(|parent| plan.enter.contains_key(parent));
         if is_blind || anew || follows || stand.is_restored || !stand.is_made || !stand.notes.is_empty() {
             plan.enter.insert(table.name, Backfill { anew, since });
         }
@@ -76,11 +73,7 @@ pub(in crate::store::postgres) async fn hands(
 fn refusal(table: &Table, place: &Place, stand: &Stand, count: u64) -> String {
     let (name, owner) = (place.shown(), owner_column(table, place));
     let former = stand.schema.as_ref().zip(stand.name.as_ref()).map(|(schema, name)| format!("{schema}.{name}"));
-    let wire = match table.scope {
-        ScopeRule::Person => "id",
-        ScopeRule::Owner | ScopeRule::OwnerOrGlobal => "user_id",
-        ScopeRule::Via { column, .. } => column,
-    };
+    let wire = table.scope.column();
     let why = match (former, &stand.owner) {
         (Some(former), _) if former != name => {
             let line = setting(table.name, &format!("relation = {}", toml_text(&former)));

@@ -29,12 +29,12 @@ impl Targets {
             let found = facts.relations.iter().find(|r| r.schema == named.schema && r.name == named.name);
             let Some(relation) = found.filter(|_| !named.skip) else { continue };
             targets.synced.push((named.schema.clone(), named.name.clone(), table.name));
-            let owner = match table.scope {
-                ScopeRule::Person => "id",
-                ScopeRule::Owner | ScopeRule::OwnerOrGlobal => {
-                    named.columns.get("user_id").map_or("user_id", String::as_str)
-                }
-                ScopeRule::Via { .. } => continue,
+            if table.scope.parent().is_some() {
+                continue;
+            }
+            let owner = match table.scope.column() {
+                "id" => "id",
+                column => named.columns.get(column).map_or(column, String::as_str),
             };
             if table.scope == ScopeRule::Person {
                 targets.people.insert((named.schema.clone(), named.name.clone(), "id".into()));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::super::reads::{self, DeviceColumns};
+use super::super::reads;
 use super::super::session::PostgresTransaction;
-use crate::store::decode::device_of;
+use crate::store::decode::{DeviceColumns, device_of};
 use crate::store::statement::statement;
 use crate::store::{DeviceOperations, DeviceRow, StoreError};
 use crate::sync::{DeviceId, UserId};

@@ -8,11 +8,12 @@ use ryzed_adapters::Table;
 
 use super::super::reads::{self};
 use super::super::session::PostgresTransaction;
+use crate::store::decode::entries_of;
 use crate::store::statement::statement;
 use crate::store::unsaid;
 use crate::store::{Entry, IndexOperations, Passed, Range, Records, Rows, StoreError};
 use crate::sync::digest::TableDigest;
-use crate::sync::{Operation, Scope, Version};
+use crate::sync::{Scope, Version};
 
 #[async_trait]
 impl IndexOperations for PostgresTransaction<'_> {
@@ -34,14 +35,7 @@ impl IndexOperations for PostgresTransaction<'_> {
         tables: &[&'static str],
         limit: i64,
     ) -> Result<Vec<Entry>, StoreError> {
-        let rows: Vec<(i64, String, String, String)> = self.load(reads::entries(scope, after, tables, limit)).await?;
-        let entries = rows.into_iter().map(|(version, table, id, operation)| Entry {
-            version,
-            table: self.schema.registry.get(&table).map(|table| table.name),
-            id: id.into(),
-            operation: Operation::of(&operation).unwrap_or(Operation::Update),
-        });
-        Ok(entries.collect())
+        Ok(entries_of(self.load(reads::entries(scope, after, tables, limit)).await?, &self.schema.registry))
     }
 
     async fn rows(&mut self, table: &Table, scope: Scope, range: Range) -> Result<Rows, StoreError> {

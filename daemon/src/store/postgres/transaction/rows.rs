@@ -10,10 +10,10 @@ use super::super::reads::{self, ids_of};
 use super::super::session::PostgresTransaction;
 use super::super::wire_format::Form;
 use super::length;
-use crate::store::decode::{KEPT, NOT_TAKEN, count};
+use crate::store::decode::{KEPT, NOT_TAKEN, NOTHING, StateTuple, count, owners_of, state_of};
 use crate::store::statement::statement;
 use crate::store::{RowOperations, RowState, States, StoreError};
-use crate::sync::{DeviceId, Operation, RowId, Scope, UserId};
+use crate::sync::{DeviceId, RowId, Scope, UserId};
 
 #[async_trait]
 impl RowOperations for PostgresTransaction<'_> {
@@ -24,28 +24,19 @@ impl RowOperations for PostgresTransaction<'_> {
         scopes: &[Scope],
         bytes: usize,
     ) -> Result<States, StoreError> {
-        type Row =
-            (String, Option<String>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<String>);
         let schema = Arc::clone(self.schema);
-        let size_of = |row: &Row| length(&row.1) + length(&row.5) + length(&row.6);
+        let size_of = |row: &StateTuple| length(&row.1) + length(&row.5) + length(&row.6);
         let wanted = reads::states(&schema, table, ids, scopes)?;
-        let (rows, is_whole): (Vec<Row>, bool) = self.load_some(wanted, bytes, size_of).await?;
+        let (rows, is_whole): (Vec<StateTuple>, bool) = self.load_some(wanted, bytes, size_of).await?;
         let form = Form::of(&schema, table);
-        let states = rows.into_iter().filter(|row| row.1.is_some() || row.2.is_some()).map(
-            |(id, row, scope, version, operation, field_versions, previous)| {
-                let operation = operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert);
-                let previous = previous.filter(|previous| previous != "{}");
-                RowState {
-                    id: id.into(),
-                    row,
-                    scope: scope.and_then(|scope| scope.parse().ok()),
-                    version: version.unwrap_or(0),
-                    operation,
-                    field_versions: field_versions.map_or_else(|| "{}".into(), |versions| form.renamed(versions)),
-                    previous: previous.map_or_else(|| "{}".into(), |previous| form.to_wire(operation, &previous)),
-                }
+        let states = rows.into_iter().filter_map(state_of).map(|state| RowState {
+            field_versions: form.renamed(state.field_versions),
+            previous: match state.previous.as_str() {
+                NOTHING => state.previous,
+                noted => form.to_wire(state.operation, noted),
             },
-        );
+            ..state
+        });
         Ok(States { rows: states.collect(), is_whole })
     }
 
@@ -55,8 +46,7 @@ impl RowOperations for PostgresTransaction<'_> {
         if schema.stopped.has(table) {
             return Ok(Vec::new());
         }
-        let rows: Vec<(String, String)> = self.load(reads::owners(&schema, table, ids)?).await?;
-        Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
+        Ok(owners_of(self.load(reads::owners(&schema, table, ids)?).await?))
     }
 
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {

@@ -11,11 +11,11 @@ use super::super::json::Json;
 use super::super::reads::{self};
 use super::super::sums;
 use super::SqliteTransaction;
-use crate::store::decode::{SumsTuple, digest_of};
+use crate::store::decode::{SumsTuple, digest_of, entries_of};
 use crate::store::unsaid;
 use crate::store::{Entry, IndexOperations, Range, Records, Rows, StoreError};
 use crate::sync::digest::TableDigest;
-use crate::sync::{Operation, Scope, Version};
+use crate::sync::{Scope, Version};
 
 #[async_trait]
 impl IndexOperations for SqliteTransaction<'_> {
@@ -26,14 +26,7 @@ impl IndexOperations for SqliteTransaction<'_> {
         tables: &[&'static str],
         limit: i64,
     ) -> Result<Vec<Entry>, StoreError> {
-        let rows: Vec<(i64, String, String, String)> = self.load(reads::entries(scope, after, tables, limit))?;
-        let entries = rows.into_iter().map(|(version, table, id, operation)| Entry {
-            version,
-            table: self.schema.registry.get(&table).map(|table| table.name),
-            id: id.into(),
-            operation: Operation::of(&operation).unwrap_or(Operation::Update),
-        });
-        Ok(entries.collect())
+        Ok(entries_of(self.load(reads::entries(scope, after, tables, limit))?, &self.schema.registry))
     }
 
     async fn rows(&mut self, table: &Table, scope: Scope, range: Range) -> Result<Rows, StoreError> {

@@ -12,10 +12,10 @@ use super::super::json::Json;
 use super::super::reads::{self, json};
 use super::SqliteTransaction;
 use crate::store::combine::Writer;
-use crate::store::decode::{KEPT, NOT_TAKEN, count, to_wire};
+use crate::store::decode::{KEPT, NOT_TAKEN, StateTuple, count, owners_of, state_of, to_wire};
 use crate::store::statement::statement;
-use crate::store::{RowOperations, RowState, States, StoreError};
-use crate::sync::{DeviceId, Operation, RowId, Scope, UserId};
+use crate::store::{RowOperations, States, StoreError};
+use crate::sync::{DeviceId, RowId, Scope, UserId};
 
 #[async_trait]
 impl RowOperations for SqliteTransaction<'_> {
@@ -26,28 +26,16 @@ impl RowOperations for SqliteTransaction<'_> {
         scopes: &[Scope],
         bytes: usize,
     ) -> Result<States, StoreError> {
-        type Row = (String, Option<Json>, Option<String>, Option<i64>, Option<String>, Option<String>, Option<Json>);
         let schema = Arc::clone(self.schema);
         let wanted = reads::states(&schema, table, ids, scopes)?;
         let (mut found, mut size) = (States { rows: Vec::new(), is_whole: true }, 0);
-        for row in wanted.load_iter::<Row, DefaultLoadingMode>(self.connection)? {
-            let (id, row, scope, version, operation, field_versions, previous) = row?;
-            if row.is_none() && scope.is_none() {
-                continue;
-            }
+        for row in wanted.load_iter::<StateTuple<Json>, DefaultLoadingMode>(self.connection)? {
+            let Some(mut state) = state_of(row?) else { continue };
             if size > bytes {
                 found.is_whole = false;
                 break;
             }
-            let state = RowState {
-                id: id.into(),
-                row: row.map(|Json(row)| row),
-                scope: scope.and_then(|scope| scope.parse().ok()),
-                version: version.unwrap_or(0),
-                operation: operation.as_deref().and_then(Operation::of).unwrap_or(Operation::Insert),
-                field_versions: field_versions.unwrap_or_else(|| "{}".into()),
-                previous: previous.map_or_else(|| "{}".into(), |Json(previous)| to_wire(table, previous)),
-            };
+            state.previous = to_wire(table, state.previous);
             size += state.size();
             found.rows.push(state);
         }
@@ -55,8 +43,7 @@ impl RowOperations for SqliteTransaction<'_> {
     }
 
     async fn owners(&mut self, table: &str, ids: &[RowId]) -> Result<Vec<(RowId, Scope)>, StoreError> {
-        let rows: Vec<(String, String)> = self.load(reads::owners(table, ids))?;
-        Ok(rows.into_iter().filter_map(|(id, scope)| Some((id.into(), scope.parse().ok()?))).collect())
+        Ok(owners_of(self.load(reads::owners(table, ids))?))
     }
 
     async fn upsert(&mut self, table: &Table, rows: &str, device: Option<&DeviceId>) -> Result<(), StoreError> {

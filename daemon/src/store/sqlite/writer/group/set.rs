@@ -11,8 +11,9 @@ use crate::metrics::metrics;
 use crate::store::Access;
 use crate::store::combine::{self, Outcome, Shared, Undone};
 use crate::store::sqlite::transaction::SqliteTransaction;
-use crate::store::tokens::{Presented, Tokens};
+use crate::store::tokens::Tokens;
 use crate::store::turns::{Next, Whose};
+use crate::sync::token::Presented;
 
 /// The most jobs that run together.
 const MOST: usize = 32;
