@@ -7,6 +7,7 @@ mod answer;
 mod api;
 mod body;
 mod call;
+mod endpoint;
 mod erased;
 mod gate;
 mod guests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::api::{assets, conflicts, devices, export, health, metrics, openapi, operator, people, sync, tables};
-use super::call::{Route, any, at, caller, delete, get, known, patch, post, unknown, user};
+use super::endpoint::{Route, any, at, caller, delete, get, known, patch, post, unknown, user};
 use super::{App, SocketFilter};
 
 /// A path of the synced part.

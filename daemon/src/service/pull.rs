@@ -1,5 +1,6 @@
 //! The download: a page of everything after a cursor, read from one snapshot.
 
+mod item;
 mod stopped;
 
 use std::collections::BTreeMap;
@@ -7,7 +8,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ryzed_adapters::{Registry, Table, code, format_time, is_in_calendar};
-use serde_json::value::RawValue;
 
 use super::{Counted, PullRequest, Served, Service, ServiceError};
 use crate::auth::Caller;
@@ -16,8 +16,9 @@ use crate::metrics::metrics;
 use crate::store::{PAGE_BYTES, Query, Range, ScopeState, StoreError, Transaction};
 use crate::sync::digest::{Digest, TableDigest};
 use crate::sync::page::{Stand, advanced, can_serve, can_serve_since, fitting};
-use crate::sync::wire::{Deletion, SyncResponse};
-use crate::sync::{Cursor, Operation, RowId, Scope, UserId, Version};
+use crate::sync::wire::SyncResponse;
+use crate::sync::{Cursor, Operation, Scope, UserId, Version};
+use item::{Item, by_table};
 use stopped::{Pulled, passed, untold};
 
 /// The most rows of one page, and how many it has unless asked otherwise.
@@ -40,15 +41,6 @@ pub(super) struct Pull {
     pub limit: i64,
     pub digest: bool,
     pub now: DateTime<Utc>,
-}
-
-/// A row or a deletion of the page.
-struct Item {
-    table: &'static str,
-    id: RowId,
-    version: Version,
-    /// None: deleted.
-    json: Option<String>,
 }
 
 /// One scope's part of the page.
@@ -228,13 +220,6 @@ impl Pull {
     }
 }
 
-impl Item {
-    fn size(&self) -> usize {
-        const DELETION: usize = 70;
-        self.json.as_ref().map_or(DELETION, String::len)
-    }
-}
-
 impl Service {
     /// The download alone: `GET /changes`.
     ///
@@ -361,42 +346,4 @@ pub(super) async fn digest(
         }
     }
     Ok(digest)
-}
-
-type ByTable = (Box<RawValue>, BTreeMap<&'static str, Vec<Deletion>>);
-
-/// Splices the rows, which the database has made as JSON, without taking them apart, and lets each go as it is written.
-fn by_table(items: Vec<Item>) -> Result<ByTable, StoreError> {
-    /// Bytes around a row, and around a table, in JSON.
-    const COMMA: usize = 1;
-    const NAME: usize = 100;
-    let mut rows: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
-    let mut deletions: BTreeMap<&'static str, Vec<Deletion>> = BTreeMap::new();
-    let mut size = 2;
-    for item in items {
-        match item.json {
-            Some(json) => {
-                size += json.len() + COMMA;
-                rows.entry(item.table).or_default().push(json);
-            }
-            None => deletions.entry(item.table).or_default().push(Deletion { id: item.id, version: item.version }),
-        }
-    }
-    let mut text = String::with_capacity(size + rows.len() * NAME);
-    text.push('{');
-    for (at, (table, rows)) in rows.into_iter().enumerate() {
-        text.push_str(if at > 0 { ",\"" } else { "\"" });
-        text.push_str(table);
-        text.push_str("\":[");
-        for (at, row) in rows.into_iter().enumerate() {
-            if at > 0 {
-                text.push(',');
-            }
-            text.push_str(&row);
-        }
-        text.push(']');
-    }
-    text.push('}');
-    let changes = RawValue::from_string(text).map_err(|error| StoreError::Failed(error.to_string()))?;
-    Ok((changes, deletions))
 }

@@ -240,7 +240,7 @@ pub async fn adopt(
     let tables: Vec<_> = placed.iter().collect();
     let round = Round { tables: &tables, enter: &plan.enter, is_all: true };
     if !plan.stands {
-        worker.put_up_policies(placed, round).await?;
+        worker.install_policies(placed, round).await?;
     }
     let proofs = worker.prove(placed).await?;
     if proofs.iter().any(|proof| proof.problem().is_some()) {
@@ -255,7 +255,7 @@ pub async fn adopt(
             // Devices have rows of a table that they do not hear of any more: their copies start over.
             with.push("DELETE FROM ryzed.meta WHERE key = 'life'".into());
         }
-        worker.put_up_triggers(placed, round, &with).await?;
+        worker.install_triggers(placed, round, &with).await?;
     }
     let entered = worker.enter_all(placed).await?;
     state::complete(&mut worker.connection).await?;
@@ -272,8 +272,8 @@ pub(super) async fn renew(
 ) -> Result<AsyncPgConnection, AdoptError> {
     let mut worker = Worker { connection, watch };
     let round = Round { tables, enter, is_all: false };
-    worker.put_up_policies(placed, round).await?;
-    worker.put_up_triggers(placed, round, &[]).await?;
+    worker.install_policies(placed, round).await?;
+    worker.install_triggers(placed, round, &[]).await?;
     worker.enter_all(placed).await?;
     Ok(worker.connection)
 }

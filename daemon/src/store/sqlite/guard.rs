@@ -130,7 +130,7 @@ pub(super) fn tampered(
 const PUT_UP: &str = "triggers";
 
 /// Notes the installed triggers, so that a later release tells its own changes from somebody else's.
-pub(super) fn note_put_up(connection: &mut SqliteConnection, triggers: &[String]) -> Result<(), StoreError> {
+pub(super) fn note_installed(connection: &mut SqliteConnection, triggers: &[String]) -> Result<(), StoreError> {
     let text = serde_json::to_string(triggers).map_err(|error| StoreError::Failed(error.to_string()))?;
     if epoch::get(connection, PUT_UP)?.as_deref() == Some(&text) {
         return Ok(());

@@ -71,7 +71,7 @@ pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> 
             tracing::warn!(table, "triggers of ryzed were missing; its rows are compared with the index");
             guard::note_blind(connection, &table)?;
         }
-        guard::note_put_up(connection, &wanted)?;
+        guard::note_installed(connection, &wanted)?;
         sums::stand(connection)?;
         if standing == sorted(&wanted) {
             return Ok(());

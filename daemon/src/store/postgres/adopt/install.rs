@@ -35,7 +35,7 @@ pub(super) struct Round<'a> {
 
 impl Worker<'_> {
     /// Puts up grants and policies.
-    pub(super) async fn put_up_policies(&mut self, placed: Placed<'_>, round: Round<'_>) -> Result<(), AdoptError> {
+    pub(super) async fn install_policies(&mut self, placed: Placed<'_>, round: Round<'_>) -> Result<(), AdoptError> {
         self.grant(placed).await?;
         for (table, place) in round.tables {
             self.watch.step(&format!("policies of {}", place.shown()));
@@ -46,7 +46,7 @@ impl Worker<'_> {
     }
 
     /// Puts up triggers. Statements in `with` are run together with that.
-    pub(super) async fn put_up_triggers(
+    pub(super) async fn install_triggers(
         &mut self,
         placed: Placed<'_>,
         round: Round<'_>,
