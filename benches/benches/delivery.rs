@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use ryzed_benches::{Figures, load, release, requested};
 use ryzed_tests::instances::Instances;
 use ryzed_tests::rows::food_entry;

@@ -7,6 +7,7 @@ mod hall;
 mod postgres;
 mod socket;
 mod sqlite;
+mod token;
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! Tokens in, identity out. Nothing here knows HTTP. An error gives the reason for refusing a token, never its content.
 
 mod claims;
+mod crypto;
 mod keys;
 mod remote;
 mod secret;

@@ -2,6 +2,7 @@
 
 mod queue;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -135,7 +136,10 @@ fn told_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let payload = panic.payload();
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let message = text.unwrap_or("no message");
-    tracing::error!(place, message, "a task failed");
+    // Empty unless `RUST_BACKTRACE` asks for it.
+    let backtrace = Some(Backtrace::capture()).filter(|backtrace| backtrace.status() == BacktraceStatus::Captured);
+    let backtrace = backtrace.map(|backtrace| backtrace.to_string());
+    tracing::error!(place, message, backtrace, "a task failed");
     // The process ends with its first thread, and with it what is still on its way.
     if std::thread::current().name() == Some("main") {
         flush();

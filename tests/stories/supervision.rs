@@ -156,6 +156,18 @@ async fn the_root_takes_the_daemon_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_panic_names_its_line_and_with_rust_backtrace_the_functions_above_it() {
+    for wanted in [false, true] {
+        let daemon = breakable().env("RUST_BACKTRACE", u8::from(wanted)).start();
+        fail(&daemon, "bridge", "panic", None).await;
+        let log = daemon.log();
+        let line = log.lines().find(|line| line.contains("a task failed")).expect("its line");
+        assert!(line.contains("fault.rs:"), "{line}");
+        assert_eq!(line.contains("BridgeActor") && line.contains("backtrace="), wanted, "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_returns_to_where_it_was_after_many_failures() {
     const EACH: usize = 60;
     /// The memory that an allocator may keep, in KiB; a leak of one device's 20 KiB each would be several times as

@@ -1,7 +1,6 @@
 //! Access over HTTP: the tokens that get in, and those that do not.
 
 use hyper::Method;
-use jsonwebtoken::Algorithm;
 use ryzed_tests::{Api, Person, Token};
 use serde_json::Value;
 
@@ -82,7 +81,7 @@ async fn a_token_without_signature_is_refused() {
 
 #[tokio::test]
 async fn a_token_of_another_algorithm_is_refused() {
-    assert_eq!(status_with(&Token::of(&Person::new()).algorithm(Algorithm::HS512).sign()).await, 401);
+    assert_eq!(status_with(&Token::of(&Person::new()).algorithm("HS512").sign()).await, 401);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{ops::Range, sync::Arc};
 
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{SecondsFormat, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
 use tokio::sync::mpsc::Sender;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
 use super::Fault;
+use super::token::Key;
 
 /// One of so many changes meets a fault that a test has built in.
 const ONE_OF: i64 = 10;
@@ -22,14 +21,6 @@ pub(super) struct Hall {
     key: Key,
     people: Mutex<HashMap<Uuid, Arc<Person>>>,
     fault: Option<Fault>,
-}
-
-struct Key(DecodingKey);
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key")
-    }
 }
 
 #[derive(Debug)]
@@ -58,23 +49,16 @@ pub(super) struct Change {
     pub(super) data: String,
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    sub: Uuid,
-}
-
 impl Hall {
     pub(super) fn new(secret: &str, fault: Option<Fault>) -> Self {
-        let key = Key(DecodingKey::from_secret(secret.as_bytes()));
-        Self { key, people: Mutex::default(), fault }
+        Self { key: Key::new(secret), people: Mutex::default(), fault }
     }
 
     /// The person of a valid token.
     pub(super) fn person(&self, token: &str) -> Option<Arc<Person>> {
-        let claims =
-            jsonwebtoken::decode::<Claims>(token, &self.key.0, &Validation::new(Algorithm::HS256)).ok()?.claims;
-        let new = || Arc::new(Person { id: claims.sub, version: AtomicI64::new(0), devices: Mutex::default() });
-        Some(Arc::clone(held(&self.people).entry(claims.sub).or_insert_with(new)))
+        let id = self.key.subject(token)?;
+        let new = || Arc::new(Person { id, version: AtomicI64::new(0), devices: Mutex::default() });
+        Some(Arc::clone(held(&self.people).entry(id).or_insert_with(new)))
     }
 
     /// Tells a stored change to the person's other devices, and its result to the device that it came from.

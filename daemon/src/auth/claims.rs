@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{AuthError, Caller, LEEWAY, Role, Secret};
+use super::{AuthError, Caller, LEEWAY, Role, Secret, crypto};
 use crate::sync::{DeviceId, Mark, Token, UserId};
 
 /// The longest `email` that is taken over.
@@ -135,6 +135,7 @@ pub fn sign(secret: &Secret, grant: &Grant, now: DateTime<Utc>, ttl: Duration) -
         exp: ends.ok_or(SignError::TooLong)?.timestamp(),
         jti: Uuid::new_v4(),
     };
+    crypto::install();
     let key = EncodingKey::from_secret(secret.bytes());
     Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?)
 }

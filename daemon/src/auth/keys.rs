@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Secret;
+use super::{Secret, crypto};
 
 /// The most keys of one document; a token without `kid` is tried against each of its algorithm.
 const MOST_KEYS: usize = 32;
@@ -34,7 +34,7 @@ impl Key {
         ];
         let (algorithm, decoding) =
             kinds.into_iter().find_map(|(algorithm, read)| Some((algorithm, read(pem).ok()?)))?;
-        Some(Self { id: None, algorithm, decoding })
+        crypto::is_long_enough(&decoding).then_some(Self { id: None, algorithm, decoding })
     }
 
     /// The public key of one entry of a JWKS, if it is one that we check signatures with.
@@ -58,7 +58,7 @@ impl Key {
             return None;
         }
         let decoding = DecodingKey::from_jwk(jwk).ok()?;
-        Some(Self { id: jwk.common.key_id.clone(), algorithm, decoding })
+        crypto::is_long_enough(&decoding).then_some(Self { id: jwk.common.key_id.clone(), algorithm, decoding })
     }
 
     /// True if a token with this header may have been signed with it.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rand::TryRngCore;
-use rand::rngs::OsRng;
+use rand::TryRng;
+use rand::rngs::SysRng;
 
 use crate::config::{Auth, Config, Hs256};
 use crate::private;
@@ -138,7 +138,7 @@ impl Secret {
     fn create(path: &Path, auth: &Auth) -> Result<Self, SecretError> {
         let make = |error| SecretError::Make { path: path.to_owned(), error };
         let mut random = [0; BYTES];
-        OsRng.try_fill_bytes(&mut random).map_err(|error| make(io::Error::other(error)))?;
+        SysRng.try_fill_bytes(&mut random).map_err(|error| make(io::Error::other(error)))?;
         let text = URL_SAFE_NO_PAD.encode(random);
         if let Some(folder) = path.parent() {
             private::make_folder(folder).map_err(make)?;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use ryzed_tests::SigningKey;
+use ryzed_tests::jwt::encode;
 use serde_json::{Value, json};
 
 use super::remote::RemoteKeys;
@@ -20,9 +20,9 @@ const SECRET: &[u8] = b"a secret of thirty-two bytes, or more";
 const USER: &str = "6f1c1f7e-53a4-4ac1-9d4c-0c2f1a8e8f11";
 
 // Made for these tests; they open nothing.
-const RSA: &[u8] = include_bytes!("test_keys/rsa.pem");
-const EC: &[u8] = include_bytes!("test_keys/ec.pem");
-const ED: &[u8] = include_bytes!("test_keys/ed.pem");
+fn private(name: &str) -> SigningKey {
+    SigningKey::of_file(&public(&format!("{name}.pem")))
+}
 
 fn at(seconds: i64) -> i64 {
     Utc::now().timestamp() + seconds
@@ -35,12 +35,12 @@ fn claims(more: &Value) -> Value {
     claims
 }
 
-fn signed(header: &Header, claims: &Value, key: &EncodingKey) -> String {
-    jsonwebtoken::encode(header, claims, key).unwrap()
+fn signed(key: &SigningKey) -> String {
+    encode(&json!({}), &claims(&json!({})), key)
 }
 
 fn ours(more: &Value) -> String {
-    signed(&Header::new(Algorithm::HS256), &claims(more), &EncodingKey::from_secret(SECRET))
+    encode(&json!({}), &claims(more), &SigningKey::secret(SECRET))
 }
 
 fn verifier(config: &Auth) -> Verifier {
@@ -51,12 +51,8 @@ fn public(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/auth/test_keys")).join(name)
 }
 
-fn asymmetric() -> [(Algorithm, EncodingKey, PathBuf); 3] {
-    [
-        (Algorithm::RS256, EncodingKey::from_rsa_pem(RSA).unwrap(), public("rsa.pub.pem")),
-        (Algorithm::ES256, EncodingKey::from_ec_pem(EC).unwrap(), public("ec.pub.pem")),
-        (Algorithm::EdDSA, EncodingKey::from_ed_pem(ED).unwrap(), public("ed.pub.pem")),
-    ]
+fn asymmetric() -> [(SigningKey, PathBuf); 3] {
+    ["rsa", "ec", "ed"].map(|name| (private(name), public(&format!("{name}.pub.pem"))))
 }
 
 #[tokio::test]
@@ -112,7 +108,7 @@ async fn a_token_is_known_again_and_its_session_and_device_are_read() {
 #[tokio::test]
 async fn a_token_under_another_signature_is_the_same_token() {
     let config = Auth { public_key_file: Some(public("ec.pub.pem")), ..Auth::default() };
-    let token = signed(&Header::new(Algorithm::ES256), &claims(&json!({})), &EncodingKey::from_ec_pem(EC).unwrap());
+    let token = signed(&private("ec"));
     let (said, signature) = token.rsplit_once('.').unwrap();
     let twin = format!("{said}.{}", URL_SAFE_NO_PAD.encode(other_half(&URL_SAFE_NO_PAD.decode(signature).unwrap())));
     assert_ne!(token, twin);
@@ -167,17 +163,12 @@ async fn what_is_not_signed_with_our_key_is_refused() {
     let verifier = verifier(&Auth::default());
     let good = ours(&json!({}));
     let payload = good.split('.').nth(1).unwrap();
-    let foreign = EncodingKey::from_secret(b"another secret, long enough as well");
+    let foreign = SigningKey::secret("another secret, long enough as well");
     let unsigned = format!("eyJhbGciOiJub25lIn0.{payload}.");
-    let critical = signed(
-        &Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) },
-        &claims(&json!({})),
-        &EncodingKey::from_secret(SECRET),
-    );
-    let other_algorithm =
-        signed(&Header::new(Algorithm::HS512), &claims(&json!({})), &EncodingKey::from_secret(SECRET));
+    let with = |header| encode(&header, &claims(&json!({})), &SigningKey::secret(SECRET));
+    let (critical, other_algorithm) = (with(json!({"crit": ["b64"]})), with(json!({"alg": "HS512"})));
     for bad in [
-        signed(&Header::new(Algorithm::HS256), &claims(&json!({})), &foreign),
+        signed(&foreign),
         unsigned,
         critical,
         other_algorithm,
@@ -207,29 +198,65 @@ async fn issuer_and_audience_count_when_configured() {
 
 #[tokio::test]
 async fn public_keys_in_pem_are_believed_for_their_algorithm_only() {
-    for (algorithm, key, path) in asymmetric() {
+    for (key, path) in asymmetric() {
         let verifier = verifier(&Auth { public_key_file: Some(path.clone()), ..Auth::default() });
-        assert!(verifier.verify(&signed(&Header::new(algorithm), &claims(&json!({})), &key)).await.is_ok());
+        assert!(verifier.verify(&signed(&key)).await.is_ok());
         // The public key, which everybody has, as the secret of an HS256 token.
-        let confused = EncodingKey::from_secret(&std::fs::read(path).unwrap());
-        let token = signed(&Header::new(Algorithm::HS256), &claims(&json!({})), &confused);
-        assert!(verifier.verify(&token).await.is_err());
-        for (other, key, _) in asymmetric().into_iter().filter(|(other, ..)| *other != algorithm) {
-            assert!(verifier.verify(&signed(&Header::new(other), &claims(&json!({})), &key)).await.is_err());
+        let confused = SigningKey::secret(std::fs::read(path).unwrap());
+        assert!(verifier.verify(&signed(&confused)).await.is_err());
+        for (other, _) in asymmetric().iter().filter(|(other, _)| other.algorithm() != key.algorithm()) {
+            assert!(verifier.verify(&signed(other)).await.is_err());
+            let renamed = encode(&json!({"alg": key.algorithm()}), &claims(&json!({})), other);
+            assert!(verifier.verify(&renamed).await.is_err());
         }
     }
     let rsa = Auth { public_key_file: Some(public("rsa.pub.pem")), ..Auth::default() };
-    let key = EncodingKey::from_rsa_pem(RSA).unwrap();
-    let token = signed(&Header::new(Algorithm::RS384), &claims(&json!({})), &key);
+    let token = encode(&json!({"alg": "RS384"}), &claims(&json!({})), &private("rsa"));
     assert!(verifier(&rsa).verify(&token).await.is_err());
 }
 
+/// A key of a JWKS comes as numbers, which some issuers fill up with zeros.
+#[tokio::test]
+async fn every_kind_of_key_is_read_from_a_jwks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    for (key, _) in asymmetric() {
+        let mut jwk = key.jwk();
+        if let Some(n) = jwk["n"].as_str() {
+            let filled = [&[0], &URL_SAFE_NO_PAD.decode(n).unwrap()[..]].concat();
+            jwk["n"] = json!(URL_SAFE_NO_PAD.encode(filled));
+        }
+        std::fs::write(&path, json!({"keys": [jwk]}).to_string()).unwrap();
+        let verifier = verifier(&Auth { jwks_file: Some(path.clone()), ..Auth::default() });
+        assert!(verifier.verify(&signed(&key)).await.is_ok(), "{}", key.algorithm());
+    }
+}
+
+/// RFC 7518 asks for 2,048 bits; a key of another length than its curve's checks nothing.
+#[tokio::test]
+async fn a_key_that_is_too_short_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let short =
+        json!({"keys": [{"kty": "RSA", "alg": "RS256", "e": "AQAB", "n": URL_SAFE_NO_PAD.encode([0x81; 128])}]});
+    std::fs::write(&path, short.to_string()).unwrap();
+    let config = Auth { jwks_file: Some(path.clone()), ..Auth::default() };
+    assert!(matches!(Verifier::new(&config, None), Err(SetupError::Content { .. })));
+    let config = Auth { public_key_file: Some(public("rsa1024.pub.pem")), ..Auth::default() };
+    assert!(matches!(Verifier::new(&config, None), Err(SetupError::Content { .. })));
+    let cut = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": "AAAA"}]});
+    std::fs::write(&path, cut.to_string()).unwrap();
+    let config = Auth { jwks_file: Some(path), ..Auth::default() };
+    let verifier = Verifier::new(&config, None).unwrap();
+    assert!(verifier.verify(&signed(&private("ed"))).await.is_err());
+}
+
 fn jwks(ids: &[&str]) -> Vec<u8> {
-    let (algorithm, key) = (Algorithm::ES256, EncodingKey::from_ec_pem(EC).unwrap());
+    let key = private("ec");
     let mut keys: Vec<Value> = vec![json!({"kty": "martian"}), json!(7)];
     keys.push(json!({"kty": "oct", "kid": "shared", "k": "YSBzZWNyZXQ"}));
     for id in ids {
-        let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key, algorithm).unwrap()).unwrap();
+        let mut jwk = key.jwk();
         jwk["kid"] = json!(id);
         keys.push(jwk);
     }
@@ -237,8 +264,7 @@ fn jwks(ids: &[&str]) -> Vec<u8> {
 }
 
 fn of_key(id: &str) -> String {
-    let header = Header { kid: Some(id.into()), ..Header::new(Algorithm::ES256) };
-    signed(&header, &claims(&json!({})), &EncodingKey::from_ec_pem(EC).unwrap())
+    encode(&json!({"kid": id}), &claims(&json!({})), &private("ec"))
 }
 
 #[tokio::test]
@@ -249,8 +275,7 @@ async fn a_jwks_file_is_believed_key_by_key() {
     let verifier = verifier(&Auth { jwks_file: Some(path.clone()), ..Auth::default() });
     assert!(verifier.verify(&of_key("one")).await.is_ok());
     assert!(verifier.verify(&of_key("two")).await.is_err());
-    let header = Header { kid: Some("shared".into()), ..Header::new(Algorithm::HS256) };
-    let token = signed(&header, &claims(&json!({})), &EncodingKey::from_secret(b"a secret"));
+    let token = encode(&json!({"kid": "shared"}), &claims(&json!({})), &SigningKey::secret("a secret"));
     assert!(verifier.verify(&token).await.is_err());
     std::fs::write(&path, "{}").unwrap();
     let config = Auth { jwks_file: Some(path), ..Auth::default() };

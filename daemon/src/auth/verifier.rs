@@ -9,7 +9,7 @@ use jsonwebtoken::{Header, Validation};
 use super::claims::Claims;
 use super::keys::{self, Key};
 use super::remote::RemoteKeys;
-use super::{AuthError, Caller, LEEWAY, Secret, Verify};
+use super::{AuthError, Caller, LEEWAY, Secret, Verify, crypto};
 use crate::config::Auth;
 use crate::private;
 
@@ -60,14 +60,17 @@ impl Verifier {
     /// # Errors
     /// When a file can't be read or holds no key.
     pub fn new(config: &Auth, secret: Option<&Secret>) -> Result<Self, SetupError> {
+        crypto::install();
         let mut local: Vec<Key> = secret.into_iter().map(Key::of_secret).collect();
         if let Some(path) = &config.public_key_file {
-            let (key, wanted) = ("auth.public_key_file", "public key in PEM for RS256, ES256 or EdDSA");
+            let (key, wanted) =
+                ("auth.public_key_file", "public key in PEM for RS256 (of 2048 bits or more), ES256 or EdDSA");
             let found = Key::of_pem(&read(key, path)?);
             local.push(found.ok_or(SetupError::Content { key, path: path.clone(), wanted })?);
         }
         if let Some(path) = &config.jwks_file {
-            let (key, wanted) = ("auth.jwks_file", "JWKS with a public key for RS256, ES256 or EdDSA");
+            let (key, wanted) =
+                ("auth.jwks_file", "JWKS with a public key for RS256 (of 2048 bits or more), ES256 or EdDSA");
             let found = keys::of_jwks(&read(key, path)?);
             local.extend(found.ok_or(SetupError::Content { key, path: path.clone(), wanted })?);
         }

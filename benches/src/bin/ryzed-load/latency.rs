@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use rand::Rng as _;
+use rand::RngExt as _;
 use ryzed_benches::generator::hub::{Hub, MOST_CHANGES, MeasuredBy, Person};
 use ryzed_benches::generator::machine::Spent;
 use ryzed_benches::generator::{Crowd, Report, Schedule, Server, Times};
