@@ -20,8 +20,8 @@ use crate::{FieldError, Row};
 pub trait TableAdapter: JsonSchema + 'static {
     /// The table's name in the database and on the wire.
     const NAME: &'static str;
-    /// The part of the app that the table belongs to.
-    const DOMAIN: Domain;
+    /// The name of the part of the app that the table belongs to; groups tables in `/tables`.
+    const DOMAIN: &'static str;
     /// The rule for the owner of a row.
     const SCOPE: ScopeRule;
     /// The strategy for conflicts when the request names none.
@@ -30,27 +30,14 @@ pub trait TableAdapter: JsonSchema + 'static {
     /// (`sync.future_hours`): plans and best-before dates do so by nature.
     const FUTURE_HOURS: u32 = 0;
 
-    /// Rules that span fields, checked on the whole row as it would be stored.
+    /// Pairs of fields of which the later one must not be less than the earlier one, where a row has both.
+    const ORDERED: &'static [(&'static str, &'static str)] = &[];
+
+    /// Other rules that span fields, checked on the whole row as it would be stored.
     /// An empty list means that the row is fine.
     fn check(_row: &Row) -> Vec<FieldError> {
         Vec::new()
     }
-}
-
-/// The part of the app that a table belongs to; groups tables in `/tables`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Domain {
-    /// The person.
-    Account,
-    /// Foods, recipes and the diary.
-    Nutrition,
-    /// Strength training.
-    Workout,
-    /// Intervals.
-    Hiit,
-    /// Runs, rides and their tracks.
-    Cardio,
 }
 
 /// The rule that finds the scope of a row.

@@ -5,7 +5,8 @@
 //! rest follows: validation, the SQL of push and pull, the triggers, the topics. There is no I/O in this crate.
 //!
 //! * [`TableAdapter`] is what a table's author writes,
-//! * [`Table`] is what the daemon works with: an adapter compiled at start,
+//! * [`TableSpec`] is what a table is, wherever it came from; an adapter yields one,
+//! * [`Table`] is what the daemon works with: a spec compiled at start,
 //! * [`Registry`] is the ordered list of all of them.
 
 pub mod account;
@@ -22,10 +23,11 @@ mod names;
 mod registry;
 mod restrict;
 mod schema;
+mod spec;
 mod table;
 mod travel;
 
-pub use adapter::{Domain, ScopeRule, Strategy, TableAdapter};
+pub use adapter::{ScopeRule, Strategy, TableAdapter};
 pub use check::{FieldError, MOST_ERRORS, code, first_errors, ordered};
 pub use column::{Column, Kind, format_time, is_in_calendar};
 pub use merge::Merge;
@@ -33,6 +35,7 @@ pub use names::{Meaning, Sort};
 pub use registry::{Registry, UnknownTable};
 pub use restrict::ColumnFacts;
 pub use schema::UNSAID;
+pub use spec::TableSpec;
 pub use table::{Purpose, Table};
 pub use travel::{PEOPLE, Points, Reason, Sighting, TableRules, Travel, any};
 

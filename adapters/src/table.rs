@@ -1,4 +1,4 @@
-//! A table as the daemon works with it: an adapter compiled once, at start.
+//! A table as the daemon works with it: a spec compiled once, at start.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,18 +11,19 @@ use crate::column::{Column, Kind, format_time, is_nullable};
 use crate::restrict::{self, ColumnFacts};
 use crate::schema::{MARKS, UNSAID};
 use crate::{
-    Domain, FieldError, Merge, Row, ScopeRule, Sighting, Strategy, TableAdapter, TableRules, check, code, schema,
+    FieldError, Merge, Row, ScopeRule, Sighting, Strategy, TableAdapter, TableRules, TableSpec, check, code, ordered,
+    schema,
 };
 
 /// Hours that a row's times may lie ahead of the server's clock, unless more is allowed.
 const FUTURE_HOURS: u32 = 24;
 
-/// A compiled adapter.
+/// A compiled spec.
 pub struct Table {
     /// The table's name in the database and on the wire.
     pub name: &'static str,
-    /// The part of the app that it belongs to.
-    pub domain: Domain,
+    /// The name of the part of the app that it belongs to.
+    pub domain: &'static str,
     /// The rule that finds a row's scope.
     pub scope: ScopeRule,
     /// The strategy for conflicts when the request names none.
@@ -39,7 +40,8 @@ pub struct Table {
     future_hours: u32,
     whole: Validator,
     patch: Validator,
-    check: fn(&Row) -> Vec<FieldError>,
+    ordered: Vec<(String, String)>,
+    check: Option<fn(&Row) -> Vec<FieldError>>,
 }
 
 /// The purpose of an uploaded row, which decides the fields that it must bring.
@@ -52,27 +54,34 @@ pub enum Purpose {
 }
 
 impl Table {
-    /// Compiles an adapter.
+    /// Compiles a spec.
     ///
     /// # Panics
-    /// When the struct's JSON Schema is not one, which the first test run shows.
+    /// When its JSON Schema is not one, which the first test run shows.
     #[must_use]
-    pub fn of<T: TableAdapter>() -> Self {
-        let row = schema::of_row(T::NAME, T::SCOPE, &schema::of_struct::<T>());
+    pub fn new(spec: TableSpec) -> Self {
+        let row = schema::of_row(spec.name, spec.scope, &spec.schema);
         Self {
-            name: T::NAME,
-            domain: T::DOMAIN,
-            scope: T::SCOPE,
-            strategy: T::STRATEGY,
-            columns: columns_of(&row, T::SCOPE),
+            name: spec.name,
+            domain: spec.domain,
+            scope: spec.scope,
+            strategy: spec.strategy,
+            columns: columns_of(&row, spec.scope),
             hidden: Vec::new(),
             is_external: false,
-            future_hours: FUTURE_HOURS.max(T::FUTURE_HOURS),
+            future_hours: FUTURE_HOURS.max(spec.future_hours),
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
             schema: row,
-            check: T::check,
+            ordered: spec.ordered,
+            check: spec.check,
         }
+    }
+
+    /// Compiles an adapter.
+    #[must_use]
+    pub fn of<T: TableAdapter>() -> Self {
+        Self::new(TableSpec::of::<T>())
     }
 
     /// The same table with the columns that a database has, which was there before and belongs to an application. Rows have
@@ -149,6 +158,7 @@ impl Table {
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
             schema: row,
+            ordered: self.ordered.clone(),
             check: self.check,
         }
     }
@@ -258,7 +268,8 @@ impl Table {
     /// # Errors
     /// What contradicts.
     pub fn check(&self, row: &Row) -> Result<(), Vec<FieldError>> {
-        let errors = (self.check)(row);
+        let pairs = self.ordered.iter().filter_map(|(earlier, later)| ordered(row, earlier, later));
+        let errors: Vec<FieldError> = pairs.chain(self.check.into_iter().flat_map(|check| check(row))).collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
@@ -313,7 +324,7 @@ fn compile(schema: &Value) -> Validator {
     jsonschema::options()
         .should_validate_formats(true)
         .build(schema)
-        .unwrap_or_else(|error| panic!("the adapter's JSON Schema is not one: {error}"))
+        .unwrap_or_else(|error| panic!("the table's JSON Schema is not one: {error}"))
 }
 
 fn columns_of(row: &Value, scope: ScopeRule) -> Vec<Column> {

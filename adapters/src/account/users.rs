@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, ScopeRule, TableAdapter};
+use crate::{ScopeRule, TableAdapter};
 
 /// A person. Their `id` is the `sub` of their token.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,6 @@ pub struct User {
 
 impl TableAdapter for User {
     const NAME: &'static str = "users";
-    const DOMAIN: Domain = Domain::Account;
+    const DOMAIN: &'static str = "account";
     const SCOPE: ScopeRule = ScopeRule::Person;
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, ScopeRule, TableAdapter};
+use crate::{ScopeRule, TableAdapter};
 
 /// A kind of cardio.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +24,6 @@ pub struct CardioActivity {
 
 impl TableAdapter for CardioActivity {
     const NAME: &'static str = "cardio_activities";
-    const DOMAIN: Domain = Domain::Cardio;
+    const DOMAIN: &'static str = "cardio";
     const SCOPE: ScopeRule = ScopeRule::OwnerOrGlobal;
 }

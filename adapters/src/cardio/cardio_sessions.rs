@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, FieldError, Merge, Row, ScopeRule, TableAdapter, ordered};
+use crate::{Merge, ScopeRule, TableAdapter};
 
 /// A cardio session; its track is in `location_points`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -63,10 +63,7 @@ pub struct CardioSession {
 
 impl TableAdapter for CardioSession {
     const NAME: &'static str = "cardio_sessions";
-    const DOMAIN: Domain = Domain::Cardio;
+    const DOMAIN: &'static str = "cardio";
     const SCOPE: ScopeRule = ScopeRule::Owner;
-
-    fn check(row: &Row) -> Vec<FieldError> {
-        ordered(row, "start_time", "end_time").into_iter().collect()
-    }
+    const ORDERED: &'static [(&'static str, &'static str)] = &[("start_time", "end_time")];
 }

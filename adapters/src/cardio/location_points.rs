@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Domain, ScopeRule, TableAdapter};
+use crate::{ScopeRule, TableAdapter};
 
 /// One point of a track, in WGS 84.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +31,6 @@ pub struct LocationPoint {
 
 impl TableAdapter for LocationPoint {
     const NAME: &'static str = "location_points";
-    const DOMAIN: Domain = Domain::Cardio;
+    const DOMAIN: &'static str = "cardio";
     const SCOPE: ScopeRule = ScopeRule::Via { column: "cardio_session_id", parent: "cardio_sessions" };
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Domain, FieldError, Merge, Row, ScopeRule, TableAdapter, ordered};
+use crate::{Merge, ScopeRule, TableAdapter};
 
 /// An interval session.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -45,10 +45,7 @@ pub enum Phase {
 
 impl TableAdapter for HiitSession {
     const NAME: &'static str = "hiit_sessions";
-    const DOMAIN: Domain = Domain::Hiit;
+    const DOMAIN: &'static str = "hiit";
     const SCOPE: ScopeRule = ScopeRule::Owner;
-
-    fn check(row: &Row) -> Vec<FieldError> {
-        ordered(row, "start_time", "end_time").into_iter().collect()
-    }
+    const ORDERED: &'static [(&'static str, &'static str)] = &[("start_time", "end_time")];
 }

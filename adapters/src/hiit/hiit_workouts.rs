@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, ScopeRule, TableAdapter};
+use crate::{ScopeRule, TableAdapter};
 
 /// An interval plan: rounds of work and rest.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,6 @@ pub struct HiitWorkout {
 
 impl TableAdapter for HiitWorkout {
     const NAME: &'static str = "hiit_workouts";
-    const DOMAIN: Domain = Domain::Hiit;
+    const DOMAIN: &'static str = "hiit";
     const SCOPE: ScopeRule = ScopeRule::OwnerOrGlobal;
 }

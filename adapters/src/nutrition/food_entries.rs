@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Domain, ScopeRule, TableAdapter};
+use crate::{ScopeRule, TableAdapter};
 
 /// Something eaten. The nutrients are what the app computed at the time, for the quantity eaten.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -52,7 +52,7 @@ pub enum MealType {
 
 impl TableAdapter for FoodEntry {
     const NAME: &'static str = "food_entries";
-    const DOMAIN: Domain = Domain::Nutrition;
+    const DOMAIN: &'static str = "nutrition";
     const SCOPE: ScopeRule = ScopeRule::Owner;
 }
 

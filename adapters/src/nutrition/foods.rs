@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, ScopeRule, TableAdapter};
+use crate::{ScopeRule, TableAdapter};
 
 /// A food, with what 100 g of it contain.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +36,6 @@ pub struct Food {
 
 impl TableAdapter for Food {
     const NAME: &'static str = "foods";
-    const DOMAIN: Domain = Domain::Nutrition;
+    const DOMAIN: &'static str = "nutrition";
     const SCOPE: ScopeRule = ScopeRule::OwnerOrGlobal;
 }

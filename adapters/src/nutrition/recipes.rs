@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Domain, Merge, ScopeRule, TableAdapter};
+use crate::{Merge, ScopeRule, TableAdapter};
 
 /// A dish: what goes in, and how it is made.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +44,6 @@ pub struct Recipe {
 
 impl TableAdapter for Recipe {
     const NAME: &'static str = "recipes";
-    const DOMAIN: Domain = Domain::Nutrition;
+    const DOMAIN: &'static str = "nutrition";
     const SCOPE: ScopeRule = ScopeRule::OwnerOrGlobal;
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Domain, Merge, ScopeRule, TableAdapter};
+use crate::{Merge, ScopeRule, TableAdapter};
 
 /// One set.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,6 @@ pub struct ExerciseSet {
 
 impl TableAdapter for ExerciseSet {
     const NAME: &'static str = "exercise_sets";
-    const DOMAIN: Domain = Domain::Workout;
+    const DOMAIN: &'static str = "workout";
     const SCOPE: ScopeRule = ScopeRule::Via { column: "workout_exercise_id", parent: "workout_exercises" };
 }

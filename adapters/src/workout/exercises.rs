@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, ScopeRule, TableAdapter};
+use crate::{ScopeRule, TableAdapter};
 
 /// A movement that can be trained.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,6 @@ pub struct Exercise {
 
 impl TableAdapter for Exercise {
     const NAME: &'static str = "exercises";
-    const DOMAIN: Domain = Domain::Workout;
+    const DOMAIN: &'static str = "workout";
     const SCOPE: ScopeRule = ScopeRule::OwnerOrGlobal;
 }

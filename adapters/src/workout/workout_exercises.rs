@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Domain, ScopeRule, TableAdapter};
+use crate::{ScopeRule, TableAdapter};
 
 /// One exercise of a session. It belongs to whom the session belongs.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,6 @@ pub struct WorkoutExercise {
 
 impl TableAdapter for WorkoutExercise {
     const NAME: &'static str = "workout_exercises";
-    const DOMAIN: Domain = Domain::Workout;
+    const DOMAIN: &'static str = "workout";
     const SCOPE: ScopeRule = ScopeRule::Via { column: "session_id", parent: "workout_sessions" };
 }

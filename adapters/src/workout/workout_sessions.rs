@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, FieldError, Merge, Row, ScopeRule, TableAdapter, ordered};
+use crate::{Merge, ScopeRule, TableAdapter};
 
 /// A training session.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -26,10 +26,7 @@ pub struct WorkoutSession {
 
 impl TableAdapter for WorkoutSession {
     const NAME: &'static str = "workout_sessions";
-    const DOMAIN: Domain = Domain::Workout;
+    const DOMAIN: &'static str = "workout";
     const SCOPE: ScopeRule = ScopeRule::Owner;
-
-    fn check(row: &Row) -> Vec<FieldError> {
-        ordered(row, "start_time", "end_time").into_iter().collect()
-    }
+    const ORDERED: &'static [(&'static str, &'static str)] = &[("start_time", "end_time")];
 }

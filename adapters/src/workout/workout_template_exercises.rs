@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Domain, FieldError, Row, ScopeRule, TableAdapter, ordered};
+use crate::{ScopeRule, TableAdapter};
 
 /// One exercise of a template. It belongs to whom the template belongs.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -44,10 +44,7 @@ pub struct WorkoutTemplateExercise {
 
 impl TableAdapter for WorkoutTemplateExercise {
     const NAME: &'static str = "workout_template_exercises";
-    const DOMAIN: Domain = Domain::Workout;
+    const DOMAIN: &'static str = "workout";
     const SCOPE: ScopeRule = ScopeRule::Via { column: "template_id", parent: "workout_templates" };
-
-    fn check(row: &Row) -> Vec<FieldError> {
-        ordered(row, "suggested_reps_min", "suggested_reps_max").into_iter().collect()
-    }
+    const ORDERED: &'static [(&'static str, &'static str)] = &[("suggested_reps_min", "suggested_reps_max")];
 }

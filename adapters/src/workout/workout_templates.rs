@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Domain, Merge, ScopeRule, TableAdapter};
+use crate::{Merge, ScopeRule, TableAdapter};
 
 /// A session to start from; its exercises are in `workout_template_exercises`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -66,6 +66,6 @@ pub enum Difficulty {
 
 impl TableAdapter for WorkoutTemplate {
     const NAME: &'static str = "workout_templates";
-    const DOMAIN: Domain = Domain::Workout;
+    const DOMAIN: &'static str = "workout";
     const SCOPE: ScopeRule = ScopeRule::OwnerOrGlobal;
 }

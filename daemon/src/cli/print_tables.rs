@@ -8,13 +8,12 @@ pub(super) fn run() -> Outcome {
     let registry = Registry::standard();
     let mut lines = vec![["TABLE", "DOMAIN", "SCOPE", "COLUMNS"].map(str::to_owned)];
     for table in registry.iter() {
-        let domain = serde_json::to_value(table.domain).ok().and_then(|domain| domain.as_str().map(str::to_owned));
         let scope = match table.scope {
             ScopeRule::Via { column, parent } => format!("via {column} -> {parent}"),
             rule => rule.label().replace('_', " "),
         };
         let columns: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-        lines.push([table.name.to_owned(), domain.unwrap_or_default(), scope, columns.join(", ")]);
+        lines.push([table.name.to_owned(), table.domain.to_owned(), scope, columns.join(", ")]);
     }
     print(&aligned(&lines))
 }
