@@ -5,7 +5,7 @@
 //! rest follows: validation, the SQL of push and pull, the triggers, the topics. There is no I/O in this crate.
 //!
 //! * [`TableAdapter`] is what a table's author writes,
-//! * [`TableSpec`] is what a table is, wherever it came from; an adapter yields one,
+//! * [`TableSpec`] is what a table is, wherever it came from; an adapter yields one, and so does a [`TableBlock`],
 //! * [`Table`] is what the daemon works with: a spec compiled at start,
 //! * [`Registry`] is the ordered list of all of them.
 
@@ -16,6 +16,7 @@ pub mod nutrition;
 pub mod workout;
 
 mod adapter;
+mod block;
 mod check;
 mod column;
 mod merge;
@@ -28,6 +29,7 @@ mod table;
 mod travel;
 
 pub use adapter::{ScopeRule, Strategy, TableAdapter};
+pub use block::{Complaint, MOST_COLUMNS, MOST_TABLES, TableBlock};
 pub use check::{FieldError, MOST_ERRORS, code, first_errors, ordered};
 pub use column::{Column, Kind, format_time, is_in_calendar};
 pub use merge::Merge;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use crate::{ScopeRule, Table, TableAdapter, TableRules};
+use crate::{ScopeRule, Table, TableAdapter, TableRules, TableSpec};
 use crate::{account::*, cardio::*, hiit::*, nutrition::*, workout::*};
 
 /// All synced tables, parents before children.
@@ -55,6 +55,12 @@ impl Registry {
             assert!(by_name.insert(table.name, rank).is_none(), "two tables are named {}", table.name);
         }
         Self { tables, by_name }
+    }
+
+    /// The same tables, and behind them those of the specs.
+    pub(crate) fn and(mut self, specs: Vec<TableSpec>) -> Self {
+        self.tables.extend(specs.into_iter().map(Table::new));
+        Self::of(self.tables)
     }
 
     /// The same tables, whose rows' times may lie so many hours ahead of the server's clock; more where an adapter says so.

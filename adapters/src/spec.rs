@@ -21,6 +21,8 @@ pub struct TableSpec {
     pub schema: Map<String, Value>,
     /// Pairs of columns of which the later one must not be less than the earlier one, where a row has both.
     pub ordered: Vec<(String, String)>,
+    /// True if no migration makes the table: the daemon generates its DDL, and adds columns to it.
+    pub is_generated: bool,
     /// Other rules that span columns, checked on the whole row as it would be stored.
     pub check: Option<fn(&Row) -> Vec<FieldError>>,
 }
@@ -38,6 +40,7 @@ impl TableSpec {
             future_hours: T::FUTURE_HOURS,
             schema: schema::of_struct::<T>(),
             ordered: ordered.collect(),
+            is_generated: false,
             check: Some(T::check),
         }
     }

@@ -36,11 +36,14 @@ pub struct Table {
     pub schema: Value,
     /// True if the table belongs to an application whose database was there before, see [`Table::restricted_to`].
     pub is_external: bool,
+    /// True if no migration makes the table: the daemon generates its DDL, and adds columns to it.
+    pub is_generated: bool,
     /// Hours that a row's times may lie ahead of the server's clock.
     future_hours: u32,
     whole: Validator,
     patch: Validator,
-    ordered: Vec<(String, String)>,
+    /// Pairs of columns of which the later one must not be less than the earlier one, where a row has both.
+    pub ordered: Vec<(String, String)>,
     check: Option<fn(&Row) -> Vec<FieldError>>,
 }
 
@@ -69,6 +72,7 @@ impl Table {
             columns: columns_of(&row, spec.scope),
             hidden: Vec::new(),
             is_external: false,
+            is_generated: spec.is_generated,
             future_hours: FUTURE_HOURS.max(spec.future_hours),
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
@@ -154,6 +158,7 @@ impl Table {
             columns,
             hidden,
             is_external,
+            is_generated: self.is_generated,
             future_hours: self.future_hours,
             whole: compile(&row),
             patch: compile(&schema::of_patch(&row)),
