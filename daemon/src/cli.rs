@@ -89,8 +89,8 @@ enum Command {
     Adopt(adopt::Options),
     /// Print a token for a person, and nothing else
     Token(token::Options),
-    /// List the synced tables
-    Tables,
+    /// List the synced tables, those that the configuration declares included
+    Tables(print_tables::Options),
     /// Bring rows of a file into the database: NDJSON, CSV, a GPX track, or a whole database
     Import(ImportArgs),
     /// Write everything that a person owns, the catalogue, or the whole database, as NDJSON
@@ -201,7 +201,7 @@ fn execute(cli: Cli) -> Outcome {
         Command::Adopt(options) => adopt::run(&config, &options),
         Command::Verify(options) => verify::run(&config, &options),
         Command::Token(options) => token::run(&config, options),
-        Command::Tables => print_tables::run(),
+        Command::Tables(options) => print_tables::run(&config, &options),
         Command::Import(args) => transfer::import(&config, &args),
         Command::Export(args) => transfer::export(&config, &args),
         Command::CheckConfig | Command::Completions(_) => Ok(()),

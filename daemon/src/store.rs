@@ -6,6 +6,7 @@ mod combine;
 pub mod compare;
 mod decode;
 mod error;
+mod generated;
 mod open;
 mod outage;
 pub mod postgres;

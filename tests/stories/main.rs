@@ -49,6 +49,8 @@ mod budgets;
 mod clocks;
 mod command_line;
 mod connections;
+mod declared;
+mod declared_changes;
 mod demo_people;
 mod durability;
 mod files_private;

@@ -94,6 +94,7 @@ pub(super) fn run(config: &Config, options: &Options) -> Outcome {
         if options.undo {
             return leave(config, url).await;
         }
+        store::declares_none(config)?;
         let (adapters, naming) = (Registry::standard(), naming(config));
         check_tables(&adapters, "--accept", &options.accept)?;
         let inspection = adopt::inspect(url, &adapters, &naming).await.map_err(failure)?;

@@ -70,9 +70,19 @@ fn adapters(config: &Config) -> Registry {
     Registry::standard().allowing_ahead(|table| config.future_hours(table))
 }
 
+/// Refuses declared tables over an application's database.
+pub(super) fn declares_none(config: &Config) -> Result<(), Failure> {
+    let Some(table) = config.declared().into_keys().next() else { return Ok(()) };
+    Err(Failure::Usage(anyhow!(
+        "tables.{table}: declares a table of the daemon's own, and the tables of {} are an application's: take the block out",
+        config.database_name()
+    )))
+}
+
 /// The tables as they are in a database of our own, under the rules of the configuration.
 pub(super) fn own_tables(config: &Config) -> Result<Registry, Failure> {
-    let ruled = adapters(config).ruled(&config.rules());
+    let first = |complaints: Vec<(String, String)>| complaints.into_iter().next().unwrap_or_default();
+    let ruled = config.registry().map_err(first).and_then(|registry| registry.ruled(&config.rules()));
     ruled.map_err(|(key, complaint)| Failure::Usage(anyhow!("{key}: {complaint}")))
 }
 
@@ -80,6 +90,9 @@ async fn open_server(config: &Config, url: String, stay: Stay, outside: OnOutsid
     let name = || format!("can't open the database {} (database.url)", config.database_name());
     let (naming, adapters) = (naming(config), adapters(config));
     let layout = layout_to_serve(&url, &naming).await.map_err(failure).map_err(|f| f.context(name()))?;
+    if layout.is_some() {
+        declares_none(config)?;
+    }
     let adapters = Arc::new(if layout.is_some() { adapters } else { own_tables(config)? });
     let adopted = layout.map(|layout| postgres::Adopted { layout, naming });
     let settings = postgres::PostgresSettings { url, connections: config.database.connections, stay };
@@ -103,10 +116,11 @@ fn open_file(config: &Config, registry: Arc<Registry>, stay: Stay, outside: OnOu
 
 /// The configuration's names of an adopted database, in the store's types.
 pub(super) fn naming(config: &Config) -> Naming {
-    let named = config.tables.iter().map(|(table, names)| {
+    let declared = config.declared();
+    let named = config.tables.iter().filter(|(table, _)| !declared.contains_key(*table)).map(|(table, names)| {
         let (schema, name) = names.place(table);
-        let is_explicit = names.relation.is_some() || !names.columns.is_empty();
-        let (columns, skip, rules) = (names.columns.clone(), names.skip, names.rules());
+        let (columns, skip, rules) = (names.column_names(), names.skip, names.rules());
+        let is_explicit = names.relation.is_some() || !columns.is_empty();
         (table.clone(), TableNaming { schema, name, columns, skip, is_explicit, rules })
     });
     named.collect()

@@ -143,6 +143,35 @@ fn what_is_wrong_in_the_file_names_itself_and_its_line() {
         ),
         ("[database]\nurl = \"postgres://h\"\n[tables.foods]\nrelation = \"a.b.c\"", 4, "<schema>.<table>"),
         ("[database]\nurl = \"postgres://h\"\n[tables.foods]\nrelations = \"a\"", 4, "relations"),
+        ("[tables.foods]\nowner = \"user_id\"", 2, "give a table of your own another name"),
+        ("[tables.foods.columns]\nfats = { type = \"text\" }", 1, "tables.foods.columns: the program has this table"),
+        ("[tables.logs]\nhidden = [\"a\"]", 1, "[tables.logs.columns]"),
+        ("[tables.logs]\nowner = \"me\"\ncolumns = { a = { type = \"text\" } }", 2, "tables.logs.owner: must be"),
+        (
+            "[tables.logs]\nowner = \"user_id\"\ncolumns = { a = \"b\" }",
+            3,
+            "tables.logs.columns.a: must say what it is",
+        ),
+        (
+            "[tables.logs]\nowner = \"user_id\"\n[tables.logs.columns]\na = { type = \"int\" }",
+            4,
+            "columns.a.type: there is no type",
+        ),
+        (
+            "[tables.logs]\nowner = \"user_id\"\n[tables.logs.columns.a]\ntype = \"text\"\nlenght = 1",
+            3,
+            "no key lenght",
+        ),
+        (
+            "[tables.logs]\nowner = \"user_id\"\nskip = true\ncolumns = { a = { type = \"text\" } }",
+            1,
+            "adopted database",
+        ),
+        (
+            "[tables.logs]\nowner = \"user_id\"\nhidden = [\"b\"]\ncolumns = { a = { type = \"text\" } }",
+            3,
+            "tables.logs.hidden",
+        ),
     ] {
         let error = with_file(text, &[]).unwrap_err();
         assert!(error.contains(&format!("here.toml:{line}:")) && error.contains(words), "{text:?}: {error}");

@@ -5,8 +5,21 @@ use serde_json::{Value, json};
 use super::Config;
 
 /// The keys of `[tables.<table>]`.
-const OF_TABLES: [&str; 9] =
-    ["relation", "columns", "skip", "future_hours", "hidden", "read_only", "send", "write", "references"];
+const OF_TABLES: [&str; 13] = [
+    "owner",
+    "strategy",
+    "ordered",
+    "domain",
+    "columns",
+    "relation",
+    "skip",
+    "future_hours",
+    "hidden",
+    "read_only",
+    "send",
+    "write",
+    "references",
+];
 
 /// Every key with its default.
 pub(super) struct KnownKeys(Value);
@@ -71,9 +84,7 @@ impl KnownKeys {
             None => match key.split('.').nth(2) {
                 Some("skip") => "true or false",
                 Some("future_hours") => WHOLE,
-                Some("columns") => {
-                    "names and the names that the database has for them, such as { user_id = \"created_by\" }"
-                }
+                Some("columns") => "names, and what each column is, such as { note = { type = \"text\" } }",
                 Some("references") => "names of columns and what they may refer to, such as { coach_id = \"any\" }",
                 Some("hidden" | "read_only" | "send" | "write") => "a list of columns, such as [\"notes\"]",
                 _ => "a text, in quotes",

@@ -3,7 +3,9 @@
 pub mod archive;
 mod checkpoints;
 mod compare;
+pub mod ddl;
 mod epoch;
+mod generated;
 mod ground;
 mod guard;
 mod json;
@@ -114,7 +116,7 @@ impl SqliteStore {
         ground::must_be_whole(&mut connection, &settings.path)?;
         match settings.stay {
             Stay::Resident | Stay::Keeper => migrate::up_to_date(&mut connection, &schema)?,
-            Stay::Visitor => migrate::must_be_up_to_date(&mut connection)?,
+            Stay::Visitor => migrate::must_be_up_to_date(&mut connection, &schema)?,
         }
         if epoch::is_sealed(&mut connection)? {
             return Err(sealed());

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::adopt::Naming;
 use super::epoch;
 use super::fault::judge;
+use super::kept;
 use super::layout::Layout;
 use super::reads::list;
 use super::renew::{self, Ground};
@@ -69,6 +70,9 @@ pub async fn dump(url: &str, registry: Arc<Registry>, seal: bool) -> Result<Box<
 pub async fn restore(url: &str, registry: Arc<Registry>) -> Result<Box<dyn Restore>, StoreError> {
     let mut whole = Whole::open(url, registry).await?;
     whole.be_alone().await?;
+    // What is brought in is of the tables as they are: none of them has come back.
+    let placed = Placed { registry: &whole.registry, layout: &whole.layout };
+    kept::note(&mut whole.connection, placed, true).await?;
     execute(&mut whole.connection, "BEGIN").await?;
     whole.triggers_off().await?;
     Ok(Box::new(PostgresRestore { whole }))
@@ -101,7 +105,8 @@ impl Whole {
         Ok(whole)
     }
 
-    /// Only what the adapters know is moved, so there must not be more.
+    /// Only what the adapters know is moved, so there must not be more. A table that the configuration declares may have columns
+    /// that were declared once.
     async fn is_our_own(&mut self) -> Result<(), StoreError> {
         for table in self.registry.iter() {
             let known: Vec<&str> = table.every_column().map(|column| column.name.as_str()).collect();
@@ -110,9 +115,10 @@ impl Whole {
                 &format!(
                     "SELECT coalesce(a.attname, k) FROM unnest('{}'::text[]) k FULL JOIN (SELECT attname::text FROM pg_attribute \
                      WHERE attrelid = to_regclass('public.{}') AND attnum > 0 AND NOT attisdropped) a ON a.attname = k \
-                     WHERE a.attname IS NULL OR k IS NULL",
+                     WHERE a.attname IS NULL OR (k IS NULL AND NOT {})",
                     list(known),
-                    table.name
+                    table.name,
+                    table.is_generated
                 ),
             )
             .await?;

@@ -60,6 +60,10 @@ pub(super) async fn note(
     let (mut sql, mut is_marked, mut starts_over) = (Vec::new(), is_first, false);
     for kept in &wanted {
         let was = noted.iter().find(|was| was.table == kept.table);
+        if was.is_none() && !is_new && has_come_back(connection, placed, &kept.table).await? {
+            starts_over = true;
+            tracing::warn!(table = kept.table, "the table is declared again: every device starts over");
+        }
         if was == Some(kept) {
             continue;
         }
@@ -84,6 +88,9 @@ pub(super) async fn note(
             );
         }
     }
+    if !placed.registry.iter().any(|table| table.is_external) {
+        sql.extend(no_more(&wanted, &noted));
+    }
     if starts_over {
         sql.push("DELETE FROM ryzed.meta WHERE key = 'life'".into());
     }
@@ -95,6 +102,30 @@ pub(super) async fn note(
     // Also what a start before this one did not get to.
     let mark = texts(connection, &format!("SELECT value FROM ryzed.meta WHERE key = '{MARK}'")).await?;
     if mark.is_empty() { Ok(()) } else { scrub(connection).await }
+}
+
+/// True for a declared table of which nothing is noted and the index knows rows: devices have passed over them meanwhile.
+async fn has_come_back(
+    connection: &mut AsyncPgConnection,
+    placed: Placed<'_>,
+    table: &str,
+) -> Result<bool, StoreError> {
+    if placed.registry.get(table).is_none_or(|table| !table.is_generated) {
+        return Ok(false);
+    }
+    let known = format!("SELECT 'yes' FROM ryzed.changes c WHERE c.table_name = {} LIMIT 1", literal(table));
+    Ok(!texts(connection, &known).await?.is_empty())
+}
+
+/// Forgets the notes on tables that the configuration declares no more.
+fn no_more(wanted: &[Kept], noted: &[Kept]) -> Vec<String> {
+    let is_gone = |was: &&Kept| wanted.iter().all(|kept| kept.table != was.table);
+    let gone = noted.iter().filter(is_gone).map(|was| was.table.as_str());
+    gone.map(|table| {
+        tracing::warn!(table, "the configuration declares the table no more: it does not travel, and its rows stay");
+        format!("DELETE FROM ryzed.kept WHERE table_name = {}", literal(table))
+    })
+    .collect()
 }
 
 impl Kept {

@@ -9,6 +9,7 @@ use ryzed_adapters::{Registry, Table};
 
 use super::adopt::{self, AdoptError, Facts, Naming, Watch};
 use super::functions;
+use super::generated;
 use super::layout::{Layout, Place, literal};
 use super::migrate::{Migrations, applied, is_adopted, known, migrated, open};
 use super::sql_text::execute;
@@ -69,12 +70,18 @@ pub(super) async fn up_to_date(url: &str, ground: Ground<'_>, stay: Stay) -> Res
             pending.push(functions::NAME.into());
         }
         up_to_date_only(&pending)?;
+        if !is_adopted {
+            generated::must_be_made(&mut connection, ground.adapters).await?;
+        }
         execute(&mut connection, "RESET ryzed.device").await?;
         return Ok(connection);
     }
     turn::take(&mut connection).await?;
     let is_adopted = is_adopted(&mut connection).await?;
-    let connection = migrated(connection, Migrations { is_adopted }).await?;
+    let mut connection = migrated(connection, Migrations { is_adopted }).await?;
+    if !is_adopted {
+        generated::make(&mut connection, ground.adapters).await?;
+    }
     let mut connection = renew(connection, ground).await?;
     execute(&mut connection, "RESET ryzed.device").await?;
     turn::leave(&mut connection).await?;
@@ -86,7 +93,8 @@ async fn renew(mut connection: AsyncPgConnection, ground: Ground<'_>) -> Result<
     let facts = ground.facts(&mut connection).await?;
     let found = stands(&mut connection, ground.placed).await?;
     let sight = ground.sight(&facts, &found);
-    let plan = plan(&mut connection, ground, sight).await?;
+    let widened = generated::widened(&mut connection, ground.adapters).await?;
+    let plan = plan(&mut connection, ground, sight, &widened).await?;
     if plan.install.is_empty() {
         return Ok(connection);
     }
@@ -99,7 +107,8 @@ async fn renew(mut connection: AsyncPgConnection, ground: Ground<'_>) -> Result<
             AdoptError::Store(error) => error,
         });
     }
-    let mut sql = vec![ground.placed.forget_others()];
+    // A table that is not known here stays known: another instance, or the next start, may have it declared.
+    let mut sql = Vec::new();
     sql.extend(plan.install.iter().flat_map(|(table, place)| ground.placed.install(table, place)));
     sql.extend(ground.placed.stamp(&plan.install));
     sql.extend(plan.install.iter().filter_map(|(table, _)| {
@@ -115,6 +124,7 @@ async fn plan<'a>(
     connection: &mut AsyncPgConnection,
     ground: Ground<'a>,
     sight: Sight<'a>,
+    widened: &BTreeSet<&str>,
 ) -> Result<Plan<'a>, StoreError> {
     let mut plan = Plan::default();
     for (table, place) in ground.placed.iter() {
@@ -135,7 +145,7 @@ async fn plan<'a>(
             continue;
         }
         let since = unseen(stand, is_other && !stand.is_restored);
-        let anew = !stand.others(place).is_empty();
+        let anew = !stand.others(place).is_empty() || widened.contains(table.name);
         let mends =
             is_other || anew || since.is_some() || !stand.is_made || stand.is_entering || !stand.notes.is_empty();
         if mends || stands_open(sight, stand, place) {

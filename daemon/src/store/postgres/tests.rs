@@ -69,3 +69,28 @@ async fn every_adapter_is_the_migrated_table_column_by_column() {
         assert!(adapters.get(&table).is_some(), "{table} has no adapter");
     }
 }
+
+#[tokio::test]
+async fn what_is_generated_for_a_table_is_what_the_migrations_make() {
+    let (migrated, made) = (ryzed_tests::postgres::new_database(), ryzed_tests::postgres::new_database());
+    let adapters = Arc::new(Registry::standard());
+    let store =
+        PostgresStore::open(&settings(migrated.clone()), &adapters, None, Arc::new(|| {})).await.expect("a database");
+    store.close().await;
+    let mut migrated = migrate::open(&migrated).await.expect("a connection");
+    let mut made = migrate::open(&made).await.expect("a connection");
+    for table in adapters.iter() {
+        for statement in ddl::create(table) {
+            sql_text::execute(&mut made, &statement).await.expect("the table");
+        }
+        for connection in [&mut migrated, &mut made] {
+            let lacking = generated::lacking(connection, table).await.expect("a look");
+            assert_eq!(lacking, Ok(Vec::new()), "{}", table.name);
+        }
+    }
+    let defaults = "SELECT string_agg(format('%s.%s %s', d.adrelid::regclass, a.attname, pg_get_expr(d.adbin, d.adrelid)), ', ' \
+        ORDER BY d.adrelid::regclass::text, a.attname) FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid \
+        AND a.attnum = d.adnum JOIN pg_class c ON c.oid = d.adrelid WHERE c.relnamespace = 'public'::regnamespace";
+    let (wanted, found) = (texts(&mut migrated, defaults).await.expect("defaults"), texts(&mut made, defaults).await);
+    assert_eq!(found.expect("defaults"), wanted);
+}

@@ -121,7 +121,12 @@ pub(super) fn tampered(
         return Ok(BTreeSet::new());
     };
     let lost: Vec<&String> = noted.iter().filter(|trigger| !standing.contains(trigger)).collect();
-    let is_of = |table: &str, trigger: &str| trigger.starts_with(&format!("CREATE TRIGGER sync_{table}_"));
+    // Behind the table's name stands what the trigger is for, in one word: another table's name may begin with this one's.
+    let is_of = |table: &str, trigger: &str| {
+        let rest =
+            trigger.strip_prefix(&format!("CREATE TRIGGER sync_{table}_")).and_then(|rest| rest.split(' ').next());
+        rest.is_some_and(|word| !word.contains('_'))
+    };
     let of_table = |table: &str| lost.iter().any(|trigger| is_of(table, trigger));
     Ok(registry.iter().filter(|table| of_table(table.name)).map(|table| table.name.to_owned()).collect())
 }

@@ -1,4 +1,4 @@
-//! The schema: plain SQL migrations, then the triggers, which follow the adapters.
+//! The schema: plain SQL migrations, then the tables that the configuration declares, then the triggers, which follow the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,7 +11,7 @@ use diesel::{RunQueryDsl, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use ryzed_adapters::Table;
 
-use super::{Schema, epoch, guard, sums, triggers};
+use super::{Schema, epoch, generated, guard, sums, triggers};
 use crate::store::StoreError;
 use crate::store::releases::{MigrationState, known_only, up_to_date_only};
 use crate::store::statement::statement;
@@ -29,11 +29,12 @@ pub fn migration_states(path: &Path) -> Result<Vec<MigrationState>, StoreError> 
 }
 
 /// Refuses a database that is not as this release has it.
-pub(super) fn must_be_up_to_date(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+pub(super) fn must_be_up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> Result<(), StoreError> {
     let known = known()?;
     let applied = applied(connection, &known)?;
     let pending: Vec<String> = known.into_iter().filter(|name| !applied.contains(name)).collect();
-    up_to_date_only(&pending)
+    up_to_date_only(&pending)?;
+    generated::must_be_made(connection, &schema.registry)
 }
 
 /// The names of all migrations, in order.
@@ -59,13 +60,16 @@ fn applied(connection: &mut SqliteConnection, known: &[String]) -> Result<Vec<St
     Ok(applied)
 }
 
-/// Applies missing migrations, and installs the triggers when the adapters ask for others than there are.
+/// Applies missing migrations, makes the tables that are declared, and installs the triggers when the tables ask for others than
+/// there are.
 pub(super) fn up_to_date(connection: &mut SqliteConnection, schema: &Schema) -> Result<(), StoreError> {
     applied(connection, &known()?)?;
     connection.run_pending_migrations(MIGRATIONS).map_err(failed)?;
     let wanted = triggers::all(&schema.registry);
     connection.immediate_transaction(|connection| {
+        generated::make(connection, &schema.registry)?;
         note_home(connection, schema)?;
+        generated::note(connection, &schema.registry)?;
         let standing = guard::generated_triggers(connection)?;
         for table in guard::tampered(connection, &schema.registry, &standing)? {
             tracing::warn!(table, "triggers of ryzed were missing; its rows are compared with the index");

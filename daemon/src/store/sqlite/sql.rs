@@ -2,6 +2,12 @@
 
 use ryzed_adapters::{Column, Kind, Registry, ScopeRule, Table, UNSAID};
 
+/// The name of the rows that a statement is given: one that no table has, and whose columns are not taken for a table's.
+const GIVEN: &str = "_given";
+
+/// The most columns whose values are named at once: functions of SQLite before 3.48 take up to 100 arguments in some builds.
+const COLUMNS_AT_ONCE: usize = 40;
+
 /// The statements of one table.
 #[derive(Debug)]
 pub(super) struct TableSql {
@@ -74,17 +80,28 @@ pub(super) fn scope(table: &Table, alias: &str, registry: &Registry) -> String {
 /// These columns of the row `alias` as a JSON object, as they are kept: what the wire can't say is a text that the table takes
 /// back.
 pub(super) fn row_kept<'c>(columns: impl IntoIterator<Item = &'c Column>, alias: &str) -> String {
-    let pair = |column: &Column| format!("'{}', {}", column.name, value_kept(column, alias));
-    format!("json_object({})", columns.into_iter().map(pair).collect::<Vec<_>>().join(", "))
+    let pair = |column: &Column| (column.name.clone(), value_kept(column, alias));
+    object(&columns.into_iter().map(pair).collect::<Vec<_>>())
+}
+
+/// A JSON object of these names and values.
+fn object(pairs: &[(String, String)]) -> String {
+    let mut parts = pairs.chunks(COLUMNS_AT_ONCE);
+    let first: Vec<String> =
+        parts.next().into_iter().flatten().map(|(name, value)| format!("'{name}', {value}")).collect();
+    parts.fold(format!("json_object({})", first.join(", ")), |object, part| {
+        let more: Vec<String> = part.iter().map(|(name, value)| format!("'$.{name}', {value}")).collect();
+        format!("json_insert({object}, {})", more.join(", "))
+    })
 }
 
 /// These columns of the row `alias` as a JSON object, as they travel, with `_version` when there is one, and with the mark
 /// [`UNSAID`] where a value can't be said.
 fn row_said(columns: &[Column], alias: &str, version: Option<&str>) -> String {
-    let mut pairs: Vec<String> =
-        columns.iter().map(|column| format!("'{}', {}", column.name, value_said(column, alias))).collect();
-    pairs.extend(version.map(|version| format!("'_version', {version}")));
-    let row = format!("json_object({})", pairs.join(", "));
+    let mut pairs: Vec<(String, String)> =
+        columns.iter().map(|column| (column.name.clone(), value_said(column, alias))).collect();
+    pairs.extend(version.map(|version| ("_version".to_owned(), version.to_owned())));
+    let row = object(&pairs);
     let unsaid: Vec<(String, &str)> =
         columns.iter().filter_map(|column| Some((unsaid(column, alias)?, column.name.as_str()))).collect();
     let any: Vec<&str> = unsaid.iter().map(|(test, _)| test.as_str()).collect();
@@ -166,7 +183,7 @@ fn upsert(table: &Table) -> String {
     let sets: Vec<String> =
         names.iter().filter(|name| **name != "id").map(|name| format!("{name} = excluded.{name}")).collect();
     format!(
-        "INSERT INTO {} ({}) SELECT {} FROM json_each(?1) WHERE TRUE ON CONFLICT (id) DO UPDATE SET {}",
+        "INSERT INTO {} ({}) SELECT {} FROM json_each(?1) {GIVEN} WHERE TRUE ON CONFLICT (id) DO UPDATE SET {}",
         table.name,
         names.join(", "),
         values.join(", "),
@@ -181,23 +198,26 @@ fn update(table: &Table) -> String {
     let sets: Vec<String> = columns
         .map(|column| {
             let (field, value) = (&column.name, value_in(column));
-            format!("{field} = iif(value -> '$.{field}' IS NULL, {name}.{field}, {value})")
+            format!("{field} = iif({GIVEN}.value -> '$.{field}' IS NULL, {name}.{field}, {value})")
         })
         .collect();
-    format!("UPDATE {name} SET {} FROM json_each(?1) WHERE {name}.id = value ->> '$.id'", sets.join(", "))
+    format!(
+        "UPDATE {name} SET {} FROM json_each(?1) {GIVEN} WHERE {name}.id = {GIVEN}.value ->> '$.id'",
+        sets.join(", ")
+    )
 }
 
 fn value_in(column: &Column) -> String {
-    let name = &column.name;
+    let (name, given) = (&column.name, format!("{GIVEN}.value"));
     match column.kind {
-        Kind::TextList | Kind::Json => format!("nullif(value -> '$.{name}', 'null')"),
-        Kind::Number => number_in(name),
-        _ => format!("value ->> '$.{name}'"),
+        Kind::TextList | Kind::Json => format!("nullif({given} -> '$.{name}', 'null')"),
+        Kind::Number => number_in(name, &given),
+        _ => format!("{given} ->> '$.{name}'"),
     }
 }
 
-/// A number, or what [`value_kept`] makes of one that JSON can't say.
-pub(super) fn number_in(name: &str) -> String {
-    let value = format!("value ->> '$.{name}'");
+/// A number of the JSON object `given`, or what [`value_kept`] makes of one that JSON can't say.
+pub(super) fn number_in(name: &str, given: &str) -> String {
+    let value = format!("{given} ->> '$.{name}'");
     format!("CASE {value} WHEN 'Infinity' THEN 9e999 WHEN '-Infinity' THEN -9e999 ELSE {value} END")
 }

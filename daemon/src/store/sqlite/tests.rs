@@ -104,6 +104,21 @@ fn every_adapter_is_the_migrated_table_column_by_column() {
 }
 
 #[test]
+fn what_is_generated_for_a_table_is_what_the_migrations_make() {
+    let (_folder, mut migrated) = migrated();
+    let mut generated = SqliteConnection::establish(":memory:").expect("a connection");
+    for table in Registry::standard().iter() {
+        for statement in ddl::create(table) {
+            generated.batch_execute(&statement).expect("the table");
+        }
+        check(table, &mut generated);
+        for connection in [&mut migrated, &mut generated] {
+            assert_eq!(generated::lacking(connection, table).expect("a look"), Ok(Vec::new()), "{}", table.name);
+        }
+    }
+}
+
+#[test]
 fn every_migrated_table_has_its_adapter() {
     let (_folder, mut connection) = migrated();
     let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sync\\_%' ESCAPE '\\' \

@@ -132,7 +132,7 @@ pub(super) fn write(part: Part<'_>) -> String {
 fn write_rows(table: &Table) -> String {
     let value = |column: &Column| match column.kind {
         Kind::TextList | Kind::Json => json_in(&column.name),
-        Kind::Number => number_in(&column.name),
+        Kind::Number => number_in(&column.name, "value"),
         _ => plain_in(&column.name),
     };
     insert(table.name, table.every_column().map(|column| (column.name.as_str(), value(column))))
