@@ -163,6 +163,7 @@ async fn a_block_that_goes_leaves_the_rows_and_comes_back_with_them() {
         assert!(began.elapsed() < SOON, "{:?} {:?}\n{}", tablet.rows, phone.rows, daemon.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    assert_eq!((tablet.resets, phone.resets), (0, 0), "nobody starts over");
     let base = me.row("sleep_logs", &rows[2]["id"]).await.expect("the row")["_version"].clone();
     me.apply(update("sleep_logs", &rows[2]["id"], json!({"quality": 1})).base(&base)).await;
     let _ = Ran::of(&mut daemon.command(&["verify"])).ok();

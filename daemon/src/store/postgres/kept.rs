@@ -60,9 +60,8 @@ pub(super) async fn note(
     let (mut sql, mut is_marked, mut starts_over) = (Vec::new(), is_first, false);
     for kept in &wanted {
         let was = noted.iter().find(|was| was.table == kept.table);
-        if was.is_none() && !is_new && has_come_back(connection, placed, &kept.table).await? {
-            starts_over = true;
-            tracing::warn!(table = kept.table, "the table is declared again: every device starts over");
+        if was.is_none() && !is_new && placed.registry.get(&kept.table).is_some_and(|table| table.is_generated) {
+            sql.push(passed_over(&kept.table));
         }
         if was == Some(kept) {
             continue;
@@ -104,17 +103,13 @@ pub(super) async fn note(
     if mark.is_empty() { Ok(()) } else { scrub(connection).await }
 }
 
-/// True for a declared table of which nothing is noted and the index knows rows: devices have passed over them meanwhile.
-async fn has_come_back(
-    connection: &mut AsyncPgConnection,
-    placed: Placed<'_>,
-    table: &str,
-) -> Result<bool, StoreError> {
-    if placed.registry.get(table).is_none_or(|table| !table.is_generated) {
-        return Ok(false);
-    }
-    let known = format!("SELECT 'yes' FROM ryzed.changes c WHERE c.table_name = {} LIMIT 1", literal(table));
-    Ok(!texts(connection, &known).await?.is_empty())
+/// Notes that devices have passed over all that the index knows of a table: while nothing of it was noted, it was not declared.
+fn passed_over(table: &str) -> String {
+    let table = literal(table);
+    format!(
+        "INSERT INTO ryzed.passed (table_name, scope, after) SELECT DISTINCT {table}, c.scope, 0 FROM ryzed.changes c \
+         WHERE c.table_name = {table} ON CONFLICT (table_name, scope) DO UPDATE SET after = 0"
+    )
 }
 
 /// Forgets the notes on tables that the configuration declares no more.
