@@ -243,7 +243,7 @@ BEGIN
             CONTINUE;
         END IF;
         EXECUTE format(
-            'SELECT array_agg(r.id) AS ids, array_agg(p.scope) AS scopes, array_agg(to_jsonb(r)) AS rows '
+            'SELECT array_agg(r.id) AS ids, array_agg(p.scope) AS scopes, array_agg(to_jsonb(r.*)) AS rows '
             'FROM %s r JOIN unnest($1, $2) AS p (id, scope) ON r.%I = p.id', child.relation, child.owner_column)
         INTO below USING parents, into_scopes;
         CONTINUE WHEN below.ids IS NULL;
@@ -305,9 +305,9 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         total := (SELECT count(*) FROM old_rows);
     ELSIF TG_OP = 'INSERT' THEN
-        SELECT count(*) OVER (), to_jsonb(n) INTO total, given FROM new_rows n LIMIT 1;
+        SELECT count(*) OVER (), to_jsonb(n.*) INTO total, given FROM new_rows n LIMIT 1;
     ELSE
-        SELECT count(*) OVER (), to_jsonb(n), (SELECT to_jsonb(o) FROM old_rows o LIMIT 1) INTO total, given, former
+        SELECT count(*) OVER (), to_jsonb(n.*), (SELECT to_jsonb(o.*) FROM old_rows o LIMIT 1) INTO total, given, former
         FROM new_rows n LIMIT 1;
     END IF;
     IF total IS NULL OR total = 0 THEN
@@ -339,7 +339,7 @@ BEGIN
         -- The index, or what this transaction sees of it, may not know every row yet.
         IF TG_OP = 'INSERT' THEN
             IF rule = 'via' THEN
-                PERFORM ryzed.hold(ARRAY(SELECT DISTINCT ryzed.owner_of(above, (to_jsonb(n) ->> owner_column)::uuid)
+                PERFORM ryzed.hold(ARRAY(SELECT DISTINCT ryzed.owner_of(above, (to_jsonb(n.*) ->> owner_column)::uuid)
                     FROM new_rows n));
             END IF;
         ELSIF EXISTS (SELECT FROM old_rows o WHERE NOT EXISTS (SELECT FROM ryzed.changes c
@@ -355,8 +355,8 @@ BEGIN
                 -- Whoever adds a child takes its scope from the parent, and must find the parent where it will be.
                 PERFORM ryzed.hold(ARRAY(SELECT DISTINCT CASE WHEN rule = 'via' THEN ryzed.owner_of(above, u.owner)
                         WHEN u.owner IS NOT NULL THEN 'user:' || u.owner WHEN rule = 'owner_or_global' THEN 'global' END
-                    FROM (SELECT (to_jsonb(o) ->> owner_column)::uuid AS owner FROM old_rows o
-                        UNION SELECT (to_jsonb(n) ->> owner_column)::uuid FROM new_rows n) u));
+                    FROM (SELECT (to_jsonb(o.*) ->> owner_column)::uuid AS owner FROM old_rows o
+                        UNION SELECT (to_jsonb(n.*) ->> owner_column)::uuid FROM new_rows n) u));
             END IF;
         END IF;
     END IF;
@@ -365,7 +365,7 @@ BEGIN
     WHILE rule = 'via' LOOP
         IF TG_OP = 'INSERT' THEN
             wanted := ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
-                AND c.row_id = (to_jsonb(n) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n);
+                AND c.row_id = (to_jsonb(n.*) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n);
         ELSIF TG_OP = 'DELETE' THEN
             wanted := ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = of_table
                 AND c.row_id = o.id AND c.operation <> 'DELETE' LIMIT 1) FROM old_rows o);
@@ -373,7 +373,7 @@ BEGIN
             wanted := ARRAY(SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = of_table
                 AND c.row_id = o.id AND c.operation <> 'DELETE' LIMIT 1) FROM old_rows o
                 UNION SELECT DISTINCT (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
-                AND c.row_id = (to_jsonb(n) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n);
+                AND c.row_id = (to_jsonb(n.*) ->> owner_column)::uuid AND c.operation <> 'DELETE' LIMIT 1) FROM new_rows n);
         END IF;
         wanted := array_remove(wanted, NULL);
         EXIT WHEN wanted <@ held;
@@ -414,7 +414,7 @@ BEGIN
                 FROM (
                     SELECT n.id, coalesce((SELECT c.scope FROM ryzed.changes c WHERE c.table_name = above
                         AND c.row_id = n.owner AND c.operation <> 'DELETE' LIMIT 1), ryzed.owner_of(above, n.owner)) AS scope
-                    FROM (SELECT x.id, (to_jsonb(x) ->> owner_column)::uuid AS owner FROM new_rows x
+                    FROM (SELECT x.id, (to_jsonb(x.*) ->> owner_column)::uuid AS owner FROM new_rows x
                         OFFSET place LIMIT part_rows) n
                     OFFSET 0
                 ) r WHERE r.scope IS NOT NULL;
@@ -423,7 +423,7 @@ BEGIN
                 FROM (
                     SELECT n.id, CASE WHEN n.owner IS NOT NULL THEN 'user:' || n.owner
                         WHEN rule = 'owner_or_global' THEN 'global' END AS scope
-                    FROM (SELECT x.id, (to_jsonb(x) ->> owner_column)::uuid AS owner FROM new_rows x
+                    FROM (SELECT x.id, (to_jsonb(x.*) ->> owner_column)::uuid AS owner FROM new_rows x
                         OFFSET place LIMIT part_rows) n
                 ) r WHERE r.scope IS NOT NULL;
             END IF;
@@ -438,7 +438,7 @@ BEGIN
             SELECT array_agg(r.id) AS ids, array_agg(r.was) AS scopes, array_agg('DELETE'::text) AS operations,
                 array_agg(r.former) AS formers INTO part
             FROM (
-                SELECT o.id, to_jsonb(o) AS former, (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = of_table
+                SELECT o.id, to_jsonb(o.*) AS former, (SELECT c.scope FROM ryzed.changes c WHERE c.table_name = of_table
                     AND c.row_id = o.id AND c.operation <> 'DELETE' LIMIT 1) AS was
                 FROM (SELECT * FROM old_rows OFFSET place LIMIT part_rows) o
                 OFFSET 0
@@ -455,9 +455,9 @@ BEGIN
                 SELECT u.id, min(u.place) AS place, (array_agg(u.j) FILTER (WHERE u.was))[1] AS o,
                     (array_agg(u.j) FILTER (WHERE NOT u.was))[1] AS n
                 FROM (
-                    SELECT x.id, to_jsonb(x) AS j, TRUE AS was, row_number() OVER () AS place FROM old_rows x
+                    SELECT x.id, to_jsonb(x.*) AS j, TRUE AS was, row_number() OVER () AS place FROM old_rows x
                     UNION ALL
-                    SELECT x.id, to_jsonb(x), FALSE, row_number() OVER () FROM new_rows x
+                    SELECT x.id, to_jsonb(x.*), FALSE, row_number() OVER () FROM new_rows x
                 ) u GROUP BY u.id
             ), placed AS MATERIALIZED (
                 SELECT p.*, row_number() OVER (ORDER BY p.place) AS rank,
@@ -514,7 +514,7 @@ BEGIN
     FOR part IN EXECUTE format(
         'SELECT array_agg(g.id) AS ids, array_agg(g.scope) AS scopes, array_agg(''DELETE''::text) AS operations, '
         'array_agg(g.former) AS formers FROM ('
-        'SELECT r.id, c.scope, to_jsonb(r) AS former, row_number() OVER () AS place FROM %s r JOIN ryzed.changes c '
+        'SELECT r.id, c.scope, to_jsonb(r.*) AS former, row_number() OVER () AS place FROM %s r JOIN ryzed.changes c '
         'ON c.row_id = r.id AND c.table_name = $1 AND c.operation <> ''DELETE'') g '
         'GROUP BY (g.place - 1) / $2', TG_RELID::regclass) USING of_table, part_rows
     LOOP

@@ -281,3 +281,64 @@ async fn commands_know_a_declared_table() {
     assert_eq!((&again["reset"], &again["total_changes"]), (&json!(false), &json!(0)), "{again}");
     assert!(matches!(other.database(), Database::Sqlite(_)) == matches!(daemon.database(), Database::Sqlite(_)));
 }
+
+/// Words that mean something somewhere in SQL, or within the daemon's own statements, and that a column may be called all the same.
+const WORDS: &str = "abort action after always attach before begin bigint bit boolean by c cascade char character coalesce column1 \
+    column2 conflict count current d data database date dec decimal deep deferred detach device e each entries excluded exclude \
+    exclusive explain extract fail field_versions filter first float following former fullkey generated given glob greatest g \
+    grouping groups i ids if ignore immediate indexed inout instead int integer interval json json_array json_each json_object \
+    json_value k key last least level long m match materialized n name national nchar new no none normalize now nullif nulls numeric o \
+    of old operation others out over overlay own p parent partition path plan position pragma preceding precision previous query \
+    r raise range real recursive regexp reindex release rename replace restrict role rollback row row_id rows rule s savepoint scope \
+    setof smallint state substring t table_name temp temporary text ties time timestamp title treat trigger trim type u unbounded \
+    uuid vacuum value varchar version view virtual without x xmlroot zone";
+
+#[tokio::test]
+async fn a_table_may_be_wide_and_its_columns_may_be_called_as_they_like() {
+    let most = 200;
+    let words = WORDS.split_ascii_whitespace().map(str::to_owned);
+    let names: Vec<String> = words.chain((0..most).map(|n| format!("filler_{n}"))).take(most).collect();
+    let kinds = ["text", "number", "integer", "bool", "text_list", "json", "time"];
+    let values = [
+        json!("a"),
+        json!(1.5),
+        json!(7),
+        json!(true),
+        json!(["b"]),
+        json!({"c": [1]}),
+        json!("2026-01-05T22:00:00.000000Z"),
+    ];
+    let columns: String = names
+        .iter()
+        .enumerate()
+        .map(|(n, name)| format!("{name} = {{ type = \"{}\" }}\n", kinds[n % kinds.len()]))
+        .collect();
+    let block = format!("[tables.value]\nowner = \"user_id\"\n[tables.value.columns]\n{columns}");
+    let mut daemon = declaring(&block).await;
+    let me = daemon.account();
+    let mut tablet = me.socket("tablet").await;
+    let mut row = json!({"id": Uuid::new_v4()});
+    names.iter().enumerate().for_each(|(n, name)| row[name] = values[n % values.len()].clone());
+    let version = me.store("value", &row).await;
+    let data = tablet.next("data_updated").await["data"].clone();
+    assert!(names.iter().all(|name| data[name] == row[name]), "{data}");
+    let edits: Value =
+        names.iter().enumerate().filter(|(n, _)| n % 7 == 0).map(|(_, name)| (name.clone(), json!("z"))).collect();
+    let version = me.apply(update("value", &row["id"], edits).base(&version)).await;
+    assert_eq!(tablet.next("data_updated").await["data"][&names[0]], "z");
+    me.apply(delete("value", &row["id"]).base(&version)).await;
+    row["id"] = json!(Uuid::new_v4());
+    me.store("value", &row).await;
+    daemon.terminate();
+    assert_eq!(daemon.exit_code().await, 0);
+    let archive = daemon.folder().join("all.ndjson");
+    let archive = archive.to_str().expect("a path");
+    let _ = Ran::of(&mut daemon.command(&["export", "--all", "--output", archive])).ok();
+    let mut other = declaring(&block).await;
+    other.terminate();
+    assert_eq!(other.exit_code().await, 0);
+    let _ = Ran::of(&mut other.command(&["import", "--all", archive])).ok();
+    other.restart();
+    let there = other.account_of(me.person.clone()).row("value", &row["id"]).await.expect("the row");
+    assert!(names.iter().all(|name| there[name] == row[name]), "{there}");
+}

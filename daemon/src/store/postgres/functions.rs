@@ -18,7 +18,7 @@ pub(super) const TEXT: &str = include_str!("../../../../migrations/postgres/func
 pub(super) const NAME: &str = "functions.sql";
 /// The text's number. It rises with every change of the text, so that an instance of an earlier release leaves in place what a
 /// later one has installed.
-pub(super) const NUMBER: u32 = 2;
+pub(super) const NUMBER: u32 = 3;
 
 /// The beginning of each function in the text.
 const BEGINS: &str = "CREATE OR REPLACE FUNCTION ryzed.";

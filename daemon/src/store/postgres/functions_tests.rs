@@ -11,7 +11,7 @@ use crate::store::{Stay, Store};
 
 /// What the text is known by. Whoever changes it raises the number and writes the new digest here: else databases of a release
 /// that has the number already would keep their functions.
-const RELEASED: (u32, &str) = (2, "83ffb8288d07a8e8");
+const RELEASED: (u32, &str) = (3, "44481d335fc8da97");
 
 #[test]
 fn another_text_has_a_higher_number() {

@@ -219,14 +219,14 @@ fn row_said(columns: &[Column], place: &Place) -> String {
     let unsaid: Vec<(String, &str)> =
         shown.filter_map(|column| Some((Spot::of(column, place, "t").unsaid()?, column.name.as_str()))).collect();
     if unsaid.is_empty() {
-        return "row_to_json(r)::text".into();
+        return "row_to_json(r.*)::text".into();
     }
     let any: Vec<&str> = unsaid.iter().map(|(test, _)| test.as_str()).collect();
     let names: Vec<String> =
         unsaid.iter().map(|(test, name)| format!("CASE WHEN {test} THEN {} END", literal(name))).collect();
     format!(
-        "CASE WHEN {} THEN left(row_to_json(r)::text, -1) || ',\"{UNSAID}\":' || array_to_json(array_remove(ARRAY[{}], NULL))::text \
-         || '}}' ELSE row_to_json(r)::text END",
+        "CASE WHEN {} THEN left(row_to_json(r.*)::text, -1) || ',\"{UNSAID}\":' || array_to_json(array_remove(ARRAY[{}], NULL))::text \
+         || '}}' ELSE row_to_json(r.*)::text END",
         any.join(" OR "),
         names.join(", ")
     )
@@ -279,14 +279,15 @@ impl<'p> Spot<'p> {
 }
 
 fn upsert_whole(table: &Table, place: &Place) -> String {
-    let names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-    let typed: Vec<String> = table.columns.iter().map(|c| format!("{} {}", c.name, type_of(c.kind).0)).collect();
+    let names: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+    let typed: Vec<String> =
+        table.columns.iter().map(|c| format!("{} {}", quoted(&c.name), type_of(c.kind).0)).collect();
     format!(
         "INSERT INTO {} AS own ({names}) SELECT {names} FROM json_to_recordset(?1::json) AS r ({}) WHERE {TAKES} \
          ON CONFLICT (id) DO UPDATE SET {} WHERE {WRITES}",
         place.relation(),
         typed.join(", "),
-        sets(names.iter().copied()),
+        sets(&names),
         names = names.join(", "),
     )
 }
@@ -337,10 +338,8 @@ fn insert(table: &Table, place: &Place) -> String {
     )
 }
 
-fn sets<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let sets: Vec<String> = names
-        .filter(|name| !matches!(*name, "id" | "\"id\""))
-        .map(|name| format!("{name} = excluded.{name}"))
-        .collect();
+fn sets(names: &[String]) -> String {
+    let sets: Vec<String> =
+        names.iter().filter(|name| *name != "\"id\"").map(|name| format!("{name} = excluded.{name}")).collect();
     sets.join(", ")
 }

@@ -1,6 +1,6 @@
 //! SQL text for each part of an archive: records out as JSON in the order of their keys, and in from JSON.
 
-use super::super::layout::Layout;
+use super::super::layout::{Layout, quoted};
 use super::super::sql::{columns_kept, time_out};
 use crate::store::archive::Part;
 
@@ -72,14 +72,14 @@ pub(super) fn read(part: Part<'_>, layout: &Layout) -> String {
         }
         (_, None) => ("t.*".into(), "1"),
     };
-    format!("SELECT row_to_json(r)::text FROM (SELECT {columns} FROM {} t ORDER BY {key}) r", table(part))
+    format!("SELECT row_to_json(r.*)::text FROM (SELECT {columns} FROM {} t ORDER BY {key}) r", table(part))
 }
 
 /// Inserts the records in `?1`, a JSON array.
 pub(super) fn write(part: Part<'_>) -> String {
     let names = match (part, sidecar(part)) {
         (Part::Rows(table), _) => {
-            table.every_column().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+            table.every_column().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
         }
         (_, sidecar) => {
             let columns = sidecar.into_iter().flat_map(|sidecar| sidecar.plain.iter().chain(sidecar.times));

@@ -82,7 +82,7 @@ impl<'c, 's> Trial<'c, 's> {
         let active = texts(connection, &format!("SELECT row_security_active({})::text", literal(&relation))).await?;
         let guard = Guard { oid: None, is_open: active.first().is_none_or(|active| active != "true") };
         let read = format!(
-            "SELECT row_to_json(r)::text FROM (SELECT {} FROM {relation} t WHERE t.id = ?1::uuid AND {}) r",
+            "SELECT row_to_json(r.*)::text FROM (SELECT {} FROM {relation} t WHERE t.id = ?1::uuid AND {}) r",
             columns_out(&table.columns, place, "t"),
             guard.reads(placed, table, place, "t")
         );
