@@ -190,7 +190,10 @@ fn block_of_the_page() -> String {
 async fn the_block_of_the_page_is_a_table_that_devices_sync() {
     let block = block_of_the_page();
     assert!(block.lines().count() <= 12, "{block}");
-    let daemon = declaring(&block).await;
+    // From the first start on.
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), block).expect("the block");
+    let daemon = Daemon::builder().alone().env("RYZED_CONFIG", file.path().display()).start();
     let me = daemon.account();
     let mut tablet = me.socket("tablet").await;
     let run = ryzed_tests::rows::row("cardio_sessions", json!({}));

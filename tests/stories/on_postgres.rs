@@ -25,6 +25,7 @@ mod ddl_own;
 mod ddl_policies;
 mod ddl_siblings;
 mod instances;
+mod instances_declared;
 mod instances_faults;
 mod instances_leases;
 mod instances_redis;
