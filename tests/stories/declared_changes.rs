@@ -169,3 +169,23 @@ async fn a_block_that_goes_leaves_the_rows_and_comes_back_with_them() {
     let _ = Ran::of(&mut daemon.command(&["verify"])).ok();
     assert!(daemon.database().is_sound());
 }
+
+#[tokio::test]
+async fn a_command_beside_the_daemon_waits_for_the_table() {
+    let daemon = Daemon::builder().alone().start();
+    write(&daemon, SLEEP);
+    let file = daemon.folder().join("logs.csv");
+    std::fs::write(&file, "began_at\n2026-01-07T22:00:00Z\n").expect("a file");
+    let (path, user) = (file.to_str().expect("a path"), daemon.account().person.id.to_string());
+    let arguments = ["import", path, "--table", "sleep_logs", "--user", &user];
+    let ran = Ran::of(&mut daemon.command(&arguments));
+    assert_eq!(ran.code, 2, "{}", ran.said());
+    assert!(
+        ran.stderr.contains("lacks what the configuration declares of sleep_logs: start the daemon"),
+        "{}",
+        ran.stderr
+    );
+    let _ = Ran::of(&mut daemon.command(&["migrate"])).ok();
+    let _ = Ran::of(&mut daemon.command(&arguments)).ok();
+    assert_eq!(sql(&daemon, "SELECT count(*) FROM sleep_logs"), "1");
+}

@@ -1,6 +1,7 @@
 //! `[tables.<table>]`: the columns of a table that travel and who writes them; the names that an adopted database has for it; or,
 //! in a database of the daemon's own, a table that is declared here and nowhere else.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ryzed_adapters::{Registry, Table, TableBlock, TableRules};
@@ -118,9 +119,10 @@ impl Config {
     /// The tables that are declared here and nowhere else.
     #[must_use]
     pub fn declared(&self) -> BTreeMap<String, TableBlock> {
-        let known = Registry::standard();
+        // Made only where something is declared.
+        let known = LazyCell::new(Registry::standard);
         let declared =
-            self.tables.iter().filter(|(table, said)| known.get(table).is_none() && said.declaring().is_some());
+            self.tables.iter().filter(|(table, said)| said.declaring().is_some() && known.get(table).is_none());
         declared.map(|(table, said)| (table.clone(), said.block())).collect()
     }
 
