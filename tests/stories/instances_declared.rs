@@ -33,6 +33,15 @@ async fn what_is_declared_at_both_is_as_one_table() {
     let heard = tablet.next_where("data_updated", |message| message["table"] == "sleep_logs").await;
     assert_eq!((&heard["data"]["id"], &heard["data"]["labels"]), (&row["id"], &json!(["deep"])));
     assert_eq!(there.rows("sleep_logs").await.len(), 1);
+    // The database keeps people apart by itself, as on every table.
+    let kept = "SELECT c.relrowsecurity, (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid) FROM pg_class c \
+        WHERE c.oid = 'sleep_logs'::regclass";
+    assert_eq!(both.a.database().run(kept), "t|4");
+    let stranger = format!(
+        "SET ROLE ryzed_daemon; SET request.jwt.claims = '{{\"sub\":\"{}\",\"role\":\"authenticated\"}}'; SELECT count(*) FROM sleep_logs",
+        Uuid::new_v4()
+    );
+    assert_eq!(both.a.database().run(&stranger).lines().last(), Some("0"));
 }
 
 #[tokio::test]
