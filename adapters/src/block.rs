@@ -177,7 +177,7 @@ impl Parser<'_> {
         columns
     }
 
-    /// What a column refers to is a table that there is, and goes on without it or with it.
+    /// Checks that a column refers to a table that there is, and may become null unless the owner comes through it.
     fn reference(&mut self, key: &str, column: &Declared) {
         let Some(parent) = &column.references else { return };
         if self.known.get(parent).is_none() && !self.blocks.contains_key(parent) {
@@ -207,6 +207,10 @@ impl Parser<'_> {
             Some(Value::Object(rule)) if rule.len() == 1 && rule.get("via").is_some_and(Value::is_string) => {
                 let via = self.via().unwrap_or_default().to_owned();
                 match columns.get(&via) {
+                    Some(Declared { references: Some(parent), .. }) if parent == self.name => {
+                        let wanted = "must name a column that refers to another table: no row could be the first one";
+                        self.complain("owner.via", wanted);
+                    }
                     Some(Declared { references: Some(parent), required: true, .. }) => {
                         return Some(ScopeRule::Via { column: kept(&via), parent: kept(parent) });
                     }

@@ -105,6 +105,11 @@ fn a_fault_names_its_key_and_what_to_do() {
         (json!({"owner": "me"}), "tables.t.owner", "\"user_id\""),
         (json!({"owner": {"via": "b"}}), "tables.t.owner.via", "required = true"),
         (json!({"owner": {"via": "a", "or": "b"}}), "tables.t.owner", "via"),
+        (
+            json!({"owner": {"via": "a"}, "columns": {"a": {"type": "uuid", "required": true, "references": "t"}}}),
+            "tables.t.owner.via",
+            "another table",
+        ),
         (json!({"strategy": "mine"}), "tables.t.strategy", "\"merge\""),
         (json!({"domain": ""}), "tables.t.domain", "1 to 63"),
         (json!({"ordered": ["a", "b"]}), "tables.t.ordered", "pairs"),
