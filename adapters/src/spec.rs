@@ -1,4 +1,4 @@
-//! What a table is, wherever it came from.
+//! The spec of a table, which an adapter or a block of the configuration yields.
 
 use serde_json::{Map, Value};
 

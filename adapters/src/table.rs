@@ -60,7 +60,7 @@ impl Table {
     /// Compiles a spec.
     ///
     /// # Panics
-    /// When its JSON Schema is not one, which the first test run shows.
+    /// If its JSON Schema is not one, which the first test run shows.
     #[must_use]
     pub fn new(spec: TableSpec) -> Self {
         let row = schema::of_row(spec.name, spec.scope, &spec.schema);

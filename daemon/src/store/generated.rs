@@ -25,7 +25,7 @@ pub(super) struct FoundColumn {
     pub is_indexed: bool,
 }
 
-/// What is missing.
+/// A part that is missing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Step<'t> {
     /// A column.
@@ -34,12 +34,12 @@ pub(super) enum Step<'t> {
     Index(&'t Column),
 }
 
-/// What happens to a row when the one is deleted that a column refers to.
+/// The action on a row when the one is deleted that a column refers to.
 pub(super) fn on_delete(table: &Table, column: &Column) -> &'static str {
     if table.is_part_by(&column.name) { "CASCADE" } else { "SET NULL" }
 }
 
-/// What is missing of a table that is there.
+/// The parts that a table lacks which is there.
 ///
 /// # Errors
 /// What can't be added: the key of the configuration, and what to do.

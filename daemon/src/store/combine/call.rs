@@ -65,7 +65,7 @@ pub(super) enum Answer {
     Records(Records),
     Device(Option<DeviceRow>),
     Count(i64),
-    /// Whether rows of people were made.
+    /// True if rows of people were made.
     Ensured(bool),
     Written,
 }
